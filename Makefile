@@ -1,0 +1,45 @@
+# Two commands set everything up on a machine with Python 3.11 and pip: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+SERVE := .venv-serve/bin
+
+.PHONY: demo demo-check test check bench clean
+
+.venv/pyvenv.cfg:
+	$(PYTHON) -m venv .venv
+
+.venv/train: .venv/pyvenv.cfg pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]'
+	touch $@
+
+.venv/dev: .venv/pyvenv.cfg pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch .venv/train $@
+
+# The server's own environment: no torch, no onnx.
+.venv-serve/test: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-serve
+	$(SERVE)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+demo: .venv/train  ## train on synthetic tickets, serve on 127.0.0.1:8000, show a search; Ctrl-C ends it
+	$(BIN)/python demo.py
+
+demo-check: .venv/train  ## the demo on a free port, then the seeds' calls, then exit
+	$(BIN)/python demo.py --check
+
+test: .venv/dev .venv-serve/test  ## every test, and those of the server again where there is no torch
+	$(SERVE)/python -m pytest -q tests/artifacts tests/inference -m "not torch"
+	$(BIN)/python -m pytest -q
+
+check: .venv/dev  ## lint, format, types, imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/dev  ## latency of a search on a model trained here; accuracy needs --data DIR, see README
+	$(BIN)/python -m benchmarks latency
+
+clean:
+	rm -rf .venv .venv-serve .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
