@@ -1,0 +1,90 @@
+"""The errors that both sides can meet: a wrong name, ticket, file or store.
+
+Each is raised where the fact is found and says the fact, the limit and the remedy. None knows of HTTP or of a
+terminal: `inference/errors.py` and `trainer/cli.py` decide how an error is shown. The sentences that stand in the
+seed documents ("Model not found", ...) are kept to the letter, because clients compare them.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that is wrong in a body or a data file.
+
+    Attributes:
+        pointer: where, as a JSON Pointer (RFC 6901) such as `/training_data/17/tokens/3`.
+        detail: what was expected and what was found.
+        line: the line of the file, counted from 1, when the rows came from a file.
+    """
+
+    pointer: str
+    detail: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = f"line {self.line}, " if self.line is not None else ""
+        return f"{place}{self.pointer or '(whole row)'}: {self.detail}"
+
+
+class PuppetError(Exception):
+    """A wrong input, file or setting, worded for the person who can put it right."""
+
+
+class InvalidInput(PuppetError):
+    """Something in a body or a data file does not fit; `faults` says what, at most the first 20.
+
+    Attributes:
+        faults: the first faults, in the order of the input.
+        num_faults: how many there are in all.
+    """
+
+    def __init__(self, detail: str, faults: Sequence[Fault] = (), num_faults: int | None = None) -> None:
+        super().__init__(detail)
+        self.faults = tuple(faults)
+        self.num_faults = len(self.faults) if num_faults is None else num_faults
+
+
+class InvalidText(PuppetError):
+    """A token or text holds a character that no text has (NUL, half of a surrogate pair)."""
+
+
+class EmptyTicket(PuppetError):
+    """A ticket has no token that could be read."""
+
+
+class InvalidName(PuppetError):
+    """A model name does not fit the pattern."""
+
+
+class UnknownKind(PuppetError):
+    """A `neural_network_type` that is not in the table of kinds."""
+
+
+class KindMismatch(PuppetError):
+    """A request names another kind than the model's."""
+
+
+class ModelExists(PuppetError):
+    """A model of that name is in the store already."""
+
+
+class ModelNotFound(PuppetError):
+    """No model of that name is in the store."""
+
+
+class ModelNotTrained(PuppetError):
+    """The model was created but has no version that serves."""
+
+
+class NoTrainingData(PuppetError):
+    """A training was asked for without tickets."""
+
+
+class ArtifactRefused(PuppetError):
+    """A version's files are missing, damaged, of an unknown format, or answer differently from their golden rows."""
+
+
+class StoreRefused(PuppetError):
+    """The store's folder belongs to somebody else, is open to others, or cannot be written."""

@@ -1,0 +1,148 @@
+"""From text to tokens, and from a token to its character n-grams.
+
+In: a ticket as a desk has it, raw text or tokens. Out: tokens in the one spelling under which they are counted,
+looked up and hashed. Trainer and server both call this file and no other code touches text, so that a ticket cannot be
+read one way in training and another way in production (training/serving skew).
+
+The idea, once. A word that the model never saw ("conntecter") has no row in the vocabulary, but most of its pieces do
+exist elsewhere: `<co con onn ... ter er>`. We cut each word into pieces of 3 to 5 characters, hash every piece to a row
+of a fixed table, and let the mean of those rows stand for the word. No table of pieces has to be kept, only a hash
+function that gives the same number on every machine, in every process (Python's own `hash` does not).
+Source: Bojanowski et al. 2017, "Enriching Word Vectors with Subword Information" (fastText), arXiv 1607.04606.
+"""
+
+import re
+import unicodedata
+import zlib
+
+from artifacts.errors import InvalidText
+
+MAX_TOKEN_CHARACTERS = 256  # no word is longer; a longer token is cut, and the answer counts it as truncated
+CURVED = "\u2019"  # the apostrophe of French typography; a keyboard types the straight one
+NGRAM_SIZES = (3, 4, 5)  # of the word between its marks "<" and ">", as in fastText
+MAX_NGRAMS = 24  # bounds what one unknown word can cost; "connexion" and its marks have exactly 24
+
+# Every repetition below is bounded or cannot be entered twice from one place, so no text makes matching quadratic
+# (256 KiB of "a.a.a.a" would otherwise hold the server for minutes).
+_PLACEHOLDER = r"(?-i:<[A-Z][A-Z0-9_]{0,62}>)"
+_EMAIL = r"[\w.+'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
+_URL = r"(?:https?://|www\.)[^\s<>\"]{1,2048}"
+# An IBAN has 15 to 34 characters, by fours if it is spaced. Past the bank's four letters each four holds a digit, which
+# tells it from words after a code: "QR12 mais cela bloque".
+_IBAN = (
+    r"[a-z]{2}\d{2}(?:[a-z0-9]{4}(?=[a-z]{0,3}\d)[a-z0-9]{7,26}"
+    r"| [a-z0-9]{4}(?: (?=[a-z]{0,3}\d)[a-z0-9]{4}){2,6}(?: (?=[a-z]{0,2}\d)[a-z0-9]{1,3})?"
+    r"| \d{4} \d{4} \d{3})"  # Norway's, the shortest
+)
+# International, or national with one kind of separator: "05-11-2024 14" is a date. No country's code starts with 0, so
+# the zeros before an order number are not a prefix.
+_PHONE = (
+    r"(?:\+[1-9](?:[ .()/-]{0,2}\d){7,13}|00[1-9](?:[ .()/-]{0,2}\d){8,13}"
+    r"|0[1-9](?:(?: ?\d){8,9}|(?:\.?\d){8,9}|(?:-?\d){8,9}|(?:/\d\d){4}))"
+)
+_NUMBER = r"\d+(?:[.,:/]\d+)*"
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_IS_PLACEHOLDER = re.compile(_PLACEHOLDER)
+_PERSONAL = (  # personal data that a tokeniser upstream may have let through as a token of its own
+    (re.compile(_EMAIL), "<EMAIL>"),
+    (re.compile(_IBAN), "<IBAN>"),
+    (re.compile(_PHONE), "<PHONE>"),
+)
+_TOKEN = re.compile(
+    rf"(?P<placeholder>{_PLACEHOLDER})"
+    rf"|(?P<URL>{_URL})"
+    # French drops the vowel before a vowel: "l'accès" is "le" + "accès", two words. Before EMAIL: "d'alice@mail.fr".
+    rf"|(?P<elision>\b(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu)'(?=\w|{_PLACEHOLDER}))"
+    rf"|(?P<EMAIL>(?<![\w.+-]){_EMAIL})"
+    rf"|(?P<IBAN>\b{_IBAN}\b)"
+    rf"|(?P<PHONE>(?<!\w){_PHONE}(?!\w|:\d))"  # "05 11 2024 14:30" is a date
+    rf"|(?P<NUM>(?<!\w){_NUMBER}(?!\w))"
+    r"|(?P<word>\w+(?:'\w+)*)"  # "aujourd'hui" and "can't" stay whole
+    # What a complaint, a question, a price or a smile ends on; other punctuation says little. ":)" can be all there is.
+    r"|(?P<smile>(?<!\w)[:;=]['-]?[()dp/|](?!\w))"
+    r"|(?P<sign>[!?€$£%\u2600-\u27bf\U0001f300-\U0001faff])",
+    re.IGNORECASE,
+)
+
+
+def normalise(token: str) -> str:
+    """Return the spelling under which `token` is counted, looked up and hashed; "" if it is blank.
+
+    NFC, lower case, white space folded, the apostrophe straight; a placeholder such as `<PRODUCT>` stays as it is; a
+    token that is an e-mail address, an IBAN or a phone number becomes `<EMAIL>`, `<IBAN>` or `<PHONE>`, so that it is
+    never stored. A token over 256 characters is cut. The result is its own spelling:
+    normalise(normalise(t)) == normalise(t).
+
+    >>> normalise("  Mot de  Passe "), normalise("<PRODUCT>"), normalise("Jean.Dupont@mail.fr")
+    ('mot de passe', '<PRODUCT>', '<EMAIL>')
+
+    Raises:
+        InvalidText: the token holds a NUL character or half of a surrogate pair.
+    """
+    _check(token)
+    token = unicodedata.normalize("NFC", token[:MAX_TOKEN_CHARACTERS]).replace(CURVED, "'")
+    token = " ".join(token.split())
+    if _IS_PLACEHOLDER.fullmatch(token):
+        return token
+    # Lower case can undo NFC and lengthen ("İ" becomes two characters), so compose and cut once more.
+    token = unicodedata.normalize("NFC", token.lower())[:MAX_TOKEN_CHARACTERS].rstrip()
+    for pattern, placeholder in _PERSONAL:
+        if pattern.fullmatch(token):
+            return placeholder
+    return token
+
+
+def split(text: str) -> list[str]:
+    """Return the words of raw text as they are spelled there, in order; numbers and addresses are masked.
+
+    Raises:
+        InvalidText: the text holds a NUL character or half of a surrogate pair.
+    """
+    _check(text)
+    text = unicodedata.normalize("NFC", text).replace(CURVED, "'")
+    text = text.replace("\u00a0", " ").replace("\u202f", " ")  # French spaces that do not break, as in a pasted number
+    words = []
+    for match in _TOKEN.finditer(text):
+        group = match.lastgroup
+        assert group is not None, "every alternative of _TOKEN is a named group; this is our bug"
+        words.append(f"<{group}>" if group.isupper() else match.group())
+    return words
+
+
+def tokenize(text: str) -> list[str]:
+    """Return the words of raw text, each in its normalised spelling; see `split`.
+
+    >>> tokenize("L’accès à <PRODUCT> échoue depuis 3 jours, écrivez à a.b@c.fr !")
+    ["l'", 'accès', 'à', '<PRODUCT>', 'échoue', 'depuis', '<NUM>', 'jours', 'écrivez', 'à', '<EMAIL>', '!']
+
+    Raises:
+        InvalidText: as `split`.
+    """
+    return [normalise(word) for word in split(text)]
+
+
+def _check(text: str) -> None:
+    """Refuse what no text has and what UTF-8 cannot carry."""
+    if "\0" in text:
+        raise InvalidText("text holds a NUL character (U+0000); remove it")
+    if not text.isascii() and _SURROGATE.search(text):
+        raise InvalidText("text holds half of a surrogate pair (U+D800 to U+DFFF), which is no character; remove it")
+
+
+def ngrams(token: str, num_buckets: int) -> list[int]:
+    """Return the rows of the n-gram table that stand for `token`: 1 to 24 numbers in 1..num_buckets.
+
+    The first 24 pieces of `<token>`, short ones first, each hashed with CRC-32 of its UTF-8 bytes (ISO 3309, as in
+    zlib: in the standard library, in C, and the same on every machine). Row 0 is left for padding.
+
+    >>> ngrams("a", 20000) == [1 + zlib.crc32(b"<a>") % 20000]
+    True
+
+    Args:
+        token: a normalised, non-blank token.
+        num_buckets: size of the hash table; two pieces that share a row are rare and do little harm.
+    """
+    marked = f"<{token}>"
+    pieces = [marked[i : i + size] for size in NGRAM_SIZES for i in range(len(marked) - size + 1)]
+    return [1 + zlib.crc32(piece.encode()) % num_buckets for piece in pieces[:MAX_NGRAMS]]

@@ -1,0 +1,140 @@
+"""From bytes that somebody sent to Structs, with every fault located.
+
+msgspec stops at the first fault, which makes a person mend a file of tickets one run at a time. So: the fast decode
+first, and only when it fails a slow walk over the same bytes that decodes each field and element on its own and notes
+what does not fit. The walk never builds untyped objects from untrusted bytes (`msgspec.Raw` keeps them as bytes).
+"""
+
+import types
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any, TypeVar, Union
+
+import msgspec
+
+from artifacts.errors import Fault, InvalidInput
+
+MAX_FAULTS_SHOWN = 20
+
+T = TypeVar("T")
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_elements = msgspec.json.Decoder(list[msgspec.Raw])
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+_decoders: dict[Any, Any] = {}
+
+
+def decoder_of(type_: type[T]) -> msgspec.json.Decoder[T]:
+    """Return the strict decoder of a type; there is one for each, made when it is first asked for."""
+    decoder: msgspec.json.Decoder[T] | None = _decoders.get(type_)
+    if decoder is None:
+        decoder = _decoders[type_] = msgspec.json.Decoder(type_)
+    return decoder
+
+
+def decode(raw: bytes | msgspec.Raw, type_: type[T], what: str = "body") -> T:
+    """Return `raw` as a `type_`, strictly.
+
+    Args:
+        raw: JSON in UTF-8.
+        type_: a Struct type.
+        what: how the message calls the input.
+    Raises:
+        InvalidInput: with the first 20 faults and their number.
+    """
+    try:
+        return decoder_of(type_).decode(raw)
+    except _UNREADABLE:
+        pass
+    shown: list[Fault] = []
+    num_faults = 0
+    for fault in find_faults(raw, type_):  # one by one: a body of nothing but faults would fill the memory
+        num_faults += 1
+        if num_faults <= MAX_FAULTS_SHOWN:
+            shown.append(fault)
+    raise InvalidInput(summary(what, num_faults), shown, num_faults)
+
+
+def summary(what: str, num_faults: int) -> str:
+    """Return one sentence on how many faults `what` has and how many of them are listed."""
+    listed = "listed" if num_faults <= MAX_FAULTS_SHOWN else f"the first {MAX_FAULTS_SHOWN} of them listed"
+    return f"{what} does not fit: {num_faults} fault{'' if num_faults == 1 else 's'}, {listed}"
+
+
+def find_faults(raw: bytes | msgspec.Raw, type_: Any, pointer: str = "") -> Iterator[Fault]:
+    """Yield each fault of `raw` against `type_`, in the order of the type's fields; nothing if it fits.
+
+    Args:
+        raw: JSON in UTF-8.
+        type_: a Struct type, `list[...]`, a union with None, or a type that msgspec knows.
+        pointer: JSON Pointer of `raw` within the whole input.
+    """
+    if not bytes(raw).strip():
+        yield Fault(pointer, "is empty; expected JSON")
+        return
+    try:
+        msgspec.json.decode(raw, type=type_)
+        return
+    except msgspec.ValidationError as error:
+        whole = str(error).split(" - at `")[0]  # the pointer says where
+    except _UNREADABLE as error:
+        yield _unreadable(error, pointer)
+        return
+    num_inner = 0
+    try:
+        for fault in _inner_faults(raw, _unwrapped(type_), pointer):
+            num_inner += 1
+            yield fault
+    except _UNREADABLE as error:  # the JSON itself breaks off, past the first fault
+        yield _unreadable(error, pointer)
+        return
+    if not num_inner:
+        yield Fault(pointer, whole)
+
+
+def _unreadable(error: Exception, pointer: str) -> Fault:
+    """Return why bytes are not JSON."""
+    if isinstance(error, RecursionError):
+        return Fault(pointer, "is nested too deeply")
+    if isinstance(error, UnicodeDecodeError):
+        return Fault(pointer, "is not valid UTF-8; send JSON in UTF-8")
+    return Fault(pointer, f"is not valid JSON: {error}")
+
+
+def _unwrapped(type_: Any) -> Any:
+    """Return `X` of `Annotated[X, ...]`, `X | None` and `X | UnsetType`; any other type as it is."""
+    if typing.get_origin(type_) is Annotated:
+        return _unwrapped(typing.get_args(type_)[0])
+    if typing.get_origin(type_) in (Union, types.UnionType):
+        rest = [arm for arm in typing.get_args(type_) if arm not in (types.NoneType, msgspec.UnsetType)]
+        return _unwrapped(rest[0]) if len(rest) == 1 else type_
+    return type_
+
+
+def _inner_faults(raw: bytes | msgspec.Raw, type_: Any, pointer: str) -> Iterator[Fault]:
+    """Yield the faults inside an object or an array; nothing if `raw` is of another JSON type than `type_`."""
+    if typing.get_origin(type_) is list:
+        try:
+            elements = _elements.decode(raw)
+        except msgspec.ValidationError:
+            return
+        for index, element in enumerate(elements):
+            yield from find_faults(element, typing.get_args(type_)[0], f"{pointer}/{index}")
+    elif isinstance(type_, type) and issubclass(type_, msgspec.Struct):
+        try:
+            members = _members.decode(raw)
+        except msgspec.ValidationError:
+            return
+        fields = {field.encode_name: field for field in msgspec.structs.fields(type_)}
+        for name, field in fields.items():
+            if name in members:
+                yield from find_faults(members[name], field.type, f"{pointer}/{name}")
+            elif field.required:
+                yield Fault(f"{pointer}/{name}", "is missing")
+        if type_.__struct_config__.forbid_unknown_fields:
+            for name in members:
+                if name not in fields:
+                    escaped = name.replace("~", "~0").replace("/", "~1")
+                    yield Fault(f"{pointer}/{escaped}", f"is an unknown field; expected one of {', '.join(fields)}")
