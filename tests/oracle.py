@@ -1,0 +1,130 @@
+"""The network once more, in NumPy and for one ticket at a time: what PyTorch and the ONNX graph must both equal.
+
+It shares no code with either. Nothing is padded, so nothing has to be masked, and a batch is only a loop over tickets:
+whatever a mask, a packed sequence or a length could get wrong shows as a difference. All sums are float64.
+
+In: a torch state dict (as arrays) or the initializers of `model.onnx`. Out: probabilities. It leaves text -> ids and
+the hashing of n-grams to `artifacts`, which has tests of its own.
+"""
+
+# Axes: N tickets, T tokens of one ticket, V known words, G n-gram rows, E a vector's size, H hidden, C categories.
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artifacts.text import ngrams
+from artifacts.vocabulary import RESERVED, Encoded
+
+Array = NDArray[np.float64]
+
+
+class Table(NamedTuple):
+    """A vector per known word, and what an unknown one is made of: `unknown` + the mean of its n-grams' rows."""
+
+    known: Array  # [V, E]
+    grams: Array  # [G, E]
+    unknown: Array  # [E]
+
+
+class Direction(NamedTuple):
+    """One GRU that reads one way; the rows of each are its three gates, r, z and n, one under the other."""
+
+    input_weight: Array  # W [3H, E]
+    state_weight: Array  # U [3H, H]
+    input_bias: Array  # b [3H]
+    state_bias: Array  # c [3H]
+
+
+class Network(NamedTuple):
+    """Everything that was learnt. A layer has one direction, or two: forward, then backward."""
+
+    embedding: Table
+    layers: list[list[Direction]]
+    head_weight: Array  # [C, 2H] or [C, 4H]
+    head_bias: Array  # [C]
+    linear: Table
+
+
+def probabilities(network: Network, tickets: Sequence[Encoded], temperature: float = 1.0) -> Array:
+    """Return probabilities_NC: softmax of logits / temperature, ticket by ticket."""
+    logits_NC = np.stack([logits(network, ticket) for ticket in tickets]) / temperature
+    odds_NC = np.exp(logits_NC - logits_NC.max(axis=1, keepdims=True))  # the largest is 1, so nothing overflows
+    shares_NC: Array = odds_NC / odds_NC.sum(axis=1, keepdims=True)
+    return shares_NC
+
+
+def logits(network: Network, ticket: Encoded) -> Array:
+    """Return the logits of one ticket: the head on the pooled states, plus the linear part."""
+    x_TE = look_up(network.embedding, ticket)
+    for layer in network.layers:
+        forward, *backward = layer
+        ways = [read(forward, x_TE)] + [read(way, x_TE[::-1])[::-1] for way in backward]
+        x_TE = np.concatenate(ways, axis=1)
+    pooled_H = np.concatenate((x_TE.max(axis=0), x_TE.mean(axis=0)))
+    wide_C = look_up(network.linear, ticket).sum(axis=0) / np.sqrt(len(ticket.ids))
+    logits_C: Array = network.head_weight @ pooled_H + network.head_bias + wide_C
+    return logits_C
+
+
+def look_up(table: Table, ticket: Encoded) -> Array:
+    """Return the vector of each token of the ticket, [T, E]."""
+    unknown = [table.unknown + table.grams[grams].mean(axis=0) for grams in ticket.grams]
+    return np.stack([*table.known, *unknown])[ticket.ids]
+
+
+def read(gru: Direction, x_TE: Array) -> Array:
+    """Return the state after each token, [T, H]: the equations of Cho et al. 2014, one line each."""
+    h_H = np.zeros(gru.state_weight.shape[1])
+    states = []
+    for x_E in x_TE:
+        from_input = np.split(gru.input_weight @ x_E + gru.input_bias, 3)
+        from_state = np.split(gru.state_weight @ h_H + gru.state_bias, 3)
+        r_H = 1 / (1 + np.exp(-(from_input[0] + from_state[0])))
+        z_H = 1 / (1 + np.exp(-(from_input[1] + from_state[1])))
+        n_H = np.tanh(from_input[2] + r_H * from_state[2])
+        h_H = (1 - z_H) * n_H + z_H * h_H
+        states.append(h_H)
+    return np.stack(states)
+
+
+def from_state_dict(state: Mapping[str, NDArray[np.float32]], tokens: Sequence[str]) -> Network:
+    """Return the network in a torch state dict; `tokens` is the vocabulary in row order."""
+    weights = {name: value.astype(np.float64) for name, value in state.items()}
+
+    def table(name: str) -> Table:
+        word_VE, gram_GE = weights[f"{name}.word.weight"], weights[f"{name}.gram.weight"]
+        spelt = [[] if token in RESERVED else ngrams(token, len(gram_GE) - 1) for token in tokens]
+        means = [gram_GE[rows].mean(axis=0) if rows else 0.0 * gram_GE[0] for rows in spelt]
+        return Table(word_VE + means, gram_GE, unknown=word_VE[1])
+
+    layers: list[list[Direction]] = []
+    while f"gru.weight_ih_l{len(layers)}" in weights:
+        ways = [f"l{len(layers)}{end}" for end in ("", "_reverse") if f"gru.weight_ih_l{len(layers)}{end}" in weights]
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        layers.append([Direction(*(weights[f"gru.{name}_{way}"] for name in names)) for way in ways])
+    return Network(table("embedding"), layers, weights["head.weight"], weights["head.bias"], table("linear"))
+
+
+def from_onnx(raw: bytes) -> Network:
+    """Return the network in the initializers of `model.onnx`, whose temperature is folded into its weights."""
+    import onnx.numpy_helper  # here, so that whoever uses the rest needs no training extra
+
+    constants = onnx.load_model_from_string(raw).graph.initializer
+    weights = {constant.name: onnx.numpy_helper.to_array(constant).astype(np.float64) for constant in constants}
+
+    def table(name: str) -> Table:
+        return Table(weights[f"{name}_words"], weights[f"{name}_ngrams"], unknown=np.zeros(1))
+
+    def gates(weight: Array) -> Array:
+        z, r, n = np.split(weight, 3)  # the order of ONNX
+        return np.concatenate((r, z, n))
+
+    layers: list[list[Direction]] = []
+    while f"gru_{len(layers)}_W" in weights:
+        w_DHE, r_DHH, b_DH = (weights[f"gru_{len(layers)}_{kind}"] for kind in "WRB")
+        halves = [np.split(b_H, 2) for b_H in b_DH]  # first all that is added to W x, then all that is added to U h
+        layers.append([Direction(*map(gates, (w, r, *half))) for w, r, half in zip(w_DHE, r_DHH, halves, strict=True)])
+    return Network(table("embedding"), layers, weights["head_weight"], weights["head_bias"], table("linear"))

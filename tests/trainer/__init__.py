@@ -1,0 +1,1 @@
+"""The trainer, from a file of tickets to a published version."""

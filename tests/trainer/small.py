@@ -1,0 +1,81 @@
+"""Tickets, settings and networks so small that a test of the trainer takes a moment.
+
+Importing this file needs no torch; only `network` does.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from artifacts.vocabulary import Encoded, Vocabulary, build_rows
+from trainer.config import TrainConfig
+from trainer.data import RawRow, Rows, check_rows
+
+if TYPE_CHECKING:
+    from trainer.model import TicketClassifier
+
+CONFIG = TrainConfig(
+    embedding=8, hidden=8, ngram_buckets=64, epochs=3, batch=8, lr=0.02, min_count=1, validation=0.25, threads=1
+)
+TEMPLATES = {
+    "Problème de connexion": "connexion impossible {} expirer",
+    "Accès utilisateur": "ajouter utilisateur {} droit",
+    "Création de client": "créer nouveau client {}",
+    "Facture": "facture {} payer montant double",
+}
+DETAILS = ("<PRODUCT>", "lundi", "mardi", "bonjour", "mot_de_passe", "merci", "urgent", "dossier", "<NAME>", "rappel")
+VOCABULARY = Vocabulary(
+    build_rows([["connexion", "mot de passe", "<PRODUCT>", "créer", "client", "facture", "été", "a"]], 1, 100), 64
+)
+
+
+def config(**changes: object) -> TrainConfig:
+    """Return the small settings with some changed, checked as if they came from outside."""
+    return msgspec.convert(msgspec.structs.asdict(CONFIG) | changes, TrainConfig)
+
+
+def tickets(num_each: int = 8) -> dict[str, list[list[str]]]:
+    """Return `num_each` distinct tickets (at most 10) of each of four categories, as tokens."""
+    return {
+        category: [template.format(detail).split() for detail in DETAILS[:num_each]]
+        for category, template in TEMPLATES.items()
+    }
+
+
+def json_rows(of_category: Mapping[str, Sequence[Sequence[str]]]) -> list[dict[str, object]]:
+    """Return the tickets as the rows of a body."""
+    return [{"category": name, "tokens": list(tokens)} for name, group in of_category.items() for tokens in group]
+
+
+def rows(of_category: Mapping[str, Sequence[Sequence[str]]]) -> Rows:
+    """Return the tickets as checked rows, category by category."""
+    return check_rows([RawRow(json.dumps(row).encode()) for row in json_rows(of_category)], "test")
+
+
+def network(settings: TrainConfig, num_categories: int = 5, seed: int = 0) -> "TicketClassifier":
+    """Return a network over VOCABULARY, in evaluation, with every weight random, as if it had learnt something.
+
+    A new network's linear part is zero, behind which a fault of its could hide.
+    """
+    import torch
+
+    from trainer.model import TicketClassifier
+
+    torch.manual_seed(seed)
+    made = TicketClassifier(list(VOCABULARY.rows), num_categories, settings)
+    with torch.no_grad():
+        for weight in made.linear.parameters():
+            weight.normal_(std=0.5)
+            weight[0] = 0.0  # the padding's row
+    return made.eval()
+
+
+def ragged(num_tickets: int, longest: int, seed: int = 0) -> list[Encoded]:
+    """Return tickets of mixed lengths, the first of one token and the last of `longest`, a third of it unknown."""
+    random = np.random.default_rng(seed)
+    words = [*list(VOCABULARY.rows)[2:], "conntecter", "inconnu", "x", "l'"]
+    lengths = [1, *random.integers(1, longest + 1, size=num_tickets - 2).tolist(), longest]
+    return [VOCABULARY.encode([words[i] for i in random.integers(len(words), size=length)]) for length in lengths]

@@ -1,0 +1,590 @@
+"""The command line: what it prints, what it leaves in the store, and how it refuses."""
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+from onnx import helper
+from rich.console import Console
+
+from artifacts.manifest import Epoch, Report
+from artifacts.store import Store
+from tests.trainer import small
+from trainer import cli
+from trainer.config import TrainConfig
+from trainer.data import check_rows, read_file
+
+pytestmark = pytest.mark.torch
+
+SETTINGS = [
+    word for field, value in msgspec.structs.asdict(small.CONFIG).items() for word in ("--set", f"{field}={value}")
+]
+Tickets = Mapping[str, Sequence[Sequence[str]]]
+
+
+def written(path: Path, tickets: Tickets) -> Path:
+    """Return `path` with the tickets as JSONL."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in small.json_rows(tickets)))
+    return path
+
+
+def puppet_train(*arguments: object, status: int = 0) -> Result:
+    """Run `puppet-train` within this process and return what it printed; its exit status must be `status`."""
+    result = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+    assert result.exit_code == status, result.output
+    return result
+
+
+def fit(data: Path, store: Path, *more: object, name: str = "m") -> Result:
+    """Run `puppet-train fit` with the small settings."""
+    return puppet_train("fit", data, "--name", name, "--store", store, *SETTINGS, *more)
+
+
+def last_line(stdout: str) -> dict[str, object]:
+    """Return the JSON object in the last line."""
+    found: dict[str, object] = json.loads(stdout.splitlines()[-1])
+    return found
+
+
+def refusal(*arguments: object) -> list[str]:
+    """Run `puppet-train`, which must refuse: exit status 1, a message on stderr, nothing raised. Return its lines."""
+    result = puppet_train(*arguments, status=1)
+    assert isinstance(result.exception, SystemExit)
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in result.output
+    return lines
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a file of 40 tickets of four categories."""
+    return written(tmp_path_factory.mktemp("data") / "tickets.jsonl", small.tickets(10))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    """Give a store with two versions of the model `m`, the first of a single epoch, and the untrained model `new`."""
+    store = tmp_path_factory.mktemp("cli") / "store"
+    fit(data, store, "--set", "epochs=1", "--set", "refit=false")
+    fit(data, store, "--set", "epochs=12")
+    Store(store).create_model("new", "GRU")
+    return store
+
+
+# fit
+
+
+def test_fit_prints_what_the_example_of_the_seeds_logs(tmp_path: Path, data: Path) -> None:
+    """Total time, number of parameters, mean, minimum, maximum and final loss with the epochs, as in the report."""
+    result = fit(data, tmp_path / "store")
+
+    _, files = Store(tmp_path / "store").read_version("m", 1)
+    report = msgspec.json.decode(files["report.json"], type=Report)
+    losses = [epoch.loss for epoch in report.epochs]
+    assert len(losses) == 3
+    lines = result.stdout.splitlines()
+    assert f"total training time: {report.seconds:.2f} s" in lines
+    assert f"total number of parameters: {report.num_parameters}" in lines
+    assert f"mean loss: {sum(losses) / 3:.4f}" in lines
+    assert f"minimum loss: {min(losses):.4f}" in lines
+    assert f"maximum loss: {max(losses):.4f}" in lines
+    assert f"final loss after 3 epochs: {losses[-1]:.4f} (weights of epoch {report.best_epoch})" in lines
+    assert lines[-1] == "published m version 1"
+
+
+def test_fit_prints_the_validation_metrics(tmp_path: Path, data: Path) -> None:
+    """Accuracy, macro F1, tickets and temperature stand in one line."""
+    result = fit(data, tmp_path / "store")
+
+    manifest, _ = Store(tmp_path / "store").read_version("m", 1)
+    assert (
+        f"validation: accuracy {manifest.validation.accuracy:.4f}, macro F1 {manifest.validation.macro_f1:.4f} "
+        f"on 8 tickets; temperature {manifest.calibration.temperature:.3f}"
+    ) in result.stdout.splitlines()
+
+
+def test_fit_prints_the_settings_that_hold(tmp_path: Path, data: Path) -> None:
+    """Every field is shown with its value, before the training."""
+    result = fit(data, tmp_path / "store", "--set", "epochs=2")
+
+    (line,) = (line for line in result.stdout.splitlines() if line.startswith("settings: "))
+    assert line.count("=") == len(TrainConfig.__struct_fields__)
+    assert "epochs=2, " in line
+
+
+def test_json_is_the_last_line_of_stdout(tmp_path: Path, data: Path) -> None:
+    """With --json one object ends stdout, and says what was published and how well it does on validation."""
+    result = fit(data, tmp_path / "store", "--json")
+
+    manifest, _ = Store(tmp_path / "store").read_version("m", 1)
+    assert result.stdout.endswith("}\n")
+    assert last_line(result.stdout) == {
+        "name": "m",
+        "version": 1,
+        "accuracy": manifest.validation.accuracy,
+        "macro_f1": manifest.validation.macro_f1,
+        "seconds": round(manifest.seconds, 3),
+        "measured_on": "validation",
+    }
+
+
+def test_without_json_no_json_is_printed(tmp_path: Path, data: Path) -> None:
+    """A person sees no object."""
+    assert "{" not in fit(data, tmp_path / "store").stdout
+
+
+def test_fit_with_test_file_ends_with_its_metrics(tmp_path: Path, data: Path) -> None:
+    """--test measures the new version on that file, prints the table, and the JSON line has those numbers."""
+    test = written(tmp_path / "test.jsonl", {**small.tickets(2), "Livraison": [["colis"]] * 4})
+
+    result = fit(data, tmp_path / "store", "--test", test, "--json")
+
+    evaluated = last_line(puppet_train("evaluate", test, "--name", "m", "--store", tmp_path / "store", "--json").stdout)
+    line = last_line(result.stdout)
+    assert line["measured_on"] == "test"
+    assert (line["accuracy"], line["macro_f1"]) == (evaluated["accuracy"], evaluated["macro_f1"])
+    assert line["accuracy"] != Store(tmp_path / "store").read_version("m", 1)[0].validation.accuracy
+    assert re.search(r"^accuracy \d\.\d{4}, macro F1 \d\.\d{4}: \d+ of 12 right$", result.stdout, re.MULTILINE)
+
+
+def test_fit_without_validation_has_no_accuracy(tmp_path: Path) -> None:
+    """Two tickets make a model, null in the JSON line, and a sentence on what to do."""
+    few = written(tmp_path / "few.jsonl", {"a": [["x"]], "b": [["y"]]})
+
+    result = fit(few, tmp_path / "store", "--json")
+
+    assert (last_line(result.stdout)["accuracy"], last_line(result.stdout)["macro_f1"]) == (None, None)
+    assert "no validation: too few tickets to keep some out; measure on others with puppet-train evaluate\n" in (
+        result.stdout
+    )
+
+
+def test_fit_again_makes_the_next_version(trained: Path) -> None:
+    """The second fit of a name found the model there and published version 2, which serves."""
+    assert Store(trained).versions("m") == [1, 2]
+    assert Store(trained).current("m").version == 2
+
+
+def test_config_file_is_read_and_set_wins(tmp_path: Path, data: Path) -> None:
+    """The version records the file's value where --set says nothing, and the word's where both speak."""
+    file = tmp_path / "settings.toml"
+    file.write_text("hidden = 6\nembedding = 5\nepochs = 1\nngram_buckets = 32\nmin_count = 1\n")
+
+    puppet_train(*("fit", data, "--name", "m", "--store", tmp_path / "store"), "--config", file, "--set", "embedding=7")
+
+    training = Store(tmp_path / "store").read_version("m", 1)[0].training
+    assert (training["hidden"], training["embedding"], training["epochs"]) == (6, 7, 1)
+    assert training["lr"] == TrainConfig().lr
+
+
+def test_store_comes_from_the_environment(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PUPPET_STORE names the store where --store does not."""
+    monkeypatch.setenv("PUPPET_STORE", str(tmp_path / "elsewhere"))
+
+    puppet_train("fit", data, "--name", "m", *SETTINGS)
+
+    assert Store(tmp_path / "elsewhere").versions("m") == [1]
+
+
+def test_fit_shows_what_is_odd_in_the_data(tmp_path: Path) -> None:
+    """Duplicates, conflicts and categories too small to validate are counted before the training."""
+    tickets = {"a": [["x", str(i)] for i in range(4)] + [["x", "0"]], "b": [["x", "1"]] * 3, "c": [["y"]]}
+
+    result = fit(written(tmp_path / "odd.jsonl", tickets), tmp_path / "store")
+
+    assert result.stdout.splitlines()[:4] == [
+        f"{tmp_path / 'odd.jsonl'}: 9 tickets in 3 categories",
+        "  3 tickets repeat an earlier one; kept, on one side of the split",
+        "  1 distinct tickets stand under more than one category; kept, look at them",
+        "  2 categories have fewer than 3 distinct tickets; all are trained on, none validated: b, c",
+    ]
+
+
+def test_clean_data_is_one_line(tmp_path: Path, data: Path) -> None:
+    """Where nothing is odd nothing is said of it."""
+    lines = fit(data, tmp_path / "store").stdout.splitlines()
+
+    assert lines[0] == f"{data}: 40 tickets in 4 categories"
+    assert lines[1].startswith("settings: ")
+
+
+def test_categories_are_printed_as_they_are(tmp_path: Path) -> None:
+    """Square brackets and colons in a category are letters, no markup and no emoji, wherever they are printed."""
+    names = ("[/red]", "[bold]x", ":smile:", "b", "[link=x]y[/link]")
+    data = written(tmp_path / "[data].jsonl", {name: [[f"mot{i}"]] for i, name in enumerate(names)})
+    store = tmp_path / "store"
+
+    fitted = fit(data, store, "--test", data)
+    odd = written(tmp_path / "odd.jsonl", {"[/nowhere]": [["mot1"]], ":smile:": [["mot0"]]})
+    evaluated = puppet_train("evaluate", odd, "--name", "m", "--store", store)
+
+    for name in names:
+        assert fitted.stdout.count(name) >= 2, "among the small categories, and in the table"
+    assert f"{tmp_path / '[data].jsonl'}: 5 tickets in 5 categories" in fitted.stdout
+    assert "the model has no category '[/nowhere]': its 1 tickets count as errors\n" in evaluated.stdout
+
+
+# Refusals
+
+
+def test_wrong_rows_are_listed_before_anything_is_trained(tmp_path: Path) -> None:
+    """At most 20 faults are shown with line and field, all are counted, and the store is not touched."""
+    path = tmp_path / "wrong.jsonl"
+    path.write_text('{"category": "a", "tokens": ["x", 5]}\n' * 25)
+
+    lines = refusal("fit", path, "--name", "m", "--store", tmp_path / "store")
+
+    assert lines[0] == f"error: {path} does not fit: 25 faults, the first 20 of them listed"
+    assert lines[1] == "  line 1, /tokens/1: Expected `str`, got `int`"
+    assert len(lines) == 21
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "expected"),
+    [
+        (None, (), "error: cannot read "),
+        (b"", (), "error: No training data provided or training data is empty"),
+        (b'{"category": "a", "tokens": ["x"]}', (), "error: all 1 tickets are of one category, 'a'"),
+        (b'{"category": "\xe9", "tokens": ["x"]}', (), "does not fit: 1 fault, listed"),
+        (b"{}", ("--set", "epochs=0"), "error: the training configuration does not fit"),
+        (b"{}", ("--set", "epochs"), "error: --set epochs: expected field=value"),
+        (b"{}", ("--config", "nowhere.toml"), "error: cannot read the configuration nowhere.toml"),
+    ],
+    ids=["missing", "empty", "one category", "latin-1", "setting", "no value", "no config"],
+)
+def test_refused_fit_creates_no_model(
+    tmp_path: Path, content: bytes | None, more: Sequence[str], expected: str
+) -> None:
+    """What is wrong in the files or settings is one message, and no model is left behind, trained or not."""
+    path = tmp_path / "data.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+
+    lines = refusal("fit", path, "--name", "m", "--store", tmp_path / "store", *more)
+
+    assert expected in lines[0]
+    assert not (tmp_path / "store" / "m").exists()
+
+
+def test_wrong_test_file_is_refused_before_the_training(tmp_path: Path, data: Path) -> None:
+    """A training is not begun whose measure at the end cannot be taken."""
+    missing, empty = tmp_path / "none.jsonl", written(tmp_path / "empty.jsonl", {})
+
+    assert "cannot read" in refusal("fit", data, "--name", "m", "--store", tmp_path / "s", "--test", missing)[0]
+    assert (
+        "empty.jsonl holds no ticket"
+        in (refusal("fit", data, "--name", "m", "--store", tmp_path / "s", "--test", empty)[0])
+    )
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--name", "Bad Name"), "error: model name 'Bad Name' is not allowed"),
+        (("--name", "x", "--kind", "LSTM"), "error: neural_network_type 'LSTM' is unknown; known: GRU"),
+        (("--name", "x", "--set", "device=cuda"), "error: device is cuda, but this machine has none"),
+    ],
+)
+def test_wrong_name_kind_and_device_are_refused(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, arguments: Sequence[str], expected: str
+) -> None:
+    """Each with its sentence, and nothing is published."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+    assert refusal("fit", data, "--store", tmp_path / "s", *arguments)[0].startswith(expected)
+    assert not list((tmp_path / "s").glob("*/*/manifest.json"))
+
+
+def test_store_that_is_a_file_is_refused(tmp_path: Path, data: Path) -> None:
+    """A store that cannot be opened is named."""
+    (tmp_path / "file").write_text("")
+
+    assert "cannot be used" in refusal("fit", data, "--name", "m", "--store", tmp_path / "file")[0]
+
+
+@pytest.mark.parametrize("arguments", [("fit",), ("fit", "x"), ("fit", "x", "--name", "m", "--colour"), ("paint",)])
+def test_wrong_option_is_exit_status_2(arguments: Sequence[str]) -> None:
+    """What click refuses is told apart from what we refuse."""
+    assert "Usage:" in puppet_train(*arguments, status=2).stderr
+
+
+def test_help_names_the_commands() -> None:
+    """The commands of DESIGN section 7 that exist are listed; `run`, which only the server calls, is not."""
+    stdout = puppet_train("--help").stdout
+
+    assert re.findall(r"^  (\w+) ", stdout.partition("Commands:")[2], re.MULTILINE) == [
+        *("evaluate", "fit", "sample", "verify"),
+    ]
+
+
+# evaluate
+
+
+def test_evaluate_measures_the_serving_version(tmp_path: Path, trained: Path, data: Path) -> None:
+    """The table has every category with its tickets, and the JSON line the version that serves and its numbers."""
+    result = puppet_train("evaluate", data, "--name", "m", "--store", trained, "--json")
+
+    line = last_line(result.stdout)
+    assert line.keys() == {"name", "version", "accuracy", "macro_f1", "seconds", "measured_on"}
+    assert (line["name"], line["version"], line["measured_on"]) == ("m", 2, "test")
+    assert f"accuracy {line['accuracy']:.4f}, macro F1 {line['macro_f1']:.4f}: " in result.stdout
+    for category in small.TEMPLATES:
+        assert re.search(rf"{category} .* 10 ", result.stdout), category
+
+
+def test_evaluate_measures_the_version_that_is_asked_for(trained: Path, data: Path) -> None:
+    """One epoch knows less than twelve."""
+    first, second = (
+        last_line(
+            puppet_train("evaluate", data, "--name", "m", "--store", trained, "--version", number, "--json").stdout
+        )
+        for number in (1, 2)
+    )
+
+    assert (first["version"], second["version"]) == (1, 2)
+    assert float(str(first["accuracy"])) < float(str(second["accuracy"]))
+
+
+def test_a_category_that_the_model_lacks_counts_as_an_error(tmp_path: Path, trained: Path) -> None:
+    """Its tickets are wrong, named, and in the denominator."""
+    path = written(tmp_path / "test.jsonl", {"Livraison": [["colis"], ["perdu"]]})
+
+    result = puppet_train("evaluate", path, "--name", "m", "--store", trained, "--json")
+
+    assert "the model has no category 'Livraison': its 2 tickets count as errors" in result.stdout
+    assert "accuracy 0.0000, macro F1 0.0000: 0 of 2 right" in result.stdout
+    assert last_line(result.stdout)["accuracy"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--name", "nobody"), "error: Model not found"),
+        (("--name", "nobody", "--version", "1"), "error: Model not found"),
+        (("--name", "../m", "--version", "1"), "error: model name '../m' is not allowed"),
+        (("--name", "new"), "error: Model not trained yet"),
+        (("--name", "m", "--version", "9"), "error: m version 9 cannot be read"),
+        (("--name", "m", "--version", "0"), "error: m version 0 cannot be read"),
+    ],
+)
+def test_evaluate_refuses_what_is_not_there(trained: Path, data: Path, arguments: Sequence[str], expected: str) -> None:
+    """An unknown model, an untrained one and an unknown version have each their sentence."""
+    assert refusal("evaluate", data, "--store", trained, *arguments)[0].startswith(expected)
+
+
+def test_evaluate_refuses_a_file_without_tickets(tmp_path: Path, trained: Path) -> None:
+    """There is nothing to measure on; training data is not what is missing."""
+    path = written(tmp_path / "empty.jsonl", {})
+
+    assert refusal("evaluate", path, "--name", "m", "--store", trained) == [
+        f"error: {path} holds no ticket; expected at least one to measure on"
+    ]
+
+
+# verify
+
+
+@pytest.fixture
+def copy(tmp_path: Path, trained: Path) -> Path:
+    """Give a copy of the store that may be damaged."""
+    shutil.copytree(trained, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_verify_says_ok_of_every_version(trained: Path) -> None:
+    """Each sound version is a line with its hash, and the serving one is marked."""
+    store = Store(trained)
+
+    lines = puppet_train("verify", "--name", "m", "--store", trained).stdout.splitlines()
+
+    assert lines == [
+        f"ok      m version 1, {store.read_version('m', 1)[0].sha256}",
+        f"ok      m version 2, serves, {store.read_version('m', 2)[0].sha256}",
+    ]
+
+
+@pytest.mark.parametrize(
+    "file", ["manifest.json", "model.onnx", "vocab.json", "labels.json", "golden.json", "report.json"]
+)
+def test_verify_refuses_a_flipped_bit(copy: Path, file: str) -> None:
+    """One bit in any file of a version: exit status 1, the file or version named, and the other version still ok."""
+    path = copy / "m" / "1" / file
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+
+    lines = puppet_train("verify", "--name", "m", "--store", copy, status=1).stdout.splitlines()
+
+    assert lines[0].startswith("REFUSED m version 1")
+    assert file in lines[0]
+    assert lines[1].startswith("ok      m version 2, serves, ")
+
+
+@pytest.mark.parametrize("file", ["model.json", "current"])
+def test_verify_refuses_a_flipped_bit_in_a_record(copy: Path, file: str) -> None:
+    """The model's own records are checked as well."""
+    path = copy / "m" / file
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+
+    assert f"m/{file} " in refusal("verify", "--name", "m", "--store", copy)[0]
+
+
+def test_verify_checks_one_version_if_asked(copy: Path) -> None:
+    """A damaged version beside the one that is asked for does not matter, and one that is not there is refused."""
+    (copy / "m" / "1" / "model.onnx").write_bytes(b"")
+
+    puppet_train("verify", "--name", "m", "--store", copy, "--version", 2)
+    puppet_train("verify", "--name", "m", "--store", copy, "--version", 1, status=1)
+    puppet_train("verify", "--name", "m", "--store", copy, "--version", 3, status=1)
+
+
+def test_verify_refuses_a_graph_with_foreign_operators(copy: Path) -> None:
+    """A version whose hashes are right, because its writer made them, is still checked for what its graph may do."""
+    store = Store(copy)
+    manifest, files = store.read_version("m", 2)
+    model = onnx.load_model_from_string(files["model.onnx"])
+    model.graph.node.append(helper.make_node("Identity", ["probabilities"], ["copy"]))
+    store.publish(manifest, {**files, "model.onnx": model.SerializeToString()})
+
+    lines = puppet_train("verify", "--name", "m", "--store", copy, status=1).stdout.splitlines()
+
+    assert [line.split()[0] for line in lines] == ["ok", "ok", "REFUSED"]
+    assert "Identity" in lines[2]
+
+
+def test_verify_replays_the_golden_rows(copy: Path) -> None:
+    """A version whose golden rows say something else than its graph answers is refused."""
+    store = Store(copy)
+    manifest, files = store.read_version("m", 2)
+    first = store.read_version("m", 1)[1]
+    store.publish(manifest, {**files, "golden.json": first["golden.json"]})
+
+    lines = puppet_train("verify", "--name", "m", "--store", copy, "--version", 3, status=1).stdout.splitlines()
+
+    assert "golden rows differ by" in lines[0]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("nobody", "Model not found"), ("new", "Model not trained yet")])
+def test_verify_refuses_what_is_not_there(trained: Path, name: str, expected: str) -> None:
+    """Nothing to check is no success."""
+    assert refusal("verify", "--name", name, "--store", trained) == [f"error: {expected}"]
+
+
+# sample
+
+
+def test_sample_writes_tickets_that_fit_reads(tmp_path: Path) -> None:
+    """The file is JSONL of as many tickets as asked for, and the command says that they are invented."""
+    result = puppet_train("sample", tmp_path / "sample.jsonl", "--num-tickets", 60)
+
+    rows = check_rows(read_file(tmp_path / "sample.jsonl"), "sample")
+    assert len(rows.tickets) == 60
+    assert result.stdout == f"60 synthetic tickets (invented, seed 0) written to {tmp_path / 'sample.jsonl'}\n"
+
+
+def test_sample_depends_on_its_seed_alone(tmp_path: Path) -> None:
+    """The same seed writes the same bytes, another seed others."""
+    paths = [tmp_path / name for name in "abc"]
+    for path, seed in zip(paths, (1, 1, 2), strict=True):
+        puppet_train("sample", path, "--num-tickets", 20, "--seed", seed)
+
+    one, same, other = (path.read_bytes() for path in paths)
+    assert one == same != other
+
+
+def test_sample_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    """A folder that is not there, or a folder in place of the file, is named."""
+    for path in (tmp_path / "nowhere" / "x", tmp_path):
+        assert refusal("sample", path)[0].startswith(f"error: cannot write {path}: ")
+
+
+# Progress
+
+
+def test_bar_shows_loss_accuracy_speed_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal one line follows the training."""
+    screen = io.StringIO()
+    monkeypatch.setattr(cli, "err", Console(file=screen, force_terminal=True, width=140))
+
+    with cli.Bar() as bar:
+        bar.start(40, 8, TrainConfig(epochs=3))
+        bar.step(1, 8, 1.5)
+        bar.epoch(Epoch(1, 1.5, 1.2, 0.875, 1000.0))
+        bar.step(2, 20, 0.25)
+        (task,) = bar._bar.tasks
+
+    assert (task.completed, task.total) == (60, 120)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).splitlines()[-1]
+    assert "epoch 2/3" in shown
+    assert "loss 0.250" in shown
+    assert "validation 0.875" in shown
+    assert re.search(r"[\d,]+ tickets/s", shown)
+    assert re.search(r"\d:\d\d:\d\d|-:--:--", shown)
+
+
+def test_bar_is_silent_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log holds no bar."""
+    screen = io.StringIO()
+    monkeypatch.setattr(cli, "err", Console(file=screen))
+
+    with cli.Bar() as bar:
+        bar.start(40, 8, TrainConfig(epochs=3))
+        bar.step(1, 40, 1.5)
+        bar.epoch(Epoch(1, 1.5, None, None, 1000.0))
+
+    assert screen.getvalue() == ""
+
+
+# As a program of its own
+
+
+def python_m_trainer(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `python -m trainer`."""
+    return subprocess.run(
+        [sys.executable, "-m", "trainer", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+
+
+def test_the_program_trains_on_the_sample(tmp_path: Path) -> None:
+    """`sample`, then `fit --json`, as a person runs them: status 0, silent on stderr, the object last on stdout."""
+    data, store = tmp_path / "sample.jsonl", tmp_path / "store"
+
+    sampled = python_m_trainer("sample", data, "--num-tickets", 120)
+    fitted = python_m_trainer("fit", data, "--name", "m", "--store", store, *SETTINGS, "--json")
+
+    assert (sampled.returncode, sampled.stderr) == (0, "")
+    assert (fitted.returncode, fitted.stderr) == (0, "")
+    line = last_line(fitted.stdout)
+    assert (line["version"], line["measured_on"]) == (1, "validation")
+    assert 0.0 <= float(str(line["accuracy"])) <= 1.0
+    assert 0.0 <= float(str(line["macro_f1"])) <= 1.0
+    assert float(str(line["seconds"])) > 0.0
+    assert Store(store).current("m").version == 1
+
+
+def test_the_program_refuses_in_one_message(tmp_path: Path) -> None:
+    """A missing file is one line on stderr and exit status 1."""
+    done = python_m_trainer("fit", tmp_path / "none.jsonl", "--name", "m", "--store", tmp_path / "store")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: cannot read {tmp_path / 'none.jsonl'}: ")

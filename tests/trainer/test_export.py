@@ -1,0 +1,528 @@
+"""The door to disk: a graph that answers as the network does passes, and every way to get it wrong is refused."""
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from artifacts.errors import ArtifactRefused
+from artifacts.runtime import TENSORS, Floats, open_session, pad, run
+from artifacts.vocabulary import RESERVED, Encoded, Vocabulary, build_rows
+from tests import oracle
+from tests.trainer import small
+from trainer import export
+from trainer.model import TicketClassifier
+
+pytestmark = pytest.mark.torch
+
+NUM_WORDS = len(small.VOCABULARY)
+SHAPES = [(num_layers, bidirectional) for num_layers in (1, 2, 3) for bidirectional in (True, False)]
+
+
+def network(num_layers: int = 1, bidirectional: bool = True) -> TicketClassifier:
+    """Return a small random network."""
+    return small.network(small.config(num_layers=num_layers, bidirectional=bidirectional))
+
+
+def answers(raw: bytes, tickets: list[Encoded]) -> Floats:
+    """Return what onnxruntime says of one padded batch."""
+    return run(open_session(raw), pad(tickets, NUM_WORDS), NUM_WORDS, small.VOCABULARY.num_buckets + 1)
+
+
+@pytest.mark.parametrize(("num_layers", "bidirectional"), SHAPES)
+def test_right_graph_passes_and_the_record_says_how_well(num_layers: int, bidirectional: bool) -> None:
+    """Every shape of network is exported, within 1e-5 of PyTorch on 12 batches of 144 tickets."""
+    raw, parity = export.export(network(num_layers, bidirectional), small.VOCABULARY, 1.7)
+
+    assert onnx.load_model_from_string(raw).graph.name == "puppet"
+    assert 0.0 < parity.max_difference <= parity.tolerance == 1e-5
+    assert (parity.num_batches, parity.num_tickets, parity.weight_scale) == (12, 144, 4.0)
+
+
+@pytest.mark.parametrize(("num_layers", "bidirectional"), SHAPES)
+def test_graph_equals_the_numpy_oracle(num_layers: int, bidirectional: bool) -> None:
+    """A ragged batch with unknown tokens gets from onnxruntime what the equations give, calibrated."""
+    model = network(num_layers, bidirectional)
+    tickets = small.ragged(12, longest=30)
+    state = {name: value.numpy() for name, value in model.state_dict().items()}
+    from_torch = oracle.from_state_dict(state, list(small.VOCABULARY.rows))
+
+    raw, _ = export.export(model, small.VOCABULARY, 2.5)
+    found_NC = answers(raw, tickets)
+
+    assert found_NC.dtype == np.float32
+    assert found_NC.shape == (12, 5)
+    np.testing.assert_allclose(found_NC, oracle.probabilities(from_torch, tickets, 2.5), rtol=0, atol=1e-6)
+    # The file alone says as much: what was folded (n-grams, <UNK>, temperature) stands in its weights.
+    np.testing.assert_allclose(found_NC, oracle.probabilities(oracle.from_onnx(raw), tickets), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("num_layers", "bidirectional"), SHAPES)
+def test_ticket_alone_equals_ticket_in_a_batch(num_layers: int, bidirectional: bool) -> None:
+    """In the graph too, padding and neighbours change no ticket's probabilities."""
+    raw = export.build(network(num_layers, bidirectional), 1.0)
+    tickets = small.ragged(9, longest=40, seed=2)
+
+    together_NC = answers(raw, tickets)
+
+    alone_NC = np.concatenate([answers(raw, [ticket]) for ticket in tickets])
+    np.testing.assert_allclose(together_NC, alone_NC, rtol=0, atol=1e-6)
+
+
+def strong_network() -> TicketClassifier:
+    """Return a network of three layers with weights as large as a bold learning rate makes them."""
+    made = small.network(small.config(num_layers=3, embedding=32, hidden=32))
+    with torch.no_grad():
+        for weight in (*made.gru.parameters(), *made.embedding.parameters()):
+            weight.mul_(3.0)
+    return made
+
+
+def test_right_graph_of_a_chaotic_network_passes() -> None:
+    """Where 4 times as large weights would let rounding alone grow past the limit, a smaller factor is taken."""
+    _, parity = export.export(strong_network(), small.VOCABULARY, 1.0)
+
+    assert parity.max_difference <= 1e-5
+    assert parity.weight_scale == 2.0
+
+
+def test_wrong_graph_of_a_chaotic_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smaller factor does not let a wrong graph through."""
+    real = export.build
+
+    def build(network: TicketClassifier, temperature: float) -> bytes:
+        made = onnx.load_model_from_string(real(network, temperature))
+        reset_before(made)
+        raw: bytes = made.SerializeToString()
+        return raw
+
+    monkeypatch.setattr(export, "build", build)
+
+    with pytest.raises(ArtifactRefused, match="differs from PyTorch"):
+        export.export(strong_network(), small.VOCABULARY, 1.0)
+
+
+def test_export_changes_nothing_in_the_network() -> None:
+    """The network that was scaled for the check is a copy."""
+    model = network()
+    before = copy.deepcopy(model.state_dict())
+
+    export.export(model, small.VOCABULARY, 2.0)
+
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+
+
+def test_network_in_training_mode_is_exported_without_dropout() -> None:
+    """The network is compared as it will answer, whatever mode it was left in."""
+    model = small.network(small.config(dropout=0.5)).train()
+
+    raw, _ = export.export(model, small.VOCABULARY, 1.0)
+
+    assert raw == export.build(model.eval(), 1.0)
+
+
+# Sabotage: each edits the real graph as somebody might write it wrongly; the file stays a valid graph.
+
+Edit = Callable[[onnx.ModelProto], None]
+
+
+def named(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
+    """Return the node of that name."""
+    found: onnx.NodeProto
+    (found,) = (node for node in model.graph.node if node.name == name)
+    return found
+
+
+def change_constants(prefix: str, change: Callable[[Floats], Floats]) -> Edit:
+    """Return an edit of the constants whose name begins with `prefix`; there must be one."""
+
+    def edit(model: onnx.ModelProto) -> None:
+        found = [constant for constant in model.graph.initializer if constant.name.startswith(prefix)]
+        assert found
+        for constant in found:
+            changed = change(numpy_helper.to_array(constant).copy())
+            constant.CopyFrom(numpy_helper.from_array(changed.astype(np.float32), constant.name))
+
+    return edit
+
+
+def in_torch_order(weight_D3H: Floats) -> Floats:
+    """Return z, r, n as r, z, n, in a weight or in both halves of a bias."""
+    num_blocks = 6 if weight_D3H.ndim == 2 else 3
+    blocks = np.split(weight_D3H, num_blocks, axis=1)
+    for first in range(0, num_blocks, 3):
+        blocks[first], blocks[first + 1] = blocks[first + 1], blocks[first]
+    return np.concatenate(blocks, axis=1)
+
+
+def reset_before(model: onnx.ModelProto) -> None:
+    """Make the reset gate act on the state instead of on the product, as ONNX does by default."""
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "linear_before_reset":
+                attribute.i = 0
+
+
+def no_lengths(model: onnx.ModelProto) -> None:
+    """Let the GRU read the padding."""
+    for node in model.graph.node:
+        if node.op_type == "GRU":
+            del node.input[4:]
+
+
+def no_max_mask(model: onnx.ModelProto) -> None:
+    """Take the maximum over padded places as well."""
+    named(model, "max_BH").input[0] = named(model, "h_or_lowest_TBH").input[1]
+
+
+def no_sqrt(model: onnx.ModelProto) -> None:
+    """Divide the linear part by length."""
+    named(model, "wide_BC").input[1] = "length_B1"
+
+
+def plain_sum(model: onnx.ModelProto) -> None:
+    """Do not divide the linear part at all."""
+    named(model, "logits_BC").input[1] = "linear_sum_BC"
+
+
+def no_linear_part(model: onnx.ModelProto) -> None:
+    """Leave the linear part out."""
+    named(model, "logits_BC").input[1] = "deep_BC"
+
+
+def softmax_over_tickets(model: onnx.ModelProto) -> None:
+    """Share the probability out among the tickets of the batch."""
+    named(model, "probabilities").attribute[0].i = 0
+
+
+def sum_of_ngrams(model: onnx.ModelProto) -> None:
+    """Give an unknown token the sum of its n-grams."""
+    for name in ("embedding", "linear"):
+        named(model, f"{name}_of_unknown_TBE").input[0] = f"{name}_gram_sum_UE"
+
+
+def mean_over_padding(model: onnx.ModelProto) -> None:
+    """Divide the sum of the states by the sum of the lengths of the batch."""
+    model.graph.node.insert(
+        [node.name for node in model.graph.node].index("mean_BH"),
+        helper.make_node("ReduceSum", ["length_B1"], ["all_lengths"], name="all_lengths", keepdims=1),
+    )
+    named(model, "mean_BH").input[1] = "all_lengths"
+
+
+def one_direction_twice(model: onnx.ModelProto) -> None:
+    """Let the backward GRU have the weights of the forward one."""
+    change_constants("gru_0_R", lambda w: np.stack((w[0], w[0])))(model)
+
+
+EDITS: dict[str, Edit] = {
+    "gate order of W": change_constants("gru_0_W", in_torch_order),
+    "gate order of R": change_constants("gru_0_R", in_torch_order),
+    "gate order of B": change_constants("gru_0_B", in_torch_order),
+    "halves of B swapped": change_constants("gru_0_B", lambda b: np.concatenate(np.split(b, 2, axis=1)[::-1], axis=1)),
+    "linear_before_reset=0": reset_before,
+    "no sequence_lens": no_lengths,
+    "max mask +0 instead of -2": change_constants("lowest", np.zeros_like),
+    "no max mask": no_max_mask,
+    "length instead of sqrt(length)": no_sqrt,
+    "no division by sqrt(length)": plain_sum,
+    "no linear part": no_linear_part,
+    "softmax over the tickets": softmax_over_tickets,
+    "sum of n-grams instead of mean": sum_of_ngrams,
+    "mean over the padding": mean_over_padding,
+    "one direction twice": one_direction_twice,
+    "NaN": change_constants("head_bias", lambda b: b * np.nan),
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> TicketClassifier:
+    """Give a small random network whose graph the sabotages edit."""
+    return network()
+
+
+@pytest.mark.parametrize("sabotage", EDITS)
+def test_sabotaged_graph_is_refused(model: TicketClassifier, monkeypatch: pytest.MonkeyPatch, sabotage: str) -> None:
+    """A graph that is valid and answers plausibly, but not as PyTorch does, may not leave."""
+    real = export.build
+
+    def build(network: TicketClassifier, temperature: float) -> bytes:
+        made = onnx.load_model_from_string(real(network, temperature))
+        EDITS[sabotage](made)
+        raw: bytes = made.SerializeToString()
+        export.check_graph(raw)  # it is not the form of the graph that gives it away
+        return raw
+
+    monkeypatch.setattr(export, "build", build)
+
+    with pytest.raises(ArtifactRefused, match=r"export refused: ONNX differs from PyTorch by .*, limit is 1e-05"):
+        export.export(model, small.VOCABULARY, 1.0)
+
+
+@pytest.mark.parametrize("table", ["embedding", "linear"])
+def test_unknown_row_that_is_not_folded_is_refused(
+    model: TicketClassifier, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    """An unknown token that lacks the vector of <UNK> is noticed."""
+    real = export.build
+
+    def build(network: TicketClassifier, temperature: float) -> bytes:
+        bare = copy.deepcopy(network)
+        with torch.no_grad():
+            getattr(bare, table).word.weight[1] = 0.0
+        return real(bare, temperature)
+
+    monkeypatch.setattr(export, "build", build)
+
+    with pytest.raises(ArtifactRefused, match="differs from PyTorch"):
+        export.export(model, small.VOCABULARY, 1.0)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 1.5])
+def test_temperature_that_is_not_applied_is_refused(
+    model: TicketClassifier, monkeypatch: pytest.MonkeyPatch, temperature: float
+) -> None:
+    """A graph without its temperature is refused, also where it happens to be 1: the scaled graph's is 4."""
+    real = export.build
+    monkeypatch.setattr(export, "build", lambda network, _: real(network, 1.0))
+
+    with pytest.raises(ArtifactRefused, match="differs from PyTorch"):
+        export.export(model, small.VOCABULARY, temperature)
+
+
+# The graph itself
+
+
+def test_graph_is_what_the_manifest_promises() -> None:
+    """Opset 18, IR 9, and inputs and output of the names, types and axes that every manifest lists."""
+    made = onnx.load_model_from_string(export.build(network(), 1.0))
+    dtypes = {TensorProto.INT32: "int32", TensorProto.FLOAT: "float32"}
+
+    found = [
+        (value.name, dtypes[value.type.tensor_type.elem_type], [d.dim_param for d in value.type.tensor_type.shape.dim])
+        for value in (*made.graph.input, *made.graph.output)
+    ]
+
+    assert found == [(tensor.name, tensor.dtype, tensor.axes) for tensor in TENSORS]
+    assert [(entry.domain, entry.version) for entry in made.opset_import] == [("", 18)]
+    assert made.ir_version == 9
+
+
+def test_allow_list_holds_just_the_operators_in_use() -> None:
+    """An operator that no graph of ours needs is not allowed either."""
+    made = onnx.load_model_from_string(export.build(network(num_layers=2), 1.0))
+
+    assert {node.op_type for node in made.graph.node} == export.ALLOWED_OPS
+
+
+def test_graph_holds_nothing_that_it_does_not_use() -> None:
+    """Every constant and every result is read by a node, or is the answer."""
+    made = onnx.load_model_from_string(export.build(network(num_layers=3), 1.0))
+    read = {name for node in made.graph.node for name in node.input} | {"probabilities"}
+
+    assert {constant.name for constant in made.graph.initializer} <= read
+    assert {name for node in made.graph.node for name in node.output} <= read
+
+
+def a_graph(*nodes: onnx.NodeProto) -> onnx.ModelProto:
+    """Return a small valid-looking model of these nodes, from x to y."""
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N"]) for name in "xy")
+    constants = [numpy_helper.from_array(np.ones(1, dtype=np.float32), "one")]
+    return helper.make_model(
+        helper.make_graph(nodes, "hostile", [x], [y], constants),
+        opset_imports=[helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)],
+        ir_version=9,
+    )
+
+
+ADD = helper.make_node("Add", ["x", "one"], ["y"])
+
+
+def loops_forever() -> onnx.ModelProto:
+    """Return a Loop whose condition is always true and which has no trip count."""
+    keep, still = (helper.make_tensor_value_info(name, TensorProto.BOOL, []) for name in ("keep", "still"))
+    count = helper.make_tensor_value_info("count", TensorProto.INT64, [])
+    x_in, x_out = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N"]) for name in ("x_in", "x_out"))
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["keep"], ["still"]), helper.make_node("Identity", ["x_in"], ["x_out"])],
+        "body",
+        [count, keep, x_in],
+        [still, x_out],
+    )
+    made = a_graph(helper.make_node("Loop", ["", "true", "x"], ["y"], body=body))
+    made.graph.initializer.append(numpy_helper.from_array(np.array(True), "true"))
+    onnx.checker.check_model(made)  # nothing but our allow-list stops it
+    return made
+
+
+def hides_in_a_branch() -> onnx.ModelProto:
+    """Return an If, whose branches hold graphs of their own."""
+    branch = helper.make_graph(
+        [helper.make_node("Identity", ["one"], ["z"])],
+        "branch",
+        [],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, ["N"])],
+    )
+    made = a_graph(helper.make_node("If", ["true"], ["y"], then_branch=branch, else_branch=branch))
+    made.graph.initializer.append(numpy_helper.from_array(np.array(True), "true"))
+    return made
+
+
+def scans() -> onnx.ModelProto:
+    """Return a Scan."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in ("a", "b")]
+    body = helper.make_graph([helper.make_node("Identity", ["a"], ["b"])], "body", [values[0]], [values[1]])
+    return a_graph(helper.make_node("Scan", ["x"], ["y"], body=body, num_scan_inputs=1))
+
+
+def keeps_weights_outside() -> onnx.ModelProto:
+    """Return a graph whose constant is to be read from a file of the attacker's choice."""
+    made = a_graph(ADD)
+    constant = made.graph.initializer[0]
+    constant.ClearField("raw_data")
+    constant.data_location = TensorProto.EXTERNAL
+    entry = constant.external_data.add()
+    entry.key, entry.value = "location", "../../../etc/passwd"
+    return made
+
+
+def has_functions() -> onnx.ModelProto:
+    """Return a graph beside which a function stands, which may be called under any name."""
+    made = a_graph(ADD)
+    opsets = [helper.make_opsetid("", 18)]
+    made.functions.append(
+        helper.make_function("ours", "Add", ["a"], ["b"], [helper.make_node("Identity", ["a"], ["b"])], opsets)
+    )
+    return made
+
+
+def has_sparse_weights() -> onnx.ModelProto:
+    """Return a graph with a sparse constant, whose values could stand in another file."""
+    made = a_graph(ADD)
+    values = numpy_helper.from_array(np.ones(1, dtype=np.float32), "sparse")
+    indices = numpy_helper.from_array(np.zeros(1, dtype=np.int64), "indices")
+    made.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [9]))
+    return made
+
+
+def trains_itself() -> onnx.ModelProto:
+    """Return a graph that brings a training graph along."""
+    made = a_graph(ADD)
+    made.training_info.add()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (loops_forever, "operators that are not allowed: Loop"),
+        (hides_in_a_branch, "operators that are not allowed: If"),
+        (scans, "operators that are not allowed: Scan"),
+        (
+            lambda: a_graph(helper.make_node("Add", ["x", "one"], ["y"], domain="com.microsoft")),
+            "operators that are not allowed: com.microsoft:Add",
+        ),
+        (keeps_weights_outside, "keeps weights in another file"),
+        (has_functions, "holds functions"),
+        (has_sparse_weights, "sparse weights"),
+        (trains_itself, "a training graph"),
+        (lambda: a_graph(helper.make_node("Add", ["x", "nothing"], ["y"])), "is not a valid graph"),
+        (lambda: a_graph(helper.make_node("Add", ["x"], ["y"])), "is not a valid graph"),
+    ],
+    ids=[
+        *("Loop", "If", "Scan", "domain", "external data", "function", "sparse", "training", "dangling", "arity"),
+    ],
+)
+def test_graph_that_is_not_ours_is_refused(make: Callable[[], onnx.ModelProto], reason: str) -> None:
+    """A foreign operator or a weight outside the file is named, before any runtime sees the graph."""
+    raw = make().SerializeToString()
+
+    with pytest.raises(ArtifactRefused, match=reason):
+        export.check_graph(raw)
+
+
+@pytest.mark.parametrize("raw", [b"garbage", b"\xff" * 100, b"", b"\x00"], ids=["text", "ff", "empty", "zero"])
+def test_bytes_that_are_no_graph_are_refused(raw: bytes) -> None:
+    """What is no ONNX at all gets a sentence, not a parser's traceback."""
+    with pytest.raises(ArtifactRefused, match=r"model\.onnx (cannot be parsed|is not a valid graph)"):
+        export.check_graph(raw)
+
+
+def test_truncated_graph_is_refused() -> None:
+    """Half a file is none."""
+    raw = export.build(network(), 1.0)
+
+    export.check_graph(raw)
+    with pytest.raises(ArtifactRefused):
+        export.check_graph(raw[: len(raw) // 2])
+
+
+# Golden rows
+
+
+def test_golden_rows_hold_only_words_of_the_vocabulary_and_invented_ones() -> None:
+    """What is stored beside a model is nobody's ticket: words drawn at random, and letters drawn at random."""
+    raw = export.build(network(), 1.0)
+
+    rows = export.golden_rows(raw, small.VOCABULARY, seed=5)
+
+    words = set(small.VOCABULARY.rows) - set(RESERVED)
+    invented = [token for row in rows for token in row.tokens if token not in words]
+    assert len(rows) == 6
+    assert invented
+    assert all(token.isascii() and token.isalpha() and token.islower() and len(token) < 40 for token in invented)
+    assert any(row.grams for row in rows)
+    assert any(not row.grams for row in rows)
+
+
+def test_golden_rows_say_what_the_graph_answers() -> None:
+    """Each row has the ids, the n-grams and the probabilities that its tokens have on this very graph."""
+    model = network()
+    raw, _ = export.export(model, small.VOCABULARY, 1.3)
+    state = {name: value.numpy() for name, value in model.state_dict().items()}
+    expected = oracle.from_state_dict(state, list(small.VOCABULARY.rows))
+
+    for row in export.golden_rows(raw, small.VOCABULARY, seed=0):
+        ticket = small.VOCABULARY.encode(row.tokens)
+        assert (row.ids, row.grams) == (ticket.ids, ticket.grams)
+        np.testing.assert_allclose([row.probabilities], oracle.probabilities(expected, [ticket], 1.3), atol=1e-6)
+
+
+@given(num_tickets=st.integers(2, 12), longest=st.integers(1, 60), seed=st.integers(0, 2**32 - 1))
+def test_invented_tickets_cover_the_lengths(num_tickets: int, longest: int, seed: int) -> None:
+    """The first ticket has one token and the second as many as allowed; the same seed gives the same tickets."""
+    tickets = export.invented_tickets(small.VOCABULARY, num_tickets, longest, seed)
+
+    lengths = [len(tokens) for tokens in tickets]
+    assert lengths[:2] == [1, longest]
+    assert len(lengths) == num_tickets
+    assert all(1 <= length <= longest for length in lengths)
+    assert all(token for tokens in tickets for token in tokens)
+    assert tickets == export.invented_tickets(small.VOCABULARY, num_tickets, longest, seed)
+
+
+def test_every_other_invented_ticket_has_unknown_words() -> None:
+    """Both the tables of words and those of n-grams are used, and some batches have both."""
+    tickets = export.invented_tickets(small.VOCABULARY, 20, 30, seed=1)
+
+    unknown = [bool(small.VOCABULARY.encode(tokens).unknown) for tokens in tickets]
+
+    assert not any(unknown[::2])
+    assert sum(unknown[1::2]) >= 9  # an invented word of one letter may be in the vocabulary
+
+
+def test_vocabulary_without_words_is_exported() -> None:
+    """Where no word came often enough for a row of its own, n-grams carry everything, and the export works."""
+    empty = Vocabulary(build_rows([], 2, 10), 64)
+    torch.manual_seed(0)
+    model = TicketClassifier(list(empty.rows), 3, small.CONFIG).eval()
+
+    raw, _ = export.export(model, empty, 1.0)
+
+    assert len(export.golden_rows(raw, empty, seed=0)) == 6

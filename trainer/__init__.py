@@ -1,0 +1,1 @@
+"""Train a model offline and publish it as an artifact."""

@@ -1,0 +1,106 @@
+"""The settings of one training, read once at the entry: defaults, then a TOML file, then `--set field=value`.
+
+The defaults were chosen on validation splits of the training files (docs/LOG.md), never on test files.
+"""
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from artifacts.errors import Fault, InvalidInput
+
+Share = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
+# Bounded above, because infinity is no number in JSON: a manifest that holds one cannot be read again.
+Positive = Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)]
+
+
+class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What can be set for a training; every field with its range, default and reason.
+
+    Attributes:
+        num_layers: GRU layers, 1..3; more than one rarely helps on short tickets and costs as much again.
+        bidirectional: read the ticket backwards as well; the end of a sentence often says what it is about.
+        embedding: E, the size of a token's vector.
+        hidden: H, the size of the GRU's state in each direction; a search costs 6H(E+H) per token and direction.
+        dropout: share of the vector's and of the pooled state's entries that a step leaves out.
+        word_dropout: share of tokens that a step reads by their n-grams alone, so that these learn to carry a word.
+        ngram_dropout: share of a word's n-grams that a step leaves out.
+        label_smoothing: probability taken from the true category and spread over all; real labels are not sure.
+        epochs: passes over the training tickets at most.
+        batch: tickets a step.
+        lr: the highest learning rate of the one-cycle schedule.
+        weight_decay: AdamW's pull of every weight towards 0.
+        clip: longest gradient of a step; a recurrent net can otherwise take one step that undoes all others.
+        patience: epochs without a better validation loss before training stops. Half of the epochs by default, because
+            the schedule's second half, when the rate falls, often mends what its middle spoilt.
+        validation: share of each category that is kept out of training, to choose the best epoch and to calibrate.
+        refit: train once more on every ticket for as many epochs as the best one took, and publish that. The validation
+            metrics are then those of the first network, which is a little worse (docs/LOG.md).
+        min_count: tickets that must hold a word before it gets a row of its own; below 2 the vocabulary file keeps
+            words that one person wrote.
+        max_vocabulary: words with a row of their own at most.
+        ngram_buckets: rows of the hashed n-gram table.
+        seed: of everything random; the same seed, data and machine give the same weights.
+        device: auto takes CUDA where there is one.
+        threads: of the CPU; on a network this small a second one gains little, and where other programs want the cores
+            too it makes training 12 times slower (docs/decisions/0004). Another number may round sums differently.
+    """
+
+    num_layers: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1
+    bidirectional: bool = True
+    embedding: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 64
+    hidden: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 64
+    dropout: Share = 0.3
+    word_dropout: Share = 0.2
+    ngram_dropout: Share = 0.3
+    label_smoothing: Share = 0.1
+    epochs: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+    batch: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
+    lr: Positive = 4e-3
+    weight_decay: Annotated[float, msgspec.Meta(ge=0.0, le=1000.0)] = 0.01
+    clip: Positive = 1.0
+    patience: Annotated[int, msgspec.Meta(ge=1)] = 10
+    validation: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 0.1
+    refit: bool = True
+    min_count: Annotated[int, msgspec.Meta(ge=1)] = 2
+    max_vocabulary: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 50_000
+    ngram_buckets: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 20_000
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+
+
+def read_config(file: Path | None, overrides: Iterable[str] = ()) -> TrainConfig:
+    """Return the defaults, changed by a TOML file and then by `field=value` words.
+
+    Raises:
+        InvalidInput: an unknown field, a value outside its range, or a word without "=", each named.
+    """
+    values: dict[str, object] = {}
+    if file is not None:
+        try:
+            values.update(tomllib.loads(file.read_text("utf-8")))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise InvalidInput(f"cannot read the configuration {file}: {error}") from error
+    for word in overrides:
+        field, equals, text = word.partition("=")
+        if not equals:
+            raise InvalidInput(f"--set {word}: expected field=value, such as --set epochs=5")
+        values[field.strip()] = text.strip()
+    faults = []
+    known = {field.name: field for field in msgspec.structs.fields(TrainConfig)}
+    for field, value in values.items():
+        if field not in known:
+            faults.append(Fault(f"/{field}", f"is an unknown field; expected one of {', '.join(known)}"))
+            continue
+        try:
+            # A word of the command line is text; strict=False reads "5" and "True" as what the field says.
+            values[field] = msgspec.convert(value, known[field].type, strict=False)
+        except msgspec.ValidationError as error:
+            faults.append(Fault(f"/{field}", f"{error}; found {value!r}"))
+    if faults:
+        raise InvalidInput("the training configuration does not fit", faults)
+    return msgspec.convert(values, TrainConfig)

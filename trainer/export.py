@@ -1,0 +1,295 @@
+"""The only door from torch to disk: the trained network as one ONNX graph, proven equal before it may leave.
+
+The graph is written node by node with `onnx.helper`. torch's own exporters freeze the time axis of a bidirectional GRU
+and ignore packed lengths (docs/decisions/), and a graph that one can read is a lesson too.
+
+What is folded at export, so that a search does not pay for it:
+- a known word's vector (word + mean of its n-grams) becomes one row of a table, and so does its row of logits;
+- the row of <UNK> is added to every n-gram row: the mean of (g + unk) is the mean of g, plus unk;
+- the temperature divides the head and both tables of logits.
+"""
+
+# Axes: B tickets, T tokens, E embedding, H hidden, D directions, C categories, V known words, G n-gram rows,
+#       U unknown tokens, K n-grams of a token. The graph works time first ([T, B, ...]), as ONNX's GRU does.
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from artifacts.errors import ArtifactRefused
+from artifacts.manifest import GoldenRow, Parity
+from artifacts.runtime import TENSORS, Floats, open_session, pad, run
+from artifacts.vocabulary import RESERVED, UNK, Encoded, Vocabulary
+from trainer.model import LOWEST, TicketClassifier, TokenTable
+from trainer.train import tensors
+
+OPSET, IR = 18, 9  # pinned: onnx's newest defaults do not load in the onnxruntime that serves
+TOLERANCE = 1e-5
+WEIGHT_SCALE = 4.0  # at trained size a real bug moves probabilities by as little as 3e-4; scaled up it cannot hide
+MAX_ROUNDING = TOLERANCE / 5  # of PyTorch against itself in float64; onnxruntime's was measured within 2 times as much
+BATCH_SIZES = (1, 3, 32)
+ALLOWED_OPS = {
+    *("Add", "Cast", "Concat", "Div", "Equal", "GRU", "Gather", "Gemm", "Less", "Max", "Not", "Range", "ReduceMax"),
+    *("ReduceSum", "Reshape", "Shape", "Softmax", "Sqrt", "Sub", "Transpose", "Unsqueeze", "Where"),
+}
+
+
+class Graph:
+    """Collects nodes and constants; every method adds one and returns its output's name."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, value: NDArray[np.generic]) -> str:
+        """Add a weight or a fixed number."""
+        self.constants.append(numpy_helper.from_array(value, name))
+        return name
+
+    def node(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        """Add one operation."""
+        self.nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
+        return output
+
+
+def gates(weight: torch.Tensor) -> Floats:
+    """Return a GRU weight or bias with its three blocks in ONNX's order.
+
+    PyTorch stores the gates as r, z, n and ONNX as z, r, h: without this every label is silently wrong.
+    """
+    r, z, n = weight.detach().cpu().numpy().astype(np.float32).reshape(3, -1, *weight.shape[1:])
+    return np.concatenate((z, r, n))
+
+
+@torch.no_grad()
+def build(model: TicketClassifier, temperature: float) -> bytes:
+    """Return `model.onnx`: ids int32 [B,T], lengths int32 [B], grams int32 [U,K] -> probabilities float32 [B,C]."""
+    graph = Graph()
+
+    def number(name: str, value: object, dtype: type[np.generic]) -> str:
+        return graph.constant(name, np.array(value, dtype=dtype))
+
+    num_words = len(model.grams_VK)
+    zero, words = number("zero", 0, np.int32), number("num_words", num_words, np.int32)
+    first, second, last = (number(f"axis_{i}", [i], np.int64) for i in (0, 1, 2))
+    zero_float = number("zero_float", 0.0, np.float32)
+
+    # Which positions hold a token: position < length.
+    ids_TB = graph.node("Transpose", ["ids"], "ids_TB", perm=[1, 0])
+    shape = graph.node("Shape", [ids_TB], "shape")
+    num_tokens = graph.node("Gather", [shape, number("index_0", 0, np.int64)], "num_tokens")
+    num_tokens = graph.node("Cast", [num_tokens], "num_tokens_int32", to=TensorProto.INT32)
+    position_T = graph.node("Range", [zero, num_tokens, number("one", 1, np.int32)], "position_T")
+    position_T1 = graph.node("Unsqueeze", [position_T, second], "position_T1")
+    inside_TB = graph.node("Less", [position_T1, "lengths"], "inside_TB")
+    inside_TB1 = graph.node("Unsqueeze", [inside_TB, last], "inside_TB1")
+    length_B = graph.node("Cast", ["lengths"], "length_B", to=TensorProto.FLOAT)
+    length_B1 = graph.node("Unsqueeze", [length_B, second], "length_B1")
+
+    # An id below V is a row of the table, V + u the u-th unknown token; each side reads row 0 where it is not meant.
+    known_TB = graph.node("Less", [ids_TB, words], "known_TB")
+    known_TB1 = graph.node("Unsqueeze", [known_TB, last], "known_TB1")
+    row_TB = graph.node("Where", [known_TB, ids_TB, zero], "row_TB")
+    unknown_TB = graph.node("Sub", [ids_TB, words], "unknown_from_V_TB")
+    unknown_TB = graph.node("Where", [known_TB, zero, unknown_TB], "unknown_TB")
+    padding_UK = graph.node("Equal", ["grams", zero], "padding_UK")
+    gram_UK = graph.node("Cast", [graph.node("Not", [padding_UK], "present_UK")], "gram_UK", to=TensorProto.FLOAT)
+    gram_count_U1 = graph.node("ReduceSum", [gram_UK, second], "gram_count_U1", keepdims=1)
+    gram_count_U1 = graph.node("Max", [gram_count_U1, number("one_float", 1.0, np.float32)], "gram_divisor_U1")
+
+    def per_token(name: str, table: TokenTable, scale: float) -> str:
+        """Add a table's vector for every token, [T, B, size]."""
+        word_VE, gram_GE = table.word.weight, table.gram.weight
+        folded_VE = (word_VE + table.gram(model.grams_VK)) * scale
+        unknown_GE = (gram_GE + word_VE[UNK]) * scale
+        unknown_GE[0] = 0.0  # padding adds nothing to the sum
+        word_table = graph.constant(f"{name}_words", folded_VE.cpu().numpy().astype(np.float32))
+        gram_table = graph.constant(f"{name}_ngrams", unknown_GE.cpu().numpy().astype(np.float32))
+        gathered = graph.node("Gather", [gram_table, "grams"], f"{name}_grams_UKE")
+        total = graph.node("ReduceSum", [gathered, second], f"{name}_gram_sum_UE", keepdims=0)
+        mean = graph.node("Div", [total, gram_count_U1], f"{name}_unknown_UE")
+        of_word = graph.node("Gather", [word_table, row_TB], f"{name}_of_word_TBE")
+        of_unknown = graph.node("Gather", [mean, unknown_TB], f"{name}_of_unknown_TBE")
+        return graph.node("Where", [known_TB1, of_word, of_unknown], f"{name}_TBE")
+
+    # The GRU: equations in model.py. linear_before_reset=1 is PyTorch's variant, r * (U_n h + c_n).
+    h = per_token("embedding", model.embedding, 1.0)
+    directions = ("", "_reverse") if model.config.bidirectional else ("",)
+    for layer in range(model.config.num_layers):
+
+        def stacked(kind: str, layer: int = layer) -> Floats:
+            return np.stack([gates(getattr(model.gru, f"{kind}_l{layer}{direction}")) for direction in directions])
+
+        biases = np.concatenate((stacked("bias_ih"), stacked("bias_hh")), axis=1)
+        weights = [
+            graph.constant(f"gru_{layer}_W", stacked("weight_ih")),
+            graph.constant(f"gru_{layer}_R", stacked("weight_hh")),
+            graph.constant(f"gru_{layer}_B", biases),
+        ]
+        states = graph.node(
+            "GRU",
+            [h, *weights, "lengths"],
+            f"gru_{layer}_TDBH",
+            hidden_size=model.config.hidden,
+            direction="bidirectional" if model.config.bidirectional else "forward",
+            linear_before_reset=1,
+        )
+        states = graph.node("Transpose", [states], f"gru_{layer}_TBDH", perm=[0, 2, 1, 3])
+        h = graph.node("Reshape", [states, f"gru_{layer}_shape"], f"gru_{layer}_TBH")
+        graph.constant(f"gru_{layer}_shape", np.array([0, 0, -1], dtype=np.int64))
+
+    # Pooling. -2 lies below every state of a GRU; an infinity would turn 0 x inf into NaN further on.
+    h_or_lowest = graph.node("Where", [inside_TB1, h, number("lowest", LOWEST, np.float32)], "h_or_lowest_TBH")
+    max_BH = graph.node("ReduceMax", [h_or_lowest, first], "max_BH", keepdims=0)
+    h_or_zero = graph.node("Where", [inside_TB1, h, zero_float], "h_or_zero_TBH")
+    sum_BH = graph.node("ReduceSum", [h_or_zero, first], "sum_BH", keepdims=0)
+    mean_BH = graph.node("Div", [sum_BH, length_B1], "mean_BH")
+    pooled_BH = graph.node("Concat", [max_BH, mean_BH], "pooled_BH", axis=1)
+    head = [
+        graph.constant(f"head_{name}", (value / temperature).cpu().numpy().astype(np.float32))
+        for name, value in (("weight", model.head.weight), ("bias", model.head.bias))
+    ]
+    deep_BC = graph.node("Gemm", [pooled_BH, *head], "deep_BC", transB=1)
+
+    # The linear part: the sum of the tokens' own logits over sqrt(length).
+    logits_TBC = per_token("linear", model.linear, 1.0 / temperature)
+    logits_TBC = graph.node("Where", [inside_TB1, logits_TBC, zero_float], "linear_or_zero_TBC")
+    linear_BC = graph.node("ReduceSum", [logits_TBC, first], "linear_sum_BC", keepdims=0)
+    wide_BC = graph.node("Div", [linear_BC, graph.node("Sqrt", [length_B1], "sqrt_length_B1")], "wide_BC")
+
+    graph.node("Softmax", [graph.node("Add", [deep_BC, wide_BC], "logits_BC")], "probabilities", axis=1)
+
+    dtypes = {"int32": TensorProto.INT32, "float32": TensorProto.FLOAT}
+    *inputs, output = (helper.make_tensor_value_info(t.name, dtypes[t.dtype], t.axes) for t in TENSORS)
+    made = helper.make_model(
+        helper.make_graph(graph.nodes, "puppet", inputs, [output], graph.constants),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR,
+        producer_name="puppet",
+    )
+    raw: bytes = made.SerializeToString()
+    return raw
+
+
+def check_graph(raw: bytes) -> None:
+    """Do nothing if `model.onnx` is a graph of our operators and carries all its weights within itself.
+
+    Raises:
+        ArtifactRefused: it is no valid ONNX, uses another operator (a Loop of 244 bytes runs for ever), or points to
+            a file outside.
+    """
+    try:
+        model = onnx.load_model_from_string(raw)
+        if any(tensor.data_location == TensorProto.EXTERNAL for tensor in model.graph.initializer):
+            raise ArtifactRefused("model.onnx keeps weights in another file; all must be inside")
+        if model.functions or model.training_info or model.graph.sparse_initializer:
+            raise ArtifactRefused("model.onnx holds functions, a training graph or sparse weights; ours has none")
+        foreign = {f"{node.domain}:{node.op_type}" for node in model.graph.node if node.domain not in ("", "ai.onnx")}
+        foreign |= {node.op_type for node in model.graph.node} - ALLOWED_OPS
+        if foreign:
+            raise ArtifactRefused(f"model.onnx uses operators that are not allowed: {', '.join(sorted(foreign))}")
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+        raise ArtifactRefused(f"model.onnx is not a valid graph: {error}") from error
+    except Exception as error:
+        if type(error).__name__ != "DecodeError":  # protobuf's, whose module differs between its implementations
+            raise
+        raise ArtifactRefused(f"model.onnx cannot be parsed: {error}") from error
+
+
+def invented_tickets(vocabulary: Vocabulary, num_tickets: int, longest: int, seed: int) -> list[list[str]]:
+    """Return made-up tickets: words drawn from the vocabulary, every other ticket with invented unknown words.
+
+    Nobody's ticket is in them, so they may be stored. The first ticket has one token, the second `longest`.
+    """
+    random = np.random.default_rng(seed)
+    words = [token for token in vocabulary.rows if token not in RESERVED] or list(RESERVED)
+    tickets = []
+    for number in range(num_tickets):
+        length = (1, longest)[number] if number < 2 else int(random.integers(1, longest + 1))
+        tokens = [words[i] for i in random.integers(len(words), size=length)]
+        if number % 2:
+            for place in random.integers(length, size=1 + length // 4):
+                letters = random.integers(ord("a"), ord("z") + 1, size=random.integers(1, 40))
+                tokens[place] = "".join(map(chr, letters))
+        tickets.append(tokens)
+    return tickets
+
+
+def export(model: TicketClassifier, vocabulary: Vocabulary, temperature: float) -> tuple[bytes, Parity]:
+    """Return `model.onnx` and the record that onnxruntime answers with it as PyTorch does, on random ragged batches.
+
+    Compared twice: the graph that will be published, and one whose weights are up to 4 times as large.
+
+    Raises:
+        ArtifactRefused: a probability differs by more than 1e-5, or the graph is not one that we allow.
+    """
+    batches = [
+        [vocabulary.encode(tokens) for tokens in invented_tickets(vocabulary, size, longest, size)]
+        for size in BATCH_SIZES
+        for longest in (2, 30)
+    ]
+    scaled, scale = scaled_up(model, batches)
+    raw, scaled_raw = build(model, temperature), build(scaled, scale)
+    worst, num_batches, num_tickets = 0.0, 0, 0
+    for network, graph, t in ((model, raw, temperature), (scaled, scaled_raw, scale)):
+        check_graph(graph)
+        session = open_session(graph)
+        for tickets in batches:
+            found_BC = run(session, pad(tickets, len(vocabulary)), len(vocabulary), vocabulary.num_buckets + 1)
+            difference = float(np.abs(found_BC - torch_probabilities(network, tickets, t)).max())
+            if not difference <= TOLERANCE:  # written so that NaN is refused too
+                raise ArtifactRefused(
+                    f"export refused: ONNX differs from PyTorch by {difference:.2g}, limit is {TOLERANCE:g}"
+                )
+            worst, num_batches, num_tickets = max(worst, difference), num_batches + 1, num_tickets + len(tickets)
+    return raw, Parity(worst, TOLERANCE, num_batches, num_tickets, scale)
+
+
+@torch.no_grad()
+def scaled_up(model: TicketClassifier, batches: Sequence[Sequence[Encoded]]) -> tuple[TicketClassifier, float]:
+    """Return a copy of the network with larger weights, and how many times larger: 4, or what rounding leaves of it.
+
+    Large weights make a recurrent network chaotic: a difference in the last digit grows with every token and layer,
+    until two right programs disagree (3 layers trained at lr 0.02: by 1.3e-5). PyTorch against itself in float64 shows
+    where that begins.
+    """
+    scale = WEIGHT_SCALE
+    while True:
+        scaled = copy.deepcopy(model)
+        for weight in scaled.parameters():
+            weight.mul_(scale)
+        exact = copy.deepcopy(scaled).double()
+        rounding = max(
+            float(np.abs(torch_probabilities(scaled, batch, scale) - torch_probabilities(exact, batch, scale)).max())
+            for batch in batches
+        )
+        if rounding <= MAX_ROUNDING or scale <= 1.0:
+            return scaled, scale
+        scale /= 2
+
+
+@torch.no_grad()
+def torch_probabilities(model: TicketClassifier, tickets: Sequence[Encoded], temperature: float) -> Floats:
+    """Return probabilities_BC of the network itself for one batch."""
+    model.eval()
+    logits_BC = model(*tensors(tickets, len(model.grams_VK), model.head.weight.device))
+    probabilities_BC: Floats = torch.softmax(logits_BC / temperature, dim=1).cpu().numpy()
+    return probabilities_BC
+
+
+def golden_rows(raw: bytes, vocabulary: Vocabulary, seed: int) -> list[GoldenRow]:
+    """Return a few made-up tickets with the ids and probabilities that the graph gives them."""
+    session = open_session(raw)
+    rows = []
+    for tokens in invented_tickets(vocabulary, 6, 40, seed):
+        ticket = vocabulary.encode(tokens)
+        (found_C,) = run(session, pad([ticket], len(vocabulary)), len(vocabulary), vocabulary.num_buckets + 1)
+        rows.append(GoldenRow(tokens, ticket.ids, ticket.grams, found_C.tolist()))
+    return rows

@@ -1,0 +1,144 @@
+"""The network: a GRU that reads a ticket, and beside it a linear part that adds up what each token says by itself.
+
+In: ids, lengths and the n-grams of unknown tokens, exactly as the exported graph takes them. Out: one logit per
+category. What it leaves to others: the batches and the loss (train.py), the ONNX graph (export.py).
+
+How a ticket becomes a category, in five steps.
+
+1. A token becomes a vector: the row of its word plus the mean of the rows of its character n-grams. A word that is not
+   in the vocabulary has no row of its own; it takes the row of <UNK>, and its n-grams say the rest.
+2. The GRU reads the vectors one by one and keeps a state h of H numbers. At each token it computes
+       r = sigmoid(W_r x + b_r + U_r h + c_r)        reset: how much of the old state the proposal may use
+       z = sigmoid(W_z x + b_z + U_z h + c_z)        update: how much of the old state stays
+       n = tanh(W_n x + b_n + r * (U_n h + c_n))     the proposal
+       h = (1 - z) * n + z * h
+   A second GRU reads the ticket from its end, because what a sentence is about may come last.
+3. Pooling: per entry of the state the largest and the mean value over the ticket's tokens. The last state alone would
+   have to remember everything, and after padding it would not even be a state of the ticket.
+4. A linear layer turns the pooled state into logits.
+5. The linear part: every token also has one logit per category of its own (from its word and its n-grams, as in 1);
+   they are summed over the ticket and divided by sqrt(length), so that a long ticket is surer but not boundlessly so.
+   It learns the plain cases fast ("facture" says billing), which leaves to the GRU what depends on order.
+   Source: Cheng et al. 2016, "Wide & Deep Learning", arXiv 1606.07792.
+
+GRU: Cho et al. 2014, arXiv 1406.1078, in the variant of cuDNN and PyTorch (reset after the product U_n h).
+"""
+
+# Axes: B tickets in the batch, T tokens (padded), E embedding, H hidden (both directions: 2H), C categories,
+#       V known words, U unknown tokens of the batch, K n-grams of a token (padded with 0), G n-gram rows,
+#       N distinct tokens of the batch.
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from artifacts.text import MAX_NGRAMS, ngrams
+from artifacts.vocabulary import PAD, RESERVED, UNK
+from trainer.config import TrainConfig
+
+LOWEST = -2.0  # stands for "no token here" before a maximum: a GRU's state lies within (-1, 1)
+
+
+class TokenTable(nn.Module):
+    """A vector per token: the row of its word plus the mean of the rows of its n-grams."""
+
+    def __init__(self, num_rows: int, num_buckets: int, size: int) -> None:
+        super().__init__()
+        self.word = nn.Embedding(num_rows, size, padding_idx=PAD)
+        # padding_idx keeps row 0 at zero and out of the mean.
+        self.gram = nn.EmbeddingBag(num_buckets + 1, size, mode="mean", padding_idx=PAD)
+
+    def forward(self, rows_BT: Tensor, grams_NK: Tensor, place_BT: Tensor) -> Tensor:
+        """Return the vectors [B, T, size].
+
+        Args:
+            rows_BT: each token's row of the word table (UNK where it is unknown or left out by word dropout).
+            grams_NK: the n-grams of the distinct tokens of the batch.
+            place_BT: which of these N each token is.
+        """
+        gram_N = self.gram(grams_NK)
+        vectors_BT: Tensor = self.word(rows_BT) + gram_N[place_BT]
+        return vectors_BT
+
+
+class TicketClassifier(nn.Module):
+    """The GRU and the linear part over one vocabulary."""
+
+    grams_VK: Tensor  # noqa: N815  # arrays carry their axes as a suffix
+
+    def __init__(self, tokens: Sequence[str], num_categories: int, config: TrainConfig) -> None:
+        """Build the network with random weights (seed torch first).
+
+        Args:
+            tokens: the vocabulary in row order, the reserved rows first.
+            num_categories: C.
+            config: sizes, layers, directions and dropouts.
+        """
+        super().__init__()
+        self.config = config
+        # A word's n-grams never change, so they are computed once. <PAD> and <UNK> are no words and have none.
+        grams_VK = torch.zeros(len(tokens), MAX_NGRAMS, dtype=torch.int64)
+        for row, token in enumerate(tokens):
+            if token not in RESERVED:
+                found = ngrams(token, config.ngram_buckets)
+                grams_VK[row, : len(found)] = torch.tensor(found)
+        self.register_buffer("grams_VK", grams_VK, persistent=False)
+        self.embedding = TokenTable(len(tokens), config.ngram_buckets, config.embedding)
+        self.gru = nn.GRU(
+            config.embedding,
+            config.hidden,
+            num_layers=config.num_layers,
+            bidirectional=config.bidirectional,
+            batch_first=True,
+            dropout=config.dropout if config.num_layers > 1 else 0.0,
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        num_directions = 2 if config.bidirectional else 1
+        self.head = nn.Linear(2 * num_directions * config.hidden, num_categories)
+        self.linear = TokenTable(len(tokens), config.ngram_buckets, num_categories)
+        for table in (self.embedding, self.linear):
+            # Small, so that at the start every category is equally likely and the loss is close to ln(C).
+            nn.init.normal_(table.gram.weight, std=0.1)
+            nn.init.normal_(table.word.weight, std=0.1)
+            with torch.no_grad():
+                table.gram.weight[PAD] = 0.0
+                table.word.weight[PAD] = 0.0
+        for weight in (self.linear.gram.weight, self.linear.word.weight):
+            nn.init.zeros_(weight)  # a linear model has no symmetry to break
+
+    def forward(self, ids_BT: Tensor, lengths_B: Tensor, grams_UK: Tensor) -> Tensor:
+        """Return the logits [B, C].
+
+        Args:
+            ids_BT: int64; below V a row, V + u the u-th unknown token, PAD after a ticket's end.
+            lengths_B: int64 on the CPU, 1..T.
+            grams_UK: int64, U >= 1.
+        """
+        used_N, place_BT = torch.unique(ids_BT, return_inverse=True)
+        grams_UK = nn.functional.pad(grams_UK, (0, MAX_NGRAMS - grams_UK.shape[1]))
+        grams_NK = torch.cat((self.grams_VK, grams_UK))[used_N]
+        rows_BT = torch.where(ids_BT < len(self.grams_VK), ids_BT, UNK)
+        if self.training:
+            # A word that is left out is read by its n-grams, as an unknown one will be: they learn to carry it.
+            left_out_BT = torch.rand(rows_BT.shape, device=rows_BT.device) < self.config.word_dropout
+            rows_BT = torch.where(left_out_BT & (rows_BT != PAD), UNK, rows_BT)
+            kept_NK = torch.rand(grams_NK.shape, device=rows_BT.device) >= self.config.ngram_dropout
+            grams_NK = grams_NK * kept_NK
+
+        x_BTE = self.dropout(self.embedding(rows_BT, grams_NK, place_BT))
+        # Packed, each direction starts at the ticket's own first or last token, never in the padding.
+        packed = pack_padded_sequence(x_BTE, lengths_B, batch_first=True, enforce_sorted=False)
+        states, _ = self.gru(packed)
+        h_BTH, _ = pad_packed_sequence(states, batch_first=True)
+        inside_BT1 = (torch.arange(ids_BT.shape[1]) < lengths_B[:, None]).to(ids_BT.device).unsqueeze(2)
+        lengths_B1 = lengths_B.to(ids_BT.device).unsqueeze(1)
+        max_BH = torch.where(inside_BT1, h_BTH, LOWEST).amax(dim=1)
+        mean_BH = torch.where(inside_BT1, h_BTH, 0.0).sum(dim=1) / lengths_B1
+        deep_BC = self.head(self.dropout(torch.cat((max_BH, mean_BH), dim=1)))
+
+        token_logits_BTC = self.linear(rows_BT, grams_NK, place_BT)
+        wide_BC = torch.where(inside_BT1, token_logits_BTC, 0.0).sum(dim=1) / lengths_B1.sqrt()
+        logits_BC: Tensor = deep_BC + wide_BC
+        return logits_BC
