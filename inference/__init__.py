@@ -1,0 +1,1 @@
+"""Answer requests: a Litestar service over published artifacts. Never imports torch, onnx or trainer."""

@@ -1,0 +1,109 @@
+"""The Litestar application: settings in, an ASGI application out.
+
+    app -> routes -> batcher -> registry -> artifacts
+
+The application owns the process's state (registry, batcher, training) from its start to its end.
+"""
+
+import asyncio
+import contextlib
+import importlib.resources
+from collections.abc import AsyncIterator
+
+from litestar import Litestar, Response, Router, get
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException, NotFoundException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.params import FromPath
+
+from artifacts.errors import PuppetError
+from artifacts.store import Store
+from inference import access, errors
+from inference.access import check_host
+from inference.batcher import Batcher
+from inference.registry import Registry
+from inference.routes import body_schemas, create_routes
+from inference.settings import Settings
+from inference.training import Training
+
+ASSETS = "/schema/assets"
+ASSET_TYPES = {
+    "swagger-ui.css": "text/css",
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui-standalone-preset.js": "text/javascript",
+}
+
+
+def create_app(settings: Settings) -> Litestar:
+    """Return the application over the store that the settings name.
+
+    Raises:
+        StoreRefused: the store's folder cannot be trusted or used.
+    """
+    store = Store(settings.store_path)
+    registry = Registry(store)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        app.state.batcher = Batcher()
+        app.state.training = Training(store, settings)
+        watching = asyncio.create_task(registry.watch())
+        try:
+            yield
+        finally:
+            app.state.training.drain()
+            watching.cancel()
+            app.state.batcher.close()
+
+    app = Litestar(
+        route_handlers=[create_routes(settings), asset],
+        lifespan=[lifespan],
+        before_request=check_host,
+        exception_handlers={
+            PuppetError: errors.answer_puppet_error,
+            HTTPException: errors.answer_http_exception,
+            Exception: errors.answer_bug,
+        },
+        state=State({"settings": settings, "registry": registry}),
+        openapi_config=OpenAPIConfig(
+            title="Puppet",
+            version="0.1.0",
+            description="Train and ask classifiers of support tickets.",
+            use_handler_docstrings=True,
+            openapi_router=Router(
+                "/schema", route_handlers=[], opt=access.OPEN, after_request=word_missing_page, include_in_schema=False
+            ),
+            render_plugins=[
+                SwaggerRenderPlugin(
+                    path="/",
+                    js_url=f"{ASSETS}/swagger-ui-bundle.js",
+                    css_url=f"{ASSETS}/swagger-ui.css",
+                    standalone_preset_js_url=f"{ASSETS}/swagger-ui-standalone-preset.js",
+                    favicon="",
+                )
+            ],
+        ),
+        logging_config=None,
+        debug=False,
+    )
+    # Litestar knows the Structs of the answers and drops other schemas from its configuration, so they are added here.
+    components = app.openapi_schema.components
+    components.schemas = body_schemas() | (components.schemas or {})
+    return app
+
+
+@get(f"{ASSETS}/{{name:str}}", opt=access.OPEN, include_in_schema=False)
+async def asset(name: FromPath[str]) -> Response[bytes]:
+    """Answer with a script of the documentation page: from a package, so that the page works offline."""
+    if name not in ASSET_TYPES:  # no path that a caller makes up reaches the disk
+        raise NotFoundException
+    file = importlib.resources.files("litestar_offline_docs") / "static" / name
+    return Response(await asyncio.to_thread(file.read_bytes), media_type=ASSET_TYPES[name])
+
+
+async def word_missing_page(response: Response[bytes]) -> Response[bytes]:
+    """Return the answer of a path under /schema; Litestar's own page for a missing one is HTML, our errors are not."""
+    if response.status_code != 404:
+        return response
+    return errors.problem(404, "there is no such page; GET /schema lists the routes")

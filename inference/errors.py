@@ -1,0 +1,149 @@
+"""The one table from an error to its HTTP status, and the shape of every error answer.
+
+    PuppetError
+      InvalidInput, InvalidText, EmptyTicket, InvalidName, UnknownKind, KindMismatch   400
+      ModelExists, ModelNotTrained, NoTrainingData, NoTestData                         400  (the seeds' sentences)
+      TokenRefused                                                                     401
+      ModelNotFound                                                                    404  (the seeds' sentence)
+      WrongMediaType                                                                   415
+      HostRefused                                                                      421
+      TrainingFailed                                                                   500
+      ArtifactRefused, StoreRefused, ModelLoading, TrainerMissing, TrainerBusy, Draining   503
+      UnsafeAddress                                                                    (stops the start, never answered)
+
+Domain modules raise these and know no status. An error that is not in the table is our bug: 500, its text stays in the
+log.
+"""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from artifacts import errors
+from artifacts.errors import Fault, InvalidInput, PuppetError
+from inference.schemas import Problem, ProblemError
+from inference.settings import UnsafeAddress
+
+log = logging.getLogger("puppet")
+
+
+class NoTestData(PuppetError):
+    """A test was asked for without tickets."""
+
+
+class TokenRefused(PuppetError):
+    """The request lacks the admin token, or came from another machine to a server that has none."""
+
+
+class WrongMediaType(PuppetError):
+    """A body that is not sent as JSON."""
+
+
+class HostRefused(PuppetError):
+    """The request was meant for another host name; a web page may be calling through it (DNS rebinding)."""
+
+
+class TrainingFailed(PuppetError):
+    """A training ended without a version, through no fault of the request."""
+
+
+class ModelLoading(PuppetError):
+    """The server has just started and has not loaded this model yet."""
+
+
+class TrainerMissing(PuppetError):
+    """This server does not train."""
+
+
+class TrainerBusy(PuppetError):
+    """Another training is running."""
+
+
+class Draining(PuppetError):
+    """The server is shutting down."""
+
+
+STATUS: dict[type[PuppetError], int] = {
+    errors.InvalidInput: 400,
+    errors.InvalidText: 400,
+    errors.EmptyTicket: 400,
+    errors.InvalidName: 400,
+    errors.UnknownKind: 400,
+    errors.KindMismatch: 400,
+    errors.ModelExists: 400,
+    errors.ModelNotTrained: 400,
+    errors.NoTrainingData: 400,
+    NoTestData: 400,
+    TokenRefused: 401,
+    errors.ModelNotFound: 404,
+    WrongMediaType: 415,
+    HostRefused: 421,
+    TrainingFailed: 500,
+    errors.ArtifactRefused: 503,
+    errors.StoreRefused: 503,
+    ModelLoading: 503,
+    TrainerMissing: 503,
+    TrainerBusy: 503,
+    Draining: 503,
+    UnsafeAddress: 500,
+}
+HEADERS: dict[type[PuppetError], dict[str, str]] = {
+    TokenRefused: {"WWW-Authenticate": "Bearer"},
+    WrongMediaType: {"Accept-Post": "application/json"},
+    ModelLoading: {"Retry-After": "1"},
+    TrainerBusy: {"Retry-After": "30"},
+    Draining: {"Retry-After": "5"},
+}
+
+
+def from_name(name: str, detail: str, faults: list[Fault], num_faults: int) -> PuppetError:
+    """Return the error that the trainer's process met, from the name of its class."""
+    for kind in STATUS:
+        if kind.__name__ == name:
+            return InvalidInput(detail, faults, num_faults) if kind is InvalidInput else kind(detail)
+    return TrainingFailed(detail)
+
+
+def problem(
+    status: int, detail: str, faults: tuple[Fault, ...] = (), num_faults: int = 0, headers: dict[str, str] | None = None
+) -> Response[bytes]:
+    """Return an error answer."""
+    found = [ProblemError(fault.pointer, fault.detail) for fault in faults]
+    body = Problem(HTTPStatus(status).phrase, status, detail, errors=found, num_errors=num_faults)
+    return Response(
+        msgspec.json.encode(body), status_code=status, headers=headers, media_type="application/problem+json"
+    )
+
+
+def answer_puppet_error(_: Request[Any, Any, Any], error: PuppetError) -> Response[bytes]:
+    """Answer one of our own errors by the table."""
+    status = STATUS[type(error)]
+    if status >= 500:
+        log.error("%s: %s", type(error).__name__, error)
+    faults, num_faults = (error.faults, error.num_faults) if isinstance(error, InvalidInput) else ((), 0)
+    return problem(status, str(error), faults, num_faults, HEADERS.get(type(error)))
+
+
+def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Answer what Litestar itself refuses: no such route, wrong method, too large a body."""
+    detail = error.detail
+    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        limit = request.route_handler.resolve_request_max_body_size()
+        detail = (
+            f"the body is larger than the limit of {limit} bytes for {request.url.path}; send fewer tickets at once"
+        )
+    elif error.status_code == HTTPStatus.NOT_FOUND:
+        detail = f"there is no {request.url.path}; GET /schema lists the routes"
+    elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"{request.method} is not allowed on {request.url.path}"
+    return problem(error.status_code, detail, headers=dict(error.headers or {}))
+
+
+def answer_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer what we did not foresee; the text of the error may hold a ticket's words and stays here."""
+    log.exception("bug in %s %s: %s", request.method, request.url.path, type(error).__name__, exc_info=error)
+    return problem(500, "an error of ours; the server's log has it")

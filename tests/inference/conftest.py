@@ -1,0 +1,76 @@
+"""An application over the fixture store and a client of it, both in the test's own event loop.
+
+`httpx.ASGITransport` and not `litestar.testing`: the address that a request comes from decides who may train, and
+Litestar's client always comes from "testclient".
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from litestar import Litestar
+
+from artifacts.jobs import JobResult
+from artifacts.store import Store
+from inference.app import create_app
+from inference.settings import Settings
+from inference.training import Training
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run the asynchronous tests on asyncio, as the server does."""
+    return "asyncio"
+
+
+@pytest.fixture
+def settings(store: Store) -> Settings:
+    """Give the settings of a server over the fixture store that does not train."""
+    return Settings(store=str(store.root), trainer="none")
+
+
+@contextlib.asynccontextmanager
+async def started(settings: Settings) -> AsyncIterator[Litestar]:
+    """Give a running application whose models are loaded."""
+    app = create_app(settings)
+    async with app.lifespan():
+        await app.state.registry.refresh()
+        yield app
+
+
+@contextlib.asynccontextmanager
+async def connect(app: Litestar, address: str | None = "127.0.0.1") -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client that calls from `address`; None is a caller without one, as on a Unix socket."""
+    # The stubs want an address; ASGI allows none.
+    peer: tuple[str, int] = (address, 50000) if address is not None else None  # type: ignore[assignment]
+    transport = httpx.ASGITransport(app, client=peer)  # type: ignore[arg-type]  # Litestar types its scopes more closely
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        yield client
+
+
+@pytest.fixture
+def trainer_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the trainer's own code check a training's body in this process, which is quick and needs no torch."""
+    from trainer.run import run_job
+
+    async def run(_: Training, job: Path) -> JobResult:
+        return await asyncio.to_thread(run_job, job)
+
+    monkeypatch.setattr(Training, "_run", run)
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[Litestar]:
+    """Give the running application of `settings`."""
+    async with started(settings) as app:
+        yield app
+
+
+@pytest.fixture
+async def client(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a client on this machine."""
+    async with connect(app) as client:
+        yield client

@@ -1,0 +1,235 @@
+"""The application as a whole: its OpenAPI document, its documentation page, its start and end."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from artifacts.errors import StoreRefused
+from artifacts.metrics import Evaluation
+from inference import schemas
+from inference.app import ASSET_TYPES, create_app
+from inference.settings import Settings
+from tests.inference.conftest import connect, started
+from tests.inference.helpers import POST_ROUTES, check_problem
+
+ROOT = Path(__file__).parents[2]
+BODIES: dict[str, type[msgspec.Struct]] = {
+    "/create_model": schemas.CreateModel,
+    "/train_model": schemas.TrainModel,
+    "/search": schemas.Search,
+    "/test": schemas.Test,
+    "/predict": schemas.Predict,
+}
+
+
+@pytest.fixture
+async def document(client: httpx.AsyncClient) -> dict[str, Any]:
+    """Give the OpenAPI document."""
+    response = await client.get("/schema/openapi.json")
+    assert response.status_code == 200
+    document: dict[str, Any] = response.json()
+    return document
+
+
+def references(node: Any) -> Iterator[str]:
+    """Yield every `$ref` of a document."""
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for inner in node:
+            yield from references(inner)
+
+
+def resolve(document: dict[str, Any], reference: str) -> Any:
+    """Return what a reference points at."""
+    node: Any = document
+    assert reference.startswith("#/")
+    for part in reference[2:].split("/"):
+        node = node[part]
+    return node
+
+
+@pytest.mark.anyio
+async def test_document_lists_every_route(document: dict[str, Any]) -> None:
+    """The document is OpenAPI 3.1, is called Puppet, and has each route with its method and nothing else."""
+    assert document["openapi"].startswith("3.1")
+    assert document["info"]["title"] == "Puppet"
+    assert {(path, method) for path, methods in document["paths"].items() for method in methods} == {
+        *((path, "post") for path in POST_ROUTES),
+        ("/livez", "get"),
+        ("/readyz", "get"),
+    }
+
+
+@pytest.mark.anyio
+async def test_every_reference_of_the_document_resolves(document: dict[str, Any]) -> None:
+    """No schema is named that the document does not hold."""
+    found = set(references(document))
+
+    assert len(found) >= 15
+    for reference in found:
+        assert resolve(document, reference), reference
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", POST_ROUTES)
+async def test_document_shows_the_body_that_the_server_reads(document: dict[str, Any], path: str) -> None:
+    """The body of each route has the fields of its Struct, the same ones required, and is required itself."""
+    body = document["paths"][path]["post"]["requestBody"]
+    fields = msgspec.structs.fields(BODIES[path])
+
+    assert body["required"] is True
+    assert list(body["content"]) == ["application/json"]
+    shown = resolve(document, body["content"]["application/json"]["schema"]["$ref"])
+    assert list(shown["properties"]) == [field.encode_name for field in fields]
+    assert shown["required"] == [field.encode_name for field in fields if field.required]
+    assert shown["additionalProperties"] is False
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", POST_ROUTES)
+async def test_documented_example_can_be_sent(client: httpx.AsyncClient, document: dict[str, Any], path: str) -> None:
+    """The body that the documentation page offers to send is one that the route accepts as it stands."""
+    operation = document["paths"][path]["post"]
+    example = operation["requestBody"]["content"]["application/json"]["example"]
+
+    answer = await client.post(path, json=example)
+
+    if path == "/create_model":
+        check_problem(answer, 400, "Model already exists")  # in the fixture store
+    elif path == "/train_model":
+        check_problem(answer, 503)  # this server has no trainer
+        assert msgspec.convert(example, schemas.TrainModel).training_data
+    else:
+        assert answer.status_code == 200
+    assert operation["description"].endswith(".")
+
+
+@pytest.mark.anyio
+async def test_document_shows_every_answer(document: dict[str, Any]) -> None:
+    """Each route shows what it answers with 200 (never 201), field by field, and its errors as problems."""
+    answers: dict[str, list[type[msgspec.Struct]]] = {
+        "/create_model": [schemas.Created],
+        "/train_model": [schemas.Trained],
+        "/search": [schemas.SearchAnswer, schemas.SearchAnswers],
+        "/test": [Evaluation],
+        "/predict": [schemas.PredictAnswer],
+        "/livez": [schemas.Probe],
+        "/readyz": [schemas.Probe],
+    }
+
+    for path, methods in document["paths"].items():
+        (operation,) = methods.values()
+        assert "201" not in operation["responses"]
+        shown = list(references(operation["responses"]["200"]))
+        for name, kind in zip(shown, answers[path], strict=True):
+            assert name == f"#/components/schemas/{kind.__name__}"
+            assert set(resolve(document, name)["properties"]) == set(kind.__struct_fields__)
+        for status, response in operation["responses"].items():
+            if status != "200":
+                assert list(response["content"]) == ["application/problem+json"], (path, status)
+                assert list(references(response)) == ["#/components/schemas/Problem"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", POST_ROUTES)
+async def test_document_lists_the_errors_that_a_caller_meets(document: dict[str, Any], path: str) -> None:
+    """A wrong body, media type, size or host, and being too early, are in the document of each route."""
+    statuses = {"400", "413", "415", "421", "503"}
+    statuses |= {"401"} if path in ("/create_model", "/train_model") else {"404"}
+
+    assert statuses <= set(document["paths"][path]["post"]["responses"])
+
+
+@pytest.mark.anyio
+async def test_page_asks_no_other_host(client: httpx.AsyncClient) -> None:
+    """The documentation page names no address outside this server, and every file that it names is there."""
+    page = await client.get("/schema")
+
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "<title>Puppet</title>" in page.text
+    assert not re.findall(r"(?:https?:)?//[\w.-]+", page.text)
+    named = re.findall(r"<(?:script|link)[^>]+?(?:src|href)=[\"']([^\"']*)", page.text)
+    assert sorted(named) == sorted(f"/schema/assets/{name}" for name in ASSET_TYPES)
+    for address in named:
+        asset = await client.get(address)
+        assert asset.status_code == 200
+        assert asset.headers["content-type"].startswith(ASSET_TYPES[address.rpartition("/")[2]])
+        assert len(asset.content) > 10_000
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "path",
+    [
+        "nope", "nope.json", "openapi.yaml", "assets", "assets/", "assets/nope.js", "assets/..%2f__init__.py",
+        "assets/%2e%2e/__init__.py", "assets/%00", "assets/swagger-ui.css%00", "assets//etc/passwd",
+        "assets/%2fetc%2fpasswd", "assets/" + "a" * 5000, "%00", "assets/default.min.css",
+    ],
+)  # fmt: skip
+async def test_missing_page_is_a_problem(client: httpx.AsyncClient, path: str) -> None:
+    """Under /schema there is what the page needs and nothing else; no made-up path reaches the disk."""
+    check_problem(await client.get(f"/schema/{path}"), 404)
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o710, 0o777])
+def test_store_that_others_may_enter_is_refused(settings: Settings, mode: int) -> None:
+    """A model is code, so a store's folder that others may enter stops the start, with the remedy."""
+    settings.store_path.chmod(mode)
+
+    with pytest.raises(StoreRefused, match="chmod 700"):
+        create_app(settings)
+
+
+@pytest.mark.anyio
+async def test_nothing_runs_after_the_end(settings: Settings) -> None:
+    """An application that has ended leaves no task that watches and takes no more work."""
+    before = asyncio.all_tasks()
+
+    async with started(settings) as app:
+        assert len(asyncio.all_tasks()) > len(before)
+    await asyncio.sleep(0)
+
+    assert {task for task in asyncio.all_tasks() if not task.done()} <= before
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        await app.state.batcher.evaluate(app.state.registry.serving("puppet-o2"), [], [])
+
+
+@pytest.mark.anyio
+async def test_application_can_be_started_again(settings: Settings) -> None:
+    """A second application on the same store serves what the first one served."""
+    for _ in range(2):
+        async with started(settings) as app, connect(app) as client:
+            response = await client.post("/predict", json={"email_text": "créer client"})
+            assert response.json()["predicted_label"] == "Création de client"
+
+
+def test_server_imports_no_torch() -> None:
+    """Importing every module of the server, in a fresh process, loads neither PyTorch nor onnx nor the trainer."""
+    code = """if True:
+        import importlib, pkgutil, sys
+        import artifacts, inference
+        for package in (artifacts, inference):
+            for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+                if not found.name.endswith("__main__"):
+                    importlib.import_module(found.name)
+        print(sorted({name.partition(".")[0] for name in sys.modules} & {"torch", "onnx", "trainer", "sklearn"}))
+        print("inference.app" in sys.modules)
+    """
+
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert found.stdout.split("\n")[:2] == ["[]", "True"]
