@@ -1,0 +1,1 @@
+"""Measure Puppet: each module answers one question, and `python -m benchmarks` asks it."""

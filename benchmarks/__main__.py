@@ -1,0 +1,22 @@
+"""Which questions can be asked: `python -m benchmarks latency` and `python -m benchmarks accuracy`.
+
+A command prints a table for people; the last line of stdout is the whole result as one JSON object.
+"""
+
+import click
+
+from benchmarks import accuracy, latency
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Measure this checkout on this machine. Run nothing else beside it."""
+
+
+main.add_command(latency.latency_command)
+main.add_command(latency.floor_command)
+main.add_command(accuracy.accuracy_command)
+main.add_command(accuracy.one_set_command)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,536 @@
+"""How long a caller of /search waits, and how much of that is the model.
+
+Three measurements, in turn, at least five times, each time with a fresh server:
+
+- the floor: the session's run of the same tickets alone in a process, on the server's core. No server can be faster.
+- one connection in a closed loop: what one call costs.
+- an open loop of `--rate` tickets a second: what callers wait who do not wait for each other (load.py).
+
+The tickets have `--tokens` tokens each; with `--data` the open loop sends the file's tickets as they are. A run whose
+generator was late by more than 1 ms at p99 in any round says that it is void.
+"""
+
+# Axes: N requests of a run.
+
+import asyncio
+import gc
+import itertools
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import msgspec
+import numpy as np
+import uvloop
+
+from artifacts.runtime import Model, open_session, pad
+from artifacts.store import Store
+from benchmarks import machine
+from benchmarks.load import Address, BadAnswer, Calls, Connection, Seconds, closed_loop, open_loop, post, schedule
+from benchmarks.server import Server, pinned, resident_bytes, running_server, two_cores
+from inference.schemas import Search, SearchAnswer
+from trainer.cli import read_test_rows, shows_errors
+from trainer.sample import generate
+
+DEFAULT_NAME = "puppet-o2"  # as the server's own default
+NUM_TICKETS = 256  # distinct ones: enough that no cache holds just them
+MIN_ROUNDS = 5  # STYLE.md, section 8
+MAX_LATENESS_MS = 1.0  # at p99; a later generator measures itself
+TARGET_P50_MS, TARGET_READY_S, TARGET_RESIDENT_MB = 1.0, 3.0, 250.0  # issue 2, "It is done when"
+
+Content = list[str] | str
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What was asked for; see the options of the same names.
+
+    Attributes:
+        store: None for a model trained on the spot on synthetic tickets.
+        server_core, generator_core: None where neither was pinned.
+    """
+
+    store: str | None
+    name: str
+    kind: str
+    url: str | None
+    data: str | None
+    rate: float
+    seconds: float
+    warmup: float
+    rounds: int
+    calls: int
+    connections: int
+    tokens: int
+    seed: int
+    server_core: int | None
+    generator_core: int | None
+
+
+class Quantiles(msgspec.Struct, frozen=True):
+    """How a time is distributed over the calls of one round, in milliseconds."""
+
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+class Rounds(msgspec.Struct, frozen=True):
+    """The same quantiles over the rounds: of each the median, the lowest and the highest, and all."""
+
+    median: Quantiles
+    lowest: Quantiles
+    highest: Quantiles
+    rounds: list[Quantiles]
+
+
+class Loop(msgspec.Struct, frozen=True):
+    """What a loop measured in all rounds; the latency is of the requests that were answered with 200."""
+
+    latency: Rounds
+    num_calls: int
+    num_answered: int
+    num_refused: int
+    num_errors: int
+    num_waited: int
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """A number that each round measured once."""
+
+    median: float
+    lowest: float
+    highest: float
+
+
+class OwnServer(msgspec.Struct, frozen=True):
+    """The server that was started for each round, and its memory after the round's load."""
+
+    ready_s: Spread
+    resident_mb: Spread | None
+
+
+class Numbers(msgspec.Struct, frozen=True):
+    """What was measured.
+
+    Attributes:
+        floor: the session's run alone; None if the model is not at hand (--url without --store).
+        closed_loop, open_loop: the latency of calls.
+        closed_over_floor, open_over_floor: their p50 over the floor's.
+        lateness: of the open loop's generator.
+        void_because: why this is no result; empty if it is one.
+        model_version: that answered.
+        unknown_tokens: mean per ticket of the closed loop, as the server says.
+        server: None with --url.
+    """
+
+    floor: Rounds | None
+    closed_loop: Loop
+    closed_over_floor: float | None
+    open_loop: Loop
+    open_over_floor: float | None
+    lateness: Rounds
+    void_because: list[str]
+    model_version: int
+    unknown_tokens: float
+    server: OwnServer | None
+
+
+class Round(NamedTuple):
+    """What one round measured."""
+
+    floor_s: Seconds | None
+    closed: Calls
+    opened: Calls
+    ready_s: float | None
+    resident_mb: float | None
+    model_version: int
+    unknown_tokens: float
+
+
+class Tickets(NamedTuple):
+    """What is asked: tickets of a fixed length, and the mixture that the open loop sends."""
+
+    fixed: list[list[str]]
+    mixed: Sequence[Content]
+
+
+class FloorTask(msgspec.Struct):
+    """What the floor's process is told on stdin."""
+
+    store: str
+    name: str
+    version: int
+    num_calls: int
+    core: int | None
+    tickets: list[list[str]]
+
+
+@click.command("latency")
+@click.option("--store", type=click.Path(path_type=Path), help="Folder of models.  [a model trained for the occasion]")
+@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Model to ask.")
+@click.option("--kind", default="GRU", show_default=True, help="The model's neural_network_type.")
+@click.option("--url", help="Ask a server that runs already, http://HOST:PORT; with --store the floor is measured too.")
+@click.option("--data", type=click.Path(path_type=Path), help="Tickets to send.  [synthetic ones]")
+@click.option(
+    "--rate", type=click.FloatRange(0, 20_000, min_open=True), default=500.0, show_default=True, help="A second."
+)
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Of a round.")
+@click.option(
+    "--warmup", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds of each loop before it."
+)
+@click.option("--rounds", type=click.IntRange(1), default=MIN_ROUNDS, show_default=True, help="Fewer are void.")
+@click.option("--calls", type=click.IntRange(1), default=2000, show_default=True, help="Of the closed loop in a round.")
+@click.option("--connections", type=click.IntRange(1, 1000), default=16, show_default=True, help="Of the open loop.")
+@click.option("--tokens", type=click.IntRange(1, 512), default=30, show_default=True, help="Of a ticket.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of tickets and arrivals.")
+@click.option("--save", is_flag=True, help="Keep the result in benchmarks/results, unless it is void.")
+@shows_errors
+def latency_command(
+    store: Path | None,
+    name: str,
+    kind: str,
+    url: str | None,
+    data: Path | None,
+    rate: float,
+    seconds: float,
+    warmup: float,
+    rounds: int,
+    calls: int,
+    connections: int,
+    tokens: int,
+    seed: int,
+    save: bool,
+) -> None:
+    """Measure how long a search takes: alone, over one connection, and under load."""
+    address = read_url(url) if url else None
+    here = machine.read_machine()
+    server_core, generator_core = (None, None) if url else two_cores()
+    tickets = make_tickets(data, tokens, seed)
+    settings = Settings(
+        store=str(store) if store else None,
+        name=name,
+        kind=kind,
+        url=url,
+        data=str(data) if data else None,
+        rate=rate,
+        seconds=seconds,
+        warmup=warmup,
+        rounds=rounds,
+        calls=calls,
+        connections=connections,
+        tokens=tokens,
+        seed=seed,
+        server_core=server_core,
+        generator_core=generator_core,
+    )
+    with ExitStack() as stack:
+        if store is None and address is None:
+            store = stack.enter_context(trained_store(name))
+        measured = [measure_round(settings, number, tickets, address, store) for number in range(rounds)]
+    numbers = summarise(measured)
+    found = machine.result("latency", here, settings, numbers)
+    sheet = make_sheet(settings, numbers)
+    machine.show(sheet)
+    if save and not numbers.void_because:
+        click.echo(f"saved as {machine.save(found, sheet)}")
+    machine.print_json(found)
+    if save and numbers.void_because:
+        raise click.ClickException("a void run is not saved")
+
+
+@click.command("floor", hidden=True)
+def floor_command() -> None:
+    """Read a FloorTask on stdin, time the model's run alone, and print the seconds of each call as JSON."""
+    task = msgspec.json.decode(sys.stdin.buffer.read(), type=FloorTask)
+    with pinned(task.core):
+        sys.stdout.write(msgspec.json.encode(time_floor(task).tolist()).decode() + "\n")
+
+
+def read_url(url: str) -> Address:
+    """Return the address of a server.
+
+    Raises:
+        click.BadParameter: the URL is of another kind.
+    """
+    try:
+        return Address.of(url)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--url") from error
+
+
+def make_tickets(data: Path | None, num_tokens: int, seed: int) -> Tickets:
+    """Return the same tickets for the same seed: those of a file, or synthetic ones, in random order.
+
+    The fixed ones are cut out of the row of all their tokens, so that the mixture of words stays what it is.
+
+    Raises:
+        InvalidInput: the file does not fit.
+    """
+    contents: list[Content]
+    if data is not None:
+        rows = read_test_rows(data)
+        order = np.random.default_rng(seed).permutation(len(rows.tickets)).tolist()
+        contents = [rows.tickets[row].content for row in order]
+        words = [rows.tokens[row] for row in order]
+    else:
+        contents = []
+        words = [tokens for _, tokens in generate(3000, seed)]
+    endless = itertools.chain.from_iterable(itertools.cycle(words))
+    fixed = [list(itertools.islice(endless, num_tokens)) for _ in range(NUM_TICKETS)]
+    return Tickets(fixed, contents or fixed)
+
+
+@contextmanager
+def trained_store(name: str) -> Iterator[Path]:
+    """Give a store with a model trained on the synthetic tickets with the default settings; it is gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="puppet-benchmark-") as folder:
+        sample, store = Path(folder) / "sample.jsonl", Path(folder) / "store"
+        fit = ["fit", str(sample), "--name", name, "--store", str(store)]
+        for arguments in (["sample", str(sample)], fit):
+            command = [sys.executable, "-m", "trainer", *arguments]
+            if subprocess.run(command, cwd=machine.ROOT, stdout=sys.stderr, check=False).returncode:
+                raise click.ClickException("no model could be trained; name one with --store DIR --name NAME, or --url")
+        yield store
+
+
+def measure_round(
+    settings: Settings, number: int, tickets: Tickets, address: Address | None, store: Path | None
+) -> Round:
+    """Return what one round measures: the floor, the closed loop, the open loop."""
+    if address is not None:
+        return measure_server(settings, number, tickets, address, store, None)
+    assert store is not None, "neither a server nor a store; this is our bug"
+    with running_server(store, settings.server_core) as server:
+        return measure_server(settings, number, tickets, Address.of(server.url), store, server)
+
+
+def measure_server(
+    settings: Settings, number: int, tickets: Tickets, address: Address, store: Path | None, server: Server | None
+) -> Round:
+    """Return what one round measures on a server that is ready.
+
+    Raises:
+        click.ClickException: the server does not answer a search.
+    """
+    fixed = [post(address, "/search", search_body(settings, ticket)) for ticket in tickets.fixed]
+    mixed = [post(address, "/search", search_body(settings, ticket)) for ticket in tickets.mixed]
+    answers = first_answers(address, fixed)
+    version = answers[0].version
+    floor_N = None
+    if store is not None:
+        task = FloorTask(
+            str(store.absolute()), settings.name, version, settings.calls, settings.server_core, tickets.fixed
+        )
+        floor_N = np.array(
+            msgspec.json.decode(machine.run_child(["floor"], msgspec.json.encode(task)), type=list[float])
+        )
+
+    with pinned(settings.generator_core), quiet(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+
+        def open_for(seconds: float, seed: Sequence[int]) -> Calls:
+            arrivals_N = schedule(settings.rate, seconds, seed)
+            return runner.run(open_loop(address, mixed, arrivals_N, settings.connections))
+
+        end = time.perf_counter() + settings.warmup
+        while time.perf_counter() < end:
+            closed_loop(address, fixed, 10)
+        closed = closed_loop(address, fixed, settings.calls)
+        open_for(settings.warmup, [settings.seed, number, 1])
+        opened = open_for(settings.seconds, [settings.seed, number, 0])
+    resident = resident_bytes(server.pid) if server else None
+    return Round(
+        floor_N,
+        closed,
+        opened,
+        server.ready_s if server else None,
+        resident / 1e6 if resident else None,
+        version,
+        statistics.mean(len(answer.unknown_tokens) for answer in answers),
+    )
+
+
+def search_body(settings: Settings, ticket: Content) -> bytes:
+    """Return the body of a search for one ticket."""
+    if isinstance(ticket, str):
+        return msgspec.json.encode(Search(settings.name, settings.kind, text=ticket))
+    return msgspec.json.encode(Search(settings.name, settings.kind, vector=ticket))
+
+
+def first_answers(address: Address, requests: Sequence[bytes]) -> list[SearchAnswer]:
+    """Return the answer to each request, asked once; what is timed later is known to be a search.
+
+    Raises:
+        click.ClickException: one is no answer of a search.
+    """
+    answers = []
+    try:
+        with Connection(address) as connection:
+            for request in requests:
+                status, body = connection.call(request)
+                if status != 200:
+                    raise click.ClickException(f"the server answers {status}: {body.decode('utf-8', 'replace'):.500}")
+                answers.append(msgspec.json.decode(body, type=SearchAnswer))
+    except (OSError, BadAnswer, msgspec.DecodeError) as error:
+        raise click.ClickException(f"no search can be had at {address.host}:{address.port}: {error}") from error
+    return answers
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the garbage collector from stopping the generator."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def time_floor(task: FloorTask) -> Seconds:
+    """Return the seconds of each run of the session on one ticket: no HTTP, no JSON, no words, no checks of ours."""
+    manifest, files = Store(Path(task.store)).read_version(task.name, task.version)
+    model = Model(manifest, files)
+    session = open_session(files["model.onnx"])
+    feeds = [
+        dict(zip(("ids", "lengths", "grams"), pad([model.encode(ticket)], len(model.vocabulary)), strict=True))
+        for ticket in task.tickets
+    ]
+    for feed in feeds:
+        session.run(None, feed)
+    taken = []
+    for number in range(task.num_calls):
+        feed = feeds[number % len(feeds)]
+        start = time.perf_counter()
+        session.run(None, feed)
+        taken.append(time.perf_counter() - start)
+    return np.array(taken)
+
+
+def quantiles(seconds_N: Seconds) -> Quantiles:
+    """Return the quantiles of one round.
+
+    Raises:
+        click.ClickException: there is nothing to measure, because no request was answered.
+    """
+    if not len(seconds_N):
+        raise click.ClickException("in one round no request was answered with 200; there is no latency to report")
+    found = np.quantile(seconds_N, [0.5, 0.95, 0.99, 1.0]) * 1e3
+    return Quantiles(*(round(value, 4) for value in found.tolist()))
+
+
+def over_rounds(rounds: Sequence[Quantiles]) -> Rounds:
+    """Return each quantile's median, lowest and highest over the rounds."""
+
+    def of_each(choose: Callable[[list[float]], float]) -> Quantiles:
+        return Quantiles(
+            *(round(choose(list(values)), 4) for values in zip(*map(msgspec.structs.astuple, rounds), strict=True))
+        )
+
+    return Rounds(of_each(statistics.median), of_each(min), of_each(max), list(rounds))
+
+
+def over_loops(loops: Sequence[Calls]) -> Loop:
+    """Return what a loop measured in all rounds."""
+    return Loop(
+        latency=over_rounds([quantiles(calls.latency_s) for calls in loops]),
+        num_calls=sum(len(calls.statuses) for calls in loops),
+        num_answered=sum(len(calls.latency_s) for calls in loops),
+        num_refused=sum(calls.num_refused for calls in loops),
+        num_errors=sum(calls.num_errors for calls in loops),
+        num_waited=sum(calls.num_waited for calls in loops),
+    )
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Return the median, the lowest and the highest."""
+    return Spread(round(statistics.median(values), 3), round(min(values), 3), round(max(values), 3))
+
+
+def why_void(lateness: Rounds) -> list[str]:
+    """Return why a run is no result; nothing if it is one."""
+    reasons = []
+    if not lateness.highest.p99_ms <= MAX_LATENESS_MS:  # written so that NaN is void too
+        reasons.append(
+            f"the generator was late by {lateness.highest.p99_ms} ms at p99 in one round, "
+            f"limit is {MAX_LATENESS_MS} ms; run it on a quiet machine, or with a lower --rate"
+        )
+    if len(lateness.rounds) < MIN_ROUNDS:
+        reasons.append(f"{len(lateness.rounds)} rounds, a result has at least {MIN_ROUNDS}")
+    return reasons
+
+
+def summarise(measured: Sequence[Round]) -> Numbers:
+    """Return the numbers over all rounds."""
+    floors = [quantiles(one.floor_s) for one in measured if one.floor_s is not None]
+    floor = over_rounds(floors) if floors else None
+    closed, opened = over_loops([one.closed for one in measured]), over_loops([one.opened for one in measured])
+    lateness = over_rounds([quantiles(one.opened.lateness_s) for one in measured])
+    ready = [one.ready_s for one in measured if one.ready_s is not None]
+    resident = [one.resident_mb for one in measured if one.resident_mb is not None]
+    return Numbers(
+        floor=floor,
+        closed_loop=closed,
+        closed_over_floor=ratio(closed, floor),
+        open_loop=opened,
+        open_over_floor=ratio(opened, floor),
+        lateness=lateness,
+        void_because=why_void(lateness),
+        model_version=measured[0].model_version,
+        unknown_tokens=round(measured[0].unknown_tokens, 2),
+        server=OwnServer(spread(ready), spread(resident) if resident else None) if ready else None,
+    )
+
+
+def ratio(loop: Loop, floor: Rounds | None) -> float | None:
+    """Return how many times the floor's p50 the loop's is."""
+    return round(loop.latency.median.p50_ms / floor.median.p50_ms, 2) if floor else None
+
+
+def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+    """Return the table for people: the floor first, then what was measured, each with its ratio."""
+
+    def row(what: str, rounds: Rounds, over: float | None) -> list[str]:
+        median, lowest, highest = rounds.median, rounds.lowest, rounds.highest
+        middle = [f"{value:.3f}" for value in msgspec.structs.astuple(median)]
+        spreads = [f"{lowest.p50_ms:.3f}-{highest.p50_ms:.3f}", f"{lowest.p99_ms:.3f}-{highest.p99_ms:.3f}"]
+        return [what, *middle, *spreads, f"{over:.2f}" if over is not None else ""]
+
+    closed, opened = numbers.closed_loop, numbers.open_loop
+    rows = [row("floor: the model's run alone", numbers.floor, 1.0)] if numbers.floor else []
+    rows += [
+        row("one connection, closed loop", closed.latency, numbers.closed_over_floor),
+        row(f"open loop, {settings.rate:g} a second", opened.latency, numbers.open_over_floor),
+        row("lateness of the generator", numbers.lateness, None),
+    ]
+    mixture = f"{settings.tokens} tokens" + (f"; the open loop sends {settings.data} as it is" if settings.data else "")
+    tickets = f"{mixture}, {numbers.unknown_tokens} of a ticket's tokens unknown"
+    loops = [
+        f"{name}: {loop.num_calls} calls, {loop.num_refused} refused, {loop.num_errors} errors"
+        for name, loop in (("closed loop", closed), ("open loop", opened))
+    ]
+    notes = [f"VOID: {reason}" for reason in numbers.void_because]
+    notes += [
+        f"Milliseconds; medians over {settings.rounds} rounds, then the range over them. Tickets: {tickets}.",
+        f"{loops[0]}; {loops[1]}, {opened.num_waited} waited for one of {settings.connections} connections.",
+        f"Closed loop p50 {closed.latency.median.p50_ms:.3f} ms, wanted under {TARGET_P50_MS:g} ms at 30 tokens.",
+    ]
+    if numbers.floor is None:
+        notes.append("No floor: name the model's store with --store.")
+    if numbers.server:
+        ready, resident = numbers.server.ready_s, numbers.server.resident_mb
+        held = f"{resident.median:.0f} MB" if resident else "unknown"
+        notes.append(
+            f"Server: ready in {ready.median:.2f} s ({ready.lowest:.2f}-{ready.highest:.2f}), wanted under "
+            f"{TARGET_READY_S:g} s; holds {held} after the load, wanted under {TARGET_RESIDENT_MB:g} MB."
+        )
+    title = f"How long a search takes: {settings.name} version {numbers.model_version}"
+    columns = ["what", "p50", "p95", "p99", "max", "p50 over rounds", "p99 over rounds", "x floor"]
+    return machine.Sheet(title, columns, rows, notes)

@@ -1,0 +1,151 @@
+"""How soon a `puppet-serve` of our own is ready, and how much memory it holds.
+
+In: a store. Out: the real server in a process of its own on a free port of loopback, on its own core where there are
+two, ended by its process id. Linux only where /proc and core affinity are asked for.
+"""
+
+import contextlib
+import ctypes
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import click
+import msgspec
+
+from benchmarks.load import Address, BadAnswer, Connection
+from benchmarks.machine import ROOT
+from inference.settings import PREFIX
+
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+LOOK_S = 0.005  # between two looks whether it is ready: how exact `ready_s` is
+LISTENING = re.compile(r"listening on (http://[^\s,]+)")
+
+
+class Event(msgspec.Struct):
+    """A line of the server's log, as far as it is read here."""
+
+    event: str
+
+
+class Server(NamedTuple):
+    """A running server. `ready_s` counts from the start of its process to the first 200 of /readyz."""
+
+    url: str
+    pid: int
+    ready_s: float
+
+
+def two_cores() -> tuple[int | None, int | None]:
+    """Return a core for the server and another for the load, or None twice where there are not two."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return (cores[0], cores[1]) if len(cores) > 1 else (None, None)
+
+
+@contextlib.contextmanager
+def pinned(core: int | None) -> Iterator[None]:
+    """Keep this thread, and the processes that it starts, on one core; None changes nothing."""
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def running_server(store: Path, core: int | None = None) -> Iterator[Server]:
+    """Give a server over `store`, ready, and end it.
+
+    Raises:
+        click.ClickException: it ended or was not ready in a minute; with the end of its log.
+    """
+    command = [sys.executable, "-m", "inference", "--port", "0", "--store", str(store.absolute()), "--trainer", "none"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    with tempfile.TemporaryFile() as log:  # a pipe that nobody empties would stop the server one day
+        start = time.perf_counter()
+        with pinned(core):  # which the child inherits
+            # From ROOT, so that the server measured is the one of this checkout.
+            process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=log, preexec_fn=_end_with_parent
+            )
+        try:
+            url = _wait_until_ready(process, log, start + START_TIMEOUT_S)
+            yield Server(url, process.pid, time.perf_counter() - start)
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _end_with_parent() -> None:
+    """Have the server ended when this process is killed and cannot do it (Linux); runs in the child before exec."""
+    if platform.system() == "Linux":
+        pr_set_pdeathsig = 1  # <linux/prctl.h>
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", log: IO[bytes], deadline: float) -> str:
+    url = ""
+    while time.perf_counter() < deadline and process.poll() is None:
+        url = url or listening_url(_read(log))
+        if url and is_ready(Address.of(url)):
+            return url
+        time.sleep(LOOK_S)
+    status = process.poll()
+    what = "was not ready in time" if status is None else f"ended with status {status}"
+    tail = _read(log)[-2000:].decode("utf-8", "backslashreplace")
+    raise click.ClickException(f"the server {what}; its log ends with:\n{tail}")
+
+
+def _read(log: IO[bytes]) -> bytes:
+    """Return all of the log, without moving the place at which the server writes."""
+    return os.pread(log.fileno(), 2**20, 0)
+
+
+def listening_url(log: bytes) -> str:
+    """Return the URL that the server's log names, "" while it names none."""
+    for line in log.splitlines():
+        try:
+            event = msgspec.json.decode(line, type=Event).event
+        except msgspec.DecodeError:  # half a line, or a warning that some library printed
+            continue
+        if found := LISTENING.match(event):
+            return found[1]
+    return ""
+
+
+def is_ready(address: Address) -> bool:
+    """Return whether /readyz answers 200."""
+    request = f"GET /readyz HTTP/1.1\r\nHost: {address.host}:{address.port}\r\n\r\n".encode("ascii")
+    try:
+        with Connection(address, timeout_s=1.0) as connection:
+            status, _ = connection.call(request)
+    except (OSError, BadAnswer):
+        return False
+    return status == 200
+
+
+def resident_bytes(pid: int) -> int | None:
+    """Return the memory that one process holds, its children not counted; None where there is no /proc."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
+    except OSError:
+        return None
+    found = re.search(r"^VmRSS:\s*(\d+) kB$", status, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
