@@ -1,0 +1,107 @@
+"""The exercises of the chapters: their checks refuse what is not solved or wrong, and accept the solutions.
+
+All exercises are run together, once for each state they can be in, because starting pytest and torch takes longer than
+the checks do.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXERCISES = ROOT / "docs" / "exercises"
+# In the solution of each exercise, a line and the mistake that a learner is likely to make there.
+MISTAKES = {
+    "ex1_ngrams": ("% num_buckets + 1", "% num_buckets"),  # row 0 is padding
+    "ex2_gru_step": ("r_H * of_state_n", "(u_3HH @ (r_H * h_H) + c_3H)[2 * len(h_H) :]"),  # reset before the product
+    "ex3_temperature": ("return 1 / low", "return low"),  # s instead of T
+    "ex4_gates": ("np.concatenate((z, r, n))", "np.concatenate((r, z, n))"),  # the order of PyTorch
+}
+NAMES = [name if name == "ex1_ngrams" else pytest.param(name, marks=pytest.mark.torch) for name in MISTAKES]
+
+Outcomes = dict[str, list[str]]  # exercise -> of each of its tests, "passed" or the message of its failure
+
+
+def outcomes(folder: Path) -> Outcomes:
+    """Run the checks in `folder` as a reader does, and return what each came to."""
+    report = folder / "report.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder)]
+    options = ["-p", "no:cacheprovider", "--continue-on-collection-errors", f"--junitxml={report}", str(folder)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    subprocess.run(
+        [*command, *options], cwd=folder, env=environment, check=False, timeout=300, stdout=subprocess.DEVNULL
+    )
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for case in ET.parse(report).iter("testcase"):
+        faults = [str(child.get("message")) for child in case if child.tag in ("failure", "error", "skipped")]
+        name = case.get("classname", "").removeprefix("test_")
+        found[name].append(faults[0] if faults else "passed")
+    return found
+
+
+def copied(folder: Path) -> Path:
+    """Copy the exercises as the reader finds them to `folder`."""
+    return Path(shutil.copytree(EXERCISES, folder, ignore=shutil.ignore_patterns("solutions", "__pycache__")))
+
+
+@pytest.fixture(scope="module")
+def unsolved(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """Give the outcomes on the files as they are in the repository."""
+    return outcomes(copied(tmp_path_factory.mktemp("unsolved") / "exercises"))
+
+
+@pytest.fixture(scope="module")
+def solved(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """Give the outcomes with each solution in the place of its exercise."""
+    folder = copied(tmp_path_factory.mktemp("solved") / "exercises")
+    for name in MISTAKES:
+        shutil.copy(EXERCISES / "solutions" / f"{name}.py", folder)
+    return outcomes(folder)
+
+
+@pytest.fixture(scope="module")
+def mistaken(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """Give the outcomes with a mistake in each solution."""
+    folder = copied(tmp_path_factory.mktemp("mistaken") / "exercises")
+    for name, (right, wrong) in MISTAKES.items():
+        solution = (EXERCISES / "solutions" / f"{name}.py").read_text("utf-8")
+        assert solution.count(right) == 1, f"the line of {name} that the mistake replaces"
+        (folder / f"{name}.py").write_text(solution.replace(right, wrong), "utf-8")
+    return outcomes(folder)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unsolved_exercise_fails(unsolved: Outcomes, name: str) -> None:
+    """Every test of the check fails, and says that the function is still to be written."""
+    assert unsolved[name]
+    assert all(message.startswith("NotImplementedError: write ") for message in unsolved[name]), unsolved[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_solution_passes(solved: Outcomes, unsolved: Outcomes, name: str) -> None:
+    """With the solution in place every test of the check passes."""
+    assert solved[name] == ["passed"] * len(unsolved[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_likely_mistake_is_noticed(mistaken: Outcomes, name: str) -> None:
+    """A solution with the mistake that the chapter warns of fails, by a comparison and not by accident."""
+    faults = [message for message in mistaken[name] if message != "passed"]
+
+    assert faults
+    assert all("assert" in message.lower() for message in faults), faults
+
+
+def test_every_exercise_is_checked() -> None:
+    """Each exercise has its check, its solution with the same functions documented, and a place in this file."""
+    found = sorted(path.stem for path in EXERCISES.glob("ex*.py"))
+
+    assert found == sorted(MISTAKES)
+    assert sorted(path.stem for path in (EXERCISES / "solutions").glob("*.py")) == found
+    assert sorted(path.stem for path in EXERCISES.glob("test_*.py")) == [f"test_{name}" for name in found]

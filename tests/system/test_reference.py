@@ -1,0 +1,64 @@
+"""The reference and the READMEs: nothing that a user can set or call is missing, and defaults are as stated."""
+
+import re
+from pathlib import Path
+
+import click
+import msgspec
+import pytest
+
+from inference.app import create_app
+from inference.cli import main as serve
+from inference.settings import Settings
+from trainer.cli import main as train
+from trainer.config import TrainConfig
+
+DOCS = Path(__file__).parents[2] / "docs"
+LANGUAGES = ("en", "fr")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("settings", [Settings, TrainConfig])
+def test_every_setting_is_listed_with_its_default(language: str, settings: type[msgspec.Struct]) -> None:
+    """Each field of the server's settings and of the training has a row, and the row has the code's default."""
+    text = (DOCS / language / "reference.md").read_text("utf-8")
+
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]*) \|", text, re.MULTILINE))
+
+    for field in msgspec.structs.fields(settings):
+        stated = rows[field.name]
+        if field.default == "":
+            assert stated.startswith("("), field.name
+        elif isinstance(field.default, bool) or not isinstance(field.default, int | float):
+            assert stated == str(field.default).replace("True", "true"), field.name
+        else:
+            assert float(stated) == field.default, field.name
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_route_is_listed(language: str, tmp_path: Path) -> None:
+    """Each path and method of the OpenAPI document has a row."""
+    text = (DOCS / language / "reference.md").read_text("utf-8")
+    app = create_app(Settings(store=str(tmp_path / "store")))
+
+    paths = app.openapi_schema.to_schema()["paths"]
+
+    assert paths
+    for path, operations in paths.items():
+        for method in operations:
+            assert f"`{method.upper()} {path}`" in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_option_is_listed(language: str) -> None:
+    """Each option of each visible command is named."""
+    text = (DOCS / language / "reference.md").read_text("utf-8")
+    assert isinstance(train, click.Group)
+    commands = [serve, *(command for command in train.commands.values() if not command.hidden)]
+
+    options = [o for command in commands for parameter in command.params for o in parameter.opts if o[:2] == "--"]
+
+    assert len(options) > 10
+    for option in options:
+        if option != "--version":
+            assert f"`{option}" in text, option
