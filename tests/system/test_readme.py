@@ -1,0 +1,102 @@
+"""The READMEs: every command that they show works, in the order shown, and both languages show the same."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.system.server import Server, serving
+
+ROOT = Path(__file__).parents[2]
+READMES = ("README.md", "README.fr.md")
+TARGETS_RUN_BY_CI = {"test": "test", "check": "check", "demo": "demo-check"}  # make demo is demo-check that stays
+DOCUMENTED_PORT = "127.0.0.1:8000"
+
+pytestmark = [pytest.mark.system, pytest.mark.torch]
+
+
+def blocks(file: str) -> list[str]:
+    """Return the shell commands of a document, block by block."""
+    return re.findall(r"^```sh\n(.*?)^```", (ROOT / file).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Give a real server over an empty store."""
+    folder = tmp_path_factory.mktemp("readme")
+    with serving(folder, folder / "store", ["--trainer", "local"]) as started:
+        yield started
+
+
+def test_both_languages_show_the_same_commands() -> None:
+    """A reader of either language gets the same commands, but for the words of the ticket."""
+    english, french = (blocks(file) for file in READMES)
+
+    assert len(english) > 6
+    assert english == french
+
+
+def test_make_targets_are_run_by_ci() -> None:
+    """Each `make X` that a document shows exists, and CI runs it."""
+    ci = (ROOT / ".ci" / "run").read_text("utf-8")
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    shown = {name for file in (*READMES, "CONTRIBUTING.md") for block in blocks(file) for name in block_targets(block)}
+
+    assert shown >= {"demo", "test"}
+    for name in shown:
+        assert re.search(rf"^{name}:", makefile, re.MULTILINE), name
+        assert f"make {TARGETS_RUN_BY_CI[name]}\n" in ci, name
+
+
+def block_targets(block: str) -> list[str]:
+    """Return the targets of the `make` lines of a block."""
+    return re.findall(r"^make ([\w-]+)$", block, re.MULTILINE)
+
+
+def test_commands_work_in_the_order_shown(server: Server, tmp_path: Path) -> None:
+    """The five calls answer 200 on a real server, and the offline commands train, measure and verify."""
+    environment = os.environ | {"PATH": f"{shims(tmp_path)}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    answers = []
+    for block in blocks("README.md"):
+        if block_targets(block):
+            continue
+        command = block.replace(DOCUMENTED_PORT, f"127.0.0.1:{server.port}").replace(
+            "curl -s", "curl -s --fail-with-body"
+        )
+        done = subprocess.run(["bash", "-euc", command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+        answers.append(done.stdout)
+
+    calls = [msgspec.json.decode(answer) for answer in answers[:5]]
+    assert calls[0] == {"status": "model created", "model_name": "support"}
+    assert calls[1]["status"] == "training completed"
+    assert calls[2]["category"] in ("Problème de connexion", "Accès utilisateur")
+    assert calls[3]["total_tests"] == 1
+    assert calls[4]["predicted_label"] in ("Problème de connexion", "Accès utilisateur")
+    assert "ok      puppet-o2 version 1, serves" in answers[5]
+
+
+def shims(folder: Path) -> Path:
+    """Return a folder with `puppet-train` in it, for where the packages are not installed."""
+    bin_ = folder / "bin"
+    bin_.mkdir()
+    shim = bin_ / "puppet-train"
+    shim.write_text(f'#!/bin/sh\nexec {sys.executable} -m trainer "$@"\n')
+    shim.chmod(0o755)
+    return bin_
+
+
+def test_file_tree_names_only_what_is_there() -> None:
+    """Each file that the house and the seeds' table name exists."""
+    text = (ROOT / "README.md").read_text("utf-8")
+    named = re.findall(r"`((?:artifacts|trainer|inference|docs)/[\w/.]+\.(?:py|md|http))`", text)
+    linked = re.findall(r"\]\(((?!http)[\w/.-]+)\)", text)
+
+    assert len(named) > 10
+    for path in (*named, *linked):
+        assert (ROOT / path).exists(), path
