@@ -121,11 +121,11 @@ def problem(
 
 def answer_puppet_error(_: Request[Any, Any, Any], error: PuppetError) -> Response[bytes]:
     """Answer one of our own errors by the table."""
-    status = STATUS[type(error)]
-    if status >= 500:
+    status, headers = STATUS[type(error)], HEADERS.get(type(error), {})
+    if status >= 500 and "Retry-After" not in headers:  # "not now" is no fault of anybody's
         log.error("%s: %s", type(error).__name__, error)
     faults, num_faults = (error.faults, error.num_faults) if isinstance(error, InvalidInput) else ((), 0)
-    return problem(status, str(error), faults, num_faults, HEADERS.get(type(error)))
+    return problem(status, str(error), faults, num_faults, headers)
 
 
 def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
