@@ -227,7 +227,7 @@ async def test_training_ends_at_its_deadline(store: Store, settings: Settings, t
     training = Training(store, msgspec.structs.replace(settings, train_timeout_s=1.0))
 
     with pytest.raises(TrainingFailed, match=r"killed \(out of memory, or past 1 s\)"):
-        await training.train(chunks())
+        await asyncio.wait_for(training.train(chunks()), DEADLINE_S)
 
     pids = [int(path.name) for path in (trainer._folder).iterdir() if path.name.isdigit()]
     assert len(pids) == 2
