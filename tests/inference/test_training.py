@@ -303,7 +303,7 @@ async def test_second_training_is_refused_at_once(client: httpx.AsyncClient, tra
 
     first = asyncio.create_task(client.post("/train_model", json=BODY))
     await trainer.running()
-    second = await client.post("/train_model", json=BODY)
+    second = await asyncio.wait_for(client.post("/train_model", json=BODY), DEADLINE_S)
     (trainer._folder / "go").touch()
     trained = await asyncio.wait_for(first, DEADLINE_S)
     third = await client.post("/train_model", json=BODY)
