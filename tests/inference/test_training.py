@@ -44,6 +44,10 @@ seen = {{"argv": sys.argv[1:], "environment": dict(os.environ), "pid": os.getpid
 os.rename(here / "seen.part", here / "seen.json")
 def leave(**fields):
     (job / "result.json").write_text(json.dumps(fields))
+def wait_for_go():
+    end = time.monotonic() + 60
+    while not (here / "go").exists() and time.monotonic() < end:
+        time.sleep(0.005)
 def publish():
     sys.path[:0] = {path!r}
     from artifacts.store import Store
@@ -223,7 +227,7 @@ async def test_version_that_the_server_refuses_is_no_success(client: httpx.Async
 
 async def test_training_ends_at_its_deadline(store: Store, settings: Settings, trainer: Trainer) -> None:
     """A training that takes too long is killed, with whatever it has started, and says so."""
-    trainer.does("os.fork(); (here / str(os.getpid())).touch(); time.sleep(600)")
+    trainer.does("os.fork(); (here / str(os.getpid())).touch(); time.sleep(60)")
     training = Training(store, msgspec.structs.replace(settings, train_timeout_s=1.0))
 
     with pytest.raises(TrainingFailed, match=r"killed \(out of memory, or past 1 s\)"):
@@ -246,8 +250,16 @@ async def test_process_is_the_trainers_and_nothing_else(
     monkeypatch.setenv("PUPPET_SOMETHING_NEW", "secret-2")
     monkeypatch.setenv("HARMLESS", "kept")
     trainer.does("publish()")
+    ours, other_end = os.pipe()  # pytest has none, so that an input that was handed on would not show
+    before = os.dup(0)
+    os.dup2(ours, 0)
 
-    await training.train(chunks())
+    try:
+        await training.train(chunks())
+    finally:
+        os.dup2(before, 0)
+        for fd in (ours, other_end, before):
+            os.close(fd)
 
     seen = trainer.seen
     assert seen is not None
@@ -284,7 +296,7 @@ async def test_body_is_spooled_byte_by_byte(training: Training, trainer: Trainer
 
 async def test_search_goes_on_meanwhile(client: httpx.AsyncClient, trainer: Trainer) -> None:
     """While a training runs, searches are answered by the version that serves."""
-    trainer.does("while not (here / 'go').exists(): time.sleep(0.005)\npublish()")
+    trainer.does("wait_for_go(); publish()")
 
     train = asyncio.create_task(client.post("/train_model", json=BODY))
     await trainer.running()
@@ -299,7 +311,7 @@ async def test_search_goes_on_meanwhile(client: httpx.AsyncClient, trainer: Trai
 
 async def test_second_training_is_refused_at_once(client: httpx.AsyncClient, trainer: Trainer) -> None:
     """While one training runs another is 503 with Retry-After; the first is not disturbed, and later another runs."""
-    trainer.does("while not (here / 'go').exists(): time.sleep(0.005)\npublish()")
+    trainer.does("wait_for_go(); publish()")
 
     first = asyncio.create_task(client.post("/train_model", json=BODY))
     await trainer.running()
@@ -324,7 +336,7 @@ async def test_of_many_trainings_at_once_one_runs(training: Training, trainer: T
 
 async def test_drain_answers_who_waits(app: Litestar, client: httpx.AsyncClient, trainer: Trainer) -> None:
     """At a shutdown the waiting call is 503, the process and its children are gone, and nothing was published."""
-    trainer.does("time.sleep(600)")
+    trainer.does("time.sleep(60)")
 
     train = asyncio.create_task(client.post("/train_model", json=BODY))
     pid = (await trainer.running())["pid"]
@@ -354,7 +366,7 @@ async def test_after_a_drain_nothing_is_begun(training: Training, trainer: Train
 
 async def test_drain_while_the_body_arrives_ends_the_training(training: Training, trainer: Trainer) -> None:
     """A drain that comes while the body is still being sent lets no training run to its end."""
-    trainer.does("time.sleep(600)")
+    trainer.does("time.sleep(60)")
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"{"
@@ -382,7 +394,7 @@ async def test_training_that_ended_before_the_drain_is_answered(
 
 async def test_version_published_in_the_last_moment_is_not_denied(training: Training, trainer: Trainer) -> None:
     """A process that has left its result and is slow to end when the drain comes has trained, as the answer says."""
-    trainer.does("publish(); (here / 'left').touch(); time.sleep(600)")
+    trainer.does("publish(); (here / 'left').touch(); time.sleep(60)")
 
     call = asyncio.create_task(training.train(chunks()))
     await eventually((trainer._folder / "left").exists, "the result")
@@ -393,7 +405,7 @@ async def test_version_published_in_the_last_moment_is_not_denied(training: Trai
 
 async def test_cancelled_call_leaves_no_process(training: Training, trainer: Trainer) -> None:
     """When the waiting call is cancelled its process is killed and the next training can run."""
-    trainer.does("time.sleep(600)")
+    trainer.does("time.sleep(60)")
 
     call = asyncio.create_task(training.train(chunks()))
     pid = (await trainer.running())["pid"]
