@@ -1,6 +1,6 @@
 """From encoded tickets to answers without holding up the event loop.
 
-Small work runs where it is: handing it to a thread costs more (19 us) than a plain ticket's share of the loop. Large
+Small work runs where it is, because handing it to a thread has a price too, which one plain ticket is not worth. Large
 work goes to one thread; onnxruntime releases the interpreter lock while it computes, so searches go on beside it.
 """
 

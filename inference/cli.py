@@ -62,7 +62,7 @@ class Server(uvicorn.Server):
 @click.option("--trainer", type=click.Choice(["local", "none"]), help="Train beside the server, or not at all.")
 @click.version_option(package_name="puppet-o2")
 def main(**options: object) -> None:
-    """Serve the models of a store over HTTP. Every option is also a PUPPET_ variable; docs/ lists them all."""
+    """Serve the models of a store over HTTP. docs/en/reference.md lists the PUPPET_ variables."""
     del options["workers"]
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())

@@ -46,7 +46,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         seed: of everything random; the same seed, data and machine give the same weights.
         device: auto takes CUDA where there is one.
         threads: of the CPU; on a network this small a second one gains little, and where other programs want the cores
-            too it makes training 12 times slower (docs/decisions/0004). Another number may round sums differently.
+            too it made training 14 times slower (docs/decisions/0004). Another number may round sums differently.
     """
 
     num_layers: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1

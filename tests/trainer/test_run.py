@@ -266,7 +266,7 @@ def test_refit_trains_once_more_on_every_ticket(empty: Store) -> None:
 
 
 def test_threads_are_set(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`threads` reaches PyTorch, and is 1 unless it is set: waiting for a second made training 12 times slower."""
+    """`threads` reaches PyTorch, and is 1 unless it is set: waiting for a second made training 14 times slower."""
     asked: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
 
