@@ -9,7 +9,7 @@ SERVE := .venv-serve/bin
 	$(PYTHON) -m venv .venv
 
 .venv/train: .venv/pyvenv.cfg pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,mail]'
 	touch $@
 
 .venv/dev: .venv/pyvenv.cfg pyproject.toml constraints.txt
@@ -19,7 +19,7 @@ SERVE := .venv-serve/bin
 # The server's own environment: no torch, no onnx.
 .venv-serve/test: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-serve
-	$(SERVE)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(SERVE)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,mail]'
 	touch $@
 
 demo: .venv/train  ## train on synthetic tickets, serve on 127.0.0.1:8000, show a search; Ctrl-C ends it

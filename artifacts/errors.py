@@ -46,12 +46,28 @@ class InvalidInput(PuppetError):
         self.num_faults = len(self.faults) if num_faults is None else num_faults
 
 
-class InvalidText(PuppetError):
+class InvalidContent(PuppetError):
+    """What a row or a question is about cannot be read; whoever knows its place adds that."""
+
+
+class InvalidText(InvalidContent):
     """A token or text holds a character that no text has (NUL, half of a surrogate pair)."""
 
 
-class EmptyTicket(PuppetError):
+class InvalidMail(PuppetError):
+    """The bytes are no e-mail that can be read."""
+
+
+class MailMissing(PuppetError):
+    """The libraries that read e-mail are not installed (extra `mail`)."""
+
+
+class EmptyTicket(InvalidContent):
     """A ticket has no token that could be read."""
+
+
+class InvalidFeatures(InvalidContent):
+    """A vector of numbers has another length than the model's, or holds a number that is too large."""
 
 
 class InvalidName(PuppetError):
@@ -64,6 +80,10 @@ class UnknownKind(PuppetError):
 
 class KindMismatch(PuppetError):
     """A request names another kind than the model's."""
+
+
+class NotFinite(PuppetError):
+    """A model's answer is no finite number, so it is no answer."""
 
 
 class ModelExists(PuppetError):
