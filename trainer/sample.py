@@ -294,22 +294,22 @@ def generate(num_tickets: int, seed: int) -> list[tuple[str, list[str]]]:
 
 
 def _ticket(rng: random.Random) -> tuple[str, list[str]]:
-    category = _pick(rng, [name for name, (weight, _) in CATEGORIES.items() for _ in range(weight)])
+    category = pick(rng, [name for name, (weight, _) in CATEGORIES.items() for _ in range(weight)])
     words = WORDS | _cast(rng)
 
     # The smaller of two draws: one or two phrases are the usual case, five the exception. (Powers depend on the libm.)
-    request = _some(rng, PHRASES[category], 1 + int(5 * min(rng.random(), rng.random())))
+    request = some(rng, PHRASES[category], 1 + int(5 * min(rng.random(), rng.random())))
     phrases = _add_neighbour(rng, category, request)
     if rng.random() < OPENING_RATE:
-        phrases = [_pick(rng, OPENINGS), *phrases]
-    for middle in _some(rng, MIDDLES, _num_repeats(rng, MIDDLE_RATE)):
+        phrases = [pick(rng, OPENINGS), *phrases]
+    for middle in some(rng, MIDDLES, _num_repeats(rng, MIDDLE_RATE)):
         phrases.insert(1 + int(rng.random() * len(phrases)), middle)
-    phrases += _some(rng, CLOSINGS, _num_repeats(rng, CLOSING_RATE))
+    phrases += some(rng, CLOSINGS, _num_repeats(rng, CLOSING_RATE))
 
     tokens = [token for phrase in phrases for token in _expand(rng, phrase, words) if rng.random() >= DROP_RATE]
     while len(tokens) < MIN_TOKENS:
-        tokens += _expand(rng, _pick(rng, PHRASES[category]), words)
-    return category, [_misspell(rng, token) if rng.random() < TYPO_RATE else token for token in tokens[:MAX_TOKENS]]
+        tokens += _expand(rng, pick(rng, PHRASES[category]), words)
+    return category, [misspell(rng, token) if rng.random() < TYPO_RATE else token for token in tokens[:MAX_TOKENS]]
 
 
 def _add_neighbour(rng: random.Random, category: str, request: list[str]) -> list[str]:
@@ -319,32 +319,32 @@ def _add_neighbour(rng: random.Random, category: str, request: list[str]) -> lis
         return request
     # As many phrases as the request has: the amount must not give the answer away.
     _, neighbours = CATEGORIES[category]
-    other = _some(rng, PHRASES[_pick(rng, neighbours)], len(request))
+    other = some(rng, PHRASES[pick(rng, neighbours)], len(request))
     if draw < CAUSE_RATE:
-        link = _pick(rng, CAUSE_LINKS.split("|"))  # stands before the cause, wherever the cause stands
+        link = pick(rng, CAUSE_LINKS.split("|"))  # stands before the cause, wherever the cause stands
         return [*request, link, *other] if request_first else [link, *other, *request]
-    link = _pick(rng, EQUAL_LINKS.split("|"))
+    link = pick(rng, EQUAL_LINKS.split("|"))
     return [*request, link, *other] if request_first else [*other, link, *request]
 
 
 def _cast(rng: random.Random) -> dict[str, str]:
     """Return who a ticket speaks of, as more entries for WORDS: some values masked, some that escaped the masking."""
-    first_name, other_first_name = _pick(rng, FIRST_NAMES.split("|")), _pick(rng, FIRST_NAMES.split("|"))
+    first_name, other_first_name = pick(rng, FIRST_NAMES.split("|")), pick(rng, FIRST_NAMES.split("|"))
     surname, company = _invent_name(rng), _invent_name(rng)
-    domain = _pick(rng, ("fr", "com", "net"))
+    domain = pick(rng, ("fr", "com", "net"))
     return {
         "@person": f"<NAME>|<NAME>|@full_name|{other_first_name}",
         "@full_name": f"{first_name} {surname}",
         "@company": f"<COMPANY>|<ENTREPRISE>|{company}|@full_company",
-        "@full_company": f"{_pick(rng, LEGAL_FORMS.split('|'))} {company}",
+        "@full_company": f"{pick(rng, LEGAL_FORMS.split('|'))} {company}",
         "@mail": f"<EMAIL>|{first_name}{surname}{company}{domain}",  # addresses lose their punctuation upstream
     }
 
 
 def _invent_name(rng: random.Random) -> str:
     """Return a name made of syllables, such as "couvivet"."""
-    middle = _pick(rng, MIDDLE_SYLLABLES.split("|")) if rng.random() < 0.7 else ""
-    return _pick(rng, STARTS.split("|")) + middle + _pick(rng, ENDS.split("|"))
+    middle = pick(rng, MIDDLE_SYLLABLES.split("|")) if rng.random() < 0.7 else ""
+    return pick(rng, STARTS.split("|")) + middle + pick(rng, ENDS.split("|"))
 
 
 def _expand(rng: random.Random, phrase: str, words: Mapping[str, str]) -> list[str]:
@@ -353,12 +353,12 @@ def _expand(rng: random.Random, phrase: str, words: Mapping[str, str]) -> list[s
     for item in phrase.split():
         if item.endswith("?") and rng.random() < 0.5:
             continue
-        word = _pick(rng, item.removesuffix("?").split("|"))
+        word = pick(rng, item.removesuffix("?").split("|"))
         tokens += _expand(rng, words[word], words) if word.startswith("@") else [word.replace("_", " ")]
     return tokens
 
 
-def _misspell(rng: random.Random, token: str) -> str:
+def misspell(rng: random.Random, token: str) -> str:
     """Return the token with a letter dropped, doubled or swapped, or its accents lost; short or masked ones as is."""
     if len(token) < 5 or token.startswith("<"):
         return token
@@ -368,7 +368,7 @@ def _misspell(rng: random.Random, token: str) -> str:
     before, letter, after = token[:at], token[at], token[at + 1 :]
     dropped, doubled, swapped = before + after, before + 2 * letter + after, before + after[0] + letter + after[1:]
     no_accents = "".join(char for char in unicodedata.normalize("NFD", token) if not unicodedata.combining(char))
-    return _pick(rng, (dropped, doubled, swapped, no_accents))
+    return pick(rng, (dropped, doubled, swapped, no_accents))
 
 
 def _num_repeats(rng: random.Random, rate: float) -> int:
@@ -376,10 +376,11 @@ def _num_repeats(rng: random.Random, rate: float) -> int:
     return 1 + _num_repeats(rng, rate) if rng.random() < rate else 0
 
 
-def _pick(rng: random.Random, items: Sequence[Item]) -> Item:
+def pick(rng: random.Random, items: Sequence[Item]) -> Item:
+    """Return one of the items, each as likely; there must be one."""
     return items[int(rng.random() * len(items))]
 
 
-def _some(rng: random.Random, items: Sequence[Item], num_items: int) -> list[Item]:
+def some(rng: random.Random, items: Sequence[Item], num_items: int) -> list[Item]:
     """Return different items in a random order, all of them if there are fewer than asked for."""
     return sorted(items, key=lambda _: rng.random())[:num_items]
