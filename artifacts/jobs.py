@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from artifacts.errors import Fault
-from artifacts.manifest import Summary
+from artifacts.schemas import Summary
 from artifacts.store import JOBS, Store
 
 BODY, RESULT = "body.json", "result.json"

@@ -1,94 +1,84 @@
-"""The table of kinds: what `neural_network_type` stands for on disk and on the wire.
+"""The table of kinds: what `neural_network_type` stands for on disk, on the wire and in the trainer.
 
-A kind is one row of `KINDS`. Both sides look a kind up here and nowhere compare its name, so a further kind is a row
-here and a module a side.
+A kind is one row of `KINDS`. Nobody else compares a kind's name: whoever needs to know what a kind does looks here, so
+a further kind is a row here, a module beside this one and a module in trainer/ (docs/en/05-kinds.md builds one).
 """
 
-import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
+from artifacts import gru, simple_nn, tickets
 from artifacts.errors import KindMismatch, UnknownKind
+from artifacts.manifest import Manifest
+from artifacts.metrics import Metrics, ValueMetrics
+from artifacts.runtime import Model
+from artifacts.schemas import Answer, Evaluation, Row, Search
 
 
-class Ticket(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One labelled ticket, as tokens or as raw text.
-
-    Attributes:
-        category: what it is about, as the desk names it (`label` is read as well).
-        tokens: its words; a token may hold spaces ("mot de passe").
-        text: or its raw text (`email_text` is read as well).
-        id: the caller's own name for it, echoed.
-    """
-
-    category: str | None = None
-    tokens: list[str] | None = None
-    text: str | None = None
-    id: str | int | None = None
-    label: str | None = None
-    email_text: str | None = None
-
-    def __post_init__(self) -> None:
-        if (self.category is None) == (self.label is None):
-            raise ValueError("expected exactly one of `category`, `label`")
-        if [self.tokens, self.text, self.email_text].count(None) != 2:
-            raise ValueError("expected exactly one of `tokens`, `text`, `email_text`")
-        if not self.expected.strip():
-            raise ValueError("the category is blank")
-
-    @property
-    def expected(self) -> str:
-        """The category, under whichever field it came; NFC and without white space around it, as it is compared."""
-        return unicodedata.normalize("NFC", self.category if self.category is not None else self.label or "").strip()
-
-    @property
-    def content(self) -> list[str] | str:
-        """The tokens or the raw text, under whichever field they came."""
-        if self.tokens is not None:
-            return self.tokens
-        return self.text if self.text is not None else self.email_text or ""
-
-
-class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a model says of one ticket.
-
-    Attributes:
-        category: the most probable one.
-        confidence: its calibrated probability, 0..1.
-        unknown_tokens: the tokens that are not in the vocabulary (read by their character n-grams), each once.
-        num_truncated_tokens: tokens past the 512th, which were not read, and tokens cut at 256 characters.
-        id: the caller's own name for the ticket.
-    """
-
-    category: str
-    confidence: float
-    unknown_tokens: list[str]
-    num_truncated_tokens: int
-    id: str | int | None = None
-
-
-class Kind(msgspec.Struct, frozen=True):
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the table.
 
     Attributes:
         name: the value of `neural_network_type`.
         row: the Struct of one labelled row of data.
-        answer: the Struct of the answer to one row.
+        search: the Struct of the body of POST /search.
+        answer: the Struct of the answer to one input.
+        evaluation: the Struct of the answer of POST /test.
+        manifest: the Struct of `manifest.json`.
         files: what a version's folder holds beside `manifest.json`.
+        model: loads a version and answers.
+        reads_text: whether an input may be raw text and the answer is a `Prediction`, so that POST /predict can ask.
+        trainer: the module that trains it (trainer/kinds.py says what it brings); a name, because this side never
+            imports that one.
+        examples: two labelled rows, and a question, for the documentation page.
     """
 
     name: str
-    row: type[Ticket]
-    answer: type[Prediction]
+    row: type[Row]
+    search: type[Search]
+    answer: type[Answer]
+    evaluation: type[Evaluation]
+    manifest: type[Manifest]
     files: tuple[str, ...]
+    model: type[Model[Any]]
+    reads_text: bool = False
+    trainer: str
+    examples: tuple[tuple[Row, Row], Search]
 
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("GRU", Ticket, Prediction, ("model.onnx", "vocab.json", "labels.json", "golden.json", "report.json")),
+        Kind(
+            name="GRU",
+            row=tickets.Ticket,
+            search=tickets.TicketSearch,
+            answer=tickets.Prediction,
+            evaluation=Metrics,
+            manifest=gru.GruManifest,
+            files=("model.onnx", "vocab.json", "labels.json", "golden.json", "report.json"),
+            model=gru.GruModel,
+            reads_text=True,
+            trainer="trainer.gru",
+            examples=tickets.EXAMPLES,
+        ),
+        Kind(
+            name="SimpleNN",
+            row=simple_nn.Example,
+            search=simple_nn.ValueSearch,
+            answer=simple_nn.Value,
+            evaluation=ValueMetrics,
+            manifest=simple_nn.SimpleNNManifest,
+            files=("model.onnx", "golden.json", "report.json"),
+            model=simple_nn.SimpleNNModel,
+            trainer="trainer.simple_nn",
+            examples=simple_nn.EXAMPLES,
+        ),
     )
 }
+DEFAULT = "GRU"  # of `puppet-train fit` for a new model, and of a body whose own cannot be read
 
 
 def kind_named(name: str) -> Kind:
@@ -112,3 +102,15 @@ def check_kind(asked: str, model_name: str, kind: str) -> None:
     kind_named(asked)
     if asked != kind:
         raise KindMismatch(f"model {model_name} is of neural_network_type {kind}, not {asked}; name its own kind")
+
+
+def load(manifest: Manifest, files: Mapping[str, bytes]) -> Model[Any]:
+    """Return a version as a model that answers.
+
+    Args:
+        manifest: of the version.
+        files: name -> the very bytes whose hashes were checked.
+    Raises:
+        ArtifactRefused: the files do not fit each other, or a golden row comes out differently.
+    """
+    return kind_named(manifest.neural_network_type).model(manifest, files)

@@ -10,7 +10,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from artifacts.errors import ArtifactRefused
-from artifacts.metrics import Metrics
+from artifacts.schemas import Summary
 
 FORMAT = 1
 ZERO_SHA256 = "0" * 64
@@ -62,38 +62,7 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: str
     dtype: str
-    axes: list[str]
-
-
-class Encoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What text -> ids needs beside the vocabulary; the loader refuses numbers that its code does not implement."""
-
-    num_words: int
-    ngram_buckets: Annotated[int, msgspec.Meta(ge=1)]
-    ngram_sizes: list[int]
-    max_ngrams: int
-    max_tokens: int
-    max_token_characters: int
-
-
-class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A fingerprint of the training data, and what was found in it; never a ticket."""
-
-    sha256: Sha256  # of the normalised rows, in their order
-    num_tickets: int
-    num_train: int
-    num_validation: int
-    num_categories: int
-    num_duplicates: int
-    num_conflicts: int
-
-
-class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The temperature that the logits were divided by, and the validation loss before and after (nats a ticket)."""
-
-    temperature: float
-    loss_before: float | None
-    loss_after: float | None
+    axes: list[str | int]  # a number where the size is fixed
 
 
 class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,16 +75,8 @@ class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight_scale: float
 
 
-class Summary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Validation metrics in short; `report.json` has them in full. None: too few tickets to keep some out."""
-
-    accuracy: float | None
-    macro_f1: float | None
-    num_tickets: int
-
-
 class Manifest(Sealed, frozen=True, kw_only=True):
-    """`manifest.json`: what a version is, and what its files must be."""
+    """`manifest.json`: what a version is, and what its files must be; a kind adds what is its own."""
 
     format: int = FORMAT
     neural_network_type: str
@@ -125,47 +86,41 @@ class Manifest(Sealed, frozen=True, kw_only=True):
     job: str | None  # the training job that made it; None: `puppet-train fit`
     tensors: list[Tensor]
     files: dict[str, FileRecord]
-    encoding: Encoding
-    training: dict[str, str | int | float | bool]  # the TrainConfig of that trainer; for people, no code reads it
+    training: dict[str, str | int | float | bool]  # the settings of that trainer; for people, no code reads it
     libraries: dict[str, str]
     seconds: float  # the training took
-    data: Data
     validation: Summary
-    calibration: Calibration
     parity: Parity
 
 
-class GoldenRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A made-up ticket with what must come out of it on any machine (probabilities within 1e-4)."""
+class ManifestHead(msgspec.Struct, frozen=True):
+    """What must be read of a manifest before its kind is known."""
 
-    tokens: list[str]
-    ids: list[int]
-    grams: list[list[int]]
-    probabilities: list[float]
+    format: int
+    neural_network_type: str
 
 
 class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One pass over the training tickets."""
 
     epoch: int
-    loss: float  # training, smoothed labels, nats a ticket
+    loss: float  # training
     validation_loss: float | None
-    validation_accuracy: float | None
+    validation_accuracy: float | None  # None also where nothing is classified
     tickets_per_s: float
 
 
-class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`report.json`: how the training went and what the model does on validation tickets."""
+class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`report.json`: how the training went; a kind adds what the model does on validation tickets."""
 
     epochs: list[Epoch]
     best_epoch: int
     num_parameters: int
     seconds: float
-    validation: Metrics | None
-    confusion_matrix: list[list[int]] | None  # rows: true category, columns: predicted, in the order of labels.json
 
 
 S = TypeVar("S", bound=Sealed)
+T = TypeVar("T")
 
 
 def seal(record: Sealed) -> bytes:
@@ -180,11 +135,20 @@ def unseal(raw: bytes, type_: type[S], what: str) -> S:
     Raises:
         ArtifactRefused: the bytes are not what `seal` wrote, or not a `type_`.
     """
-    try:
-        record = msgspec.json.decode(raw, type=type_)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ArtifactRefused(f"{what} cannot be read: {error}") from error
+    record = decode_record(raw, type_, what)
     found = hashlib.sha256(raw.replace(record.sha256.encode(), ZERO_SHA256.encode(), 1)).hexdigest()
     if found != record.sha256:
         raise ArtifactRefused(f"{what} is damaged: SHA-256 is {found}, the file says {record.sha256}")
     return record
+
+
+def decode_record(raw: bytes, type_: type[T], what: str) -> T:
+    """Return the record in a file, whatever its seal.
+
+    Raises:
+        ArtifactRefused: the bytes are no `type_`.
+    """
+    try:
+        return msgspec.json.decode(raw, type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ArtifactRefused(f"{what} cannot be read: {error}") from error

@@ -1,4 +1,7 @@
-"""What a model got right and wrong on labelled tickets; the same numbers for `/test`, `fit` and `evaluate`."""
+"""What a model got right and wrong on labelled tickets; the same numbers for `/test`, `fit` and `evaluate`.
+
+For kinds that answer with a category (`measure`) and for those that answer with a number (`measure_values`).
+"""
 
 # Axes: N tickets, C categories of the model.
 
@@ -6,8 +9,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
 
-MAX_MISTAKES = 100
+from artifacts.schemas import Evaluation, Summary
+
+MAX_MISTAKES = 100  # that are listed
 
 
 class CategoryMetrics(msgspec.Struct, frozen=True):
@@ -37,7 +43,7 @@ class Mistake(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str | int | None = None
 
 
-class Metrics(msgspec.Struct, frozen=True):
+class Metrics(Evaluation, frozen=True):
     """What came out on labelled tickets.
 
     Attributes:
@@ -57,12 +63,10 @@ class Metrics(msgspec.Struct, frozen=True):
     mistakes: list[Mistake]
     unknown_categories: dict[str, int]
 
-
-class Evaluation(Metrics, frozen=True, kw_only=True):
-    """The metrics of a published version."""
-
-    model_name: str
-    version: int
+    @property
+    def summary(self) -> Summary:
+        """The metrics in short."""
+        return {"accuracy": self.accuracy, "macro_f1": self.macro_f1, "num_tickets": self.total_tests}
 
 
 def measure(
@@ -110,4 +114,63 @@ def measure(
             for row in wrong[:MAX_MISTAKES]
         ],
         unknown_categories={category: count for category, count in sorted(support.items()) if category not in known},
+    )
+
+
+class LargeError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A row and how far its answer is off; `row` counts from 0 in the order given."""
+
+    row: int
+    expected: float
+    predicted: float
+    id: str | int | None = None
+
+
+class ValueMetrics(Evaluation, frozen=True):
+    """What came out on rows whose true value is known.
+
+    Attributes:
+        mae: mean absolute error, in the target's unit.
+        rmse: root of the mean squared error, in the target's unit; large errors weigh more.
+        r2: share of the targets' variance that the answers explain; 1 is perfect, 0 no better than always answering the
+            mean. None: the targets do not vary, so there is nothing to explain.
+        largest_errors: the 100 answers that are furthest off, worst first.
+    """
+
+    total_tests: int
+    mae: float
+    rmse: float
+    r2: float | None
+    largest_errors: list[LargeError]
+
+    @property
+    def summary(self) -> Summary:
+        """The metrics in short."""
+        return {"mae": self.mae, "rmse": self.rmse, "r2": self.r2, "num_tickets": self.total_tests}
+
+
+def measure_values(
+    expected: Sequence[float], predicted: Sequence[float], ids: Sequence[str | int | None] = ()
+) -> ValueMetrics:
+    """Return the metrics of `predicted` against `expected`, row by row.
+
+    Args:
+        expected: the true value of each row, N >= 1, finite.
+        predicted: the model's answer to each, finite.
+        ids: the callers' ids, or nothing.
+    """
+    expected_N, predicted_N = np.array(expected, dtype=np.float64), np.array(predicted, dtype=np.float64)
+    error_N = predicted_N - expected_N
+    # Asked of the values themselves: the variance of three times 28.07 is not 0 but 1e-29.
+    varies = bool((expected_N != expected_N[0]).any())
+    mean_square = float(np.mean(error_N**2))
+    worst = np.argsort(-np.abs(error_N), kind="stable")[:MAX_MISTAKES].tolist()
+    return ValueMetrics(
+        total_tests=len(expected_N),
+        mae=float(np.mean(np.abs(error_N))),
+        rmse=mean_square**0.5,
+        r2=1.0 - mean_square / float(np.var(expected_N)) if varies else None,
+        largest_errors=[
+            LargeError(row, expected[row], predicted[row], ids[row] if ids else None) for row in worst if error_N[row]
+        ],
     )

@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -34,11 +35,24 @@ from artifacts.errors import (
     UnknownKind,
 )
 from artifacts.kinds import kind_named
-from artifacts.manifest import FORMAT, MANIFEST, Current, FileRecord, Manifest, ModelRecord, Served, seal, unseal
+from artifacts.manifest import (
+    FORMAT,
+    MANIFEST,
+    Current,
+    FileRecord,
+    Manifest,
+    ManifestHead,
+    ModelRecord,
+    Served,
+    decode_record,
+    seal,
+    unseal,
+)
 
 MODEL_RECORD, CURRENT = "model.json", "current"
 JOBS, TEMPORARY = ".jobs", ".tmp"
 MAX_RECORD_BYTES = 4 * 2**20
+M = TypeVar("M", bound=Manifest)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
@@ -157,15 +171,18 @@ class Store:
         folder = self.root / name / str(version)
         where = f"{name} version {version}"
         try:
-            manifest = unseal(_read(folder / MANIFEST, MAX_RECORD_BYTES), Manifest, f"{where}: {MANIFEST}")
-            if manifest.format != FORMAT:
-                raise ArtifactRefused(f"{where} has format {manifest.format}, this program reads format {FORMAT}")
-            if (manifest.name, manifest.version) != (name, version):
-                raise ArtifactRefused(f"{where}: the manifest is of {manifest.name} version {manifest.version}")
+            raw = _read(folder / MANIFEST, MAX_RECORD_BYTES)
+            head = decode_record(raw, ManifestHead, f"{where}: {MANIFEST}")
+            if head.format != FORMAT:
+                raise ArtifactRefused(f"{where} has format {head.format}, this program reads format {FORMAT}")
             try:
-                expected = set(kind_named(manifest.neural_network_type).files)
+                kind = kind_named(head.neural_network_type)
             except UnknownKind as error:
                 raise ArtifactRefused(f"{where} is of a kind that this program lacks: {error}") from error
+            manifest = unseal(raw, kind.manifest, f"{where}: {MANIFEST}")
+            if (manifest.name, manifest.version) != (name, version):
+                raise ArtifactRefused(f"{where}: the manifest is of {manifest.name} version {manifest.version}")
+            expected = set(kind.files)
             if set(manifest.files) != expected:
                 raise ArtifactRefused(f"{where} lists {sorted(manifest.files)}, its kind has {sorted(expected)}")
             files = {}
@@ -199,7 +216,7 @@ class Store:
                 raise ModelExists("Model already exists") from error
         return self.read_model(name)
 
-    def publish(self, manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
+    def publish(self, manifest: M, files: Mapping[str, bytes]) -> M:
         """Write a version, make it the serving one, and return its manifest once both are on the disk.
 
         Args:

@@ -34,13 +34,14 @@ def decoder_of(type_: type[T]) -> msgspec.json.Decoder[T]:
     return decoder
 
 
-def decode(raw: bytes | msgspec.Raw, type_: type[T], what: str = "body") -> T:
+def decode(raw: bytes | msgspec.Raw, type_: type[T], what: str = "body", pointer: str = "") -> T:
     """Return `raw` as a `type_`, strictly.
 
     Args:
         raw: JSON in UTF-8.
         type_: a Struct type.
         what: how the message calls the input.
+        pointer: JSON Pointer of `raw` within the whole input.
     Raises:
         InvalidInput: with the first 20 faults and their number.
     """
@@ -50,7 +51,7 @@ def decode(raw: bytes | msgspec.Raw, type_: type[T], what: str = "body") -> T:
         pass
     shown: list[Fault] = []
     num_faults = 0
-    for fault in find_faults(raw, type_):  # one by one: a body of nothing but faults would fill the memory
+    for fault in find_faults(raw, type_, pointer):  # one by one: a body of nothing but faults would fill the memory
         num_faults += 1
         if num_faults <= MAX_FAULTS_SHOWN:
             shown.append(fault)

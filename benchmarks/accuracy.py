@@ -22,14 +22,16 @@ from typing import Any
 import click
 import msgspec
 
-from artifacts.manifest import Data
-from artifacts.runtime import Model
+from artifacts.gru import Data, GruManifest, GruModel
+from artifacts.kinds import kind_named
+from artifacts.metrics import Metrics
 from artifacts.store import Store
 from benchmarks import machine
-from trainer.cli import evaluate, read_test_rows, shows_errors
+from trainer.cli import read_test_rows, shows_errors
 from trainer.config import TrainConfig, read_config
-from trainer.data import Rows, check_categories, check_rows, read_file
-from trainer.run import fit
+from trainer.data import read_file
+from trainer.run import evaluate, fit
+from trainer.tickets import Rows, check_categories, check_rows, table
 
 FORMS = {"text": "jsonl", "tokens": "tokens.jsonl"}
 MODEL, KIND = "measured", "GRU"
@@ -104,11 +106,11 @@ class Numbers(msgspec.Struct, frozen=True):
 def accuracy_command(data: Path, sets: tuple[str, ...], overrides: tuple[str, ...], save: bool) -> None:
     """Train on every set and measure on its test file, one table."""
     here = machine.read_machine()
-    config = read_config(None, overrides)
+    config = read_config(TrainConfig, None, overrides)
     chosen = choose(find_sets(data), sets, data)
     for one in chosen:  # a fault in the last file is found before an hour is spent on the others
-        check_categories(check_rows(read_file(one.train), str(one.train)))
-        read_test_rows(one.test)
+        check_categories(check_rows(read_file(one.train, table), str(one.train)))
+        read_test_rows(one.test, kind_named(KIND))
     measured = []
     for one in chosen:
         click.echo(f"training on {one.label}", err=True)
@@ -132,7 +134,7 @@ def accuracy_command(data: Path, sets: tuple[str, ...], overrides: tuple[str, ..
 @shows_errors
 def one_set_command(label: str, train: Path, test: Path, overrides: tuple[str, ...]) -> None:
     """Train and measure one set, and print its numbers as JSON."""
-    numbers = measure_set(DataSet(label, train, test), read_config(None, overrides))
+    numbers = measure_set(DataSet(label, train, test), read_config(TrainConfig, None, overrides))
     click.echo(msgspec.json.encode(numbers).decode())
 
 
@@ -168,14 +170,17 @@ def measure_set(one: DataSet, config: TrainConfig) -> SetNumbers:
     Raises:
         InvalidInput: a file or the settings do not fit.
     """
-    rows = check_rows(read_file(one.train), str(one.train))
-    test_rows = read_test_rows(one.test)
+    rows = check_rows(read_file(one.train, table), str(one.train))
+    test_rows = read_test_rows(one.test, kind_named(KIND))
+    assert isinstance(test_rows, Rows), "rows of another kind; this is our bug"
     with tempfile.TemporaryDirectory(prefix="puppet-benchmark-") as folder:
         store = Store(Path(folder) / "store")
         store.create_model(MODEL, KIND)
-        manifest, _ = fit(store, MODEL, KIND, rows, config)
+        manifest, _ = fit(store, MODEL, rows, config)
         evaluation = evaluate(store, MODEL, manifest.version, test_rows)
-        model = Model(*store.read_version(MODEL, manifest.version))
+        model = GruModel(*store.read_version(MODEL, manifest.version))
+    assert isinstance(manifest, GruManifest), "a manifest of another kind; this is our bug"
+    assert isinstance(evaluation, Metrics), "metrics of another kind; this is our bug"
     contents = [ticket.content for ticket in test_rows.tickets]
     svc = fit_svc(rows)
     svc_answers = svc.predict([plain(content) for content in contents])
@@ -189,7 +194,7 @@ def measure_set(one: DataSet, config: TrainConfig) -> SetNumbers:
         svc_accuracy=sum(map(operator.eq, svc_answers, (t.expected for t in test_rows.tickets))) / len(contents),
         ticket_us=median_us(lambda content: model.predict([model.encode(content)]), contents),
         svc_ticket_us=median_us(lambda content: svc.predict([plain(content)]), contents),
-        validation_accuracy=manifest.validation.accuracy,
+        validation_accuracy=manifest.validation["accuracy"],
         train_seconds=round(manifest.seconds, 2),
         model_bytes=manifest.files["model.onnx"].bytes,
         train_data=manifest.data,

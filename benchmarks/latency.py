@@ -30,22 +30,33 @@ import msgspec
 import numpy as np
 import uvloop
 
-from artifacts.runtime import Model, open_session, pad
+from artifacts.gru import GruModel, pad
+from artifacts.kinds import kind_named
+from artifacts.runtime import open_session
 from artifacts.store import Store
+from artifacts.tickets import Prediction, TicketSearch
 from benchmarks import machine
 from benchmarks.load import Address, BadAnswer, Calls, Connection, Seconds, closed_loop, open_loop, post, schedule
 from benchmarks.server import Server, pinned, resident_bytes, running_server, two_cores
-from inference.schemas import Search, SearchAnswer
 from trainer.cli import read_test_rows, shows_errors
 from trainer.sample import generate
+from trainer.tickets import Rows
 
 DEFAULT_NAME = "puppet-o2"  # as the server's own default
+KIND = "GRU"  # whose tickets are asked, and whose session is the floor
 NUM_TICKETS = 256  # distinct ones: enough that no cache holds just them
 MIN_ROUNDS = 5  # STYLE.md, section 8
 MAX_LATENESS_MS = 1.0  # at p99; a later generator measures itself
 TARGET_P50_MS, TARGET_READY_S, TARGET_RESIDENT_MB = 1.0, 3.0, 250.0  # issue 2, "It is done when"
 
 Content = list[str] | str
+
+
+class OneAnswer(Prediction, frozen=True):
+    """The answer to one ticket, which always names its model and version."""
+
+    model_name: str
+    version: int
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -176,7 +187,7 @@ class FloorTask(msgspec.Struct):
 @click.command("latency")
 @click.option("--store", type=click.Path(path_type=Path), help="Folder of models.  [a model trained for the occasion]")
 @click.option("--name", default=DEFAULT_NAME, show_default=True, help="Model to ask.")
-@click.option("--kind", default="GRU", show_default=True, help="The model's neural_network_type.")
+@click.option("--kind", default=KIND, show_default=True, help="The model's neural_network_type.")
 @click.option("--url", help="Ask a server that runs already, http://HOST:PORT; with --store the floor is measured too.")
 @click.option("--data", type=click.Path(path_type=Path), help="Tickets to send.  [synthetic ones]")
 @click.option(
@@ -276,7 +287,8 @@ def make_tickets(data: Path | None, num_tokens: int, seed: int) -> Tickets:
     """
     contents: list[Content]
     if data is not None:
-        rows = read_test_rows(data)
+        rows = read_test_rows(data, kind_named(KIND))
+        assert isinstance(rows, Rows), "rows of another kind; this is our bug"
         order = np.random.default_rng(seed).permutation(len(rows.tickets)).tolist()
         contents = [rows.tickets[row].content for row in order]
         words = [rows.tokens[row] for row in order]
@@ -360,11 +372,11 @@ def measure_server(
 def search_body(settings: Settings, ticket: Content) -> bytes:
     """Return the body of a search for one ticket."""
     if isinstance(ticket, str):
-        return msgspec.json.encode(Search(settings.name, settings.kind, text=ticket))
-    return msgspec.json.encode(Search(settings.name, settings.kind, vector=ticket))
+        return msgspec.json.encode(TicketSearch(name=settings.name, neural_network_type=settings.kind, text=ticket))
+    return msgspec.json.encode(TicketSearch(name=settings.name, neural_network_type=settings.kind, vector=ticket))
 
 
-def first_answers(address: Address, requests: Sequence[bytes]) -> list[SearchAnswer]:
+def first_answers(address: Address, requests: Sequence[bytes]) -> list[OneAnswer]:
     """Return the answer to each request, asked once; what is timed later is known to be a search.
 
     Raises:
@@ -377,7 +389,7 @@ def first_answers(address: Address, requests: Sequence[bytes]) -> list[SearchAns
                 status, body = connection.call(request)
                 if status != 200:
                     raise click.ClickException(f"the server answers {status}: {body.decode('utf-8', 'replace'):.500}")
-                answers.append(msgspec.json.decode(body, type=SearchAnswer))
+                answers.append(msgspec.json.decode(body, type=OneAnswer))
     except (OSError, BadAnswer, msgspec.DecodeError) as error:
         raise click.ClickException(f"no search can be had at {address.host}:{address.port}: {error}") from error
     return answers
@@ -397,7 +409,7 @@ def quiet() -> Iterator[None]:
 def time_floor(task: FloorTask) -> Seconds:
     """Return the seconds of each run of the session on one ticket: no HTTP, no JSON, no words, no checks of ours."""
     manifest, files = Store(Path(task.store)).read_version(task.name, task.version)
-    model = Model(manifest, files)
+    model = GruModel(manifest, files)
     session = open_session(files["model.onnx"])
     feeds = [
         dict(zip(("ids", "lengths", "grams"), pad([model.encode(ticket)], len(model.vocabulary)), strict=True))

@@ -14,6 +14,7 @@ from litestar.handlers import BaseRouteHandler
 from inference.errors import HostRefused, TokenRefused, WrongMediaType
 from inference.settings import Settings, is_loopback
 
+JSON, MAIL = "application/json", "message/rfc822"
 OPEN, SEARCH, ADMIN = {"role": "open"}, {"role": "search"}, {"role": "admin"}  # a handler's `opt`
 
 
@@ -59,16 +60,23 @@ async def check_role(connection: ASGIConnection[Any, Any, Any, Any], handler: Ba
         )
 
 
-def check_media_type(request: Request[Any, Any, Any]) -> None:
-    """Do nothing if the body is sent as JSON. A web page cannot send this type to another site without asking first.
+def check_media_type(request: Request[Any, Any, Any], *accepted: str) -> str:
+    """Return the type that the body is sent as, one of `accepted`; JSON alone if none is given.
+
+    A web page can send neither JSON nor an e-mail to another site without asking first.
 
     Raises:
         WrongMediaType: naming the header to add.
     """
+    accepted = accepted or (JSON,)
     given = request.headers.get("content-type", "")
-    if given.partition(";")[0].strip().lower() != "application/json":
+    media_type = given.partition(";")[0].strip().lower()
+    if media_type not in accepted:
         found = f"found {given!r:.80}" if given else "there is none"
-        raise WrongMediaType(f"send the body as JSON with the header Content-Type: application/json; {found}")
+        names = {JSON: "JSON", MAIL: "an e-mail"}
+        ways = " or ".join(f"as {names[one]} with the header Content-Type: {one}" for one in accepted)
+        raise WrongMediaType(f"send the body {ways}; {found}", accepted)
+    return media_type
 
 
 def _digest(token: str) -> bytes:

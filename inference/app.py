@@ -22,8 +22,9 @@ from artifacts.store import Store
 from inference import access, errors
 from inference.access import check_host
 from inference.batcher import Batcher
+from inference.openapi import body_schemas
 from inference.registry import Registry
-from inference.routes import body_schemas, create_routes
+from inference.routes import create_routes
 from inference.settings import Settings
 from inference.training import Training
 

@@ -8,15 +8,15 @@ import asyncio
 import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
-from artifacts.kinds import Prediction, Ticket
-from artifacts.metrics import Evaluation
+from artifacts.mail import Mail, read_mail
 from artifacts.runtime import Model
-from artifacts.vocabulary import Encoded
+from artifacts.schemas import Answer, Evaluation, Row
 
 P = ParamSpec("P")
 T = TypeVar("T")
+E = TypeVar("E")  # an input as the model's graph takes it
 
 INLINE_TOKENS = 512  # about 2 ms of the default model, the longest that a search may wait for another
 INLINE_CHARACTERS = 4096  # of a raw text, about 2 ms; 256 KiB of short words take 150 ms
@@ -29,25 +29,33 @@ class Batcher:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
-    async def encode(self, model: Model, content: Sequence[str] | str) -> Encoded:
-        """Return a ticket's ids; a text that is too long to be read in a moment is read in the thread.
+    async def encode(self, model: Model[E], content: Any) -> E:
+        """Return an input as the graph takes it; a text that is too long to be read in a moment is read in the thread.
 
         Raises:
-            EmptyTicket, InvalidText: as `Vocabulary.encode`.
+            InvalidContent: as `Model.encode`.
         """
         if isinstance(content, str) and len(content) > INLINE_CHARACTERS:
             return await self._in_thread(model.encode, content)
         return model.encode(content)
 
-    async def predict(self, model: Model, tickets: Sequence[Encoded]) -> list[Prediction]:
-        """Return the answer to each ticket, in order."""
-        if sum(len(ticket.ids) for ticket in tickets) <= INLINE_TOKENS:
-            return model.predict(tickets)
-        return await self._in_thread(model.predict, tickets)
+    async def predict(self, model: Model[E], encoded: Sequence[E]) -> Sequence[Answer]:
+        """Return the answer to each input, in order."""
+        if sum(map(model.cost, encoded)) <= INLINE_TOKENS:
+            return model.predict(encoded)
+        return await self._in_thread(model.predict, encoded)
 
-    async def evaluate(self, model: Model, rows: Sequence[Ticket], tickets: Sequence[Encoded]) -> Evaluation:
-        """Return the metrics on labelled rows and their encoded tickets, at least one."""
-        return await self._in_thread(model.evaluate, rows, tickets)
+    async def evaluate(self, model: Model[E], rows: Sequence[Row], encoded: Sequence[E]) -> Evaluation:
+        """Return the metrics on labelled rows and their encoded contents, at least one."""
+        return await self._in_thread(model.evaluate, rows, encoded)
+
+    async def read_mail(self, raw: bytes) -> Mail:
+        """Return what an e-mail says; in the thread, because a long one takes a second.
+
+        Raises:
+            InvalidMail, MailMissing: as `artifacts.mail.read_mail`.
+        """
+        return await self._in_thread(read_mail, raw)
 
     async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         call = functools.partial(work, *args, **kwargs)

@@ -1,13 +1,15 @@
 """The one table from an error to its HTTP status, and the shape of every error answer.
 
     PuppetError
-      InvalidInput, InvalidText, EmptyTicket, InvalidName, UnknownKind, KindMismatch   400
+      InvalidInput, InvalidName, InvalidMail, UnknownKind, KindMismatch                400
+      InvalidContent (InvalidText, EmptyTicket, InvalidFeatures)                       400
       ModelExists, ModelNotTrained, NoTrainingData, NoTestData                         400  (the seeds' sentences)
       TokenRefused                                                                     401
       ModelNotFound                                                                    404  (the seeds' sentence)
-      WrongMediaType                                                                   415
+      BodyTooLarge                                                                     413
+      WrongMediaType, MailMissing                                                      415
       HostRefused                                                                      421
-      TrainingFailed                                                                   500
+      NotFinite, TrainingFailed                                                        500
       ArtifactRefused, StoreRefused, ModelLoading, TrainerMissing, TrainerBusy, Draining   503
       UnsafeAddress                                                                    (stops the start, never answered)
 
@@ -16,6 +18,7 @@ log.
 """
 
 import logging
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -40,7 +43,19 @@ class TokenRefused(PuppetError):
 
 
 class WrongMediaType(PuppetError):
-    """A body that is not sent as JSON."""
+    """A body that is sent as another type than the route takes.
+
+    Attributes:
+        accepted: the types that it takes.
+    """
+
+    def __init__(self, detail: str, accepted: Sequence[str] = ()) -> None:
+        super().__init__(detail)
+        self.accepted = tuple(accepted)
+
+
+class BodyTooLarge(PuppetError):
+    """A body over its limit, where a route has another limit for each type of body."""
 
 
 class HostRefused(PuppetError):
@@ -69,9 +84,12 @@ class Draining(PuppetError):
 
 STATUS: dict[type[PuppetError], int] = {
     errors.InvalidInput: 400,
+    errors.InvalidContent: 400,
     errors.InvalidText: 400,
     errors.EmptyTicket: 400,
+    errors.InvalidFeatures: 400,
     errors.InvalidName: 400,
+    errors.InvalidMail: 400,
     errors.UnknownKind: 400,
     errors.KindMismatch: 400,
     errors.ModelExists: 400,
@@ -80,8 +98,11 @@ STATUS: dict[type[PuppetError], int] = {
     NoTestData: 400,
     TokenRefused: 401,
     errors.ModelNotFound: 404,
+    BodyTooLarge: 413,
     WrongMediaType: 415,
+    errors.MailMissing: 415,
     HostRefused: 421,
+    errors.NotFinite: 500,
     TrainingFailed: 500,
     errors.ArtifactRefused: 503,
     errors.StoreRefused: 503,
@@ -93,7 +114,6 @@ STATUS: dict[type[PuppetError], int] = {
 }
 HEADERS: dict[type[PuppetError], dict[str, str]] = {
     TokenRefused: {"WWW-Authenticate": "Bearer"},
-    WrongMediaType: {"Accept-Post": "application/json"},
     ModelLoading: {"Retry-After": "1"},
     TrainerBusy: {"Retry-After": "30"},
     Draining: {"Retry-After": "5"},
@@ -122,6 +142,8 @@ def problem(
 def answer_puppet_error(_: Request[Any, Any, Any], error: PuppetError) -> Response[bytes]:
     """Answer one of our own errors by the table."""
     status, headers = STATUS[type(error)], HEADERS.get(type(error), {})
+    if isinstance(error, WrongMediaType):
+        headers = {"Accept-Post": ", ".join(error.accepted)}
     if status >= 500 and "Retry-After" not in headers:  # "not now" is no fault of anybody's
         log.error("%s: %s", type(error).__name__, error)
     faults, num_faults = (error.faults, error.num_faults) if isinstance(error, InvalidInput) else ((), 0)

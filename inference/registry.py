@@ -7,8 +7,10 @@ serves.
 
 import asyncio
 import logging
+from typing import Any
 
 from artifacts.errors import ArtifactRefused, ModelNotTrained, PuppetError
+from artifacts.kinds import load
 from artifacts.runtime import Model
 from artifacts.store import CURRENT, Store
 from inference.errors import ModelLoading
@@ -24,11 +26,11 @@ class Registry:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.is_ready = False  # every model with a `current` has been loaded or refused
-        self._serving: dict[str, Model] = {}
+        self._serving: dict[str, Model[Any]] = {}
         self._seen: dict[str, tuple[int, int]] = {}  # model -> inode and time of the pointer that was last acted on
         self._lock = asyncio.Lock()  # one load at a time: sessions must not be created side by side
 
-    def serving(self, name: str) -> Model:
+    def serving(self, name: str) -> Model[Any]:
         """Return the version that answers for `name` now.
 
         Raises:
@@ -78,7 +80,7 @@ class Registry:
             return None
         return found.st_ino, found.st_mtime_ns
 
-    def _load(self, name: str) -> Model | None:
+    def _load(self, name: str) -> Model[Any] | None:
         """Return the version that should serve, loaded; None if nothing better than the present one can be had."""
         present = self._serving.get(name)
         try:
@@ -94,7 +96,7 @@ class Registry:
             earlier = []  # the present one is verified and in memory: rather that than an older one
         for version in [wanted, *reversed(earlier)]:
             try:
-                model = Model(*self.store.read_version(name, version))
+                model = load(*self.store.read_version(name, version))
             except PuppetError as error:
                 log.error("version refused, the previous one goes on serving: %s", error)
             else:

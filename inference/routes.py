@@ -1,119 +1,83 @@
 """The routes: bytes -> Struct -> ids -> answer. One function each, in the order of the seed documents."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, TypeVar
 
 import msgspec
-from litestar import MediaType, Request, Router, get, post
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import OpenAPIMediaType, Operation, Reference, RequestBody, Schema
+from litestar import Request, Router, get, post
+from litestar.params import FromQuery
 
-from artifacts.errors import EmptyTicket, Fault, InvalidInput, InvalidText
-from artifacts.kinds import Ticket, check_kind
-from artifacts.metrics import Evaluation
+from artifacts.errors import Fault, InvalidContent, InvalidInput, KindMismatch
+from artifacts.kinds import DEFAULT, KINDS, Kind, check_kind, kind_named
 from artifacts.runtime import Model
+from artifacts.schemas import Row, Search
+from artifacts.tickets import Prediction
 from artifacts.validation import MAX_FAULTS_SHOWN, decode, decoder_of, find_faults, summary
-from artifacts.vocabulary import Encoded
 from inference import access
 from inference.batcher import SLICE_TICKETS, Batcher
-from inference.errors import ModelLoading, NoTestData, TrainingFailed
+from inference.errors import BodyTooLarge, ModelLoading, NoTestData, TrainingFailed
+from inference.openapi import (
+    ADMIN,
+    CREATE,
+    MAIL_BODY,
+    PREDICT,
+    READ,
+    SEARCH,
+    TEST,
+    TRAIN,
+    answers,
+    documented,
+    refusals,
+    search_answers,
+)
 from inference.registry import Registry
 from inference.schemas import (
     Created,
     CreateModel,
+    KindOnly,
     Predict,
     PredictAnswer,
     Probe,
-    Problem,
-    Search,
-    SearchAnswer,
     SearchAnswers,
     Test,
-    TestRows,
     Trained,
-    TrainModel,
 )
 from inference.settings import Settings
 from inference.training import Training
 
-ERRORS = {
-    400: "The body does not fit; every fault is listed with its JSON Pointer. Or one of the seeds' sentences.",
-    401: "The route needs the admin token.",
-    404: "There is no such model.",
-    413: "The body is larger than the route's limit.",
-    415: "The body is not sent as application/json.",
-    421: "The Host header is none of the server's names.",
-    500: "The training failed, or an error of ours; the log has it.",
-    503: "Not now: loading, training, shutting down, or no version that can be verified. Retry-After says when.",
-}
-READ = (400, 404, 413, 415, 421, 503)
-ADMIN = (400, 401, 413, 415, 421, 503)
-
-TICKETS = [
-    Ticket("Problème de connexion", ["avoir", "problème", "connexion", "<PRODUCT>"]),
-    Ticket("Accès utilisateur", ["ajouter", "utilisateur", "coffre"]),
-]
-EXAMPLES: tuple[msgspec.Struct, ...] = (  # what the documentation page offers to send, one of each body
-    CreateModel("puppet-o2", "GRU"),
-    TrainModel("puppet-o2", "GRU", TICKETS),
-    Search("puppet-o2", "GRU", vector=["avoir", "problème", "connexion", "<PRODUCT>"]),
-    Test("puppet-o2", "GRU", TICKETS),
-    Predict("Réunion d'équipe prévue demain à 10h."),
-)
-
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what bytes that do not fit raise
 
 T = TypeVar("T")
+E = TypeVar("E")  # an input as a graph takes it
 AnyRequest = Request[Any, Any, Any]
 
 
-def documented(body: type[msgspec.Struct]) -> type[Operation]:
-    """Return the OpenAPI operation of a route that reads its body itself.
-
-    The handlers decode raw bytes: Litestar's own decoding answers 500 to invalid UTF-8 and to deep nesting.
-    """
-
-    @dataclass
-    class Documented(Operation):
-        def __post_init__(self) -> None:
-            schema = Reference(ref=f"#/components/schemas/{body.__name__}")
-            (example,) = (msgspec.to_builtins(one) for one in EXAMPLES if type(one) is body)
-            content = {MediaType.JSON.value: OpenAPIMediaType(schema=schema, example=example)}
-            self.request_body = RequestBody(content=content, required=True)
-
-    return Documented
-
-
-def refusals(*statuses: int) -> dict[int, ResponseSpec]:
-    """Return the OpenAPI entries of a route's error answers."""
-    media_type = cast(MediaType, "application/problem+json")
-    return {
-        status: ResponseSpec(Problem, generate_examples=False, description=ERRORS[status], media_type=media_type)
-        for status in statuses
-    }
-
-
-def body_schemas() -> dict[str, Schema]:
-    """Return the JSON Schema of every body, for the OpenAPI document."""
-    _, found = msgspec.json.schema_components(map(type, EXAMPLES), ref_template="#/components/schemas/{name}")
-    return cast(dict[str, Schema], found)  # Litestar passes plain dicts through
-
-
-async def read(request: AnyRequest, type_: type[T]) -> T:
-    """Return the request's body as a `type_`.
+async def decoded(raw: bytes, type_: type[T]) -> T:
+    """Return a body as a `type_`.
 
     Raises:
-        WrongMediaType, InvalidInput; Litestar's RequestEntityTooLarge over the route's limit.
+        InvalidInput: with every fault.
     """
-    access.check_media_type(request)
-    raw = await request.body()
     try:
         return decoder_of(type_).decode(raw)
     except UNREADABLE:
         # Finding every fault is slow: 256 KiB of nothing else held each search up for 0.8 s.
         return await asyncio.to_thread(decode, raw, type_)
+
+
+def kind_asked(raw: bytes) -> Kind:
+    """Return the kind of network that a body asks, which says how to decode the rest of it.
+
+    A body that cannot be read is left to the default kind, whose decoder says why.
+
+    Raises:
+        UnknownKind: naming the known ones.
+    """
+    try:
+        return kind_named(decoder_of(KindOnly).decode(raw).neural_network_type)
+    except UNREADABLE:
+        return KINDS[DEFAULT]
 
 
 def registry_of(request: AnyRequest) -> Registry:
@@ -128,12 +92,12 @@ def batcher_of(request: AnyRequest) -> Batcher:
     return batcher
 
 
-async def in_turns(items: Sequence[T]) -> AsyncIterator[tuple[int, T]]:
-    """Yield the items with their places, and let other requests in between slices of them."""
+async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
+    """Yield the items, and let other requests in between slices of them."""
     for index, item in enumerate(items):
         if index and index % SLICE_TICKETS == 0:
             await asyncio.sleep(0)
-        yield index, item
+        yield item
 
 
 class Faults:
@@ -159,16 +123,50 @@ class Faults:
             raise InvalidInput(summary(what, self._num), self._shown, self._num)
 
 
-async def encode_one(batcher: Batcher, model: Model, content: Sequence[str] | str, pointer: str) -> Encoded:
-    """Return a ticket's ids.
+async def encode_all(batcher: Batcher, model: Model[E], contents: dict[str, Any]) -> list[E]:
+    """Return inputs as the model's graph takes them.
+
+    Args:
+        batcher: of the process.
+        model: that is asked.
+        contents: JSON Pointer -> input.
+    Raises:
+        InvalidInput: some cannot be read; each with its pointer.
+    """
+    encoded: list[E] = []
+    faults = Faults()
+    async for pointer, content in in_turns(contents.items()):
+        try:
+            encoded.append(await batcher.encode(model, content))
+        except InvalidContent as error:
+            faults.add(Fault(pointer, str(error)))
+    faults.refuse("body")
+    return encoded
+
+
+def check_size(raw: bytes, limit: int, what: str) -> None:
+    """Do nothing if a body is within its limit.
 
     Raises:
-        InvalidInput: it cannot be read; `pointer` says which field it came in.
+        BodyTooLarge: saying by how much it is not.
     """
-    try:
-        return await batcher.encode(model, content)
-    except (EmptyTicket, InvalidText) as error:
-        raise InvalidInput(summary("body", 1), [Fault(pointer, str(error))]) from error
+    if len(raw) > limit:
+        raise BodyTooLarge(f"the body has {len(raw)} bytes, the limit for {what} is {limit}; send a shorter one")
+
+
+def check_reads_text(model: Model[Any]) -> None:
+    """Do nothing if the model says of a text which category it belongs to.
+
+    Raises:
+        KindMismatch: it takes something else.
+    """
+    kind = kind_named(model.manifest.neural_network_type)
+    if not kind.reads_text:
+        readers = ", ".join(one.name for one in KINDS.values() if one.reads_text)
+        raise KindMismatch(
+            f"model {model.name} is of neural_network_type {kind.name}, which does not read text; name a model of "
+            f"{readers}, or ask this one through /search"
+        )
 
 
 def create_routes(settings: Settings) -> Router:
@@ -176,20 +174,21 @@ def create_routes(settings: Settings) -> Router:
 
     @post(
         "/create_model",
-        operation_class=documented(CreateModel),
+        operation_class=documented(CREATE),
         opt=access.ADMIN,
         status_code=200,
         responses=refusals(*ADMIN),
     )
     async def create_model(request: AnyRequest) -> Created:
         """Record a new, untrained model."""
-        body = await read(request, CreateModel)
+        access.check_media_type(request)
+        body = await decoded(await request.body(), CreateModel)
         await asyncio.to_thread(registry_of(request).store.create_model, body.name, body.neural_network_type)
         return Created(model_name=body.name)
 
     @post(
         "/train_model",
-        operation_class=documented(TrainModel),
+        operation_class=documented(TRAIN),
         opt=access.ADMIN,
         status_code=200,
         request_max_body_size=settings.train_body_bytes,
@@ -217,95 +216,94 @@ def create_routes(settings: Settings) -> Router:
 
     @post(
         "/search",
-        operation_class=documented(Search),
+        operation_class=documented(SEARCH),
         opt=access.SEARCH,
         status_code=200,
-        responses=refusals(*READ),
+        responses=search_answers() | refusals(*READ, 500),
     )
-    async def search(request: AnyRequest) -> SearchAnswer | SearchAnswers:
-        """Answer with the category of one ticket, or of several in their order."""
-        body = await read(request, Search)
+    async def search(request: AnyRequest) -> Any:
+        """Answer one input, or several in their order: with the category of a ticket, or the value of a case."""
+        access.check_media_type(request)
+        raw = await request.body()
+        kind = kind_asked(raw)
+        body: Search = await decoded(raw, kind.search)
         model = registry_of(request).serving(body.name)
-        check_kind(body.neural_network_type, body.name, model.kind.name)
-        batcher = batcher_of(request)
-        one = body.vector if body.vector is not None else body.text
-        if one is not None:
-            field = "/vector" if body.vector is not None else "/text"
-            (answer,) = await batcher.predict(model, [await encode_one(batcher, model, one, field)])
-            return SearchAnswer(
-                answer.category,
-                answer.confidence,
-                answer.unknown_tokens,
-                answer.num_truncated_tokens,
-                body.id,
-                model_name=model.name,
-                version=model.version,
-            )
-        several: Sequence[Sequence[str] | str] = body.vectors if body.vectors is not None else body.texts or []
-        field = "/vectors" if body.vectors is not None else "/texts"
-        encoded: list[Encoded] = []
-        faults = Faults()
-        async for index, content in in_turns(several):
-            try:
-                encoded.append(await batcher.encode(model, content))
-            except (EmptyTicket, InvalidText) as error:
-                faults.add(Fault(f"{field}/{index}", str(error)))
-        faults.refuse("body")
-        answers = await batcher.predict(model, encoded)
+        check_kind(kind.name, body.name, model.manifest.neural_network_type)
+        field, content = body.given
+        if field in body.ONE:
+            encoded = await encode_all(batcher_of(request), model, {f"/{field}": content})
+            (answer,) = await batcher_of(request).predict(model, encoded)
+            return msgspec.structs.replace(answer, id=body.id, model_name=model.name, version=model.version)
+        contents = {f"/{field}/{index}": one for index, one in enumerate(content)}
+        found = await batcher_of(request).predict(model, await encode_all(batcher_of(request), model, contents))
         if body.ids is not None:
-            answers = [
-                msgspec.structs.replace(answer, id=given) for answer, given in zip(answers, body.ids, strict=True)
-            ]
-        return SearchAnswers(model.name, model.version, answers)
+            found = [msgspec.structs.replace(answer, id=id_) for answer, id_ in zip(found, body.ids, strict=True)]
+        return SearchAnswers(model.name, model.version, found)
 
     @post(
         "/test",
-        operation_class=documented(Test),
+        operation_class=documented(TEST),
         opt=access.SEARCH,
         status_code=200,
         request_max_body_size=settings.test_body_bytes,
-        responses=refusals(*READ),
+        responses=answers(kind.evaluation for kind in KINDS.values()) | refusals(*READ, 500),
     )
-    async def test(request: AnyRequest) -> Evaluation:
-        """Measure the serving version on labelled tickets."""
-        body = await read(request, TestRows)
+    async def test(request: AnyRequest) -> Any:
+        """Measure the serving version on labelled rows."""
+        access.check_media_type(request)
+        body = await decoded(await request.body(), Test[msgspec.Raw])
         model = registry_of(request).serving(body.name)
-        check_kind(body.neural_network_type, body.name, model.kind.name)
+        check_kind(body.neural_network_type, body.name, model.manifest.neural_network_type)
         if not body.test_data:
             raise NoTestData("No test data provided or test data is empty")
-        batcher = batcher_of(request)
-        rows: list[Ticket] = []
-        encoded: list[Encoded] = []
+        kind = kind_named(body.neural_network_type)
+        rows: list[Row] = []
+        encoded: list[Any] = []
         faults = Faults()
-        decoder = decoder_of(model.kind.row)
-        async for index, raw in in_turns(body.test_data):
+        decoder = decoder_of(kind.row)
+        async for index, raw in in_turns(enumerate(body.test_data)):
             pointer = f"/test_data/{index}"
             try:
                 row = decoder.decode(raw)
-                encoded.append(await batcher.encode(model, row.content))
+                encoded.append(await batcher_of(request).encode(model, row.content))
                 rows.append(row)
             except UNREADABLE:
-                for fault in find_faults(raw, model.kind.row, pointer):
+                for fault in find_faults(raw, kind.row, pointer):
                     faults.add(fault)
-            except (EmptyTicket, InvalidText) as error:
-                field = next(name for name in ("tokens", "text", "email_text") if getattr(row, name) is not None)
-                faults.add(Fault(f"{pointer}/{field}", str(error)))
+            except InvalidContent as error:
+                faults.add(Fault(f"{pointer}/{row.content_field}", str(error)))
         faults.refuse("test_data")
-        return await batcher.evaluate(model, rows, encoded)
+        return await batcher_of(request).evaluate(model, rows, encoded)
 
     @post(
         "/predict",
-        operation_class=documented(Predict),
+        operation_class=documented(PREDICT, MAIL_BODY),
         opt=access.SEARCH,
         status_code=200,
-        responses=refusals(*READ),
+        request_max_body_size=max(settings.search_body_bytes, settings.mail_body_bytes),
+        responses=refusals(*READ, 500),
     )
-    async def predict(request: AnyRequest) -> PredictAnswer:
-        """Answer with the label of one e-mail's text."""
-        body = await read(request, Predict)
-        model = registry_of(request).serving(body.name if body.name is not None else settings.default_model)
-        batcher = batcher_of(request)
-        (answer,) = await batcher.predict(model, [await encode_one(batcher, model, body.email_text, "/email_text")])
+    async def predict(request: AnyRequest, name: FromQuery[str | None] = None) -> PredictAnswer:
+        """Answer with the label of one e-mail: its text as JSON, or the e-mail itself as message/rfc822."""
+        media_type = access.check_media_type(request, access.JSON, access.MAIL)
+        raw = await request.body()
+        mail = None
+        if media_type == access.MAIL:
+            check_size(raw, settings.mail_body_bytes, "an e-mail")
+            mail = await batcher_of(request).read_mail(raw)
+            body = Predict(mail.text)
+        else:
+            check_size(raw, settings.search_body_bytes, "JSON")
+            body = await decoded(raw, Predict)
+        if name is not None and body.name is not None:
+            raise InvalidInput("the model is named twice, in the body and in the address; name it once")
+        named = next(one for one in (body.name, name, settings.default_model) if one is not None)
+        model = registry_of(request).serving(named)
+        check_reads_text(model)
+        pointer = "/email_text" if mail is None else ""
+        encoded = await encode_all(batcher_of(request), model, {pointer: body.email_text})
+        (answer,) = await batcher_of(request).predict(model, encoded)
+        assert isinstance(answer, Prediction), "a kind that reads text answers with a category; this is our bug"
         return PredictAnswer(
             answer.category,
             answer.confidence,
@@ -314,6 +312,7 @@ def create_routes(settings: Settings) -> Router:
             answer.unknown_tokens,
             answer.num_truncated_tokens,
             body.id,
+            mail.stripped if mail is not None else None,
         )
 
     @get("/livez", opt=access.OPEN)

@@ -1,16 +1,18 @@
-"""The bodies of every request and answer; the first five routes are the contract of the seed documents."""
+"""The bodies of every request and answer; the first five routes are the contract of the seed documents.
 
-from typing import Annotated, Any
+What differs from kind to kind of network (a row, a question, an answer, metrics) is in the table of kinds.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
-from artifacts.kinds import Prediction, Ticket
-from artifacts.manifest import Summary
+from artifacts.mail import Stripped
+from artifacts.schemas import Answer, Id, KindName, Name, Row, Summary
 
-Name = Annotated[str, msgspec.Meta(description="The model's name.", examples=["puppet-o2"])]
-KindName = Annotated[str, msgspec.Meta(description="The kind of network.", examples=["GRU"])]
-Tokens = Annotated[list[str], msgspec.Meta(examples=[["avoir", "problème", "connexion", "<PRODUCT>"]])]
-Id = str | int | None
+R = TypeVar("R", bound=Row | msgspec.Raw)
+A = TypeVar("A", bound=Answer)
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -24,62 +26,27 @@ class CreateModel(Body, frozen=True):
     neural_network_type: KindName
 
 
-class TrainModel(Body, frozen=True):
+class TrainModel(Body, Generic[R], frozen=True):
     """Labelled tickets to train a model on. The server only spools this; the trainer's process checks it."""
 
     name: Name
     neural_network_type: KindName
-    training_data: list[Ticket]
+    training_data: list[R]
     config: dict[str, Any] | None = None
 
 
-class Search(Body, frozen=True):
-    """One ticket (`vector` or `text`) or several (`vectors` or `texts`): exactly one of the four.
+class KindOnly(msgspec.Struct, frozen=True):
+    """As much of a body as says how to decode the rest."""
 
-    Attributes:
-        vector: the tokens of a ticket, taken as they are.
-        text: the raw text of a ticket.
-        vectors: of several tickets.
-        texts: of several tickets.
-        id: of the one ticket, echoed.
-        ids: of the several tickets, echoed.
-    """
+    neural_network_type: str
+
+
+class Test(Body, Generic[R], frozen=True):
+    """Labelled rows to measure a model on; the server decodes `Test[Raw]`: rows stay bytes until their turn."""
 
     name: Name
     neural_network_type: KindName
-    vector: Tokens | None = None
-    vectors: list[Tokens] | None = None
-    text: str | None = None
-    texts: list[str] | None = None
-    id: Id = None
-    ids: list[Id] | None = None
-
-    def __post_init__(self) -> None:
-        if [self.vector, self.vectors, self.text, self.texts].count(None) != 3:
-            raise ValueError("expected exactly one of `vector`, `vectors`, `text`, `texts`")
-        several = self.vectors if self.vectors is not None else self.texts
-        if several is not None and not several:
-            raise ValueError("expected at least one ticket")
-        if self.ids is not None and (several is None or len(self.ids) != len(several)):
-            raise ValueError("`ids` goes with `vectors` or `texts` and has one entry for each ticket")
-        if self.id is not None and several is not None:
-            raise ValueError("`id` goes with one ticket; use `ids` with `vectors` or `texts`")
-
-
-class Test(Body, frozen=True):
-    """Labelled tickets to measure a model on."""
-
-    name: Name
-    neural_network_type: KindName
-    test_data: list[Ticket] | None = None
-
-
-class TestRows(Body, frozen=True):
-    """`Test` as the server decodes it: the tickets stay bytes until their turn."""
-
-    name: Name
-    neural_network_type: KindName
-    test_data: list[msgspec.Raw] | None = None
+    test_data: list[R] | None = None
 
 
 class Predict(Body, frozen=True):
@@ -107,23 +74,20 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-class SearchAnswer(Prediction, frozen=True, kw_only=True, omit_defaults=True):
-    """The category of one ticket, and which version of the model says so."""
+class SearchAnswers(msgspec.Struct, Generic[A], frozen=True):
+    """The answers to several inputs, in their order, all from the same version."""
 
     model_name: str
     version: int
-
-
-class SearchAnswers(msgspec.Struct, frozen=True):
-    """The categories of several tickets, in their order, all from the same version."""
-
-    model_name: str
-    version: int
-    results: list[Prediction]
+    results: Sequence[A]
 
 
 class PredictAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The label of one e-mail, under the names of the first seed document."""
+    """The label of one e-mail, under the names of the first seed document.
+
+    Attributes:
+        stripped: what an e-mail held that was not read; left out where only its text was sent.
+    """
 
     predicted_label: str
     confidence_score: float
@@ -132,6 +96,7 @@ class PredictAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     unknown_tokens: list[str]
     num_truncated_tokens: int
     id: Id = None
+    stripped: Stripped | None = None
 
 
 class ProblemError(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from artifacts.errors import Fault, InvalidInput, PuppetError
+from artifacts.mail import MAX_MAIL_BYTES
 from artifacts.manifest import ModelName
 
 PREFIX = "PUPPET_"
@@ -34,7 +35,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         admin_token: that create and train ask for, of printable ASCII without spaces; only from the environment,
             because other users see arguments.
         allowed_hosts: names, separated by commas, under which clients may call the server beside its own address.
-        search_body_bytes: longest body of /search, /predict and /create_model.
+        search_body_bytes: longest body of /search and /create_model, and of /predict as JSON.
+        mail_body_bytes: longest e-mail that /predict takes, attachments included.
         test_body_bytes: longest body of /test.
         train_body_bytes: longest body of /train_model.
         train_timeout_s: seconds after which a training is ended; 1e7 (116 days) at most, a timer takes no infinity.
@@ -48,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin_token: Secret = ""
     allowed_hosts: str = ""
     search_body_bytes: Bytes = 256 * 2**10
+    mail_body_bytes: Bytes = MAX_MAIL_BYTES
     test_body_bytes: Bytes = 8 * 2**20
     train_body_bytes: Bytes = 256 * 2**20
     train_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=1e7)] = 4 * 3600.0

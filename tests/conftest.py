@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from artifacts.runtime import Model
+from artifacts.gru import GruManifest, GruModel
+from artifacts.simple_nn import SimpleNNModel
 from artifacts.store import Store
 
 FIXTURE_STORE = Path(__file__).parent / "fixtures" / "store"
@@ -18,7 +19,10 @@ settings.load_profile("puppet")
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Give a store with the small trained model `puppet-o2` and the created model `untrained`."""
+    """Give a store with the small trained models `puppet-o2` (GRU) and `prices` (SimpleNN) and the created `untrained`.
+
+    `prices` estimates a flat's price, about 3000 * square metres + 5000 * floor, from these two features.
+    """
     root = tmp_path / "store"
     shutil.copytree(FIXTURE_STORE, root)
     root.chmod(0o700)
@@ -26,6 +30,19 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def model(store: Store) -> Model:
+def model(store: Store) -> GruModel:
     """Give the small trained model, loaded; its categories are the three of tests/make_fixture.py."""
-    return Model(*store.read_version("puppet-o2", 1))
+    return GruModel(*gru_version(store))
+
+
+@pytest.fixture
+def prices(store: Store) -> SimpleNNModel:
+    """Give the small trained model of prices, loaded."""
+    return SimpleNNModel(*store.read_version("prices", 1))
+
+
+def gru_version(store: Store, version: int = 1) -> tuple[GruManifest, dict[str, bytes]]:
+    """Return a version of `puppet-o2`; its manifest is a GRU's, which the store's signature does not say."""
+    manifest, files = store.read_version("puppet-o2", version)
+    assert isinstance(manifest, GruManifest)
+    return manifest, files

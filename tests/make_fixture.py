@@ -1,4 +1,4 @@
-"""Make `tests/fixtures/store`, the small published model that the tests of artifacts and inference read without torch.
+"""Make `tests/fixtures/store`, the small published models that the tests of artifacts and inference read without torch.
 
 Run it after a change of the format: `python -m tests.make_fixture`. It needs the training extra.
 """
@@ -7,12 +7,15 @@ import shutil
 from pathlib import Path
 
 from artifacts.store import Store
+from trainer import simple_nn
 from trainer.config import TrainConfig
-from trainer.data import RawRow, check_rows
+from trainer.data import RawRow
 from trainer.run import fit
+from trainer.tickets import check_rows
 
 FIXTURE = Path(__file__).parent / "fixtures" / "store"
 NAME = "puppet-o2"
+PRICES = "prices"
 TICKETS = {
     "Problème de connexion": ["avoir problème connexion <PRODUCT>", "connexion expirer mot_de_passe", "plus connecter"],
     "Accès utilisateur": ["ajouter utilisateur coffre", "droit utilisateur <PRODUCT>", "modifier utilisateur accès"],
@@ -21,7 +24,7 @@ TICKETS = {
 
 
 def main() -> None:
-    """Train the smallest network that tells the three categories apart, and publish it."""
+    """Train the smallest networks that tell three categories apart and estimate a price, and publish them."""
     shutil.rmtree(FIXTURE, ignore_errors=True)
     rows = [
         RawRow(f'{{"category": "{category}", "text": "{text}"}}'.encode())
@@ -34,8 +37,21 @@ def main() -> None:
     )  # fmt: skip
     store = Store(FIXTURE)
     store.create_model(NAME, "GRU")
-    manifest, report = fit(store, NAME, "GRU", check_rows(rows, "fixture"), config)
+    manifest, report = fit(store, NAME, check_rows(rows, "fixture"), config)
     store.create_model("untrained", "GRU")
+    # A flat's price: 3000 a square metre, 5000 a floor.
+    flats = [
+        RawRow(f'{{"features": [{size}, {floor}], "target": {3000 * size + 5000 * floor}}}'.encode())
+        for size in range(20, 100, 8)
+        for floor in range(4)
+    ]
+    store.create_model(PRICES, "SimpleNN")
+    fit(
+        store,
+        PRICES,
+        simple_nn.check_rows(flats, "fixture"),
+        simple_nn.Config(hidden=16, dropout=0.0, lr=0.01, patience=50),
+    )
     for folder in (".jobs", ".tmp"):
         (FIXTURE / folder).rmdir()
     print(manifest.version, report.epochs[-1])

@@ -16,7 +16,7 @@ finds it.
 import torch
 from torch import Tensor, nn
 
-from artifacts.manifest import Calibration
+from artifacts.gru import Calibration
 
 RANGE = (0.05, 20.0)  # a handful of tickets, all right, would otherwise ask for T = 0
 HALVINGS = 60  # of the interval of b; more than a float64 can tell apart

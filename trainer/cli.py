@@ -4,10 +4,9 @@ What a person reads goes to the terminal as tables; with `--json` the last line 
 is one message and exit status 1; a wrong option is exit status 2.
 """
 
-import contextlib
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,15 @@ import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from artifacts.errors import ArtifactRefused, InvalidInput, ModelExists, NoTrainingData, PuppetError
+from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotFound, NoTrainingData, PuppetError
+from artifacts.kinds import DEFAULT, Kind, check_kind, kind_named, load
 from artifacts.manifest import Epoch, Manifest, Report
-from artifacts.metrics import Evaluation
-from artifacts.runtime import Model
+from artifacts.schemas import Evaluation, Summary
 from artifacts.store import Store
-from trainer.config import TrainConfig, read_config
-from trainer.data import MIN_FOR_VALIDATION, Rows, check_categories, check_rows, read_file
-from trainer.run import behave_as_child, fit, run_job
+from trainer.config import read_config
+from trainer.kinds import Rows, trainer_of
+from trainer.run import behave_as_child, evaluate, fit, read_rows, run_job
 
 DEFAULT_STORE = "artifacts/models"
 # A category is printed as it is, were it "[/red]" or ":smile:".
@@ -69,7 +67,7 @@ def main() -> None:
 @data_argument
 @name_option
 @store_option
-@click.option("--kind", default="GRU", show_default=True, help="The model's neural_network_type.")
+@click.option("--kind", "kind_name", help=f"The neural_network_type of a new model.  [{DEFAULT}]")
 @click.option("--test", type=click.Path(path_type=Path), help="Measure the new version on this file at the end.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Settings as a TOML file.")
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="One setting; wins over --config.")
@@ -79,7 +77,7 @@ def fit_command(
     data: Path,
     name: str,
     store: Path,
-    kind: str,
+    kind_name: str | None,
     test: Path | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
@@ -89,25 +87,27 @@ def fit_command(
 
     A row is a category and either tokens or text. Every row that does not fit is reported before anything is trained.
     """
-    config = read_config(config_file, overrides)
-    rows = check_rows(read_file(data), str(data))
-    check_categories(rows)
-    test_rows = read_test_rows(test) if test else None
-    show_rows(rows, data)
+    kind, is_new = kind_of(store, name, kind_name)
+    trainer = trainer_of(kind)
+    config = read_config(trainer.Config, config_file, overrides)
+    rows = read_rows(data, kind)
+    trainer.check_trainable(rows)
+    test_rows = read_test_rows(test, kind) if test else None
+    out.print(f"{data}: " + "\n".join(trainer.show_rows(rows)), soft_wrap=True)
     show_config(config)
     opened = Store(store)
-    with contextlib.suppress(ModelExists):  # then this is a further version of it
-        opened.create_model(name, kind)
+    if is_new:
+        opened.create_model(name, kind.name)
     with Bar() as bar:
-        manifest, report = fit(opened, name, kind, rows, config, bar)
-    show_training(manifest, report)
-    accuracy, macro_f1 = manifest.validation.accuracy, manifest.validation.macro_f1
+        manifest, report = fit(opened, name, rows, config, bar)
+    show_training(manifest, report, kind)
+    metrics = manifest.validation
     if test_rows is not None and test is not None:
         evaluation = evaluate(opened, name, manifest.version, test_rows)
-        show_evaluation(evaluation, test)
-        accuracy, macro_f1 = evaluation.accuracy, evaluation.macro_f1
+        show_evaluation(evaluation, test, kind)
+        metrics = evaluation.summary
     if as_json:
-        print_json(name, manifest.version, accuracy, macro_f1, manifest.seconds, "test" if test else "validation")
+        print_json(name, manifest.version, metrics, manifest.seconds, "test" if test else "validation")
 
 
 @main.command("evaluate")
@@ -120,15 +120,15 @@ def fit_command(
 def evaluate_command(data: Path, name: str, store: Path, version: int | None, as_json: bool) -> None:
     """Measure a published version on the labelled tickets in DATA, through onnxruntime as the server does."""
     opened = Store(store)
-    opened.read_model(name)
+    kind = kind_named(opened.read_model(name).neural_network_type)
     number = opened.current(name).version if version is None else version
-    rows = read_test_rows(data)
+    rows = read_test_rows(data, kind)
     start = time.perf_counter()
     evaluation = evaluate(opened, name, number, rows)
     seconds = time.perf_counter() - start
-    show_evaluation(evaluation, data)
+    show_evaluation(evaluation, data, kind)
     if as_json:
-        print_json(name, evaluation.version, evaluation.accuracy, evaluation.macro_f1, seconds, "test")
+        print_json(name, number, evaluation.summary, seconds, "test")
 
 
 @main.command("verify")
@@ -138,17 +138,17 @@ def evaluate_command(data: Path, name: str, store: Path, version: int | None, as
 @shows_errors
 def verify_command(name: str, store: Path, version: int | None) -> None:
     """Check a model's published versions: sizes, hashes, operators of the graph, golden rows."""
-    from trainer.export import check_graph  # imports torch, which no other check needs
+    from trainer.graph import check_graph  # imports onnx, which no other command needs
 
     opened = Store(store)
-    opened.read_model(name)
+    trainer = trainer_of(kind_named(opened.read_model(name).neural_network_type))
     serving = opened.current(name).version
     refused = 0
     for number in [version] if version is not None else opened.versions(name):
         try:
             manifest, files = opened.read_version(name, number)
-            check_graph(files["model.onnx"])
-            Model(manifest, files)
+            check_graph(files["model.onnx"], trainer.OPERATORS)
+            load(manifest, files)
         except ArtifactRefused as error:
             refused += 1
             out.print(f"REFUSED {error}", style="red", soft_wrap=True)
@@ -161,19 +161,24 @@ def verify_command(name: str, store: Path, version: int | None) -> None:
 
 @main.command("sample")
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("--num-tickets", type=click.IntRange(min=1, max=1_000_000), default=3000, show_default=True)
+@click.option("--kind", type=click.Choice(["ticket", "email"]), default="ticket", show_default=True)
+@click.option(
+    "--num-tickets", type=click.IntRange(min=1, max=1_000_000), default=3000, show_default=True,
+    help="How many tickets, or e-mails.",
+)  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, other tickets.")
 @shows_errors
-def sample_command(output: Path, num_tickets: int, seed: int) -> None:
-    """Write synthetic French support tickets to OUTPUT, as JSONL. They are invented: no accuracy claim rests on it."""
-    from trainer.sample import generate
+def sample_command(output: Path, kind: str, num_tickets: int, seed: int) -> None:
+    """Write synthetic French support tickets to OUTPUT, as JSONL. They are invented: no accuracy claim rests on it.
 
-    lines = [msgspec.json.encode({"category": c, "tokens": t}) + b"\n" for c, t in generate(num_tickets, seed)]
+    With `--kind email`, write short French e-mails in five categories: as JSONL if OUTPUT ends in .jsonl, else as .eml
+    files in the new or empty folder OUTPUT, one sub-folder a category.
+    """
     try:
-        output.write_bytes(b"".join(lines))
+        what = write_tickets(output, num_tickets, seed) if kind == "ticket" else write_emails(output, num_tickets, seed)
     except OSError as error:
         raise InvalidInput(f"cannot write {output}: {error.strerror}") from error
-    out.print(f"{num_tickets} synthetic tickets (invented, seed {seed}) written to {output}", soft_wrap=True)
+    out.print(f"{num_tickets} synthetic {what} (invented, seed {seed}) written to {output}", soft_wrap=True)
 
 
 @main.command("run", hidden=True)
@@ -186,22 +191,67 @@ def run_command(job: Path, parent: int | None) -> None:
     sys.exit(0 if run_job(job.absolute()).outcome == "trained" else 1)
 
 
-def read_test_rows(data: Path) -> Rows:
+def write_tickets(output: Path, num_tickets: int, seed: int) -> str:
+    """Write the synthetic tickets as JSONL, and return what they are called."""
+    from trainer.sample import generate
+
+    lines = [msgspec.json.encode({"category": c, "tokens": t}) + b"\n" for c, t in generate(num_tickets, seed)]
+    output.write_bytes(b"".join(lines))
+    return "tickets"
+
+
+def write_emails(output: Path, num_emails: int, seed: int) -> str:
+    """Write the synthetic e-mails as JSONL or as a folder of messages, and return what they are called.
+
+    Raises:
+        InvalidInput: the folder is not empty; nothing is written then.
+    """
+    from trainer.sample_email import generate
+
+    if output.suffix == ".jsonl":
+        rows = ({"email_text": f"{subject}\n{body}", "label": c} for c, subject, body in generate(num_emails, seed))
+        output.write_bytes(b"".join(msgspec.json.encode(row) + b"\n" for row in rows))
+        return "e-mails"
+    from trainer.sample_eml import messages
+
+    output.mkdir(parents=True, exist_ok=True)
+    if found := sorted(path.name for path in output.iterdir()):
+        # Files left over from another seed would be read as part of this sample.
+        raise InvalidInput(f"{output} is not empty ({len(found)} entries, such as {found[0]}); name a new folder")
+    for path, content in messages(generate(num_emails, seed), seed):
+        (output / path).parent.mkdir(exist_ok=True)
+        (output / path).write_bytes(content)
+    return "e-mails"
+
+
+def kind_of(store: Path, name: str, asked: str | None) -> tuple[Kind, bool]:
+    """Return the kind of the model `name`, and whether the model is still to be created.
+
+    Raises:
+        UnknownKind, KindMismatch: another was asked for than the model has.
+        InvalidName, ArtifactRefused, StoreRefused.
+    """
+    if not store.exists():  # opening it would make it, and a fit that is refused later leaves nothing behind
+        return kind_named(asked or DEFAULT), True
+    try:
+        record = Store(store).read_model(name)
+    except ModelNotFound:
+        return kind_named(asked or DEFAULT), True
+    if asked is not None:
+        check_kind(asked, name, record.neural_network_type)
+    return kind_named(record.neural_network_type), False
+
+
+def read_test_rows(data: Path, kind: Kind) -> Rows:
     """Return the checked rows of a file to measure on.
 
     Raises:
-        InvalidInput: as `check_rows` does, or the file holds no ticket.
+        InvalidInput: as `read_rows` does, or the file holds no ticket.
     """
     try:
-        return check_rows(read_file(data), str(data))
+        return read_rows(data, kind)
     except NoTrainingData as error:
         raise InvalidInput(f"{data} holds no ticket; expected at least one to measure on") from error
-
-
-def evaluate(store: Store, name: str, version: int, rows: Rows) -> Evaluation:
-    """Return the metrics of a published version on checked rows."""
-    model = Model(*store.read_version(name, version))
-    return model.evaluate(rows.tickets, [model.encode(tokens) for tokens in rows.tokens])
 
 
 class Bar:
@@ -219,7 +269,7 @@ class Bar:
         )
         self._task = TaskID(0)
         self._what = ""
-        self._num_train = 0
+        self._num_tickets = 0
         self._num_epochs = 0
         self._start = 0.0
 
@@ -230,16 +280,16 @@ class Bar:
     def __exit__(self, *reason: object) -> None:
         self._bar.stop()
 
-    def start(self, num_train: int, num_validation: int, config: TrainConfig) -> None:
+    def start(self, num_tickets: int, num_epochs: int, is_refit: bool) -> None:
         """Show how much there is to do; a line of its own for the second training, on every ticket."""
-        self._num_train, self._num_epochs, self._start = num_train, config.epochs, 0.0
-        self._what = "epoch" if num_validation else "all tickets, epoch"
-        total = num_train * config.epochs
+        self._num_tickets, self._num_epochs, self._start = num_tickets, num_epochs, 0.0
+        self._what = "all tickets, epoch" if is_refit else "epoch"
+        total = num_tickets * num_epochs
         self._task = self._bar.add_task("loading PyTorch", total=total, loss="-", accuracy="-", speed="-")
 
     def step(self, epoch: int, num_tickets: int, loss: float) -> None:
         """Show how far it is."""
-        done = (epoch - 1) * self._num_train + num_tickets
+        done = (epoch - 1) * self._num_tickets + num_tickets
         self._start = self._start or time.perf_counter()
         seconds = time.perf_counter() - self._start
         speed = f"{done / seconds:,.0f}" if seconds else "-"
@@ -252,38 +302,13 @@ class Bar:
             self._bar.update(self._task, accuracy=f"{epoch.validation_accuracy:.3f}")
 
 
-def table(title: str, columns: Sequence[str]) -> Table:
-    """Return a plain table, numbers to the right of the first column."""
-    made = Table(title=title, title_justify="left", title_style="bold")
-    for number, column in enumerate(columns):
-        made.add_column(column, justify="right" if number else "left")
-    return made
-
-
-def show_rows(rows: Rows, data: Path) -> None:
-    """Print what the file holds, and what a person should look at in it."""
-    lines = [f"{data}: {len(rows.tickets)} tickets in {len(rows.categories)} categories"]
-    if rows.num_duplicates:
-        lines.append(f"  {rows.num_duplicates} tickets repeat an earlier one; kept, on one side of the split")
-    if rows.num_conflicts:
-        lines.append(f"  {rows.num_conflicts} distinct tickets stand under more than one category; kept, look at them")
-    few = sorted(category for category, count in rows.distinct.items() if count < MIN_FOR_VALIDATION)
-    if few:
-        shown = ", ".join(few[:10]) + (", ..." if len(few) > 10 else "")
-        lines.append(
-            f"  {len(few)} categories have fewer than {MIN_FOR_VALIDATION} distinct tickets; all are trained on, "
-            f"none validated: {shown}"
-        )
-    out.print("\n".join(lines), soft_wrap=True)
-
-
-def show_config(config: TrainConfig) -> None:
+def show_config(config: msgspec.Struct) -> None:
     """Print the settings that the training has in the end."""
     settings = ", ".join(f"{field}={value}" for field, value in msgspec.structs.asdict(config).items())
     out.print(f"settings: {settings}", soft_wrap=True)
 
 
-def show_training(manifest: Manifest, report: Report) -> None:
+def show_training(manifest: Manifest, report: Report, kind: Kind) -> None:
     """Print what the seeds' example logs at the end of a training, and the validation metrics."""
     losses = [epoch.loss for epoch in report.epochs]
     out.print(f"total training time: {report.seconds:.2f} s")
@@ -292,49 +317,19 @@ def show_training(manifest: Manifest, report: Report) -> None:
     out.print(f"minimum loss: {min(losses):.4f}")
     out.print(f"maximum loss: {max(losses):.4f}")
     out.print(f"final loss after {len(losses)} epochs: {losses[-1]:.4f} (weights of epoch {report.best_epoch})")
-    if report.validation is None:
-        words = "no validation: too few tickets to keep some out; measure on others with puppet-train evaluate"
-        out.print(words, soft_wrap=True)
-    else:
-        metrics = report.validation
-        out.print(
-            f"validation: accuracy {metrics.accuracy:.4f}, macro F1 {metrics.macro_f1:.4f} "
-            f"on {metrics.total_tests} tickets; temperature {manifest.calibration.temperature:.3f}"
-        )
-        if manifest.training["refit"]:
-            out.print(f"then trained again on all {manifest.data.num_tickets} tickets, {report.best_epoch} epochs")
+    for line in trainer_of(kind).show_validation(manifest, report):
+        out.print(line, soft_wrap=True)
     out.print(f"published {manifest.name} version {manifest.version}")
 
 
-def show_evaluation(evaluation: Evaluation, data: Path) -> None:
-    """Print the metrics and the table per category."""
-    made = table(f"{evaluation.model_name} version {evaluation.version} on {data}", ["category", *"PRF", "tickets"])
-    for category, metrics in evaluation.per_category.items():
-        shares = (metrics.precision, metrics.recall, metrics.f1)
-        made.add_row(category, *(f"{share:.3f}" for share in shares), str(metrics.support))
-    out.print(made)
-    for category, count in evaluation.unknown_categories.items():
-        out.print(f"the model has no category {category!r}: its {count} tickets count as errors", soft_wrap=True)
-    for confusion in evaluation.confusions[:5]:
-        words = f"{confusion.count} x {confusion.expected} taken for {confusion.predicted}"
-        out.print(words, soft_wrap=True)
-    out.print(
-        f"accuracy {evaluation.accuracy:.4f}, macro F1 {evaluation.macro_f1:.4f}: "
-        f"{evaluation.correct_predictions} of {evaluation.total_tests} right"
-    )
+def show_evaluation(evaluation: Evaluation, data: Path, kind: Kind) -> None:
+    """Print the metrics of a version."""
+    out.print(f"{evaluation.model_name} version {evaluation.version} on {data}", style="bold", soft_wrap=True)
+    for part in trainer_of(kind).show_evaluation(evaluation):
+        out.print(part, soft_wrap=True)
 
 
-def print_json(
-    name: str, version: int, accuracy: float | None, macro_f1: float | None, seconds: float, measured_on: str
-) -> None:
+def print_json(name: str, version: int, metrics: Summary, seconds: float, measured_on: str) -> None:
     """Print the one line that other programs read."""
-    line = {
-        "name": name,
-        "version": version,
-        "accuracy": accuracy,
-        "macro_f1": macro_f1,
-        "seconds": round(seconds, 3),
-        "measured_on": measured_on,
-    }
+    line = {"name": name, "version": version} | metrics | {"seconds": round(seconds, 3), "measured_on": measured_on}
     sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
-    sys.stdout.flush()

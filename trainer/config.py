@@ -6,19 +6,20 @@ The defaults were chosen on validation splits of the training files (docs/LOG.md
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
 from artifacts.errors import Fault, InvalidInput
 
+C = TypeVar("C", bound=msgspec.Struct)
 Share = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
 # Bounded above, because infinity is no number in JSON: a manifest that holds one cannot be read again.
 Positive = Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)]
 
 
 class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What can be set for a training; every field with its range, default and reason.
+    """What can be set for the training of a GRU; every field with its range, default and reason.
 
     Attributes:
         num_layers: GRU layers, 1..3; more than one rarely helps on short tickets and costs as much again.
@@ -73,8 +74,13 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
 
 
-def read_config(file: Path | None, overrides: Iterable[str] = ()) -> TrainConfig:
+def read_config(type_: type[C], file: Path | None, overrides: Iterable[str] = ()) -> C:
     """Return the defaults, changed by a TOML file and then by `field=value` words.
+
+    Args:
+        type_: the settings of the model's kind.
+        file: TOML.
+        overrides: words of the command line.
 
     Raises:
         InvalidInput: an unknown field, a value outside its range, or a word without "=", each named.
@@ -91,7 +97,7 @@ def read_config(file: Path | None, overrides: Iterable[str] = ()) -> TrainConfig
             raise InvalidInput(f"--set {word}: expected field=value, such as --set epochs=5")
         values[field.strip()] = text.strip()
     faults = []
-    known = {field.name: field for field in msgspec.structs.fields(TrainConfig)}
+    known = {field.name: field for field in msgspec.structs.fields(type_)}
     for field, value in values.items():
         if field not in known:
             faults.append(Fault(f"/{field}", f"is an unknown field; expected one of {', '.join(known)}"))
@@ -103,4 +109,4 @@ def read_config(file: Path | None, overrides: Iterable[str] = ()) -> TrainConfig
             faults.append(Fault(f"/{field}", f"{error}; found {value!r}"))
     if faults:
         raise InvalidInput("the training configuration does not fit", faults)
-    return msgspec.convert(values, TrainConfig)
+    return msgspec.convert(values, type_)

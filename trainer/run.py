@@ -1,69 +1,52 @@
-"""The main path of a training: checked rows in, a published version out.
+"""The main path of a training: data in, a published version out.
 
-    rows -> split -> vocabulary -> ids -> network -> training -> temperature -> graph -> again on all rows -> version
+    file -> checked rows -> network of the model's kind -> files -> version
 
-Called by `puppet-train fit` with a file, and by `run_job` with a body that the server spooled.
+Called by `puppet-train fit` with a file, and by `run_job` with a body that the server spooled. What a kind does with
+its rows is in its own module (kinds.py).
 """
 
 import ctypes
 import os
 import platform
 import signal
-import time
-from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
-import numpy as np
 
 from artifacts.errors import ArtifactRefused, InvalidInput, NoTrainingData, PuppetError
 from artifacts.jobs import BODY, JobResult, write_result
-from artifacts.kinds import check_kind, kind_named
-from artifacts.manifest import Epoch, Manifest, Report, Summary
-from artifacts.runtime import TENSORS, Model, encoding
-from artifacts.store import Store, now
+from artifacts.kinds import Kind, check_kind, kind_named, load
+from artifacts.manifest import Manifest, Report
+from artifacts.schemas import Evaluation
+from artifacts.store import Store
 from artifacts.validation import MAX_FAULTS_SHOWN, decode
-from artifacts.vocabulary import Vocabulary, build_rows
-from trainer.config import TrainConfig
-from trainer.data import RawRow, Rows, check_categories, check_rows, fingerprint, split
-
-# torch takes seconds and 200 MB to import. What can be refused is refused before: the modules that need torch
-# (model, train, calibrate, export) are imported inside `fit`, after the rows have been checked.
+from trainer.data import RawRow, read_file
+from trainer.kinds import Progress, Rows, Silent, trainer_of
+from trainer.mails import read_folder
 
 
-class Progress(Protocol):
-    """Who wants to follow a training."""
+def read_rows(path: Path, kind: Kind) -> Rows:
+    """Return the checked rows of a data file, or of a folder of e-mails.
 
-    def start(self, num_train: int, num_validation: int, config: TrainConfig) -> None:
-        """Take what there is to do, before PyTorch is loaded."""
-
-    def step(self, epoch: int, num_tickets: int, loss: float) -> None:
-        """Take how far the epoch is, in tickets, and its mean loss so far."""
-
-    def epoch(self, epoch: Epoch) -> None:
-        """Take what an epoch came to."""
-
-
-class Silent:
-    """Nobody follows."""
-
-    def start(self, num_train: int, num_validation: int, config: TrainConfig) -> None:
-        """Ignore it."""
-
-    def step(self, epoch: int, num_tickets: int, loss: float) -> None:
-        """Ignore it."""
-
-    def epoch(self, epoch: Epoch) -> None:
-        """Ignore it."""
+    Raises:
+        InvalidInput: it cannot be read, or rows of it do not fit.
+        NoTrainingData: it holds none.
+        MailMissing: it is a folder and the extra `mail` is not installed.
+    """
+    trainer = trainer_of(kind)
+    if path.is_dir():
+        if not kind.reads_text:
+            raise InvalidInput(f"{path} is a folder, which is read as e-mails; a {kind.name} is trained on a file")
+        return trainer.check_rows(read_folder(path), str(path))
+    return trainer.check_rows(read_file(path, trainer.table), str(path))
 
 
 def fit(
     store: Store,
     name: str,
-    kind: str,
     rows: Rows,
-    config: TrainConfig,
+    config: msgspec.Struct,
     progress: Progress | None = None,
     job: str | None = None,
 ) -> tuple[Manifest, Report]:
@@ -72,129 +55,43 @@ def fit(
     Args:
         store: where the model `name` exists.
         name: of the model.
-        kind: its neural_network_type.
-        rows: from `check_rows`.
-        config: everything that can be set.
+        rows: from the `check_rows` of its kind.
+        config: everything that can be set; the `Config` of its kind.
         progress: told of every step and epoch.
         job: the job's id, for the manifest.
 
     Raises:
-        ModelNotFound, KindMismatch, InvalidInput (one category only, no such device, the loss diverges),
-        ArtifactRefused (the export is not equal to the network), StoreRefused (the disk).
+        ModelNotFound, InvalidInput (nothing to learn, no such device, the loss diverges), ArtifactRefused (the graph is
+        not equal to the network, or not one that we allow), StoreRefused (the disk).
     """
-    progress = progress or Silent()
-    check_kind(kind, name, store.read_model(name).neural_network_type)
-    check_categories(rows)
-    start = time.perf_counter()
+    kind = kind_named(store.read_model(name).neural_network_type)
+    trainer = trainer_of(kind)
+    trainer.check_trainable(rows)
+    from trainer.graph import check_graph  # imports onnx, which a refusal need not wait for
 
-    # rows -> split -> vocabulary -> ids. Only training tickets may say which words are known: the validation tickets
-    # stand for tickets of tomorrow.
-    train_rows, validation_rows = split(rows, config.validation, config.seed)
-    labels = sorted(rows.categories)
-    label_of = {category: label for label, category in enumerate(labels)}
-    words = build_rows((rows.tokens[i] for i in train_rows), config.min_count, config.max_vocabulary)
-    vocabulary = Vocabulary(words, config.ngram_buckets)
-    encoded = [vocabulary.encode(tokens) for tokens in rows.tokens]
-    targets = [label_of[ticket.expected] for ticket in rows.tickets]
-    progress.start(len(train_rows), len(validation_rows), config)
+    fitted = trainer.fit(name, rows, config, progress or Silent(), job)
+    check_graph(fitted.files["model.onnx"], trainer.OPERATORS)
+    return store.publish(fitted.manifest, fitted.files), fitted.report
 
-    # ids -> network -> training -> temperature -> graph.
-    import torch
 
-    from trainer import calibrate, export, train
-    from trainer.model import TicketClassifier
+def evaluate(store: Store, name: str, version: int, rows: Rows) -> Evaluation:
+    """Return the metrics of a published version on checked rows, through onnxruntime as the server does.
 
-    device = torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InvalidInput("device is cuda, but this machine has none that PyTorch can use; set device to auto or cpu")
-    torch.set_num_threads(config.threads)
-    torch.use_deterministic_algorithms(True)
-    torch.manual_seed(config.seed)
-    model = TicketClassifier(list(words), len(labels), config).to(device)
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    validation = [encoded[i] for i in validation_rows]
-    validation_targets = [targets[i] for i in validation_rows]
-    curve, best_epoch = train.train(
-        model,
-        [encoded[i] for i in train_rows],
-        [targets[i] for i in train_rows],
-        validation,
-        validation_targets,
-        config,
-        progress.step,
-        progress.epoch,
-    )
-    logits_NC = train.logits(model, validation, len(words), device)
-    calibration = calibrate.fit_temperature(logits_NC, torch.tensor(validation_targets, dtype=torch.int64))
-    graph, parity = export.export(model, vocabulary, calibration.temperature)
-
-    # The validation tickets are measured on the graph, as the server runs it, so that what is measured is what serves.
-    manifest = Manifest(
-        neural_network_type=kind_named(kind).name,
-        name=name,
-        version=1,  # the store gives the number
-        created=now(),
-        job=job,
-        tensors=TENSORS,
-        files={},
-        encoding=encoding(len(words), config.ngram_buckets),
-        training=msgspec.structs.asdict(config),
-        libraries={"python": platform.python_version()}
-        | {library: installed(library) for library in ("numpy", "onnx", "onnxruntime", "torch")},
-        seconds=0.0,
-        data=fingerprint(rows, len(validation_rows)),
-        validation=Summary(None, None, 0),
-        calibration=calibration,
-        parity=parity,
-    )
-
-    def files_with(graph: bytes) -> dict[str, bytes]:
-        return {
-            "model.onnx": graph,
-            "vocab.json": msgspec.json.encode(words),
-            "labels.json": msgspec.json.encode(labels),
-            "golden.json": msgspec.json.encode(export.golden_rows(graph, vocabulary, config.seed)),
-        }
-
-    metrics = matrix = None
-    files = files_with(graph)
-    loaded = Model(manifest, files)
-    if validation:
-        metrics = loaded.measure([rows.tickets[i] for i in validation_rows], validation)
-        predicted = loaded.probabilities(validation).argmax(axis=1)
-        counts_CC = np.zeros((len(labels), len(labels)), dtype=np.int64)
-        np.add.at(counts_CC, (validation_targets, predicted), 1)
-        matrix = counts_CC.tolist()
-        manifest = msgspec.structs.replace(
-            manifest, validation=Summary(metrics.accuracy, metrics.macro_f1, metrics.total_tests)
-        )
-
-    # The split has said how long to train and how sure to be. Now the tickets that it kept out may teach as well: the
-    # same network once more, from the same seed, on every ticket, for as many epochs as the best one took.
-    if validation and config.refit:
-        again = msgspec.structs.replace(config, epochs=best_epoch)
-        progress.start(len(rows.tickets), 0, again)
-        torch.manual_seed(config.seed)
-        model = TicketClassifier(list(words), len(labels), config).to(device)
-        train.train(model, encoded, targets, [], [], again, progress.step)
-        graph, parity = export.export(model, vocabulary, calibration.temperature)
-        manifest = msgspec.structs.replace(manifest, parity=parity)
-        files = files_with(graph)
-        Model(manifest, files)  # loads as the server will load it, or is refused here
-
-    seconds = time.perf_counter() - start
-    report = Report(curve, best_epoch, num_parameters, seconds, metrics, matrix)
-    files["report.json"] = msgspec.json.encode(report)
-    return store.publish(msgspec.structs.replace(manifest, seconds=seconds), files), report
+    Raises:
+        ArtifactRefused: the version cannot be verified.
+        InvalidContent: a row does not suit the model.
+    """
+    model = load(*store.read_version(name, version))
+    return model.evaluate(rows.tickets, [model.encode(row.content) for row in rows.tickets])
 
 
 class TrainBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /train_model; its tickets stay bytes until they are checked one by one."""
+    """The body of POST /train_model; its tickets and settings stay bytes until its kind is known."""
 
     name: str
     neural_network_type: str
     training_data: list[msgspec.Raw] | None = None
-    config: TrainConfig | None = None
+    config: msgspec.Raw = msgspec.Raw(b"null")
 
 
 def run_job(job: Path) -> JobResult:
@@ -224,9 +121,13 @@ def _train_body(job: Path) -> JobResult:
     check_kind(body.neural_network_type, body.name, store.read_model(body.name).neural_network_type)
     if not body.training_data:
         raise NoTrainingData("No training data provided or training data is empty")
+    trainer = trainer_of(kind_named(body.neural_network_type))
+    config = trainer.Config()
+    if bytes(body.config) != b"null":
+        config = decode(body.config, trainer.Config, pointer="/config")
     raw_rows = (RawRow(raw, f"/training_data/{index}") for index, raw in enumerate(body.training_data))
-    rows = check_rows(raw_rows, "training_data", kind_named(body.neural_network_type).row)
-    manifest, _ = fit(store, body.name, body.neural_network_type, rows, body.config or TrainConfig(), job=job.name)
+    rows = trainer.check_rows(raw_rows, "training_data")
+    manifest, _ = fit(store, body.name, rows, config, job=job.name)
     return JobResult(
         "trained",
         model_name=manifest.name,

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from artifacts.errors import InvalidInput
+from artifacts.gru import pad
 from artifacts.manifest import Epoch
-from artifacts.runtime import pad
 from artifacts.vocabulary import Encoded
 from trainer.config import TrainConfig
 from trainer.model import TicketClassifier

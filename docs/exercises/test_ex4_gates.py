@@ -9,7 +9,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from artifacts.runtime import open_session
-from trainer.export import IR, OPSET, gates
+from trainer.export import gates
+from trainer.graph import IR, OPSET
 
 E, H = 3, 4
 NAMES = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")

@@ -9,7 +9,6 @@ import pytest
 
 from artifacts.errors import Fault
 from artifacts.jobs import BODY, MAX_RESULT_BYTES, RESULT, JobResult, new_job, read_result, remove_job, write_result
-from artifacts.manifest import Summary
 from artifacts.store import JOBS, Store
 
 
@@ -32,8 +31,10 @@ def test_new_job_is_a_private_folder_of_its_own(store: Store) -> None:
 @pytest.mark.parametrize(
     "result",
     [
-        JobResult("trained", model_name="m", version=3, validation=Summary(0.9, 0.8, 40), seconds=1.5),
-        JobResult("trained", model_name="m", version=1, validation=Summary(None, None, 0)),
+        JobResult("trained", model_name="m", version=3, validation={"accuracy": 0.9, "num_tickets": 40}, seconds=1.5),
+        JobResult(
+            "trained", model_name="m", version=1, validation={"accuracy": None, "macro_f1": None, "num_tickets": 0}
+        ),
         JobResult("refused", "no", "InvalidInput", [Fault("/training_data/1", "is missing"), Fault("", "é", 3)], 70),
         JobResult("failed", "out of memory\n\u2028"),
     ],

@@ -1,14 +1,27 @@
-"""Tests of artifacts/metrics.py: the numbers of `/test` and `evaluate`."""
+"""Tests of artifacts/metrics.py: the numbers of `/test` and `evaluate`, for categories and for values."""
 
 import random
 
+import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifacts.metrics import MAX_MISTAKES, CategoryMetrics, Confusion, Mistake, measure
+from artifacts.metrics import (
+    MAX_MISTAKES,
+    CategoryMetrics,
+    Confusion,
+    LargeError,
+    Mistake,
+    ValueMetrics,
+    measure,
+    measure_values,
+)
 
 LABELS = ["a", "b", "c"]
+VALUES = st.integers(-10_000, 10_000).map(lambda cents: cents / 100)
+VALUE_PAIRS = st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=200)
 PAIRS = st.lists(st.tuples(st.sampled_from("abcz"), st.sampled_from("abc")), min_size=1, max_size=60)
 
 
@@ -116,3 +129,125 @@ def test_scikit_learn_agrees(pairs: list[tuple[str, str]]) -> None:
         ours = found.per_category[category]
         assert (ours.precision, ours.recall, ours.f1) == pytest.approx((precision, recall, f1))
         assert ours.support == support
+
+
+def test_summary_of_categories() -> None:
+    """In short: accuracy, macro-F1 and the number of tickets, which the manifest and `/train_model` show."""
+    found = measure(LABELS, list("aaabc"), list("aabba"), [0.5] * 5)
+
+    assert found.summary == {"accuracy": 0.6, "macro_f1": pytest.approx(4 / 9), "num_tickets": 5}
+
+
+# Values
+
+
+def test_hand_worked_values() -> None:
+    """Four rows worked by hand.
+
+    Expected 1 2 3 6, predicted 1 4 2 3: errors 0, 2, -1, -3. MAE 6/4; mean square (0 + 4 + 1 + 9)/4 = 3.5, RMSE its
+    root. The mean of the expected is 3, their variance (4 + 1 + 0 + 9)/4 = 3.5: R2 = 1 - 3.5/3.5 = 0, no better than
+    always answering 3.
+    """
+    found = measure_values([1.0, 2.0, 3.0, 6.0], [1.0, 4.0, 2.0, 3.0], ["a", None, 0, "d"])
+
+    assert found == ValueMetrics(
+        total_tests=4,
+        mae=1.5,
+        rmse=3.5**0.5,
+        r2=0.0,
+        largest_errors=[LargeError(3, 6.0, 3.0, "d"), LargeError(1, 2.0, 4.0), LargeError(2, 3.0, 2.0, 0)],
+    )
+    assert found.summary == {"mae": 1.5, "rmse": 3.5**0.5, "r2": 0.0, "num_tickets": 4}
+
+
+@pytest.mark.parametrize(("predicted", "mae"), [([5.0, 5.0, 5.0], 0.0), ([4.0, 5.0, 7.0], 1.0)])
+def test_targets_that_do_not_vary_have_no_r2(predicted: list[float], mae: float) -> None:
+    """Where every row has the same value there is no variance to explain, so R2 is null and not a division by 0."""
+    found = measure_values([5.0, 5.0, 5.0], predicted)
+
+    assert (found.r2, found.mae) == (None, mae)
+    assert msgspec.json.decode(msgspec.json.encode(found))["r2"] is None
+    assert measure_values([5.0], [4.0]).r2 is None
+
+
+def test_perfect_values_have_no_error() -> None:
+    """Right to the last bit: errors 0, R2 1, and no row is listed."""
+    found = measure_values([1.5, -2.25, 0.0], [1.5, -2.25, 0.0], [1, 2, 3])
+
+    assert (found.mae, found.rmse, found.r2, found.largest_errors) == (0.0, 0.0, 1.0, [])
+
+
+def test_answers_worse_than_the_mean_have_negative_r2() -> None:
+    """Expected 0 and 2 (variance 1), answered 2 and 0 (mean square 4): R2 is 1 - 4 = -3."""
+    assert measure_values([0.0, 2.0], [2.0, 0.0]).r2 == -3.0
+
+
+def test_hundred_largest_errors_are_kept() -> None:
+    """Of 250 errors of either sign the 100 that are furthest off are listed, worst first, each with its own row."""
+    errors = [(row + 1) * (-1) ** row for row in range(250)]
+    random.Random(7).shuffle(errors)
+    expected = [1000.0 + row for row in range(250)]
+    predicted = [value + error for value, error in zip(expected, errors, strict=True)]
+
+    found = measure_values(expected, predicted, [f"id{row}" for row in range(250)])
+
+    assert found.total_tests == 250
+    assert len(found.largest_errors) == MAX_MISTAKES == 100
+    assert [abs(one.predicted - one.expected) for one in found.largest_errors] == list(range(250, 150, -1))
+    for one in found.largest_errors:
+        assert (one.expected, one.predicted, one.id) == (expected[one.row], predicted[one.row], f"id{one.row}")
+
+
+def test_equal_errors_come_in_the_order_of_the_rows() -> None:
+    """Errors of the same size, above or below, are listed as the rows came."""
+    found = measure_values([0.0, 0.0, 0.0, 0.0], [1.0, -2.0, -1.0, 2.0])
+
+    assert [one.row for one in found.largest_errors] == [1, 3, 0, 2]
+
+
+def test_values_without_ids_are_listed_without() -> None:
+    """No ids is no ids, and a row whose id is null is written without one."""
+    (one,) = measure_values([0.0], [1.0]).largest_errors
+    (other,) = measure_values([0.0], [1.0], [None]).largest_errors
+
+    assert one == other
+    assert msgspec.json.encode(one) == b'{"row":0,"expected":0.0,"predicted":1.0}'
+
+
+def test_values_of_unequal_number_are_our_bug() -> None:
+    """A missing answer is an error at once, not a shifted row."""
+    with pytest.raises(ValueError, match="shape"):
+        measure_values([1.0, 2.0], [1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e100])
+def test_metrics_of_the_largest_values_are_finite(size: float) -> None:
+    """A target may be 1e100 and an answer some times that: their squares still are numbers."""
+    found = measure_values([size, -size], [-1000 * size, 1000 * size])
+
+    assert found.r2 is not None
+    assert np.isfinite([found.mae, found.rmse, found.r2]).all()
+    assert found.mae == pytest.approx(1001 * size)
+
+
+def test_rounding_makes_no_variance() -> None:
+    """Three times 28.07 leaves nothing to explain, though its computed variance is not quite 0."""
+    assert measure_values([28.07] * 3, [0.0] * 3).r2 is None
+
+
+@pytest.mark.torch
+@given(VALUE_PAIRS)
+def test_scikit_learn_agrees_on_values(pairs: list[tuple[float, float]]) -> None:
+    """scikit-learn computes the same MAE, RMSE and, where the targets vary, R2."""
+    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+    expected, predicted = map(list, zip(*pairs, strict=True))
+
+    found = measure_values(expected, predicted)
+
+    assert found.total_tests == len(pairs)
+    assert found.mae == pytest.approx(mean_absolute_error(expected, predicted))
+    assert found.rmse == pytest.approx(root_mean_squared_error(expected, predicted))
+    assert (found.r2 is None) == (len(set(expected)) == 1)
+    if found.r2 is not None:
+        assert found.r2 == pytest.approx(r2_score(expected, predicted), rel=1e-6, abs=1e-9)

@@ -17,7 +17,7 @@ import onnxruntime as ort
 import pytest
 from hypothesis import given
 
-from artifacts.runtime import Model
+from artifacts.gru import GruModel
 from artifacts.text import normalise, tokenize
 from tests.artifacts.test_text import IMPERSONAL, PERSONAL, TEXTS
 from tests.conftest import FIXTURE_STORE
@@ -117,7 +117,7 @@ def test_page_reads_any_text_as_the_code_does(text: str) -> None:
     assert read_text(text) == tokenize(text)
 
 
-def test_page_is_enough_to_answer_a_ticket(model: Model) -> None:
+def test_page_is_enough_to_answer_a_ticket(model: GruModel) -> None:
     """From the files to the probabilities by the page: golden rows come out, and tickets answer as the code does."""
     manifest, files = read_version()
     rows, labels = json.loads(files["vocab.json"]), json.loads(files["labels.json"])

@@ -128,7 +128,7 @@ def test_created_model_is_there_and_untrained(store: Store) -> None:
 
     assert (record.name, record.neural_network_type, record.highest_version) == ("new", "GRU", 0)
     assert Store(store.root).read_model("new") == record
-    assert store.models() == ["new", NAME, "untrained"]
+    assert store.models() == ["new", "prices", NAME, "untrained"]
     assert store.versions("new") == []
     with pytest.raises(ModelNotTrained, match=r"\AModel not trained yet\Z"):
         store.current("new")
@@ -175,7 +175,7 @@ def test_only_models_and_versions_are_listed(store: Store) -> None:
         shutil.copytree(store.root / NAME / "1", store.root / NAME / folder)
     (store.root / "Other" / "model.json").write_bytes((store.root / NAME / "model.json").read_bytes())
 
-    assert store.models() == [NAME, "untrained"]
+    assert store.models() == ["prices", NAME, "untrained"]
     assert store.versions(NAME) == [1]
 
 
@@ -442,6 +442,59 @@ def test_kind_that_the_program_lacks_is_refused(store: Store) -> None:
         store.read_version(NAME, 1)
 
 
+@pytest.mark.parametrize(("name", "kind"), [(NAME, "SimpleNN"), ("prices", "GRU")])
+def test_manifest_of_another_kind_is_refused(store: Store, name: str, kind: str) -> None:
+    """A manifest that names a kind and has the members of another is refused, though its seal is sound."""
+    manifest, _ = store.read_version(name, 1)
+    path = store.root / name / "1" / "manifest.json"
+    path.write_bytes(seal(msgspec.structs.replace(manifest, neural_network_type=kind)))
+
+    with pytest.raises(ArtifactRefused, match=rf"{name} version 1: manifest\.json cannot be read: Object .* field"):
+        store.read_version(name, 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("SIMPLENN", "is unknown; known: GRU, SimpleNN"), ("", "''"), ("x" * 500, "'xxx")]
+)
+def test_kind_is_looked_at_before_the_rest(store: Store, kind: str, said: str) -> None:
+    """Of a kind or format that this program lacks not even the seal is checked: a later program's may be another."""
+    path = store.root / NAME / "1" / "manifest.json"
+
+    path.write_bytes(msgspec.json.encode({"format": 1, "neural_network_type": kind, "sha512": "0"}))
+    with pytest.raises(ArtifactRefused, match="is of a kind that this program lacks") as refused:
+        store.read_version(NAME, 1)
+    assert said in str(refused.value)
+    assert len(str(refused.value)) < 250
+    path.write_bytes(msgspec.json.encode({"format": 2, "neural_network_type": kind, "sha512": "0"}))
+    with pytest.raises(ArtifactRefused, match="has format 2, this program reads format 1"):
+        store.read_version(NAME, 1)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"{}", b'{"format":1}', b'{"neural_network_type":"GRU"}', b'{"format":"1","neural_network_type":"GRU"}', b""],
+)
+def test_manifest_without_its_head_is_refused(store: Store, raw: bytes) -> None:
+    """A manifest that does not say its format and kind cannot be read, and the sentence names the file."""
+    (store.root / NAME / "1" / "manifest.json").write_bytes(raw)
+
+    with pytest.raises(ArtifactRefused, match=r"puppet-o2 version 1: manifest\.json cannot be read"):
+        store.read_version(NAME, 1)
+
+
+def test_version_of_each_kind_comes_back(store: Store) -> None:
+    """A version is read and published again with the manifest of its own kind, and what that kind adds is kept."""
+    for name, member in ((NAME, "encoding"), ("prices", "num_features")):
+        manifest, files = store.read_version(name, 1)
+
+        published = store.publish(manifest, files)
+
+        again, same_files = store.read_version(name, published.version)
+        assert type(again) is type(published) is type(manifest)
+        assert getattr(again, member) == getattr(manifest, member)
+        assert (again.version, same_files) == (2, files)
+
+
 @pytest.mark.parametrize("file", ["more.bin", "../../secret", "/etc/hostname", ""])
 def test_list_of_other_files_is_refused(store: Store, file: str) -> None:
     """A manifest that lists a file more, a path or a file less is refused before any of them is opened."""
@@ -496,7 +549,7 @@ def test_folder_that_others_may_enter_is_refused(store: Store, mode: int) -> Non
     with pytest.raises(StoreRefused, match=re.escape(f"run: chmod 700 {store.root}")):
         Store(store.root)
     store.root.chmod(0o700)
-    assert Store(store.root).models() == [NAME, "untrained"]
+    assert Store(store.root).models() == ["prices", NAME, "untrained"]
 
 
 def test_folder_of_another_user_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import Fault, InvalidInput
-from artifacts.kinds import Ticket
+from artifacts.tickets import Ticket
 from artifacts.validation import MAX_FAULTS_SHOWN, decode, find_faults
 
 

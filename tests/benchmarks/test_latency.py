@@ -151,6 +151,7 @@ def test_floor_times_each_run(store: Store) -> None:
     [
         (http(404, b'{"detail": "Model not found"}'), "404.*Model not found"),
         (http(200, b"{}"), "no search"),
+        (http(200, b'{"category":"a","confidence":1,"unknown_tokens":[],"num_truncated_tokens":0}'), "no search"),
         (None, "no search"),
     ],
 )

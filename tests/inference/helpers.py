@@ -13,6 +13,7 @@ from artifacts.store import Store
 T = TypeVar("T")
 
 MODEL = {"name": "puppet-o2", "neural_network_type": "GRU"}
+PRICES = {"name": "prices", "neural_network_type": "SimpleNN"}  # features: square metres, floor
 POST_ROUTES = ("/create_model", "/train_model", "/search", "/test", "/predict")
 CONNECTION = ["avoir", "problème", "connexion", "<PRODUCT>"]  # tickets that the fixture model was trained on
 ACCESS = ["ajouter", "utilisateur", "coffre"]

@@ -154,12 +154,14 @@ async def test_template_is_right_but_for_its_value(trainable: httpx.AsyncClient,
 
 @pytest.mark.parametrize("path", POST_ROUTES)
 async def test_other_media_type_is_415(client: httpx.AsyncClient, path: str) -> None:
-    """A body that is not declared as JSON is refused with the header to send, as RFC 9110 has it."""
+    """A body that is not declared as what the route reads is refused with the header to send, as RFC 9110 has it."""
+    accepted = "application/json, message/rfc822" if path == "/predict" else "application/json"
+
     for media_type in MEDIA_TYPES:
         response = await client.post(path, content=b"{}", headers={"Content-Type": media_type})
 
         problem = check_problem(response, 415)
-        assert response.headers["accept-post"] == "application/json"
+        assert response.headers["accept-post"] == accepted
         assert "Content-Type: application/json" in problem["detail"]
 
 
@@ -187,7 +189,7 @@ async def test_json_with_parameters_is_accepted(client: httpx.AsyncClient, media
 async def test_limit_of_a_body_is_exact(training_here: Settings, is_chunked: bool) -> None:
     """A body of the limit is read and one byte more is 413, whether its length was announced or not."""
     limited = msgspec.structs.replace(
-        training_here, search_body_bytes=1000, test_body_bytes=2000, train_body_bytes=3000
+        training_here, search_body_bytes=1000, mail_body_bytes=1500, test_body_bytes=2000, train_body_bytes=3000
     )
 
     async def chunks(body: bytes) -> AsyncIterator[bytes]:
@@ -202,7 +204,9 @@ async def test_limit_of_a_body_is_exact(training_here: Settings, is_chunked: boo
 
                 assert ("content-length" in response.request.headers) != is_chunked
                 problem = check_problem(response, 413 if extra > 0 else 400)
-                assert (f"{limit} bytes for {path};" in problem["detail"]) == (extra > 0)
+                # Mails may be longer, so /predict knows the limit only once it knows the type.
+                said = f"the limit for JSON is {limit};" if path == "/predict" else f"{limit} bytes for {path};"
+                assert (said in problem["detail"]) == (extra > 0)
         assert not list((app.state.registry.store.root / ".jobs").iterdir())
 
 
@@ -230,7 +234,7 @@ async def test_all_faults_are_listed_with_their_pointers(client: httpx.AsyncClie
     problem = check_problem(await client.post("/search", json=body), 400)
 
     assert pointers(problem) == [
-        "/name", "/neural_network_type", "/vectors/1", "/vectors/2/1", "/vectors/2/2", "/ids/0", "/vec~1t~0r",
+        "/name", "/neural_network_type", "/ids/0", "/vectors/1", "/vectors/2/1", "/vectors/2/2", "/vec~1t~0r",
     ]  # fmt: skip
     assert problem["num_errors"] == 7
 

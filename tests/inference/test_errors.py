@@ -51,8 +51,8 @@ def test_names_of_errors_are_unique() -> None:
 def test_docstring_shows_the_table() -> None:
     """The module's docstring lists every class beside the status that the table gives it."""
     shown = dict.fromkeys([UnsafeAddress.__name__], STATUS[UnsafeAddress])  # never answered, so it stands without one
-    for names, status in re.findall(r"^ {6}([A-Za-z, ]+?) {2,}(\d{3})", inspect.getdoc(errors) or "", re.MULTILINE):
-        shown |= dict.fromkeys(names.split(", "), int(status))
+    for names, status in re.findall(r"^ {6}([A-Za-z, ()]+?) {2,}(\d{3})", inspect.getdoc(errors) or "", re.MULTILINE):
+        shown |= dict.fromkeys(re.findall(r"\w+", names), int(status))
 
     assert shown == {kind.__name__: status for kind, status in STATUS.items()}
 

@@ -12,9 +12,10 @@ import pytest
 from litestar import Litestar
 
 from artifacts.errors import ArtifactRefused, InvalidName, ModelNotFound, ModelNotTrained
-from artifacts.manifest import GoldenRow
+from artifacts.gru import GoldenRow, GruModel
 from artifacts.runtime import Model
 from artifacts.store import Store
+from artifacts.tickets import Prediction
 from inference.errors import ModelLoading
 from inference.registry import Registry
 from inference.settings import Settings
@@ -76,9 +77,10 @@ def publish_reworded(store: Store) -> int:
     return store.publish(manifest, files | {name: msgspec.json.encode(made) for name, made in replaced.items()}).version
 
 
-def category_of(model: Model, tokens: list[str]) -> str:
+def category_of(model: Model[Any], tokens: list[str]) -> str:
     """Return the category that a model gives a ticket."""
     (answer,) = model.predict([model.encode(tokens)])
+    assert isinstance(answer, Prediction)
     return answer.category
 
 
@@ -378,7 +380,7 @@ async def test_swap_never_mixes_versions(app: Litestar, store: Store) -> None:
     even = store.read_version("puppet-o2", publish_reworded(store))
     expected = [
         [(answer.category, pytest.approx(answer.confidence, abs=1e-6)) for answer in model.predict(encoded)]
-        for model in (Model(*even), Model(*odd))
+        for model in (GruModel(*even), GruModel(*odd))
         for encoded in [[model.encode(tokens) for tokens in tickets]]
     ]
     assert expected[0][:4] != expected[1][:4]
@@ -414,17 +416,17 @@ async def test_answer_is_of_the_version_that_began_it(
 ) -> None:
     """A request that has taken its model keeps it to its end, though another version serves meanwhile."""
     registry: Registry = app.state.registry
-    real = Model.predict
+    real = GruModel.predict
     in_predict, go_on = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def held(model: Model, tickets: Any) -> Any:
+    def held(model: GruModel, tickets: Any) -> Any:
         if len(tickets) > 1:
             loop.call_soon_threadsafe(in_predict.set)
             asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(DEADLINE_S)
         return real(model, tickets)
 
-    monkeypatch.setattr(Model, "predict", held)
+    monkeypatch.setattr(GruModel, "predict", held)
     async with connect(app) as client:
         asking = asyncio.create_task(client.post("/search", json=MODEL | {"vectors": [CLIENT] * 200}))
         await asyncio.wait_for(in_predict.wait(), DEADLINE_S)

@@ -9,14 +9,15 @@ from typing import Any
 
 import httpx
 import msgspec
+import numpy as np
 import pytest
 from litestar import Litestar
 
 from artifacts import kinds
-from artifacts.kinds import Kind, Prediction, Ticket
-from artifacts.manifest import GoldenRow
-from artifacts.metrics import Evaluation, measure
+from artifacts.gru import GoldenRow, GruModel
+from artifacts.metrics import Metrics, ValueMetrics, measure, measure_values
 from artifacts.runtime import Model
+from artifacts.simple_nn import SimpleNNModel
 from artifacts.store import Store
 from artifacts.vocabulary import MAX_TOKENS, Encoded
 from inference.settings import Settings
@@ -28,6 +29,7 @@ from tests.inference.helpers import (
     CONNECTION,
     DEADLINE_S,
     MODEL,
+    PRICES,
     check_problem,
     eventually,
     pointers,
@@ -42,8 +44,8 @@ EMPTY = "the ticket is empty: no token that is not blank; send at least one"
 
 @pytest.fixture
 def second_kind(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Add a second kind of network to the table and give its name."""
-    monkeypatch.setitem(kinds.KINDS, "LSTM", Kind("LSTM", Ticket, Prediction, kinds.KINDS["GRU"].files))
+    """Add a further kind of network that reads tickets to the table and give its name."""
+    monkeypatch.setitem(kinds.KINDS, "LSTM", msgspec.structs.replace(kinds.KINDS["GRU"], name="LSTM"))
     return "LSTM"
 
 
@@ -205,7 +207,7 @@ async def test_untrained_model_is_400(client: httpx.AsyncClient, path: str, body
 
 @pytest.mark.parametrize(("category", "tokens"), CATEGORY.items())
 async def test_ticket_is_answered_with_its_category(
-    client: httpx.AsyncClient, model: Model, category: str, tokens: list[str]
+    client: httpx.AsyncClient, model: GruModel, category: str, tokens: list[str]
 ) -> None:
     """One ticket gets its category, the probability of it, what was not known, and which version says so."""
     response = await client.post("/search", json=MODEL | {"vector": tokens})
@@ -352,29 +354,31 @@ async def test_search_needs_exactly_one_content(client: httpx.AsyncClient, names
 
     problem = check_problem(await client.post("/search", json=MODEL | {name: contents[name] for name in names}), 400)
 
-    assert problem["errors"][0]["detail"] == "expected exactly one of `vector`, `vectors`, `text`, `texts`"
+    assert problem["errors"][0]["detail"] == "expected exactly one of `vector`, `text`, `vectors`, `texts`"
 
 
 # Work that would hold the others up goes to a thread
 
 
 class Gate:
-    """Holds the large calls of a method of Model until `open` is set; `was_open` tells of each whether it was, in time.
+    """Holds the large calls of a model's method until `open` is set; `was_open` tells of each whether it was, in time.
 
     Were such a call made on the event loop, nobody could open the gate for it.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, method: str, smallest: int) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, method: str, smallest: int, model: type[Model[Any]] = GruModel
+    ) -> None:
         self.open = threading.Event()
         self.was_open: list[bool] = []
-        real = getattr(Model, method)
+        real = getattr(model, method)
 
-        def held(model: Model, *args: Any) -> Any:
+        def held(one: Model[Any], *args: Any) -> Any:
             if len(args[-1]) >= smallest:
                 self.was_open.append(self.open.wait(DEADLINE_S / 3))
-            return real(model, *args)
+            return real(one, *args)
 
-        monkeypatch.setattr(Model, method, held)
+        monkeypatch.setattr(model, method, held)
 
 
 async def search_category(client: httpx.AsyncClient, tokens: list[str]) -> str:
@@ -470,9 +474,9 @@ async def test_decoding_of_a_long_test_is_in_turns(app: Litestar, monkeypatch: p
     """Between two slices of a long test's tickets others get their turn: 10,000 tickets are at least 30 turns."""
     rows = [{"category": "a", "tokens": ["b"]}] * 10_000
     turns, num_encoded, seen = 0, 0, set[int]()
-    real = Model.encode
+    real = GruModel.encode
 
-    def count(model: Model, content: Sequence[str] | str) -> Encoded:
+    def count(model: GruModel, content: Sequence[str] | str) -> Encoded:
         nonlocal num_encoded
         num_encoded += 1
         return real(model, content)
@@ -484,7 +488,7 @@ async def test_decoding_of_a_long_test_is_in_turns(app: Litestar, monkeypatch: p
             seen.add(num_encoded)
             await asyncio.sleep(0)
 
-    monkeypatch.setattr(Model, "encode", count)
+    monkeypatch.setattr(GruModel, "encode", count)
     async with connect(app) as client:
         watching = asyncio.create_task(others())
         response = await client.post("/test", json=MODEL | {"test_data": rows})
@@ -528,14 +532,14 @@ async def test_measures_are_those_of_the_answers(client: httpx.AsyncClient) -> N
     response = await client.post("/test", json=MODEL | {"test_data": LABELLED})
 
     assert response.status_code == 200
-    found = msgspec.json.decode(response.content, type=Evaluation)
+    found = msgspec.json.decode(response.content, type=Metrics)
     assert (found.model_name, found.version) == ("puppet-o2", 1)
     assert [mistake.confidence for mistake in found.mistakes] == pytest.approx(
         [mistake.confidence for mistake in metrics.mistakes], abs=1e-6
     )
     exact = [msgspec.structs.replace(mistake, confidence=0.0) for mistake in found.mistakes]
     for name in metrics.__struct_fields__:
-        if name != "mistakes":
+        if name not in ("mistakes", "model_name", "version"):
             assert getattr(found, name) == getattr(metrics, name), name
     assert exact == [msgspec.structs.replace(mistake, confidence=0.0) for mistake in metrics.mistakes]
 
@@ -647,6 +651,267 @@ async def test_empty_mail_is_refused_with_its_place(client: httpx.AsyncClient, t
     problem = check_problem(await client.post("/predict", json={"email_text": text}), 400)
 
     assert pointers(problem) == ["/email_text"]
+
+
+# A kind that reads numbers and answers with one
+
+FLATS = [[28.0, 0.0], [52.0, 3.0], [60.0, 1.0], [44.0, 2.0], [36.0, 3.0]]  # square metres, floor
+
+
+async def test_case_is_answered_with_its_value(client: httpx.AsyncClient, prices: SimpleNNModel) -> None:
+    """One case gets just the value that the model has for it, and which version says so."""
+    response = await client.post("/search", json=PRICES | {"vector": FLATS[1], "id": "flat-1"})
+
+    assert response.status_code == 200
+    (value,) = prices.values([prices.encode(FLATS[1])]).tolist()
+    assert response.json() == {"id": "flat-1", "model_name": "prices", "version": 1, "value": value}
+    assert value == pytest.approx(3000 * 52 + 5000 * 3, rel=0.03)
+
+
+async def test_several_cases_are_answered_in_order(client: httpx.AsyncClient) -> None:
+    """Each case of many gets its own value in the order of the request, with its id where it has one."""
+    alone = [(await client.post("/search", json=PRICES | {"vector": flat})).json()["value"] for flat in FLATS]
+    body = {"vectors": FLATS, "ids": ["a", None, 3, "", 0]}
+
+    answer = (await client.post("/search", json=PRICES | body)).json()
+
+    assert list(answer) == ["model_name", "version", "results"]
+    assert (answer["model_name"], answer["version"]) == ("prices", 1)
+    assert [result["value"] for result in answer["results"]] == pytest.approx(alone, rel=1e-12)
+    assert len(set(alone)) == len(FLATS)
+    assert [result.get("id", "none") for result in answer["results"]] == ["a", "none", 3, "", 0]
+    assert all(set(result) <= {"value", "id"} for result in answer["results"])
+
+
+async def test_cases_are_measured(client: httpx.AsyncClient) -> None:
+    """/test counts just what /search answers to each case: MAE, RMSE, R2, and the rows that are furthest off."""
+    targets = [84_000.0, 171_000.0, 100_000.0, 142_000.0, 123_000.0]
+    values = [(await client.post("/search", json=PRICES | {"vector": flat})).json()["value"] for flat in FLATS]
+    expected = measure_values(targets, values, [0, 1, 2, 3, 4])
+    rows = [
+        {"features": flat, "target": target, "id": number}
+        for number, (flat, target) in enumerate(zip(FLATS, targets, strict=True))
+    ]
+
+    response = await client.post("/test", json=PRICES | {"test_data": rows})
+
+    assert response.status_code == 200
+    assert set(response.json()) == {"model_name", "version", *(set(ValueMetrics.__struct_fields__))}
+    found = msgspec.json.decode(response.content, type=ValueMetrics)
+    assert (found.model_name, found.version, found.total_tests) == ("prices", 1, 5)
+    assert (found.mae, found.rmse, found.r2) == pytest.approx((expected.mae, expected.rmse, expected.r2), rel=1e-9)
+    assert [one.row for one in found.largest_errors] == [one.row for one in expected.largest_errors]
+    assert (found.largest_errors[0].id, found.largest_errors[0].expected) == (2, 100_000.0)
+
+
+async def test_values_of_one_target_have_no_r2(client: httpx.AsyncClient) -> None:
+    """Where the targets do not vary, R2 is null in the answer and not left out."""
+    answer = (await client.post("/test", json=PRICES | {"test_data": [{"features": FLATS[0], "target": 1}]})).json()
+
+    assert answer["r2"] is None
+    assert answer["mae"] == answer["rmse"] > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "places"),
+    [
+        ("/search", {"vector": [1.0]}, ["/vector"]),
+        ("/search", {"vectors": [[1, 2], [1, 2, 3], [1, 2], [1]]}, ["/vectors/1", "/vectors/3"]),
+        (
+            "/test",
+            {"test_data": [{"features": [1], "target": 1}, {"features": [1, 2], "target": 1}]},
+            ["/test_data/0/features"],
+        ),
+    ],
+)
+async def test_another_number_of_features_is_refused_with_its_place(
+    client: httpx.AsyncClient, path: str, body: dict[str, Any], places: list[str]
+) -> None:
+    """A case of another length than the training's is 400; each is named with what it has and what the model takes."""
+    problem = check_problem(await client.post(path, json=PRICES | body), 400)
+
+    assert pointers(problem) == places
+    for fault in problem["errors"]:
+        assert "features, the model was trained on 2; send as many, in the same order" in fault["detail"]
+
+
+async def test_faults_of_cases_are_all_listed(client: httpx.AsyncClient) -> None:
+    """Every bad case of a test is named with its row and field, be it read or not."""
+    rows: list[object] = [
+        {"features": [1, 2], "target": 1},
+        {"features": [1, "2"], "target": "1"},
+        {"features": [], "target": 1},
+        {"features": [1, 2]},
+        {"category": "a", "tokens": ["b"]},
+        {"features": [1e300, 2], "target": -1e300},
+        {"features": [1, 2, 3], "target": 1},
+        [1, 2],
+    ]
+
+    problem = check_problem(await client.post("/test", json=PRICES | {"test_data": rows}), 400)
+
+    assert pointers(problem) == [
+        "/test_data/1/features/1", "/test_data/1/target", "/test_data/2/features", "/test_data/3/target",
+        "/test_data/4/features", "/test_data/4/target", "/test_data/5/features/0", "/test_data/5/target",
+        "/test_data/6/features", "/test_data/7",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "place", "said"),
+    [
+        ({"text": "deux pièces"}, "/text", "is an unknown field; expected one of name, neural_network_type, id, ids, "),
+        ({"texts": ["a"]}, "/texts", "vector, vectors"),
+        ({"vector": ["a", "b"]}, "/vector/0", "Expected `float`, got `str`"),
+        ({"vector": [1, None]}, "/vector/1", "Expected `float`, got `null`"),
+        ({"vectors": [[1, 2], ["a"]]}, "/vectors/1/0", "Expected `float`, got `str`"),
+        ({"vector": [1, 1e300]}, "/vector/1", "1e+100"),
+        ({"vector": []}, "/vector", "length >= 1"),
+    ],
+)
+async def test_text_is_no_question_to_a_kind_that_reads_numbers(
+    client: httpx.AsyncClient, fields: dict[str, Any], place: str, said: str
+) -> None:
+    """A ticket that is sent to a model of numbers is 400, and the fault names the fields that there are."""
+    problem = check_problem(await client.post("/search", json=PRICES | fields), 400)
+
+    assert pointers(problem)[0] == place
+    assert said in problem["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+async def test_what_is_no_number_is_refused(client: httpx.AsyncClient, number: str) -> None:
+    """The literals that JSON lacks, and a number that no float64 holds, are 400 and never reach the model."""
+    body = json.dumps(PRICES | {"vector": [1, "?"]}).replace('"?"', number)
+
+    response = await client.post("/search", content=body, headers={"Content-Type": "application/json"})
+
+    assert check_problem(response, 400)["errors"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "model", "body"),
+    [
+        ("GRU", "prices", {"vector": ["a"]}),
+        ("GRU", "prices", {"text": "a"}),
+        ("SimpleNN", "puppet-o2", {"vector": [1.0, 2.0]}),
+    ],
+)
+async def test_model_of_another_kind_is_not_asked(
+    client: httpx.AsyncClient, asked: str, model: str, body: dict[str, Any]
+) -> None:
+    """A sound question of another kind than the model's is 400 with a sentence that names both, on both routes."""
+    own = {"prices": "SimpleNN", "puppet-o2": "GRU"}[model]
+    for path, fields in (("/search", body), ("/test", {"test_data": [{"features": [1.0], "target": 1.0}]})):
+        response = await client.post(path, json={"name": model, "neural_network_type": asked} | fields)
+
+        check_problem(response, 400, f"model {model} is of neural_network_type {own}, not {asked}; name its own kind")
+
+
+async def test_model_that_reads_no_text_predicts_nothing(client: httpx.AsyncClient, settings: Settings) -> None:
+    """/predict of a model of numbers is 400 and names the kinds that read text, be it named or the default."""
+    said = (
+        "model prices is of neural_network_type SimpleNN, which does not read text; name a model of GRU, "
+        "or ask this one through /search"
+    )
+
+    check_problem(await client.post("/predict", json={"email_text": "a", "name": "prices"}), 400, said)
+    async with started(msgspec.structs.replace(settings, default_model="prices")) as app, connect(app) as other:
+        check_problem(await other.post("/predict", json={"email_text": "a"}), 400, said)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+async def test_answer_that_is_no_number_is_an_error(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, wrong: float
+) -> None:
+    """A model whose answer is no finite number is a 500 with its own sentence, never a null that looks answered."""
+    monkeypatch.setattr(SimpleNNModel, "values", lambda _, cases: np.array([1.0] * (len(cases) - 1) + [wrong]))
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        ("/search", {"vector": FLATS[0]}),
+        ("/search", {"vectors": FLATS}),
+        ("/test", {"test_data": [{"features": FLATS[0], "target": 1.0}]}),
+    ]
+
+    for path, body in bodies:
+        check_problem(
+            await client.post(path, json=PRICES | body),
+            500,
+            "prices version 1 answers with a value that is no finite number; train it again",
+        )
+
+
+async def test_many_cases_let_others_through(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """20,000 cases in one body are all answered in order, and other searches are answered before them."""
+    flats = [FLATS[number % 5] for number in range(20_000)]
+    gate = Gate(monkeypatch, "predict", 1000, SimpleNNModel)
+
+    large = asyncio.create_task(client.post("/search", json=PRICES | {"vectors": flats}))
+    categories = [await search_category(client, ACCESS) for _ in range(100)]
+    assert not large.done()
+    gate.open.set()
+    results = (await asyncio.wait_for(large, DEADLINE_S)).json()["results"]
+
+    assert categories == ["Accès utilisateur"] * 100
+    assert gate.was_open == [True]
+    few = (await client.post("/search", json=PRICES | {"vectors": FLATS})).json()["results"]
+    assert len(results) == 20_000
+    for number, one in enumerate(few):
+        np.testing.assert_allclose([result["value"] for result in results[number::5]], one["value"], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("num_cases", "is_inline"), [(1, True), (512, True), (513, False)])
+async def test_few_cases_are_answered_where_they_are(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, num_cases: int, is_inline: bool
+) -> None:
+    """A case counts as one token: up to 512 are answered on the loop, without the cost of a thread."""
+    threads = list[bool]()
+    real = SimpleNNModel.predict
+
+    def watched(model: SimpleNNModel, encoded: Any) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return real(model, encoded)
+
+    monkeypatch.setattr(SimpleNNModel, "predict", watched)
+
+    response = await client.post("/search", json=PRICES | {"vectors": [FLATS[0]] * num_cases})
+
+    assert len(response.json()["results"]) == num_cases
+    assert threads == [is_inline]
+
+
+@pytest.mark.parametrize(
+    ("fields", "places"),
+    [
+        ({"config": {"hidden": 0, "embedding": 8, "dropout": 1}}, ["hidden", "dropout", "embedding"]),
+        ({"config": {"epochs": "3"}}, ["epochs"]),
+    ],
+)
+async def test_wrong_config_of_a_kind_is_refused(
+    settings: Settings, trainer_here: None, fields: dict[str, Any], places: list[str]
+) -> None:
+    """The settings of a training are those of the model's kind: another kind's are unknown, each with its pointer."""
+    body = PRICES | {"training_data": [{"features": [1, 2], "target": 3}] * 20} | fields
+    async with started(msgspec.structs.replace(settings, trainer="local")) as app, connect(app) as client:
+        response = await client.post("/train_model", json=body)
+
+    assert pointers(check_problem(response, 400)) == [f"/config/{place}" for place in places]
+
+
+async def test_faults_of_training_cases_are_listed(settings: Settings, trainer_here: None) -> None:
+    """Every bad case of a training is named, one with another number of features than the first among them."""
+    rows: list[object] = [
+        {"features": [1, 2], "target": 3},
+        {"features": [1], "target": 3},
+        {"features": [1, "2"], "target": 3},
+        {"category": "a", "tokens": ["b"]},
+    ]
+    async with started(msgspec.structs.replace(settings, trainer="local")) as app, connect(app) as client:
+        response = await client.post("/train_model", json=PRICES | {"training_data": rows})
+
+    assert pointers(check_problem(response, 400)) == [
+        "/training_data/1/features", "/training_data/2/features/1", "/training_data/3/features",
+        "/training_data/3/target",
+    ]  # fmt: skip
 
 
 # Probes

@@ -35,6 +35,7 @@ def test_environment_sets_every_field() -> None:
         admin_token=TOKEN,
         allowed_hosts="a.example, b.example",
         search_body_bytes=1000,
+        mail_body_bytes=1500,
         test_body_bytes=2000,
         train_body_bytes=3000,
         train_timeout_s=1.5,

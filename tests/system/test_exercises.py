@@ -22,6 +22,9 @@ MISTAKES = {
     "ex2_gru_step": ("r_H * of_state_n", "(u_3HH @ (r_H * h_H) + c_3H)[2 * len(h_H) :]"),  # reset before the product
     "ex3_temperature": ("return 1 / low", "return low"),  # s instead of T
     "ex4_gates": ("np.concatenate((z, r, n))", "np.concatenate((r, z, n))"),  # the order of PyTorch
+    "ex5_folding": ("weight_HF @ (mean_F / std_F)", "weight_HF @ mean_F"),  # a mean that is not divided
+    "ex6_replies": ("continue  #", "break  #"),  # the first quoted line taken for the end of the answer
+    "ex7_two_bugs": ("len(lengths_B)), lengths_B - 1]", "len(lengths_B)), -1]"),  # the state after the padding
 }
 NAMES = [name if name == "ex1_ngrams" else pytest.param(name, marks=pytest.mark.torch) for name in MISTAKES]
 

@@ -7,24 +7,28 @@ import click
 import msgspec
 import pytest
 
+from artifacts.kinds import KINDS
 from inference.app import create_app
 from inference.cli import main as serve
 from inference.settings import Settings
 from trainer.cli import main as train
-from trainer.config import TrainConfig
+from trainer.kinds import trainer_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 LANGUAGES = ("en", "fr")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("settings", [Settings, TrainConfig])
+@pytest.mark.parametrize("settings", [Settings, *(trainer_of(kind).Config for kind in KINDS.values())])
 def test_every_setting_is_listed_with_its_default(language: str, settings: type[msgspec.Struct]) -> None:
-    """Each field of the server's settings and of the training has a row, and the row has the code's default."""
+    """The server's settings and those of each kind have a table of just their fields, with the code's defaults."""
     text = (DOCS / language / "reference.md").read_text("utf-8")
+    fields = {field.name for field in msgspec.structs.fields(settings)}
 
-    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]*) \|", text, re.MULTILINE))
+    tables = [dict(re.findall(r"^\| `(\w+)` \| ([^|]*) \|", table, re.MULTILINE)) for table in text.split("\n\n")]
 
+    rows = max(tables, key=lambda table: len(table.keys() & fields))
+    assert rows.keys() == fields
     for field in msgspec.structs.fields(settings):
         stated = rows[field.name]
         if field.default == "":

@@ -250,6 +250,84 @@ def test_offline_training_is_noticed(trained: Server, tmp_path: Path) -> None:
     eventually(lambda: version_of(trained) == before + 1, "the new version to serve")
 
 
+# A kind that reads numbers
+
+PRICES = {"name": "prices", "neural_network_type": "SimpleNN"}
+
+
+def price(size: float, floor: float) -> float:
+    """Return what a flat costs: 3000 a square metre and 5000 a floor."""
+    return 3000 * size + 5000 * floor
+
+
+def flats(num_flats: int, start: int = 0) -> list[dict[str, Any]]:
+    """Return flats of 20 to 98 square metres on floors 0 to 4, 395 different ones; see `price`."""
+    sizes = [(20 + number * 7919 % 79, number % 5) for number in range(start, start + num_flats)]
+    return [{"features": [size, floor], "target": price(size, floor)} for size, floor in sizes]
+
+
+@pytest.fixture(scope="module")
+def prices(folder: Path) -> Iterator[Server]:
+    """Give a server on an empty store that has created and trained a SimpleNN by the seeds' calls."""
+    with serving(folder, folder / "prices", ["--trainer", "local"]) as server:
+        assert server.post("/create_model", **PRICES).json() == {"status": "model created", "model_name": "prices"}
+        config = {"hidden": 8, "epochs": 50, "dropout": 0.0, "lr": 0.05, "batch": 8, "patience": 50}
+        answer = server.post("/train_model", **PRICES, training_data=flats(80), config=config)
+        assert answer.status_code == 200, answer.text
+        assert (answer.json()["model_name"], answer.json()["version"]) == ("prices", 1)
+        assert set(answer.json()["metrics"]) == {"mae", "rmse", "r2", "num_tickets"}
+        yield server
+
+
+@pytest.mark.torch
+def test_trained_model_estimates_a_value(prices: Server) -> None:
+    """After the seeds' create and train, search answers a flat that was not trained on with about its price."""
+    answer = prices.post("/search", **PRICES, vector=[50.5, 2.5], id=7)
+
+    assert answer.status_code == 200, answer.text
+    value = answer.json()["value"]
+    assert answer.json() == {"id": 7, "model_name": "prices", "version": 1, "value": value}
+    assert value == pytest.approx(price(50.5, 2.5), rel=0.2)
+    many = prices.post("/search", **PRICES, vectors=[[30, 0], [50.5, 2.5], [90, 4]], ids=["a", "b", "c"]).json()
+    assert [one["id"] for one in many["results"]] == ["a", "b", "c"]
+    assert many["results"][1]["value"] == pytest.approx(value, rel=1e-9)
+    assert many["results"][0]["value"] < value < many["results"][2]["value"]
+
+
+@pytest.mark.torch
+def test_trained_model_of_values_is_measured(prices: Server) -> None:
+    """The seeds' test call on flats that were not trained on: most of what sets their prices apart is explained."""
+    answer = prices.post("/test", **PRICES, test_data=flats(30, start=80)).json()
+
+    assert (answer["model_name"], answer["version"], answer["total_tests"]) == ("prices", 1, 30)
+    assert answer["r2"] > 0.8
+    assert 0 < answer["mae"] <= answer["rmse"] < 30_000
+    assert len(answer["largest_errors"]) == 30
+
+
+@pytest.mark.torch
+def test_settings_of_another_kind_are_refused(prices: Server) -> None:
+    """A setting that this kind lacks or that is out of its range is named with its place, and nothing is trained."""
+    config = {"hidden": 0, "embedding": 64}
+
+    answer = prices.post("/train_model", **PRICES, training_data=flats(20), config=config)
+
+    check_problem(answer, 400)
+    assert [fault["pointer"] for fault in answer.json()["errors"]] == ["/config/hidden", "/config/embedding"]
+    assert Store(prices.store).versions("prices") == [1]
+
+
+@pytest.mark.torch
+def test_tickets_teach_no_model_of_values(prices: Server) -> None:
+    """Rows of another kind are faults of their fields, and a body that names the other kind is refused as a whole."""
+    answer = prices.post("/train_model", **PRICES, training_data=tickets(1))
+    assert check_problem(answer, 400)
+    assert answer.json()["errors"][0]["pointer"] == "/training_data/0/features"
+
+    other = prices.post("/train_model", name="prices", training_data=tickets(4))
+    assert check_problem(other, 400) == "model prices is of neural_network_type SimpleNN, not GRU; name its own kind"
+
+
 # Ends and restarts
 
 

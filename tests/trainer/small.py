@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from artifacts.manifest import Epoch
 from artifacts.vocabulary import Encoded, Vocabulary, build_rows
 from trainer.config import TrainConfig
-from trainer.data import RawRow, Rows, check_rows
+from trainer.data import RawRow
+from trainer.tickets import Rows, check_rows
 
 if TYPE_CHECKING:
     from trainer.model import TicketClassifier
 
+NAME = "tiny"  # of the model in the fixture `empty`
 CONFIG = TrainConfig(
     embedding=8, hidden=8, ngram_buckets=64, epochs=3, batch=8, lr=0.02, min_count=1, validation=0.25, threads=1
 )
@@ -79,3 +82,24 @@ def ragged(num_tickets: int, longest: int, seed: int = 0) -> list[Encoded]:
     words = [*list(VOCABULARY.rows)[2:], "conntecter", "inconnu", "x", "l'"]
     lengths = [1, *random.integers(1, longest + 1, size=num_tickets - 2).tolist(), longest]
     return [VOCABULARY.encode([words[i] for i in random.integers(len(words), size=length)]) for length in lengths]
+
+
+class Recorder:
+    """Writes down what a training tells of its progress."""
+
+    def __init__(self) -> None:
+        self.starts: list[tuple[int, int, bool]] = []
+        self.steps: list[tuple[int, int, float]] = []
+        self.epochs: list[Epoch] = []
+
+    def start(self, num_tickets: int, num_epochs: int, is_refit: bool) -> None:
+        """Write it down."""
+        self.starts.append((num_tickets, num_epochs, is_refit))
+
+    def step(self, epoch: int, num_tickets: int, loss: float) -> None:
+        """Write it down."""
+        self.steps.append((epoch, num_tickets, loss))
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Write it down."""
+        self.epochs.append(epoch)

@@ -16,12 +16,14 @@ from click.testing import CliRunner, Result
 from onnx import helper
 from rich.console import Console
 
-from artifacts.manifest import Epoch, Report
+from artifacts.gru import GruManifest, GruReport
+from artifacts.manifest import Epoch
 from artifacts.store import Store
 from tests.trainer import small
-from trainer import cli
+from trainer import cli, simple_nn
 from trainer.config import TrainConfig
-from trainer.data import check_rows, read_file
+from trainer.data import read_file
+from trainer.tickets import check_rows, table
 
 pytestmark = pytest.mark.torch
 
@@ -89,7 +91,7 @@ def test_fit_prints_what_the_example_of_the_seeds_logs(tmp_path: Path, data: Pat
     result = fit(data, tmp_path / "store")
 
     _, files = Store(tmp_path / "store").read_version("m", 1)
-    report = msgspec.json.decode(files["report.json"], type=Report)
+    report = msgspec.json.decode(files["report.json"], type=GruReport)
     losses = [epoch.loss for epoch in report.epochs]
     assert len(losses) == 3
     lines = result.stdout.splitlines()
@@ -107,8 +109,9 @@ def test_fit_prints_the_validation_metrics(tmp_path: Path, data: Path) -> None:
     result = fit(data, tmp_path / "store")
 
     manifest, _ = Store(tmp_path / "store").read_version("m", 1)
+    assert isinstance(manifest, GruManifest)
     assert (
-        f"validation: accuracy {manifest.validation.accuracy:.4f}, macro F1 {manifest.validation.macro_f1:.4f} "
+        f"validation: accuracy {manifest.validation['accuracy']:.4f}, macro F1 {manifest.validation['macro_f1']:.4f} "
         f"on 8 tickets; temperature {manifest.calibration.temperature:.3f}"
     ) in result.stdout.splitlines()
 
@@ -131,8 +134,9 @@ def test_json_is_the_last_line_of_stdout(tmp_path: Path, data: Path) -> None:
     assert last_line(result.stdout) == {
         "name": "m",
         "version": 1,
-        "accuracy": manifest.validation.accuracy,
-        "macro_f1": manifest.validation.macro_f1,
+        "accuracy": manifest.validation["accuracy"],
+        "macro_f1": manifest.validation["macro_f1"],
+        "num_tickets": 8,
         "seconds": round(manifest.seconds, 3),
         "measured_on": "validation",
     }
@@ -152,8 +156,10 @@ def test_fit_with_test_file_ends_with_its_metrics(tmp_path: Path, data: Path) ->
     evaluated = last_line(puppet_train("evaluate", test, "--name", "m", "--store", tmp_path / "store", "--json").stdout)
     line = last_line(result.stdout)
     assert line["measured_on"] == "test"
-    assert (line["accuracy"], line["macro_f1"]) == (evaluated["accuracy"], evaluated["macro_f1"])
-    assert line["accuracy"] != Store(tmp_path / "store").read_version("m", 1)[0].validation.accuracy
+    assert [line[key] for key in ("accuracy", "macro_f1", "num_tickets")] == [
+        *(evaluated["accuracy"], evaluated["macro_f1"], 12),
+    ]
+    assert line["accuracy"] != Store(tmp_path / "store").read_version("m", 1)[0].validation["accuracy"]
     assert re.search(r"^accuracy \d\.\d{4}, macro F1 \d\.\d{4}: \d+ of 12 right$", result.stdout, re.MULTILINE)
 
 
@@ -293,7 +299,7 @@ def test_wrong_test_file_is_refused_before_the_training(tmp_path: Path, data: Pa
     ("arguments", "expected"),
     [
         (("--name", "Bad Name"), "error: model name 'Bad Name' is not allowed"),
-        (("--name", "x", "--kind", "LSTM"), "error: neural_network_type 'LSTM' is unknown; known: GRU"),
+        (("--name", "x", "--kind", "LSTM"), "error: neural_network_type 'LSTM' is unknown; known: GRU, SimpleNN"),
         (("--name", "x", "--set", "device=cuda"), "error: device is cuda, but this machine has none"),
     ],
 )
@@ -337,8 +343,10 @@ def test_evaluate_measures_the_serving_version(tmp_path: Path, trained: Path, da
     result = puppet_train("evaluate", data, "--name", "m", "--store", trained, "--json")
 
     line = last_line(result.stdout)
-    assert line.keys() == {"name", "version", "accuracy", "macro_f1", "seconds", "measured_on"}
-    assert (line["name"], line["version"], line["measured_on"]) == ("m", 2, "test")
+    assert line.keys() == {
+        *("name", "version", "accuracy", "macro_f1", "num_tickets", "seconds", "measured_on"),
+    }
+    assert (line["name"], line["version"], line["measured_on"], line["num_tickets"]) == ("m", 2, "test", 40)
     assert f"accuracy {line['accuracy']:.4f}, macro F1 {line['macro_f1']:.4f}: " in result.stdout
     for category in small.TEMPLATES:
         assert re.search(rf"{category} .* 10 ", result.stdout), category
@@ -484,6 +492,173 @@ def test_verify_refuses_what_is_not_there(trained: Path, name: str, expected: st
     assert refusal("verify", "--name", name, "--store", trained) == [f"error: {expected}"]
 
 
+# A SimpleNN
+
+SIMPLE = [word for setting in ("hidden=8", "epochs=30", "lr=0.02", "dropout=0") for word in ("--set", setting)]
+PRICES = [(float(size), float(floor), 3000.0 * size + 5000.0 * floor) for size in range(20, 50, 3) for floor in (1, 2)]
+
+
+def prices(path: Path) -> Path:
+    """Return `path` with 20 flats, as JSONL or as a table whose first column is the target."""
+    if path.suffix == ".csv":
+        lines = ["Target;size;floor", *(f"{target};{size};{floor}" for size, floor, target in PRICES)]
+    else:
+        lines = [json.dumps({"features": [size, floor], "target": target}) for size, floor, target in PRICES]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def simple(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a store with a trained SimpleNN `prices`."""
+    folder = tmp_path_factory.mktemp("simple")
+    data, name = prices(folder / "data.jsonl"), "prices"
+    puppet_train("fit", data, "--name", name, "--store", folder / "store", "--kind", "SimpleNN", *SIMPLE)
+    return folder / "store"
+
+
+@pytest.mark.parametrize("file", ["data.csv", "data.jsonl"])
+def test_simple_nn_is_trained_and_measured(tmp_path: Path, file: str) -> None:
+    """`fit` and `evaluate` of numbers say what was read, the errors in the target's unit, and end with one object."""
+    data, model = prices(tmp_path / file), ("--name", "prices", "--store", tmp_path / "store")
+
+    fitted = puppet_train("fit", data, *model, "--kind", "SimpleNN", *SIMPLE, "--json")
+    evaluated = puppet_train("evaluate", data, *model, "--json")
+
+    manifest, _ = Store(tmp_path / "store").read_version("prices", 1)
+    assert fitted.stdout.splitlines()[0].startswith(f"{data}: 20 rows of 2 features; target 10")
+    assert last_line(fitted.stdout) == {
+        "name": "prices",
+        "version": 1,
+        **manifest.validation,
+        "seconds": round(manifest.seconds, 3),
+        "measured_on": "validation",
+    }
+    assert manifest.validation.keys() == {"mae", "rmse", "r2", "num_tickets"}
+    assert manifest.validation["num_tickets"] == 2
+    line = last_line(evaluated.stdout)
+    assert line.keys() == {"name", "version", "mae", "rmse", "r2", "num_tickets", "seconds", "measured_on"}
+    assert (line["name"], line["version"], line["num_tickets"], line["measured_on"]) == ("prices", 1, 20, "test")
+    assert 0.0 < float(str(line["mae"])) <= float(str(line["rmse"]))
+    shown = f"MAE {line['mae']:.4g}, RMSE {line['rmse']:.4g}, R2 {line['r2']:.4f} on 20 rows"
+    assert evaluated.stdout.splitlines()[-2] == shown
+    assert evaluated.stdout.splitlines()[0] == f"prices version 1 on {data}"
+
+
+def test_table_and_json_lines_train_the_same(tmp_path: Path) -> None:
+    """The order of the columns and the form of the file change nothing in the network."""
+    for name in ("csv", "jsonl"):
+        data = prices(tmp_path / f"data.{name}")
+        puppet_train("fit", data, "--name", name, "--store", tmp_path / "store", "--kind", "SimpleNN", *SIMPLE)
+
+    one, other = (Store(tmp_path / "store").read_version(name, 1)[0] for name in ("csv", "jsonl"))
+    assert one.files["model.onnx"] == other.files["model.onnx"]
+
+
+def test_fit_without_kind_takes_the_models(tmp_path: Path, simple: Path) -> None:
+    """A model that exists knows its kind; the one that is asked for by its own name is the same."""
+    shutil.copytree(simple, tmp_path / "copy")
+    data = prices(tmp_path / "data.csv")
+
+    puppet_train("fit", data, "--name", "prices", "--store", tmp_path / "copy", *SIMPLE)
+    puppet_train("fit", data, "--name", "prices", "--store", tmp_path / "copy", "--kind", "SimpleNN", *SIMPLE)
+
+    store = Store(tmp_path / "copy")
+    assert [store.read_version("prices", n)[0].neural_network_type for n in (1, 2, 3)] == ["SimpleNN"] * 3
+
+
+def test_fit_without_kind_makes_a_new_model_a_gru(trained: Path) -> None:
+    """The kind of the seeds is the default."""
+    assert Store(trained).read_model("m").neural_network_type == "GRU"
+
+
+def test_fit_of_another_kind_than_the_models_is_refused(simple: Path, data: Path) -> None:
+    """A model keeps its kind: the message names both, and nothing is published."""
+    lines = refusal("fit", data, "--name", "prices", "--store", simple, "--kind", "GRU")
+
+    assert lines == ["error: model prices is of neural_network_type SimpleNN, not GRU; name its own kind"]
+    assert Store(simple).versions("prices") == [1]
+
+
+def test_setting_that_the_kind_lacks_names_the_known_ones(tmp_path: Path) -> None:
+    """A GRU's setting is none of a SimpleNN's; no model is made."""
+    data = prices(tmp_path / "data.csv")
+
+    lines = refusal(
+        *("fit", data, "--name", "p", "--store", tmp_path / "s", "--kind", "SimpleNN", "--set", "num_layers=1")
+    )
+
+    assert lines == [
+        "error: the training configuration does not fit",
+        f"  /num_layers: is an unknown field; expected one of {', '.join(simple_nn.Config.__struct_fields__)}",
+    ]
+    assert not (tmp_path / "s" / "p").exists()
+
+
+def test_data_of_another_kind_is_refused(tmp_path: Path, simple: Path, data: Path) -> None:
+    """Tickets are no cases, and cases are no tickets: each row is a fault, and no model is made."""
+    lines = refusal("fit", data, "--name", "prices", "--store", simple)
+    others = refusal("fit", prices(tmp_path / "data.jsonl"), "--name", "m", "--store", tmp_path / "s")
+
+    assert lines[0].startswith(f"error: {data} does not fit: ")
+    assert others[0] == f"error: {tmp_path / 'data.jsonl'} does not fit: 20 faults, listed"
+    assert not (tmp_path / "s" / "m").exists()
+
+
+def test_verify_accepts_a_simple_nn_and_refuses_a_foreign_operator(tmp_path: Path, simple: Path) -> None:
+    """What is allowed is what this kind's graph needs: Sqrt, which a GRU's may hold, is refused here."""
+    shutil.copytree(simple, tmp_path / "copy")
+    store = Store(tmp_path / "copy")
+    manifest, files = store.read_version("prices", 1)
+    model = onnx.load_model_from_string(files["model.onnx"])
+    model.graph.node.append(helper.make_node("Sqrt", ["features"], ["roots"]))
+    store.publish(manifest, {**files, "model.onnx": model.SerializeToString()})
+
+    lines = puppet_train("verify", "--name", "prices", "--store", tmp_path / "copy", status=1).stdout.splitlines()
+
+    assert lines[0] == f"ok      prices version 1, {manifest.sha256}"
+    assert lines[1] == "REFUSED model.onnx uses operators that are not allowed: Sqrt"
+    assert len(lines) == 2
+
+
+def test_verify_replays_the_golden_rows_of_a_simple_nn(tmp_path: Path, simple: Path) -> None:
+    """A version whose golden values are a hundredth off is refused."""
+    shutil.copytree(simple, tmp_path / "copy")
+    store = Store(tmp_path / "copy")
+    manifest, files = store.read_version("prices", 1)
+    golden = [{**row, "value": row["value"] * 1.01} for row in json.loads(files["golden.json"])]
+    store.publish(manifest, {**files, "golden.json": json.dumps(golden).encode()})
+
+    lines = puppet_train("verify", "--name", "prices", "--store", tmp_path / "copy", status=1).stdout.splitlines()
+
+    assert "golden rows differ by" in lines[1]
+
+
+def test_evaluate_refuses_rows_of_another_number_of_features(tmp_path: Path, simple: Path) -> None:
+    """Rows that the model cannot take are refused with both numbers."""
+    path = tmp_path / "three.csv"
+    path.write_text("a,b,c,target\n1,2,3,4\n")
+
+    (line,) = refusal("evaluate", path, "--name", "prices", "--store", simple)
+
+    assert "has 3 features, the model was trained on 2; send as many, in the same order" in line
+
+
+def test_too_few_rows_for_validation_say_so(tmp_path: Path) -> None:
+    """Nine rows make a model without metrics: null in the object, and a sentence on what to do."""
+    data = tmp_path / "few.csv"
+    data.write_text("a,target\n" + "".join(f"{i},{i * i}\n" for i in range(9)))
+
+    result = puppet_train(
+        *("fit", data, "--name", "p", "--store", tmp_path / "s", "--kind", "SimpleNN", *SIMPLE, "--json")
+    )
+
+    assert last_line(result.stdout).items() >= {"mae": None, "rmse": None, "r2": None, "num_tickets": 0}.items()
+    assert "no validation: too few rows to keep some out; measure on others with puppet-train evaluate\n" in (
+        result.stdout
+    )
+
+
 # sample
 
 
@@ -491,7 +666,7 @@ def test_sample_writes_tickets_that_fit_reads(tmp_path: Path) -> None:
     """The file is JSONL of as many tickets as asked for, and the command says that they are invented."""
     result = puppet_train("sample", tmp_path / "sample.jsonl", "--num-tickets", 60)
 
-    rows = check_rows(read_file(tmp_path / "sample.jsonl"), "sample")
+    rows = check_rows(read_file(tmp_path / "sample.jsonl", table), "sample")
     assert len(rows.tickets) == 60
     assert result.stdout == f"60 synthetic tickets (invented, seed 0) written to {tmp_path / 'sample.jsonl'}\n"
 
@@ -521,7 +696,7 @@ def test_bar_shows_loss_accuracy_speed_and_time_left(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cli, "err", Console(file=screen, force_terminal=True, width=140))
 
     with cli.Bar() as bar:
-        bar.start(40, 8, TrainConfig(epochs=3))
+        bar.start(40, 3, is_refit=False)
         bar.step(1, 8, 1.5)
         bar.epoch(Epoch(1, 1.5, 1.2, 0.875, 1000.0))
         bar.step(2, 20, 0.25)
@@ -536,13 +711,29 @@ def test_bar_shows_loss_accuracy_speed_and_time_left(monkeypatch: pytest.MonkeyP
     assert re.search(r"\d:\d\d:\d\d|-:--:--", shown)
 
 
+def test_bar_counts_the_second_training_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training on every ticket has a line of its own, which says so and begins at nothing."""
+    screen = io.StringIO()
+    monkeypatch.setattr(cli, "err", Console(file=screen, force_terminal=True, width=140))
+
+    with cli.Bar() as bar:
+        bar.start(40, 3, is_refit=False)
+        bar.step(3, 40, 1.5)
+        bar.start(50, 2, is_refit=True)
+        bar.step(2, 25, 0.5)
+        first, second = bar._bar.tasks
+
+    assert [(task.completed, task.total) for task in (first, second)] == [(120, 120), (75, 100)]
+    assert (first.description, second.description) == ("epoch 3/3", "all tickets, epoch 2/2")
+
+
 def test_bar_is_silent_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log holds no bar."""
     screen = io.StringIO()
     monkeypatch.setattr(cli, "err", Console(file=screen))
 
     with cli.Bar() as bar:
-        bar.start(40, 8, TrainConfig(epochs=3))
+        bar.start(40, 3, is_refit=False)
         bar.step(1, 40, 1.5)
         bar.epoch(Epoch(1, 1.5, None, None, 1000.0))
 

@@ -19,7 +19,7 @@ FIELDS = {field.name: field for field in msgspec.structs.fields(TrainConfig)}
 def faults(*overrides: str, file: Path | None = None) -> list[Fault]:
     """Return the faults for which settings are refused."""
     with pytest.raises(InvalidInput) as caught:
-        read_config(file, overrides)
+        read_config(TrainConfig, file, overrides)
     return list(caught.value.faults)
 
 
@@ -32,7 +32,7 @@ def toml(tmp_path: Path, content: str) -> Path:
 
 def test_without_anything_the_defaults_hold() -> None:
     """No file and no word give TrainConfig()."""
-    assert read_config(None) == TrainConfig()
+    assert read_config(TrainConfig, None) == TrainConfig()
 
 
 def test_defaults_lie_within_their_ranges() -> None:
@@ -59,7 +59,9 @@ def test_names_that_other_programs_rely_on_are_there() -> None:
 
 def test_words_of_the_command_line_become_values() -> None:
     """`field=value` is read as the field's type; blanks around it do not matter and the last word wins."""
-    found = read_config(None, ["epochs=1", "epochs = 7", "lr=1e-2", "bidirectional=False", "device=cpu", "dropout=0"])
+    found = read_config(
+        TrainConfig, None, ["epochs=1", "epochs = 7", "lr=1e-2", "bidirectional=False", "device=cpu", "dropout=0"]
+    )
 
     assert found == TrainConfig(epochs=7, lr=0.01, bidirectional=False, device="cpu", dropout=0.0)
     assert type(found.dropout) is float
@@ -80,20 +82,22 @@ def test_words_of_the_command_line_become_values() -> None:
 )
 def test_booleans_are_read(word: str, value: bool) -> None:
     """True and false in any case, and 1 and 0."""
-    assert read_config(None, [f"bidirectional={word}"]).bidirectional is value
+    assert read_config(TrainConfig, None, [f"bidirectional={word}"]).bidirectional is value
 
 
 def test_file_is_read_and_the_command_line_wins(tmp_path: Path) -> None:
     """A TOML file changes the defaults, --set changes the file's values, and the rest stays."""
     file = toml(tmp_path, 'epochs = 9\nlr = 1\nbidirectional = false\ndevice = "cpu"\n# été\n')
 
-    assert read_config(file) == TrainConfig(epochs=9, lr=1.0, bidirectional=False, device="cpu")
-    assert read_config(file, ["epochs=2", "bidirectional=true"]) == TrainConfig(epochs=2, lr=1.0, device="cpu")
+    assert read_config(TrainConfig, file) == TrainConfig(epochs=9, lr=1.0, bidirectional=False, device="cpu")
+    assert read_config(TrainConfig, file, ["epochs=2", "bidirectional=true"]) == TrainConfig(
+        epochs=2, lr=1.0, device="cpu"
+    )
 
 
 def test_a_wrong_value_of_the_file_does_not_matter_once_it_is_overridden(tmp_path: Path) -> None:
     """Only the values that hold in the end are checked."""
-    assert read_config(toml(tmp_path, "epochs = 0"), ["epochs=3"]).epochs == 3
+    assert read_config(TrainConfig, toml(tmp_path, "epochs = 0"), ["epochs=3"]).epochs == 3
 
 
 def test_unknown_field_is_refused_with_the_known_ones() -> None:
@@ -158,7 +162,7 @@ def test_every_fault_is_listed(tmp_path: Path) -> None:
 def test_word_without_equals_sign_is_refused() -> None:
     """`--set epochs` says what was expected."""
     with pytest.raises(InvalidInput, match="--set epochs: expected field=value, such as --set epochs=5"):
-        read_config(None, ["epochs"])
+        read_config(TrainConfig, None, ["epochs"])
 
 
 @pytest.mark.parametrize("content", [b"epochs = ", b"epochs: 3", b"epochs = 1\nepochs = 2", b"# \xe9"])
@@ -168,14 +172,14 @@ def test_unreadable_file_is_refused_by_name(tmp_path: Path, content: bytes) -> N
     file.write_bytes(content)
 
     with pytest.raises(InvalidInput, match=r"cannot read the configuration .*settings\.toml: "):
-        read_config(file)
+        read_config(TrainConfig, file)
 
 
 def test_missing_file_and_folder_are_refused_by_name(tmp_path: Path) -> None:
     """A configuration that is not there is never taken for an empty one."""
     for path in (tmp_path / "none.toml", tmp_path):
         with pytest.raises(InvalidInput, match="cannot read the configuration"):
-            read_config(path)
+            read_config(TrainConfig, path)
 
 
 @given(word=st.text(max_size=30))
@@ -183,7 +187,7 @@ def test_any_word_is_read_or_refused(word: str) -> None:
     """Whatever stands after --set, nothing but our own error is raised."""
     for text in (word, f"lr={word}", f"device={word}", f"seed={word}"):
         try:
-            found = read_config(None, [text])
+            found = read_config(TrainConfig, None, [text])
         except InvalidInput:
             continue
         assert math.isfinite(found.lr)
@@ -195,7 +199,7 @@ def test_settings_that_pass_are_finite_json(data: st.DataObject) -> None:
     word = data.draw(st.sampled_from(["lr", "clip", "weight_decay", "dropout", "validation"]))
     value = data.draw(st.floats())
     try:
-        found = read_config(None, [f"{word}={value!r}"])
+        found = read_config(TrainConfig, None, [f"{word}={value!r}"])
     except InvalidInput:
         return
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from artifacts.runtime import pad
+from artifacts.gru import pad
 from artifacts.text import ngrams
 from artifacts.vocabulary import PAD, UNK, Encoded
 from tests import oracle

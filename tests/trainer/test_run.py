@@ -1,326 +1,120 @@
-"""The main path: checked rows in, a published version out; and a job, whose every end is a result."""
+"""From a file or a job to a published version; every end of a job is a result."""
 
-import copy
 import json
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
-import torch
 
-from artifacts.errors import InvalidInput, KindMismatch, ModelNotFound, UnknownKind
+from artifacts.errors import ArtifactRefused, InvalidFeatures, InvalidInput, ModelNotFound
 from artifacts.jobs import BODY, JobResult, new_job, read_result
-from artifacts.manifest import Epoch, Manifest, Report
-from artifacts.runtime import TENSORS, Model, encoding
+from artifacts.kinds import kind_named
+from artifacts.metrics import ValueMetrics
+from artifacts.simple_nn import Example, SimpleNNManifest, SimpleNNModel
 from artifacts.store import Store
-from artifacts.vocabulary import Vocabulary
 from tests.trainer import small
-from trainer import export, train
+from tests.trainer.files import written
+from tests.trainer.small import NAME
+from trainer import export, gru, simple_nn, train
 from trainer.config import TrainConfig
-from trainer.data import Rows, fingerprint, split
+from trainer.data import RawRow
 from trainer.model import TicketClassifier
-from trainer.run import fit, run_job
+from trainer.run import evaluate, fit, read_rows, run_job
 
 pytestmark = pytest.mark.torch
 
-NAME = "tiny"
 
+CASES = [Example([float(i), float(i % 3)], 2.0 * i) for i in range(12)]  # what a SimpleNN learns from
 
-class Fitted(msgspec.Struct, frozen=True):
-    """What one training left, and the network that it had in memory."""
 
-    store: Store
-    rows: Rows
-    config: TrainConfig
-    manifest: Manifest
-    report: Report
-    network: TicketClassifier
-
-
-@pytest.fixture
-def empty(tmp_path: Path) -> Store:
-    """Give a store with one created, untrained model."""
-    store = Store(tmp_path / "store")
-    store.create_model(NAME, "GRU")
-    return store
-
-
-@pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
-    """Give a model trained on 40 tickets, with a duplicate and a conflict among them."""
-    store = Store(tmp_path_factory.mktemp("run") / "store")
-    store.create_model(NAME, "GRU")
-    of_category = small.tickets(10)
-    of_category["Facture"].append(of_category["Facture"][0])
-    of_category["Accès utilisateur"].append(of_category["Facture"][1])
-    rows = small.rows(of_category)
-    config = small.config(epochs=12, seed=7)
-    networks: list[TicketClassifier] = []
-    with pytest.MonkeyPatch.context() as patch:
-        real = export.export
-
-        def spy(model: TicketClassifier, vocabulary: Vocabulary, temperature: float) -> object:
-            networks.append(copy.deepcopy(model))
-            return real(model, vocabulary, temperature)
-
-        patch.setattr(export, "export", spy)
-        manifest, report = fit(store, NAME, "GRU", rows, config)
-    return Fitted(store, rows, config, manifest, report, networks[-1])
-
-
-def test_published_version_answers_like_the_network(fitted: Fitted) -> None:
-    """What the server will load gives every ticket the network's probabilities, at the temperature of the manifest."""
-    model = Model(*fitted.store.read_version(NAME, 1))
-    tickets = [model.encode(tokens) for tokens in [*fitted.rows.tokens, ["conntecter", "inconnu"], ["x"]]]
-    logits_NC = train.logits(fitted.network, tickets, len(model.vocabulary), torch.device("cpu"))
-
-    found_NC = model.probabilities(tickets)
-
-    expected_NC = torch.softmax(logits_NC / fitted.manifest.calibration.temperature, dim=1).numpy()
-    np.testing.assert_allclose(found_NC, expected_NC, rtol=0, atol=1e-5)
-    assert fitted.store.current(NAME).version == fitted.manifest.version == 1
-
-
-def test_manifest_read_back_is_the_one_returned(fitted: Fitted) -> None:
-    """What is on the disk is what `fit` said, but for the hash of the file itself."""
-    found, files = fitted.store.read_version(NAME, 1)
-
-    assert msgspec.structs.replace(found, sha256=fitted.manifest.sha256) == fitted.manifest
-    assert msgspec.json.decode(files["report.json"], type=Report) == fitted.report
-
-
-def test_manifest_says_how_the_version_was_made(fitted: Fitted) -> None:
-    """Tensors, encoding, libraries, data, parity and validation stand in it; the job is None for `fit`."""
-    manifest = fitted.manifest
-    num_words = len(Model(*fitted.store.read_version(NAME, 1)).vocabulary)
-
-    assert (manifest.neural_network_type, manifest.name, manifest.job) == ("GRU", NAME, None)
-    assert manifest.tensors == TENSORS
-    assert manifest.encoding == encoding(num_words, 64)
-    assert set(manifest.libraries) == {"python", "numpy", "onnx", "onnxruntime", "torch"}
-    assert manifest.libraries["numpy"] == np.__version__
-    assert manifest.libraries["python"] == platform.python_version()
-    assert torch.__version__.startswith(manifest.libraries["torch"])
-    assert manifest.data == fingerprint(fitted.rows, manifest.validation.num_tickets)
-    assert (manifest.data.num_tickets, manifest.data.num_duplicates, manifest.data.num_conflicts) == (42, 1, 1)
-    assert 0.0 < manifest.parity.max_difference <= manifest.parity.tolerance
-    assert manifest.seconds > 0.0
-    assert set(manifest.files) == {"model.onnx", "vocab.json", "labels.json", "golden.json", "report.json"}
-
-
-def test_settings_of_the_manifest_train_the_same_again(fitted: Fitted) -> None:
-    """The record of the settings, read back from the disk, is the TrainConfig that was used."""
-    found, _ = fitted.store.read_version(NAME, 1)
-
-    assert msgspec.convert(found.training, TrainConfig) == fitted.config
-
-
-def test_calibration_is_never_worse_than_none(fitted: Fitted) -> None:
-    """The validation loss after the temperature is at most the one before, which is the best epoch's."""
-    calibration = fitted.manifest.calibration
-    best = fitted.report.epochs[fitted.report.best_epoch - 1]
-
-    assert calibration.loss_before is not None
-    assert calibration.loss_after is not None
-    assert calibration.loss_after <= calibration.loss_before
-    assert calibration.loss_before == pytest.approx(best.validation_loss, rel=1e-5)
-
-
-def test_report_is_measured_on_the_published_graph(fitted: Fitted) -> None:
-    """Accuracy, confusion matrix and summary are those of the validation tickets, answered by the loaded version."""
-    report = fitted.report
-    model = Model(*fitted.store.read_version(NAME, 1))
-    _, validation = split(fitted.rows, fitted.config.validation, fitted.config.seed)
-    expected = [fitted.rows.tickets[i].expected for i in validation]
-    predicted = [p.category for p in model.predict([model.encode(fitted.rows.tokens[i]) for i in validation])]
-    counts = [[list(zip(expected, predicted, strict=True)).count((t, p)) for p in model.labels] for t in model.labels]
-
-    assert report.confusion_matrix == counts
-    assert report.validation is not None
-    assert report.validation.correct_predictions == sum(counts[i][i] for i in range(4))
-    assert fitted.manifest.validation.accuracy == report.validation.accuracy
-    assert fitted.manifest.validation.macro_f1 == report.validation.macro_f1
-    assert fitted.manifest.validation.num_tickets == len(validation) == sum(map(sum, counts))
-    assert report.num_parameters == sum(weight.numel() for weight in fitted.network.parameters())
-    assert [epoch.epoch for epoch in report.epochs] == list(range(1, len(report.epochs) + 1))
-
-
-def test_vocabulary_holds_training_words_only(empty: Store) -> None:
-    """A word that only a validation ticket has gets no row: validation stands for tickets of tomorrow."""
-    rows = small.rows({c: [[f"mot{c}{i}", f"commun{c}"] for i in range(8)] for c in "ab"})
-    train_rows, validation_rows = split(rows, 0.25, 0)
-
-    fit(empty, NAME, "GRU", rows, small.config(epochs=1))
-
-    words = set(Model(*empty.read_version(NAME, 1)).vocabulary.rows)
-    assert words >= {token for i in train_rows for token in rows.tokens[i]}
-    assert validation_rows
-    assert not words & {rows.tokens[i][0] for i in validation_rows}
-
-
-def test_no_word_of_a_ticket_stands_in_the_golden_file(empty: Store) -> None:
-    """With a minimum count of 2, what one person wrote is neither in the vocabulary nor in the golden tickets."""
-    rows = small.rows({c: [["commun", f"secret{c}{i}"] for i in range(5)] for c in "ab"})
-
-    fit(empty, NAME, "GRU", rows, small.config(epochs=1, min_count=2))
-
-    _, files = empty.read_version(NAME, 1)
-    assert json.loads(files["vocab.json"]).keys() == {"<PAD>", "<UNK>", "commun"}
-    assert not any(b"secret" in raw for raw in files.values())
-
-
-def test_labels_are_sorted_categories(fitted: Fitted) -> None:
-    """The order of the outputs does not depend on the order of the rows."""
-    assert Model(*fitted.store.read_version(NAME, 1)).labels == sorted(small.TEMPLATES)
-
-
-def test_same_rows_and_seed_give_the_same_graph(fitted: Fitted, empty: Store) -> None:
-    """A second training of the same rows, seed and machine publishes bitwise the same weights and golden rows."""
-    fit(empty, NAME, "GRU", fitted.rows, fitted.config)
-
-    one, other = fitted.store.read_version(NAME, 1)[0], empty.read_version(NAME, 1)[0]
-    for file in ("model.onnx", "vocab.json", "labels.json", "golden.json"):
-        assert one.files[file] == other.files[file]
-
-
-def test_too_few_tickets_for_validation_are_trained_on(empty: Store) -> None:
-    """Categories of one and two tickets train a model; the manifest says that nothing was validated."""
-    rows = small.rows({"a": [["x", "y"]], "b": [["z", "w"], ["u"]]})
-
-    manifest, report = fit(empty, NAME, "GRU", rows, small.CONFIG)
-
-    assert (manifest.validation.accuracy, manifest.validation.num_tickets, manifest.data.num_validation) == (None, 0, 0)
-    assert manifest.calibration.temperature == 1.0
-    assert (report.validation, report.confusion_matrix) == (None, None)
-    assert len(Model(*empty.read_version(NAME, 1)).predict([])) == 0
-
-
-def test_vocabulary_without_words_trains(empty: Store) -> None:
-    """Where no word comes twice, all tickets are read by their n-grams, and the version loads."""
-    rows = small.rows({c: [[f"{c}{c}{i}"] for i in range(4)] for c in "ab"})
-
-    fit(empty, NAME, "GRU", rows, small.config(min_count=2))
-
-    assert len(Model(*empty.read_version(NAME, 1)).vocabulary) == 2
-
-
-class Recorder:
-    """Writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.starts: list[tuple[int, int, TrainConfig]] = []
-        self.steps: list[tuple[int, int, float]] = []
-        self.epochs: list[Epoch] = []
-
-    def start(self, num_train: int, num_validation: int, config: TrainConfig) -> None:
-        """Write it down."""
-        self.starts.append((num_train, num_validation, config))
-
-    def step(self, epoch: int, num_tickets: int, loss: float) -> None:
-        """Write it down."""
-        self.steps.append((epoch, num_tickets, loss))
-
-    def epoch(self, epoch: Epoch) -> None:
-        """Write it down."""
-        self.epochs.append(epoch)
-
-
-def test_progress_is_told_of_start_steps_and_epochs(empty: Store) -> None:
-    """The start comes once with the sizes of the split, each step with its tickets, each epoch as in the report."""
-    recorder = Recorder()
-    config = small.config(epochs=2, batch=10, patience=9, refit=False)
-
-    _, report = fit(empty, NAME, "GRU", small.rows(small.tickets(10)), config, recorder)
-
-    assert recorder.starts == [(32, 8, config)]
-    assert [step[:2] for step in recorder.steps if step[1] == 32] == [(1, 32), (2, 32)]
-    assert len(recorder.steps) == 2 * 4
-    assert recorder.epochs == report.epochs
-
-
-def test_refit_trains_once_more_on_every_ticket(empty: Store) -> None:
-    """With `refit` a second training of the best number of epochs takes all tickets; what was measured stays."""
-    rows, first, second = small.rows(small.tickets(10)), Recorder(), Recorder()
-    config = small.config(epochs=2, batch=10, patience=9, refit=False)
-
-    alone, report = fit(empty, NAME, "GRU", rows, config, first)
-    both, again = fit(empty, NAME, "GRU", rows, msgspec.structs.replace(config, refit=True), second)
-
-    assert [start[:2] for start in second.starts] == [(32, 8), (40, 0)]
-    assert second.starts[1][2].epochs == again.best_epoch
-    assert second.steps[: len(first.steps)] == first.steps
-    assert second.steps[-1][:2] == (again.best_epoch, 40)
-    assert (both.validation, both.calibration, again.validation) == (
-        alone.validation,
-        alone.calibration,
-        report.validation,
-    )
-    assert both.files["vocab.json"] == alone.files["vocab.json"]
-    assert both.files["model.onnx"] != alone.files["model.onnx"]
-
-
-def test_threads_are_set(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`threads` reaches PyTorch, and is 1 unless it is set: waiting for a second made training 14 times slower."""
-    asked: list[int] = []
-    monkeypatch.setattr(torch, "set_num_threads", asked.append)
-
-    fit(empty, NAME, "GRU", small.rows(small.tickets(1)), small.config(epochs=1, threads=3))
-
-    assert asked == [3]
-    assert TrainConfig().threads == 1
-
-
-def test_pytorch_is_told_to_be_deterministic(empty: Store) -> None:
-    """Where PyTorch has a faster operation whose result varies, it takes the other one, or refuses."""
-    torch.use_deterministic_algorithms(False)
-
-    fit(empty, NAME, "GRU", small.rows(small.tickets(1)), small.config(epochs=1))
-
-    assert torch.are_deterministic_algorithms_enabled()
-
-
-def test_missing_cuda_is_refused_with_the_remedy(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """device=cuda on a machine without one says what to set instead, and auto takes the CPU."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-
-    with pytest.raises(InvalidInput, match="set device to auto or cpu"):
-        fit(empty, NAME, "GRU", small.rows(small.tickets(1)), small.config(device="cuda"))
-    fit(empty, NAME, "GRU", small.rows(small.tickets(1)), small.config(device="auto", epochs=1))
+def of_numbers(cases: Sequence[Example]) -> simple_nn.Rows:
+    """Return the cases as checked rows."""
+    return simple_nn.check_rows([RawRow(msgspec.json.encode(case)) for case in cases], "test")
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "tickets", "error"),
-    [
-        ("nobody", "GRU", small.tickets(1), ModelNotFound),
-        (NAME, "LSTM", small.tickets(1), UnknownKind),
-        (NAME, "GRU", {"a": [["x"], ["y"]]}, InvalidInput),
-    ],
+    ("name", "tickets", "error"),
+    [("nobody", small.tickets(1), ModelNotFound), (NAME, {"a": [["x"], ["y"]]}, InvalidInput)],
 )
 def test_wrong_request_publishes_nothing(
-    empty: Store, name: str, kind: str, tickets: Mapping[str, Sequence[Sequence[str]]], error: type[Exception]
+    empty: Store, name: str, tickets: Mapping[str, Sequence[Sequence[str]]], error: type[Exception]
 ) -> None:
-    """A missing model, an unknown kind and a single category are refused, and no version is there."""
+    """A missing model and a single category are refused, and no version is there."""
     with pytest.raises(error):
-        fit(empty, name, kind, small.rows(tickets), small.CONFIG)
+        fit(empty, name, small.rows(tickets), small.CONFIG)
 
     assert empty.versions(NAME) == []
 
 
-def test_another_kind_than_the_models_is_refused(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model created as one kind is not trained as another."""
-    monkeypatch.setattr("artifacts.kinds.KINDS", {"GRU": None, "CNN": None})
+def test_the_models_own_kind_decides_who_trains(empty: Store) -> None:
+    """In one store each model is trained by the module that the table of kinds names for it, and told nobody else."""
+    empty.create_model("numbers", "SimpleNN")
 
-    with pytest.raises(KindMismatch):
-        fit(empty, NAME, "CNN", small.rows(small.tickets(1)), small.CONFIG)
+    of_tickets, _ = fit(empty, NAME, small.rows(small.tickets(1)), small.config(epochs=1))
+    numbers, _ = fit(empty, "numbers", of_numbers(CASES), simple_nn.Config(epochs=1, hidden=4))
+
+    assert [manifest.neural_network_type for manifest in (of_tickets, numbers)] == ["GRU", "SimpleNN"]
+    assert type(numbers) is SimpleNNManifest
+    assert set(empty.read_version("numbers", 1)[1]) == {"model.onnx", "golden.json", "report.json"}
+
+
+def test_file_is_read_as_the_kind_reads_it(tmp_path: Path) -> None:
+    """The same table is cases for the one kind and has no ticket for the other."""
+    path = written(tmp_path, "data.csv", "size,target\n2,5\n3,7\n")
+
+    rows = read_rows(path, kind_named("SimpleNN"))
+
+    assert rows.tickets == [Example([2.0], 5.0), Example([3.0], 7.0)]
+    with pytest.raises(InvalidInput, match="exactly one of category, label"):
+        read_rows(path, kind_named("GRU"))
+
+
+def test_graph_of_operators_that_are_not_allowed_is_not_published(
+    empty: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `verify` would refuse is refused before it becomes a version."""
+    monkeypatch.setattr(gru, "OPERATORS", gru.OPERATORS - {"Softmax"})
+
+    with pytest.raises(ArtifactRefused, match="operators that are not allowed: Softmax"):
+        fit(empty, NAME, small.rows(small.tickets(1)), small.config(epochs=1))
+
+    assert empty.versions(NAME) == []
+
+
+def test_evaluation_names_the_version_and_measures_its_answers(empty: Store) -> None:
+    """Each row's error is what the published graph answers less what the row expects."""
+    empty.create_model("numbers", "SimpleNN")
+    rows = of_numbers(CASES)
+    for epochs in (1, 30):
+        fit(empty, "numbers", rows, simple_nn.Config(epochs=epochs, hidden=8, lr=0.05, dropout=0.0, refit=False))
+    model = SimpleNNModel(*empty.read_version("numbers", 1))
+
+    found = evaluate(empty, "numbers", 1, rows)
+
+    assert isinstance(found, ValueMetrics)
+    values = [answer.value for answer in model.predict([model.encode(case.features) for case in CASES])]
+    assert (found.model_name, found.version, found.total_tests) == ("numbers", 1, 12)
+    assert found.mae == pytest.approx(sum(abs(v - c.target) for v, c in zip(values, CASES, strict=True)) / 12)
+    second = evaluate(empty, "numbers", 2, rows)
+    assert isinstance(second, ValueMetrics)
+    assert second.mae < found.mae
+
+
+def test_rows_that_do_not_suit_the_version_are_refused(empty: Store) -> None:
+    """A row of another number of features than the version's is no row to measure on."""
+    empty.create_model("numbers", "SimpleNN")
+    fit(empty, "numbers", of_numbers(CASES), simple_nn.Config(epochs=1, hidden=4))
+
+    with pytest.raises(InvalidFeatures, match="has 3 features, the model was trained on 2"):
+        evaluate(empty, "numbers", 1, of_numbers([Example([1.0, 2.0, 3.0], 4.0)]))
 
 
 # Jobs
+
 
 TINY = msgspec.structs.asdict(small.CONFIG)
 
@@ -376,6 +170,49 @@ def test_job_may_use_text_and_the_default_settings(empty: Store, monkeypatch: py
     assert used == [TrainConfig()]
 
 
+def test_job_trains_a_simple_nn(empty: Store) -> None:
+    """A body of features and targets gives a version whose result has the metrics of its kind."""
+    empty.create_model("numbers", "SimpleNN")
+    rows = [{"features": case.features, "target": case.target} for case in CASES]
+    content = body(name="numbers", neural_network_type="SimpleNN", training_data=rows, config={"epochs": 2})
+
+    result = run_job(job(empty, content))
+
+    manifest, _ = empty.read_version("numbers", 1)
+    assert (result.outcome, result.model_name, result.version) == ("trained", "numbers", 1)
+    assert result.validation == manifest.validation
+    assert manifest.validation.keys() == {"mae", "rmse", "r2", "num_tickets"}
+    assert msgspec.convert(manifest.training, simple_nn.Config) == simple_nn.Config(epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("training_data", "expected", "pointers"),
+    [
+        ([{"features": [1, 2], "target": 3}, {"features": [1], "target": 3}], "1 fault", ["/training_data/1/features"]),
+        ([{"features": [], "target": 3}], "1 fault", ["/training_data/0/features"]),
+        ([{"features": ["1"], "target": "3"}], "2 fault", ["/training_data/0/features/0", "/training_data/0/target"]),
+        ([{"features": [1e101], "target": -1e101}], "2 f", ["/training_data/0/features/0", "/training_data/0/target"]),
+        ([{"features": [1], "target": 3}], "there is 1 row; a regression needs at least 2", []),
+        ([{"features": [1], "target": 3}, {"features": [2], "target": 3}], "all 2 rows have the target 3", []),
+        ([{"features": [1], "target": 3}, {"features": [1], "target": 4}], "all 2 rows have the same features", []),
+    ],
+    ids=["number", "none", "text", "huge", "one row", "one target", "one case"],
+)
+def test_wrong_cases_of_a_job_are_refused_with_their_reason(
+    empty: Store, training_data: Sequence[object], expected: str, pointers: Sequence[str]
+) -> None:
+    """Each fault has its pointer in the body, what teaches nothing its sentence, and nothing is published."""
+    empty.create_model("numbers", "SimpleNN")
+    content = body(name="numbers", neural_network_type="SimpleNN", training_data=training_data, config={})
+
+    result = run_job(job(empty, content))
+
+    assert (result.outcome, result.error) == ("refused", "InvalidInput")
+    assert expected in result.detail
+    assert [fault.pointer for fault in result.faults] == pointers
+    assert empty.versions("numbers") == []
+
+
 def test_second_job_makes_the_next_version(empty: Store) -> None:
     """Versions are counted on, and the newest serves."""
     versions = [run_job(job(empty, body())).version for _ in range(2)]
@@ -419,7 +256,19 @@ REFUSALS: dict[str, tuple[object, str, str, list[str]]] = {
         "body does not fit: 3 faults, listed",
         ["/config/epochs", "/config/lr", "/config/epoch"],
     ),
-    "unknown kind": (body(neural_network_type="LSTM"), "UnknownKind", "'LSTM' is unknown; known: GRU", []),
+    "unknown kind": (body(neural_network_type="LSTM"), "UnknownKind", "'LSTM' is unknown; known: GRU, SimpleNN", []),
+    "another kind": (
+        body(neural_network_type="SimpleNN", training_data=[{"features": [1], "target": 2}], config={}),
+        "KindMismatch",
+        f"model {NAME} is of neural_network_type GRU, not SimpleNN; name its own kind",
+        [],
+    ),
+    "settings of another kind": (
+        body(config={"improvement_threshold": 0.1}),
+        "InvalidInput",
+        "body does not fit: 1 fault, listed",
+        ["/config/improvement_threshold"],
+    ),
     "unknown field": (body(colour="red"), "InvalidInput", "1 fault", ["/colour"]),
     "rows are no array": (body(training_data={"a": 1}), "InvalidInput", "1 fault", ["/training_data"]),
     "no JSON": (b"{", "InvalidInput", "body does not fit", [""]),
@@ -520,6 +369,7 @@ def test_wrong_export_is_refused_and_nothing_is_published(empty: Store, monkeypa
 
 
 # In a process of its own
+
 
 WITHOUT_TORCH = """
 import sys

@@ -1,4 +1,4 @@
-"""Tests of artifacts/runtime.py: one batch gives what each ticket gives alone, and a wrong artifact never serves."""
+"""Tests of artifacts/gru.py and runtime.py: a ticket answers alone as in a batch, and a wrong artifact never serves."""
 
 import json
 import os
@@ -16,15 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifacts import runtime
+from artifacts import gru
 from artifacts.errors import ArtifactRefused
-from artifacts.kinds import Ticket
-from artifacts.manifest import GoldenRow, Manifest
-from artifacts.metrics import Evaluation
-from artifacts.runtime import CHUNK_TICKETS, MAX_RUN_TOKENS, Model, encoding, pad, run
+from artifacts.gru import CHUNK_TICKETS, MAX_RUN_TOKENS, GoldenRow, GruManifest, GruModel, encoding, pad, run
+from artifacts.metrics import Metrics
 from artifacts.store import Store
+from artifacts.tickets import Ticket
 from artifacts.vocabulary import MAX_TOKENS, Encoded
-from tests.conftest import FIXTURE_STORE
+from tests.conftest import FIXTURE_STORE, gru_version
 
 ROOT = Path(__file__).parents[2]
 NAME = "puppet-o2"
@@ -33,12 +32,12 @@ V, NUM_ROWS = 16, 65  # of the fixture: words, and n-gram rows with the padding 
 
 
 @pytest.fixture
-def version(store: Store) -> tuple[Manifest, dict[str, bytes]]:
+def version(store: Store) -> tuple[GruManifest, dict[str, bytes]]:
     """Give the fixture's manifest and files, to be changed before they are loaded."""
-    return store.read_version(NAME, 1)
+    return gru_version(store)
 
 
-def random_tickets(model: Model, num_tickets: int, seed: int) -> list[Encoded]:
+def random_tickets(model: GruModel, num_tickets: int, seed: int) -> list[Encoded]:
     """Return tickets of 1 to 40 tokens, known and unknown ones, from a seeded generator."""
     rng = np.random.default_rng(seed)
     words = [*model.vocabulary.rows, "conntecter", "identifiant", "é", "x" * 256, "panne", "<NAME>"]
@@ -156,7 +155,7 @@ def test_batch_outside_the_limits_is_our_bug(wrong: tuple[Any, Any, Any]) -> Non
 @pytest.mark.parametrize(
     "good", [batch(), batch(b=CHUNK_TICKETS, t=MAX_TOKENS), batch(k=24), changed(0, V), changed(2, NUM_ROWS - 1)]
 )
-def test_batch_at_the_limits_is_run(model: Model, good: tuple[Any, Any, Any]) -> None:
+def test_batch_at_the_limits_is_run(model: GruModel, good: tuple[Any, Any, Any]) -> None:
     """The largest batch, the last unknown token and the last row of n-grams are within the limits."""
     probabilities_BC = run(model._session, good, V, NUM_ROWS)
 
@@ -165,10 +164,10 @@ def test_batch_at_the_limits_is_run(model: Model, good: tuple[Any, Any, Any]) ->
     assert np.isfinite(probabilities_BC).all()
 
 
-# Model
+# GruModel
 
 
-def test_fixture_knows_its_categories(model: Model) -> None:
+def test_fixture_knows_its_categories(model: GruModel) -> None:
     """The small model answers as it was taught, from tokens and from raw text, with a word it never saw."""
     contents = [
         ["connexion", "expirer"],
@@ -184,7 +183,7 @@ def test_fixture_knows_its_categories(model: Model) -> None:
     assert all(0.5 < answer.confidence <= 1 for answer in answers)
 
 
-def test_alone_equals_batched(model: Model) -> None:
+def test_alone_equals_batched(model: GruModel) -> None:
     """A ticket's probabilities do not depend on what else is in its batch: padding and others' unknowns do nothing."""
     tickets = random_tickets(model, 60, seed=1)
 
@@ -197,7 +196,7 @@ def test_alone_equals_batched(model: Model) -> None:
     assert np.abs(np.diff(together_NC, axis=0)).max() > 0.5, "the tickets are too alike to show a mix-up"
 
 
-def test_probabilities_of_a_ticket_sum_to_one(model: Model) -> None:
+def test_probabilities_of_a_ticket_sum_to_one(model: GruModel) -> None:
     """Each row is a distribution, for tickets of one token and of 512 too."""
     tickets = [*random_tickets(model, 20, seed=2), model.encode(["client"]), model.encode(["zut"] * 600)]
 
@@ -207,7 +206,7 @@ def test_probabilities_of_a_ticket_sum_to_one(model: Model) -> None:
     np.testing.assert_allclose(found_NC.sum(axis=1), 1, atol=1e-5)
 
 
-def test_no_tickets_give_no_rows(model: Model) -> None:
+def test_no_tickets_give_no_rows(model: GruModel) -> None:
     """Nothing asked is nothing answered, and no batch of 0 reaches the runtime."""
     assert model.probabilities([]).shape == (0, 3)
     assert model.predict([]) == []
@@ -226,7 +225,7 @@ class Echo:
         return [np.stack([lengths_B, ids_BT[:, 0], ids_BT.sum(axis=1)], axis=1).astype(np.float32)]
 
 
-def test_order_is_kept_for_mixed_lengths(model: Model) -> None:
+def test_order_is_kept_for_mixed_lengths(model: GruModel) -> None:
     """Tickets are run by length, eight at most together, and answered in the order in which they came."""
     echo = Echo()
     model._session = echo
@@ -240,7 +239,7 @@ def test_order_is_kept_for_mixed_lengths(model: Model) -> None:
     assert [t for _, t in echo.shapes] == sorted(t for _, t in echo.shapes)
 
 
-def test_threads_share_a_model(model: Model) -> None:
+def test_threads_share_a_model(model: GruModel) -> None:
     """Four threads at once get what one thread gets."""
     tickets = random_tickets(model, 40, seed=4)
     expected_NC = model.probabilities(tickets)
@@ -251,18 +250,18 @@ def test_threads_share_a_model(model: Model) -> None:
     assert all(np.array_equal(answer_NC, expected_NC) for answer_NC in answers)
 
 
-def test_published_again_it_answers_the_same(store: Store, model: Model) -> None:
+def test_published_again_it_answers_the_same(store: Store, model: GruModel) -> None:
     """A version that was written and read back gives bit for bit the same probabilities."""
     store.publish(*store.read_version(NAME, 1))
     tickets = random_tickets(model, 20, seed=5)
 
-    again = Model(*store.read_version(NAME, 2))
+    again = GruModel(*store.read_version(NAME, 2))
 
     assert (again.name, again.version, again.labels) == (NAME, 2, LABELS)
     assert np.array_equal(again.probabilities(tickets), model.probabilities(tickets))
 
 
-def test_answer_tells_what_was_not_read(model: Model) -> None:
+def test_answer_tells_what_was_not_read(model: GruModel) -> None:
     """Unknown tokens are listed once, cut and surplus tokens are counted."""
     (answer,) = model.predict([model.encode(["panne", "client", "panne", "x" * 300, *["client"] * 600])])
 
@@ -270,7 +269,7 @@ def test_answer_tells_what_was_not_read(model: Model) -> None:
     assert answer.num_truncated_tokens == 604 - 512 + 1
 
 
-def test_evaluation_names_the_version(model: Model) -> None:
+def test_evaluation_names_the_version(model: GruModel) -> None:
     """The metrics are those of `measure`, with the model's name and version."""
     rows = [
         Ticket(LABELS[2], ["connexion"], id="t1"),
@@ -280,7 +279,7 @@ def test_evaluation_names_the_version(model: Model) -> None:
 
     found = model.evaluate(rows, [model.encode(row.content) for row in rows])
 
-    assert isinstance(found, Evaluation)
+    assert isinstance(found, Metrics)
     assert (found.model_name, found.version) == (NAME, 1)
     assert (found.total_tests, found.correct_predictions, found.total_error) == (3, 1, 2)
     assert found.unknown_categories == {"Autre": 1}
@@ -295,12 +294,12 @@ def golden_rows(files: Mapping[str, bytes]) -> list[GoldenRow]:
     return msgspec.json.decode(files["golden.json"], type=list[GoldenRow])
 
 
-def refused(version: tuple[Manifest, dict[str, bytes]], **files: bytes) -> str:
+def refused(version: tuple[GruManifest, dict[str, bytes]], **files: bytes) -> str:
     """Return why a version with some files changed (`vocab`, `model`, ...) is refused."""
     manifest, good = version
     endings = {"model": "model.onnx"}
     with pytest.raises(ArtifactRefused) as error:
-        Model(manifest, good | {endings.get(name, f"{name}.json"): raw for name, raw in files.items()})
+        GruModel(manifest, good | {endings.get(name, f"{name}.json"): raw for name, raw in files.items()})
     assert "puppet-o2 version 1" in str(error.value) or "vocab.json" in str(error.value)
     return str(error.value)
 
@@ -313,12 +312,12 @@ def test_golden_rows_of_a_tampered_version_are_refused(store: Store) -> None:
     store.publish(manifest, files | {"golden.json": msgspec.json.encode(rows)})
 
     with pytest.raises(ArtifactRefused, match=r"golden rows differ by 0\.5, limit is 0\.0001"):
-        Model(*store.read_version(NAME, 2))
+        GruModel(*store.read_version(NAME, 2))
 
 
 @pytest.mark.parametrize(("change", "loads"), [(5e-5, True), (2e-4, False), (-2e-4, False), (1e300, False)])
 def test_golden_probabilities_may_differ_by_rounding_alone(
-    version: tuple[Manifest, dict[str, bytes]], change: float, loads: bool
+    version: tuple[GruManifest, dict[str, bytes]], change: float, loads: bool
 ) -> None:
     """1e-4 is allowed for another processor; real bugs move probabilities by 3e-4 and more."""
     manifest, files = version
@@ -328,7 +327,7 @@ def test_golden_probabilities_may_differ_by_rounding_alone(
     files["golden.json"] = msgspec.json.encode(rows)
 
     if loads:
-        assert Model(manifest, files).version == 1
+        assert GruModel(manifest, files).version == 1
     else:
         with np.errstate(over="ignore"):
             assert "golden rows differ" in refused((manifest, files))
@@ -348,7 +347,7 @@ def test_golden_probabilities_may_differ_by_rounding_alone(
     ],
 )
 def test_golden_row_that_does_not_fit_is_refused(
-    version: tuple[Manifest, dict[str, bytes]], field: str, value: Any, reason: str
+    version: tuple[GruManifest, dict[str, bytes]], field: str, value: Any, reason: str
 ) -> None:
     """Other ids than at export (a change of the text rules), another width, or a ticket without a token."""
     rows = golden_rows(version[1])
@@ -357,18 +356,20 @@ def test_golden_row_that_does_not_fit_is_refused(
     assert reason in refused(version, golden=msgspec.json.encode(rows))
 
 
-def test_version_without_golden_rows_is_refused(version: tuple[Manifest, dict[str, bytes]]) -> None:
+def test_version_without_golden_rows_is_refused(version: tuple[GruManifest, dict[str, bytes]]) -> None:
     """Without a golden row nothing proves what the model answers."""
     assert "golden.json is empty" in refused(version, golden=b"[]")
 
 
 @pytest.mark.parametrize("golden", [b"", b"{}", b"[{}]", b"[" * 100_000, b"\xff"])
-def test_golden_file_that_cannot_be_read_is_refused(version: tuple[Manifest, dict[str, bytes]], golden: bytes) -> None:
+def test_golden_file_that_cannot_be_read_is_refused(
+    version: tuple[GruManifest, dict[str, bytes]], golden: bytes
+) -> None:
     """Bytes that are no list of golden rows are refused."""
     refused(version, golden=golden)
 
 
-def test_model_that_answers_nan_is_refused(version: tuple[Manifest, dict[str, bytes]]) -> None:
+def test_model_that_answers_nan_is_refused(version: tuple[GruManifest, dict[str, bytes]]) -> None:
     """A graph with a weight that is no number loads and runs; its golden rows are NaN, which equals nothing."""
     graph = version[1]["model.onnx"]
     start = graph.index(b"head_biasJ\x0c") + len(b"head_biasJ\x0c")  # name, tag of raw_data, 12 bytes: 3 floats
@@ -377,7 +378,7 @@ def test_model_that_answers_nan_is_refused(version: tuple[Manifest, dict[str, by
     assert "golden rows differ by nan" in refused(version, model=broken)
 
 
-def test_graph_with_other_weights_is_refused(version: tuple[Manifest, dict[str, bytes]]) -> None:
+def test_graph_with_other_weights_is_refused(version: tuple[GruManifest, dict[str, bytes]]) -> None:
     """Changed weights load without a word from onnxruntime; the golden rows notice."""
     graph = version[1]["model.onnx"]
     start = graph.index(b"head_biasJ\x0c") + len(b"head_biasJ\x0c")
@@ -387,24 +388,24 @@ def test_graph_with_other_weights_is_refused(version: tuple[Manifest, dict[str, 
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100, 5000])
-def test_cut_graph_is_refused(version: tuple[Manifest, dict[str, bytes]], keep: int) -> None:
+def test_cut_graph_is_refused(version: tuple[GruManifest, dict[str, bytes]], keep: int) -> None:
     """A graph that is cut off is the artifact's fault, whichever error onnxruntime has for it."""
     refused(version, model=version[1]["model.onnx"][:keep])
 
 
-def test_garbage_for_a_graph_is_refused(version: tuple[Manifest, dict[str, bytes]]) -> None:
+def test_garbage_for_a_graph_is_refused(version: tuple[GruManifest, dict[str, bytes]]) -> None:
     """Bytes that are no ONNX graph are refused."""
     for garbage in (b"garbage", bytes(1000), np.random.default_rng(6).bytes(5000)):
         assert "onnxruntime" in refused(version, model=garbage)
 
 
-def test_graph_with_other_inputs_is_refused(version: tuple[Manifest, dict[str, bytes]]) -> None:
+def test_graph_with_other_inputs_is_refused(version: tuple[GruManifest, dict[str, bytes]]) -> None:
     """A sound graph that lacks one of our inputs is refused when the golden rows are replayed."""
     refused(version, model=version[1]["model.onnx"].replace(b"lengths", b"longths"))
 
 
 @pytest.mark.parametrize("labels", [LABELS[:2], [*LABELS, "Autre"], []])
-def test_labels_of_another_model_are_refused(version: tuple[Manifest, dict[str, bytes]], labels: list[str]) -> None:
+def test_labels_of_another_model_are_refused(version: tuple[GruManifest, dict[str, bytes]], labels: list[str]) -> None:
     """As many categories as the graph answers, or nothing could be said of the others."""
     reason = refused(version, labels=json.dumps(labels).encode())
 
@@ -412,7 +413,7 @@ def test_labels_of_another_model_are_refused(version: tuple[Manifest, dict[str, 
 
 
 @pytest.mark.parametrize("labels", [b"", b"{}", b"[1,2,3]", b'["a","b"', b"\xff"])
-def test_labels_that_cannot_be_read_are_refused(version: tuple[Manifest, dict[str, bytes]], labels: bytes) -> None:
+def test_labels_that_cannot_be_read_are_refused(version: tuple[GruManifest, dict[str, bytes]], labels: bytes) -> None:
     """A file of categories that is no list of strings is refused."""
     refused(version, labels=labels)
 
@@ -430,7 +431,7 @@ def test_labels_that_cannot_be_read_are_refused(version: tuple[Manifest, dict[st
     ],
 )
 def test_vocabulary_of_another_model_is_refused(
-    version: tuple[Manifest, dict[str, bytes]], old: bytes, new: bytes
+    version: tuple[GruManifest, dict[str, bytes]], old: bytes, new: bytes
 ) -> None:
     """A word more, a word less, another word, a gap, no reserved row, or no vocabulary at all."""
     words = version[1]["vocab.json"]
@@ -445,14 +446,14 @@ def test_vocabulary_of_another_model_is_refused(
 )
 def test_other_rules_of_encoding_are_refused(store: Store, change: dict[str, Any]) -> None:
     """A version whose text was read by other rules than this program's is refused with the remedy."""
-    manifest, files = store.read_version(NAME, 1)
+    manifest, files = gru_version(store)
     manifest = msgspec.structs.replace(manifest, encoding=msgspec.structs.replace(manifest.encoding, **change))
 
     assert "other rules than this program's; train it again" in refused((manifest, files))
 
 
 @pytest.mark.parametrize("change", [{"num_words": 15}, {"num_words": 17}, {"ngram_buckets": 63}, {"ngram_buckets": 1}])
-def test_other_table_sizes_are_refused(version: tuple[Manifest, dict[str, bytes]], change: dict[str, int]) -> None:
+def test_other_table_sizes_are_refused(version: tuple[GruManifest, dict[str, bytes]], change: dict[str, int]) -> None:
     """A manifest that gives another number of words or of n-gram rows than the export's is refused."""
     manifest, files = version
     changed_encoding = msgspec.structs.replace(manifest.encoding, **change)
@@ -460,24 +461,24 @@ def test_other_table_sizes_are_refused(version: tuple[Manifest, dict[str, bytes]
     refused((msgspec.structs.replace(manifest, encoding=changed_encoding), files))
 
 
-def test_fixture_was_encoded_by_these_rules(version: tuple[Manifest, dict[str, bytes]]) -> None:
+def test_fixture_was_encoded_by_these_rules(version: tuple[GruManifest, dict[str, bytes]]) -> None:
     """The rules in the committed manifest are the ones of this program; a change of them needs a new format."""
     assert version[0].encoding == encoding(V, NUM_ROWS - 1)
-    assert version[0].tensors == runtime.TENSORS
+    assert version[0].tensors == gru.TENSORS
 
 
 def test_error_that_is_not_the_runtimes_is_not_hidden(
-    version: tuple[Manifest, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
+    version: tuple[GruManifest, dict[str, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only what the files are to blame for is called a refused artifact; a bug of ours stays a bug."""
 
     def bug(_: bytes) -> SimpleNamespace:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(runtime, "open_session", bug)
+    monkeypatch.setattr(gru, "open_session", bug)
 
     with pytest.raises(ZeroDivisionError):
-        Model(*version)
+        GruModel(*version)
 
 
 # The process
@@ -498,14 +499,17 @@ def in_a_new_process(code: str) -> Any:
 
 def test_importing_artifacts_imports_no_trainer() -> None:
     """The server must start without torch, so nothing of artifacts may lead to it, to onnx or to either side."""
-    modules = ["errors", "jobs", "kinds", "manifest", "metrics", "runtime", "store", "text", "validation", "vocabulary"]
+    modules = [
+        "errors", "gru", "jobs", "kinds", "mail", "manifest", "metrics", "replies", "runtime", "schemas", "simple_nn",
+        "store", "text", "tickets", "validation", "vocabulary",
+    ]  # fmt: skip
     assert modules == sorted(path.stem for path in (ROOT / "artifacts").glob("[a-z]*.py"))
     imports = "; ".join(f"import artifacts.{name}" for name in modules)
 
     loaded = in_a_new_process(f"{imports}; print(json.dumps(sorted(sys.modules)))")
 
     packages = {name.partition(".")[0] for name in loaded}
-    assert not packages & {"torch", "onnx", "sklearn", "trainer", "inference", "litestar", "uvicorn"}
+    assert not packages & {"torch", "onnx", "sklearn", "trainer", "inference", "litestar", "uvicorn", "resiliparse"}
 
 
 def test_telemetry_is_off_before_the_runtime_is_imported() -> None:

@@ -1,0 +1,230 @@
+"""The kind GRU on the serving side: its records on disk, and a version's verified bytes as a model that answers.
+
+In: ids of tickets (vocabulary.py). Out: a probability per category. What it leaves to others: the session and the
+checks that all kinds share (runtime.py), how the network is trained (trainer/gru.py).
+"""
+
+# Axes: B tickets in a run, T tokens (padded), U unknown tokens of the run, K n-grams of a token, C categories.
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from artifacts.errors import ArtifactRefused, NotFinite
+from artifacts.manifest import Manifest, Report, Sha256, Tensor
+from artifacts.metrics import Metrics, measure
+from artifacts.runtime import Model, Session, open_session
+from artifacts.text import MAX_NGRAMS, MAX_TOKEN_CHARACTERS, NGRAM_SIZES
+from artifacts.tickets import Prediction, Ticket
+from artifacts.vocabulary import MAX_TOKENS, PAD, Encoded, Vocabulary
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float32]
+
+CHUNK_TICKETS = 8  # 4 to 8 of like length is cheapest: a run costs its longest ticket (shared notes of 2026-11)
+MAX_RUN_TOKENS = CHUNK_TICKETS * MAX_TOKENS  # B x T of one run; bounds its memory
+GOLDEN_TOLERANCE = 1e-4  # processors round differently; real bugs move probabilities by 3e-4 and more
+
+TENSORS = [
+    Tensor("ids", "int32", ["B", "T"]),
+    Tensor("lengths", "int32", ["B"]),
+    Tensor("grams", "int32", ["U", "K"]),
+    Tensor("probabilities", "float32", ["B", "C"]),
+]
+
+
+class Encoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What text -> ids needs beside the vocabulary; the loader refuses numbers that its code does not implement."""
+
+    num_words: int
+    ngram_buckets: Annotated[int, msgspec.Meta(ge=1)]
+    ngram_sizes: list[int]
+    max_ngrams: int
+    max_tokens: int
+    max_token_characters: int
+
+
+class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A fingerprint of the training data, and what was found in it; never a ticket."""
+
+    sha256: Sha256  # of the normalised rows, in their order
+    num_tickets: int
+    num_train: int
+    num_validation: int
+    num_categories: int
+    num_duplicates: int
+    num_conflicts: int
+
+
+class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The temperature that the logits were divided by, and the validation loss before and after (nats a ticket)."""
+
+    temperature: float
+    loss_before: float | None
+    loss_after: float | None
+
+
+class GruManifest(Manifest, frozen=True, kw_only=True):
+    """`manifest.json` of a GRU."""
+
+    encoding: Encoding
+    data: Data
+    calibration: Calibration
+
+
+class GoldenRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A made-up ticket with what must come out of it on any machine (probabilities within 1e-4)."""
+
+    tokens: list[str]
+    ids: list[int]
+    grams: list[list[int]]
+    probabilities: list[float]
+
+
+class GruReport(Report, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`report.json` of a GRU."""
+
+    validation: Metrics | None
+    confusion_matrix: list[list[int]] | None  # rows: true category, columns: predicted, in the order of labels.json
+
+
+def pad(tickets: Sequence[Encoded], num_words: int) -> tuple[Ints, Ints, Ints]:
+    """Return the tickets as one batch: ids_BT filled with PAD on the right, lengths_B, grams_UK filled with 0.
+
+    A ticket counts its unknown tokens from V; in a batch they are counted on, in ticket order.
+
+    Args:
+        tickets: at least one, each of at least one id.
+        num_words: V.
+    """
+    lengths_B = np.array([len(ticket.ids) for ticket in tickets], dtype=np.int32)
+    ids_BT = np.full((len(tickets), int(lengths_B.max())), PAD, dtype=np.int32)
+    grams: list[list[int]] = []
+    for row_T, ticket in zip(ids_BT, tickets, strict=True):
+        row_T[: len(ticket.ids)] = ticket.ids
+        if ticket.grams:
+            if grams:
+                row_T[row_T >= num_words] += len(grams)
+            grams += ticket.grams
+    grams_UK = np.zeros((max(1, len(grams)), max(map(len, grams), default=1)), dtype=np.int32)
+    for row_K, numbers in zip(grams_UK, grams, strict=False):  # no unknown token still needs one row
+        row_K[: len(numbers)] = numbers
+    return ids_BT, lengths_B, grams_UK
+
+
+def run(session: Session, batch: tuple[Ints, Ints, Ints], num_words: int, num_rows: int) -> Floats:
+    """Return probabilities_BC of one padded batch.
+
+    The limits are asserted because the runtime does not hold them: B = 0 ends the process, a length of 0 gives NaN, an
+    id of -1 reads the last row.
+
+    Args:
+        session: from `open_session`.
+        batch: from `pad`.
+        num_words: V.
+        num_rows: rows of the n-gram table, the padding row included.
+    """
+    ids_BT, lengths_B, grams_UK = batch
+    b, t = ids_BT.shape
+    u, k = grams_UK.shape
+    assert 1 <= b * t <= MAX_RUN_TOKENS, f"a run of {b} x {t} tokens; this is our bug"
+    assert 1 <= lengths_B.min() <= lengths_B.max() <= t, "a length outside 1..T; this is our bug"
+    assert 0 <= ids_BT.min() <= ids_BT.max() < num_words + u, "an id outside its table; this is our bug"
+    assert 1 <= u * k <= u * MAX_NGRAMS, "an n-gram list outside 1..24; this is our bug"
+    assert 0 <= grams_UK.min() <= grams_UK.max() < num_rows, "an n-gram outside its table; this is our bug"
+    (probabilities_BC,) = session.run(None, {"ids": ids_BT, "lengths": lengths_B, "grams": grams_UK})
+    return np.asarray(probabilities_BC, dtype=np.float32)
+
+
+class GruModel(Model[Encoded]):
+    """A loaded GRU over its vocabulary."""
+
+    manifest: GruManifest
+
+    def load(self, files: Mapping[str, bytes]) -> None:
+        """Decode vocabulary and labels and open the session; see `Model.load`."""
+        rules = self.manifest.encoding
+        if rules != encoding(rules.num_words, rules.ngram_buckets):
+            raise ArtifactRefused(f"{self.where} was encoded by other rules than this program's; train it again")
+        self.labels = msgspec.json.decode(files["labels.json"], type=list[str])
+        self.vocabulary = Vocabulary(msgspec.json.decode(files["vocab.json"], type=dict[str, int]), rules.ngram_buckets)
+        self._session = open_session(files["model.onnx"])
+        if len(self.vocabulary) != rules.num_words:
+            raise ArtifactRefused(f"{self.where}: vocab.json has another number of words than the manifest")
+        answers = self._session.get_outputs()[0].shape  # ["B", C]
+        if answers[-1:] != [len(self.labels)]:
+            raise ArtifactRefused(
+                f"{self.where}: labels.json has {len(self.labels)} categories, the graph answers {answers}"
+            )
+
+    def replay(self, golden: bytes) -> None:
+        """Compare ids exactly and probabilities within 1e-4; see `Model.replay`."""
+        rows = msgspec.json.decode(golden, type=list[GoldenRow])
+        if not rows:
+            raise ArtifactRefused(f"{self.where}: golden.json is empty, nothing proves what the model answers")
+        encoded = [self.vocabulary.encode(row.tokens) for row in rows]
+        for number, (row, ticket) in enumerate(zip(rows, encoded, strict=True)):
+            if (ticket.ids, ticket.grams) != (row.ids, row.grams):
+                raise ArtifactRefused(f"{self.where}: golden row {number} is read as other ids than at export")
+        found_NC = self.probabilities(encoded)
+        expected_NC = np.array([row.probabilities for row in rows], dtype=np.float32)
+        if found_NC.shape != expected_NC.shape:
+            raise ArtifactRefused(f"{self.where}: golden.json has another number of categories than the graph")
+        difference = float(np.abs(found_NC - expected_NC).max())
+        if not difference <= GOLDEN_TOLERANCE:  # written so that NaN is refused too
+            raise ArtifactRefused(f"{self.where}: golden rows differ by {difference:.2g}, limit is {GOLDEN_TOLERANCE}")
+
+    def encode(self, content: Sequence[str] | str) -> Encoded:
+        """Return a ticket's ids; see `Vocabulary.encode`."""
+        return self.vocabulary.encode(content)
+
+    def probabilities(self, tickets: Sequence[Encoded]) -> Floats:
+        """Return probabilities_NC float32, rows in the order of `tickets`, each summing to 1.
+
+        Runs in chunks of at most 8 tickets of like length, because a run costs its longest ticket.
+        """
+        order = sorted(range(len(tickets)), key=lambda i: len(tickets[i].ids))
+        found_NC = np.empty((len(tickets), len(self.labels)), dtype=np.float32)
+        for start in range(0, len(order), CHUNK_TICKETS):
+            chosen = order[start : start + CHUNK_TICKETS]
+            batch = pad([tickets[i] for i in chosen], len(self.vocabulary))
+            found_NC[chosen] = run(self._session, batch, len(self.vocabulary), self.vocabulary.num_buckets + 1)
+        return found_NC
+
+    def cost(self, encoded: Encoded) -> int:
+        """Return the ticket's length."""
+        return len(encoded.ids)
+
+    def predict(self, encoded: Sequence[Encoded]) -> list[Prediction]:
+        """Return the answer to each ticket, in order; see `Model.predict`."""
+        found_NC = self.probabilities(encoded)
+        if not np.isfinite(found_NC).all():
+            raise NotFinite(f"{self.where} answers with a probability that is no finite number; train it again")
+        best_N = found_NC.argmax(axis=1)
+        return [
+            Prediction(self.labels[best], float(row_C[best]), ticket.unknown, ticket.num_truncated)
+            for row_C, best, ticket in zip(found_NC, best_N.tolist(), encoded, strict=True)
+        ]
+
+    def measure(self, rows: Sequence[Ticket], encoded: Sequence[Encoded]) -> Metrics:
+        """Return the metrics on labelled rows and their encoded tickets, at least one."""
+        answers = self.predict(encoded)
+        return measure(
+            self.labels,
+            [row.expected for row in rows],
+            [answer.category for answer in answers],
+            [answer.confidence for answer in answers],
+            [row.id for row in rows],
+        )
+
+    def evaluate(self, rows: Sequence[Ticket], encoded: Sequence[Encoded]) -> Metrics:
+        """Return the metrics with the name and the version that they are of."""
+        return msgspec.structs.replace(self.measure(rows, encoded), model_name=self.name, version=self.version)
+
+
+def encoding(num_words: int, ngram_buckets: int) -> Encoding:
+    """Return the rules of text -> ids that this program implements, for a manifest."""
+    return Encoding(num_words, ngram_buckets, list(NGRAM_SIZES), MAX_NGRAMS, MAX_TOKENS, MAX_TOKEN_CHARACTERS)

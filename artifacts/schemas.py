@@ -1,0 +1,105 @@
+"""The Structs that every kind of network builds its own on: a labelled row, a question, an answer, an evaluation.
+
+A kind of network says in its own module (gru.py, simple_nn.py) what its rows, questions and answers hold; what the
+server and the trainer do with them is the same for all, and is said here.
+"""
+
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+
+Name = Annotated[str, msgspec.Meta(description="The model's name.", examples=["puppet-o2"])]
+KindName = Annotated[str, msgspec.Meta(description="The kind of network.", examples=["GRU", "SimpleNN"])]
+Id = str | int | None
+Summary = dict[str, int | float | None]  # metrics in short; None: not defined, or too few rows to keep some out
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One labelled row of data; a kind adds the label and the content.
+
+    Attributes:
+        id: the caller's own name for it, echoed.
+    """
+
+    id: Id = None
+
+    @property
+    def expected(self) -> Any:
+        """What the model should answer."""
+        raise NotImplementedError
+
+    @property
+    def content(self) -> Any:
+        """What the model is asked about, as `Model.encode` takes it."""
+        raise NotImplementedError
+
+    @property
+    def content_field(self) -> str:
+        """The name of the field that holds the content, for the pointer of a fault."""
+        raise NotImplementedError
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A question about one input, or about several: exactly one of the fields that `ONE` and `SEVERAL` name.
+
+    Attributes:
+        id: of the one input, echoed.
+        ids: of the several inputs, echoed.
+    """
+
+    ONE: ClassVar[tuple[str, ...]] = ("vector",)
+    SEVERAL: ClassVar[tuple[str, ...]] = ("vectors",)
+
+    name: Name
+    neural_network_type: KindName
+    id: Id = None
+    ids: list[Id] | None = None
+
+    def __post_init__(self) -> None:
+        given = [field for field in self.ONE + self.SEVERAL if getattr(self, field) is not None]
+        if len(given) != 1:
+            raise ValueError(f"expected exactly one of {', '.join(f'`{field}`' for field in self.ONE + self.SEVERAL)}")
+        several = getattr(self, given[0]) if given[0] in self.SEVERAL else None
+        if several is not None and not several:
+            raise ValueError("expected at least one ticket")
+        if self.ids is not None and (several is None or len(self.ids) != len(several)):
+            names = " or ".join(f"`{field}`" for field in self.SEVERAL)
+            raise ValueError(f"`ids` goes with {names} and has one entry for each ticket")
+        if self.id is not None and several is not None:
+            raise ValueError(f"`id` goes with one ticket; use `ids` with `{given[0]}`")
+
+    @property
+    def given(self) -> tuple[str, Any]:
+        """The one field that was given, and what it holds."""
+        return next((field, value) for field in self.ONE + self.SEVERAL if (value := getattr(self, field)) is not None)
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a model says of one input; a kind adds the answer itself.
+
+    Attributes:
+        id: the caller's own name for the input.
+        model_name: which model says so; left out in a list, which names it once.
+        version: of that model.
+    """
+
+    id: Id = None
+    model_name: str | None = None
+    version: int | None = None
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a network got right and wrong on labelled rows; a kind adds its metrics.
+
+    Attributes:
+        model_name: left out of a report, whose version is still to be published.
+        version: of that model.
+    """
+
+    model_name: str | None = None
+    version: int | None = None
+
+    @property
+    def summary(self) -> Summary:
+        """The metrics in short."""
+        raise NotImplementedError

@@ -1,0 +1,97 @@
+"""Support tickets on the wire: a labelled one, a question about one, and the answer. For every kind that reads text."""
+
+import unicodedata
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from artifacts.schemas import Answer, Row, Search
+
+Tokens = Annotated[list[str], msgspec.Meta(examples=[["avoir", "problème", "connexion", "<PRODUCT>"]])]
+
+
+class Ticket(Row, frozen=True, omit_defaults=True):
+    """One labelled ticket, as tokens or as raw text.
+
+    Attributes:
+        category: what it is about, as the desk names it (`label` is read as well).
+        tokens: its words; a token may hold spaces ("mot de passe").
+        text: or its raw text (`email_text` is read as well).
+    """
+
+    category: str | None = None
+    tokens: list[str] | None = None
+    text: str | None = None
+    label: str | None = None
+    email_text: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.category is None) == (self.label is None):
+            raise ValueError("expected exactly one of `category`, `label`")
+        if [self.tokens, self.text, self.email_text].count(None) != 2:
+            raise ValueError("expected exactly one of `tokens`, `text`, `email_text`")
+        if not self.expected.strip():
+            raise ValueError("the category is blank")
+
+    @property
+    def expected(self) -> str:
+        """The category, under whichever field it came; NFC and without white space around it, as it is compared."""
+        return unicodedata.normalize("NFC", self.category if self.category is not None else self.label or "").strip()
+
+    @property
+    def content(self) -> list[str] | str:
+        """The tokens or the raw text, under whichever field they came."""
+        if self.tokens is not None:
+            return self.tokens
+        return self.text if self.text is not None else self.email_text or ""
+
+    @property
+    def content_field(self) -> str:
+        """The field that the content came under."""
+        if self.tokens is not None:
+            return "tokens"
+        return "text" if self.text is not None else "email_text"
+
+
+class TicketSearch(Search, frozen=True, kw_only=True, omit_defaults=True):
+    """One ticket (`vector` or `text`) or several (`vectors` or `texts`): exactly one of the four.
+
+    Attributes:
+        vector: the tokens of a ticket, taken as they are.
+        text: the raw text of a ticket.
+        vectors: of several tickets.
+        texts: of several tickets.
+    """
+
+    ONE: ClassVar[tuple[str, ...]] = ("vector", "text")
+    SEVERAL: ClassVar[tuple[str, ...]] = ("vectors", "texts")
+
+    vector: Tokens | None = None
+    vectors: list[Tokens] | None = None
+    text: str | None = None
+    texts: list[str] | None = None
+
+
+class Prediction(Answer, frozen=True, omit_defaults=True):
+    """What a model says of one ticket.
+
+    Attributes:
+        category: the most probable one.
+        confidence: its calibrated probability, 0..1.
+        unknown_tokens: the tokens that are not in the vocabulary (read by their character n-grams), each once.
+        num_truncated_tokens: tokens past the 512th, which were not read, and tokens cut at 256 characters.
+    """
+
+    category: str
+    confidence: float
+    unknown_tokens: list[str]
+    num_truncated_tokens: int
+
+
+EXAMPLES = (
+    (
+        Ticket("Problème de connexion", ["avoir", "problème", "connexion", "<PRODUCT>"]),
+        Ticket("Accès utilisateur", ["ajouter", "utilisateur", "coffre"]),
+    ),
+    TicketSearch(name="puppet-o2", neural_network_type="GRU", vector=["avoir", "problème", "connexion", "<PRODUCT>"]),
+)

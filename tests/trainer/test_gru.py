@@ -1,0 +1,269 @@
+"""The GRU's main path: checked tickets in, a trained network and its files out."""
+
+import copy
+import json
+import platform
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from artifacts.errors import InvalidInput
+from artifacts.gru import TENSORS, GruManifest, GruModel, GruReport, encoding
+from artifacts.store import Store
+from artifacts.vocabulary import Vocabulary
+from tests.trainer import small
+from tests.trainer.small import NAME, Recorder
+from trainer import export, run, train
+from trainer.config import TrainConfig
+from trainer.model import TicketClassifier
+from trainer.tickets import Rows, fingerprint, split
+
+pytestmark = pytest.mark.torch
+
+
+def fit(
+    store: Store, rows: Rows, config: TrainConfig, progress: Recorder | None = None
+) -> tuple[GruManifest, GruReport]:
+    """Train the model and publish it, and return its manifest and report as what they are."""
+    manifest, report = run.fit(store, NAME, rows, config, progress)
+    assert isinstance(manifest, GruManifest)
+    assert isinstance(report, GruReport)
+    return manifest, report
+
+
+class Fitted(msgspec.Struct, frozen=True):
+    """What one training left, and the network that it had in memory."""
+
+    store: Store
+    rows: Rows
+    config: TrainConfig
+    manifest: GruManifest
+    report: GruReport
+    network: TicketClassifier
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
+    """Give a model trained on 40 tickets, with a duplicate and a conflict among them."""
+    store = Store(tmp_path_factory.mktemp("run") / "store")
+    store.create_model(NAME, "GRU")
+    of_category = small.tickets(10)
+    of_category["Facture"].append(of_category["Facture"][0])
+    of_category["Accès utilisateur"].append(of_category["Facture"][1])
+    rows = small.rows(of_category)
+    config = small.config(epochs=12, seed=7)
+    networks: list[TicketClassifier] = []
+    with pytest.MonkeyPatch.context() as patch:
+        real = export.export
+
+        def spy(model: TicketClassifier, vocabulary: Vocabulary, temperature: float) -> object:
+            networks.append(copy.deepcopy(model))
+            return real(model, vocabulary, temperature)
+
+        patch.setattr(export, "export", spy)
+        manifest, report = fit(store, rows, config)
+    return Fitted(store, rows, config, manifest, report, networks[-1])
+
+
+def test_published_version_answers_like_the_network(fitted: Fitted) -> None:
+    """What the server will load gives every ticket the network's probabilities, at the temperature of the manifest."""
+    model = GruModel(*fitted.store.read_version(NAME, 1))
+    tickets = [model.encode(tokens) for tokens in [*fitted.rows.tokens, ["conntecter", "inconnu"], ["x"]]]
+    logits_NC = train.logits(fitted.network, tickets, len(model.vocabulary), torch.device("cpu"))
+
+    found_NC = model.probabilities(tickets)
+
+    expected_NC = torch.softmax(logits_NC / fitted.manifest.calibration.temperature, dim=1).numpy()
+    np.testing.assert_allclose(found_NC, expected_NC, rtol=0, atol=1e-5)
+    assert fitted.store.current(NAME).version == fitted.manifest.version == 1
+
+
+def test_manifest_read_back_is_the_one_returned(fitted: Fitted) -> None:
+    """What is on the disk is what `fit` said, but for the hash of the file itself."""
+    found, files = fitted.store.read_version(NAME, 1)
+
+    assert msgspec.structs.replace(found, sha256=fitted.manifest.sha256) == fitted.manifest
+    assert msgspec.json.decode(files["report.json"], type=GruReport) == fitted.report
+
+
+def test_manifest_says_how_the_version_was_made(fitted: Fitted) -> None:
+    """Tensors, encoding, libraries, data, parity and validation stand in it; the job is None for `fit`."""
+    manifest = fitted.manifest
+    num_words = len(GruModel(*fitted.store.read_version(NAME, 1)).vocabulary)
+
+    assert (manifest.neural_network_type, manifest.name, manifest.job) == ("GRU", NAME, None)
+    assert manifest.tensors == TENSORS
+    assert manifest.encoding == encoding(num_words, 64)
+    assert set(manifest.libraries) == {"python", "numpy", "onnx", "onnxruntime", "torch"}
+    assert manifest.libraries["numpy"] == np.__version__
+    assert manifest.libraries["python"] == platform.python_version()
+    assert torch.__version__.startswith(manifest.libraries["torch"])
+    assert manifest.data == fingerprint(fitted.rows, len(split(fitted.rows, 0.25, 7)[1]))
+    assert (manifest.data.num_tickets, manifest.data.num_duplicates, manifest.data.num_conflicts) == (42, 1, 1)
+    assert 0.0 < manifest.parity.max_difference <= manifest.parity.tolerance
+    assert manifest.seconds > 0.0
+    assert set(manifest.files) == {"model.onnx", "vocab.json", "labels.json", "golden.json", "report.json"}
+
+
+def test_settings_of_the_manifest_train_the_same_again(fitted: Fitted) -> None:
+    """The record of the settings, read back from the disk, is the TrainConfig that was used."""
+    found, _ = fitted.store.read_version(NAME, 1)
+
+    assert msgspec.convert(found.training, TrainConfig) == fitted.config
+
+
+def test_calibration_is_never_worse_than_none(fitted: Fitted) -> None:
+    """The validation loss after the temperature is at most the one before, which is the best epoch's."""
+    calibration = fitted.manifest.calibration
+    best = fitted.report.epochs[fitted.report.best_epoch - 1]
+
+    assert calibration.loss_before is not None
+    assert calibration.loss_after is not None
+    assert calibration.loss_after <= calibration.loss_before
+    assert calibration.loss_before == pytest.approx(best.validation_loss, rel=1e-5)
+
+
+def test_report_is_measured_on_the_published_graph(fitted: Fitted) -> None:
+    """Accuracy, confusion matrix and summary are those of the validation tickets, answered by the loaded version."""
+    report = fitted.report
+    model = GruModel(*fitted.store.read_version(NAME, 1))
+    _, validation = split(fitted.rows, fitted.config.validation, fitted.config.seed)
+    expected = [fitted.rows.tickets[i].expected for i in validation]
+    predicted = [p.category for p in model.predict([model.encode(fitted.rows.tokens[i]) for i in validation])]
+    counts = [[list(zip(expected, predicted, strict=True)).count((t, p)) for p in model.labels] for t in model.labels]
+
+    assert report.confusion_matrix == counts
+    assert report.validation is not None
+    assert report.validation.correct_predictions == sum(counts[i][i] for i in range(4))
+    assert fitted.manifest.validation == {
+        "accuracy": report.validation.accuracy,
+        "macro_f1": report.validation.macro_f1,
+        "num_tickets": len(validation),
+    }
+    assert len(validation) == sum(map(sum, counts))
+    assert report.num_parameters == sum(weight.numel() for weight in fitted.network.parameters())
+    assert [epoch.epoch for epoch in report.epochs] == list(range(1, len(report.epochs) + 1))
+
+
+def test_vocabulary_holds_training_words_only(empty: Store) -> None:
+    """A word that only a validation ticket has gets no row: validation stands for tickets of tomorrow."""
+    rows = small.rows({c: [[f"mot{c}{i}", f"commun{c}"] for i in range(8)] for c in "ab"})
+    train_rows, validation_rows = split(rows, 0.25, 0)
+
+    fit(empty, rows, small.config(epochs=1))
+
+    words = set(GruModel(*empty.read_version(NAME, 1)).vocabulary.rows)
+    assert words >= {token for i in train_rows for token in rows.tokens[i]}
+    assert validation_rows
+    assert not words & {rows.tokens[i][0] for i in validation_rows}
+
+
+def test_no_word_of_a_ticket_stands_in_the_golden_file(empty: Store) -> None:
+    """With a minimum count of 2, what one person wrote is neither in the vocabulary nor in the golden tickets."""
+    rows = small.rows({c: [["commun", f"secret{c}{i}"] for i in range(5)] for c in "ab"})
+
+    fit(empty, rows, small.config(epochs=1, min_count=2))
+
+    _, files = empty.read_version(NAME, 1)
+    assert json.loads(files["vocab.json"]).keys() == {"<PAD>", "<UNK>", "commun"}
+    assert not any(b"secret" in raw for raw in files.values())
+
+
+def test_labels_are_sorted_categories(fitted: Fitted) -> None:
+    """The order of the outputs does not depend on the order of the rows."""
+    assert GruModel(*fitted.store.read_version(NAME, 1)).labels == sorted(small.TEMPLATES)
+
+
+def test_same_rows_and_seed_give_the_same_graph(fitted: Fitted, empty: Store) -> None:
+    """A second training of the same rows, seed and machine publishes bitwise the same weights and golden rows."""
+    fit(empty, fitted.rows, fitted.config)
+
+    one, other = fitted.store.read_version(NAME, 1)[0], empty.read_version(NAME, 1)[0]
+    for file in ("model.onnx", "vocab.json", "labels.json", "golden.json"):
+        assert one.files[file] == other.files[file]
+
+
+def test_too_few_tickets_for_validation_are_trained_on(empty: Store) -> None:
+    """Categories of one and two tickets train a model; the manifest says that nothing was validated."""
+    rows = small.rows({"a": [["x", "y"]], "b": [["z", "w"], ["u"]]})
+
+    manifest, report = fit(empty, rows, small.CONFIG)
+
+    assert manifest.validation == {"accuracy": None, "macro_f1": None, "num_tickets": 0}
+    assert manifest.data.num_validation == 0
+    assert manifest.calibration.temperature == 1.0
+    assert (report.validation, report.confusion_matrix) == (None, None)
+    assert len(GruModel(*empty.read_version(NAME, 1)).predict([])) == 0
+
+
+def test_vocabulary_without_words_trains(empty: Store) -> None:
+    """Where no word comes twice, all tickets are read by their n-grams, and the version loads."""
+    rows = small.rows({c: [[f"{c}{c}{i}"] for i in range(4)] for c in "ab"})
+
+    fit(empty, rows, small.config(min_count=2))
+
+    assert len(GruModel(*empty.read_version(NAME, 1)).vocabulary) == 2
+
+
+def test_progress_is_told_of_start_steps_and_epochs(empty: Store) -> None:
+    """The start comes once with the size of the training, each step with its tickets, each epoch as in the report."""
+    recorder = Recorder()
+    config = small.config(epochs=2, batch=10, patience=9, refit=False)
+
+    _, report = fit(empty, small.rows(small.tickets(10)), config, recorder)
+
+    assert recorder.starts == [(32, 2, False)]
+    assert [step[:2] for step in recorder.steps if step[1] == 32] == [(1, 32), (2, 32)]
+    assert len(recorder.steps) == 2 * 4
+    assert recorder.epochs == report.epochs
+
+
+def test_refit_trains_once_more_on_every_ticket(empty: Store) -> None:
+    """With `refit` a second training of the best number of epochs takes all tickets; what was measured stays."""
+    rows, first, second = small.rows(small.tickets(10)), Recorder(), Recorder()
+    config = small.config(epochs=2, batch=10, patience=9, refit=False)
+
+    alone, report = fit(empty, rows, config, first)
+    both, again = fit(empty, rows, msgspec.structs.replace(config, refit=True), second)
+
+    assert second.starts == [(32, 2, False), (40, again.best_epoch, True)]
+    assert second.steps[: len(first.steps)] == first.steps
+    assert second.steps[-1][:2] == (again.best_epoch, 40)
+    assert (both.validation, both.calibration, again.validation) == (
+        alone.validation,
+        alone.calibration,
+        report.validation,
+    )
+    assert both.files["vocab.json"] == alone.files["vocab.json"]
+    assert both.files["model.onnx"] != alone.files["model.onnx"]
+
+
+def test_threads_are_set(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`threads` reaches PyTorch, and is 1 unless it is set: waiting for a second made training 14 times slower."""
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+
+    fit(empty, small.rows(small.tickets(1)), small.config(epochs=1, threads=3))
+
+    assert asked == [3]
+    assert TrainConfig().threads == 1
+
+
+def test_pytorch_is_told_to_be_deterministic(empty: Store) -> None:
+    """Where PyTorch has a faster operation whose result varies, it takes the other one, or refuses."""
+    torch.use_deterministic_algorithms(False)
+
+    fit(empty, small.rows(small.tickets(1)), small.config(epochs=1))
+
+    assert torch.are_deterministic_algorithms_enabled()
+
+
+def test_missing_cuda_is_refused_with_the_remedy(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """device=cuda on a machine without one says what to set instead, and auto takes the CPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    with pytest.raises(InvalidInput, match="set device to auto or cpu"):
+        fit(empty, small.rows(small.tickets(1)), small.config(device="cuda"))
+    fit(empty, small.rows(small.tickets(1)), small.config(device="auto", epochs=1))

@@ -1,0 +1,122 @@
+"""What a kind of network brings on the trainer's side, and how it is found.
+
+A kind's module (gru.py, simple_nn.py) has the functions and names of `Trainer`, at its top level, and imports torch
+only inside `fit`: importing torch takes seconds, and what can be refused is refused before.
+"""
+
+import pkgutil
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from platform import python_version
+from typing import Any, Protocol, cast
+
+import msgspec
+from rich.console import RenderableType
+
+from artifacts.kinds import Kind
+from artifacts.manifest import Epoch, Manifest, Report
+from artifacts.schemas import Row
+from trainer.data import RawRow, TableReader
+
+
+class Rows(Protocol):
+    """Checked rows of data."""
+
+    @property
+    def tickets(self) -> Sequence[Row]:
+        """The rows, in order."""
+
+
+class Progress(Protocol):
+    """Who wants to follow a training."""
+
+    def start(self, num_tickets: int, num_epochs: int, is_refit: bool) -> None:
+        """Take how much there is to do, before PyTorch is loaded; once more before the training on every ticket."""
+
+    def step(self, epoch: int, num_tickets: int, loss: float) -> None:
+        """Take how far the epoch is, in tickets, and its mean loss so far."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Take what an epoch came to."""
+
+
+class Silent:
+    """Nobody follows."""
+
+    def start(self, num_tickets: int, num_epochs: int, is_refit: bool) -> None:
+        """Ignore it."""
+
+    def step(self, epoch: int, num_tickets: int, loss: float) -> None:
+        """Ignore it."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Ignore it."""
+
+
+class Fitted(msgspec.Struct, frozen=True):
+    """A trained network, ready to be published.
+
+    Attributes:
+        manifest: complete but for what the store fills in.
+        files: name -> bytes, `report.json` among them.
+        report: that file, decoded.
+    """
+
+    manifest: Manifest
+    files: Mapping[str, bytes]
+    report: Report
+
+
+class Trainer(Protocol):
+    """What the module of a kind has.
+
+    Attributes:
+        Config: the Struct of what can be set for a training, with a default for every field.
+        OPERATORS: the ONNX operators that its graph may hold; `puppet-train verify` refuses any other.
+        table: how it reads CSV and TSV.
+    """
+
+    Config: type[msgspec.Struct]
+    OPERATORS: frozenset[str]
+    table: TableReader
+
+    def check_rows(self, raw_rows: Iterable[RawRow], what: str) -> Rows:
+        """Return the rows, checked one by one.
+
+        Raises:
+            InvalidInput: with the first 20 faults and the number of all.
+            NoTrainingData: there is no row.
+        """
+
+    def check_trainable(self, rows: Any) -> None:
+        """Do nothing if there is something to learn in the rows.
+
+        Raises:
+            InvalidInput: there is not, and what to add.
+        """
+
+    def fit(self, name: str, rows: Any, config: Any, progress: Progress, job: str | None) -> Fitted:
+        """Train on rows that were checked, prove the graph equal to the network, and return it.
+
+        Raises:
+            InvalidInput (the settings do not suit), ArtifactRefused (the graph is not equal to the network).
+        """
+
+    def show_rows(self, rows: Any) -> list[str]:
+        """Return what a person should know of the data, a line each."""
+
+    def show_validation(self, manifest: Any, report: Any) -> list[str]:
+        """Return what the training came to, a line each."""
+
+    def show_evaluation(self, evaluation: Any) -> list[RenderableType]:
+        """Return the metrics for a terminal."""
+
+
+def trainer_of(kind: Kind) -> Trainer:
+    """Return the module that trains `kind`, as the table of kinds names it."""
+    return cast(Trainer, pkgutil.resolve_name(kind.trainer))
+
+
+def libraries(*names: str) -> dict[str, str]:
+    """Return the installed versions, for a manifest."""
+    return {"python": python_version()} | {name: version(name) for name in ("numpy", "onnx", "onnxruntime", *names)}
