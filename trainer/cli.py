@@ -68,7 +68,7 @@ def main() -> None:
 @name_option
 @store_option
 @click.option("--kind", "kind_name", help=f"The neural_network_type of a new model.  [{DEFAULT}]")
-@click.option("--test", type=click.Path(path_type=Path), help="Measure the new version on this file at the end.")
+@click.option("--test", type=click.Path(path_type=Path), help="Measure the new version on this file or folder at the end.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Settings as a TOML file.")
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="One setting; wins over --config.")
 @json_option
@@ -83,9 +83,11 @@ def fit_command(
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Train on DATA (JSONL, the JSON body of /train_model, CSV or TSV) and publish the result as the next version.
+    """Train on DATA and publish the result as the next version.
 
-    A row is a category and either tokens or text. Every row that does not fit is reported before anything is trained.
+    DATA is JSONL, the JSON body of /train_model, CSV or TSV, each row a category and either tokens or text; or a folder
+    of e-mails, one folder per category of .eml or mbox files. For --kind SimpleNN a row is features and a target. Every
+    row that does not fit is reported before anything is trained.
     """
     kind, is_new = kind_of(store, name, kind_name)
     trainer = trainer_of(kind)
