@@ -68,7 +68,7 @@ def main() -> None:
 @name_option
 @store_option
 @click.option("--kind", "kind_name", help=f"The neural_network_type of a new model.  [{DEFAULT}]")
-@click.option("--test", type=click.Path(path_type=Path), help="Measure the new version on this file or folder at the end.")
+@click.option("--test", type=click.Path(path_type=Path), help="Measure the new version on this data at the end.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Settings as a TOML file.")
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="One setting; wins over --config.")
 @json_option
