@@ -98,6 +98,22 @@ class ModelNotTrained(PuppetError):
     """The model was created but has no version that serves."""
 
 
+class VersionNotFound(PuppetError):
+    """The model has no version of that number; it was never published, or it was deleted."""
+
+
+class VersionServes(PuppetError):
+    """The version that is to be deleted is the serving one."""
+
+
+class VersionChanged(PuppetError):
+    """Another version serves than the caller believes."""
+
+
+class NothingToRollBack(PuppetError):
+    """No version that served before the present one is still there."""
+
+
 class NoTrainingData(PuppetError):
     """A training was asked for without tickets."""
 
@@ -107,4 +123,20 @@ class ArtifactRefused(PuppetError):
 
 
 class StoreRefused(PuppetError):
-    """The store's folder belongs to somebody else, is open to others, or cannot be written."""
+    """The store's folder belongs to somebody else, is open to others, is not local, or cannot be written."""
+
+
+class JobNotFound(PuppetError):
+    """No training job of that id is known."""
+
+
+class IdempotencyConflict(PuppetError):
+    """An idempotency key came a second time with another request."""
+
+
+class QueueFull(PuppetError):
+    """As many trainings wait as may."""
+
+
+class Fenced(PuppetError):
+    """A training that was given up (cancelled, interrupted, begun anew) wanted to publish."""

@@ -36,11 +36,19 @@ class ModelRecord(Sealed, frozen=True, kw_only=True):
     highest_version: int = 0  # ever used; numbers are never given twice
 
 
-class Served(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class DeletedRecord(Sealed, frozen=True, kw_only=True):
+    """`.deleted/NAME.json`: what outlives a model that was deleted."""
+
+    name: ModelName
+    highest_version: int  # ever used; a model that is created again under the name goes on from here
+
+
+class Served(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One entry of the history of what served."""
 
     version: int
     since: str  # RFC 3339, UTC; only to show, order goes by position
+    rollback: bool = False  # it came back by a rollback, which takes back the entries after its earlier one
 
 
 class Current(Sealed, frozen=True, kw_only=True):
@@ -84,6 +92,8 @@ class Manifest(Sealed, frozen=True, kw_only=True):
     version: Annotated[int, msgspec.Meta(ge=1)]
     created: str  # RFC 3339, UTC
     job: str | None  # the training job that made it; None: `puppet-train fit`
+    attempt: int = 0  # of that job, counted from 1; 0: no job
+    parent: int | None = None  # the version that served when it was trained
     tensors: list[Tensor]
     files: dict[str, FileRecord]
     training: dict[str, str | int | float | bool]  # the settings of that trainer; for people, no code reads it

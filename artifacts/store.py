@@ -1,4 +1,4 @@
-"""The folder that holds every model: create, publish durably, read verified.
+"""The folder that holds every model: create, publish, promote, roll back and delete durably; read verified.
 
 The contract: a version that `publish` returned survives kill -9 and power loss; any other is invisible. A file of a
 published version is never changed. `model.json` and `current` change only in this file, under the model's lock.
@@ -7,6 +7,14 @@ How a version becomes visible. It is written in `.tmp/`, each file flushed to th
 rename puts the whole folder in its place, and only then the pointer `current` moves to it, by another rename. A rename
 is atomic: whoever looks sees the old or the new, never half. The folder itself is flushed after each rename, because a
 rename is only in memory until then.
+
+How one goes. The same backwards: one rename takes the whole folder into `.tmp/`, where nobody looks, the folder that it
+left is flushed, and only then are its files removed.
+
+Who may do what at once. Whoever changes a model holds a lock (flock) on its folder, and whoever creates or deletes a
+model one on the store's; the kernel releases a lock when its holder dies, so none is ever left over. A folder in
+`.tmp/` is locked by who writes in it, so that `sweep` can tell what a crash has left from what is being written. All
+this holds on one machine: a network file system is refused.
 """
 
 import contextlib
@@ -18,7 +26,8 @@ import re
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -27,18 +36,24 @@ import msgspec
 
 from artifacts.errors import (
     ArtifactRefused,
+    InvalidInput,
     InvalidName,
     ModelExists,
     ModelNotFound,
     ModelNotTrained,
+    NothingToRollBack,
     StoreRefused,
     UnknownKind,
+    VersionChanged,
+    VersionNotFound,
+    VersionServes,
 )
 from artifacts.kinds import kind_named
 from artifacts.manifest import (
     FORMAT,
     MANIFEST,
     Current,
+    DeletedRecord,
     FileRecord,
     Manifest,
     ManifestHead,
@@ -50,8 +65,16 @@ from artifacts.manifest import (
 )
 
 MODEL_RECORD, CURRENT = "model.json", "current"
-JOBS, TEMPORARY = ".jobs", ".tmp"
+JOBS, TEMPORARY, DELETED = ".jobs", ".tmp", ".deleted"
 MAX_RECORD_BYTES = 4 * 2**20
+MAX_HISTORY = 100
+MOUNTS = Path("/proc/self/mounts")
+# Where a lock or a rename may mean nothing to another machine; names as Linux has them in `MOUNTS`.
+NETWORK_FILE_SYSTEMS = {
+    *("9p", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4"),
+    *("orangefs", "smb3", "smbfs", "fuse.ceph", "fuse.davfs", "fuse.davfs2", "fuse.gcsfuse", "fuse.glusterfs"),
+    *("fuse.goofys", "fuse.nfs", "fuse.rclone", "fuse.s3fs", "fuse.smbnetfs", "fuse.sshfs"),
+}
 M = TypeVar("M", bound=Manifest)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -81,11 +104,12 @@ class Store:
         """Open `root`, creating it (mode 0700) if it is missing.
 
         Raises:
-            StoreRefused: it is no folder, belongs to another user, or others may enter it.
+            StoreRefused: it is no folder, belongs to another user, others may enter it, or it is on another machine.
         """
         self.root = root.absolute()
         try:
             missing = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
+            _check_local(self.root)
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for made in missing:
                 _flush(made.parent)  # or a power cut takes the store away with all that it held
@@ -145,6 +169,16 @@ class Store:
             int(entry.name) for entry in entries if _VERSION.fullmatch(entry.name) and (entry / MANIFEST).is_file()
         )
 
+    def check_version(self, name: str, version: int) -> None:
+        """Do nothing if the version is there; its files are not checked.
+
+        Raises:
+            VersionNotFound, ModelNotFound, InvalidName.
+        """
+        versions = self.versions(name)
+        if version not in versions:
+            raise VersionNotFound(f"{name} has no version {version}; it has {_listed(versions)}")
+
     def current(self, name: str) -> Current:
         """Return which version serves.
 
@@ -160,6 +194,34 @@ class Store:
         except OSError as error:
             raise ArtifactRefused(f"{name}/{CURRENT} cannot be read: {error}") from error
 
+    def read_manifest(self, name: str, version: int) -> Manifest:
+        """Return a version's manifest; its other files are not looked at, so only `read_version` makes it fit to serve.
+
+        Raises:
+            ArtifactRefused: it is missing, damaged, of an unknown format or kind, or of another version.
+            InvalidName: `name` cannot name a model.
+        """
+        check_name(name)
+        where = f"{name} version {version}"
+        try:
+            raw = _read(self.root / name / str(version) / MANIFEST, MAX_RECORD_BYTES)
+        except OSError as error:
+            raise ArtifactRefused(f"{where} cannot be read: {error}") from error
+        head = decode_record(raw, ManifestHead, f"{where}: {MANIFEST}")
+        if head.format != FORMAT:
+            raise ArtifactRefused(f"{where} has format {head.format}, this program reads format {FORMAT}")
+        try:
+            kind = kind_named(head.neural_network_type)
+        except UnknownKind as error:
+            raise ArtifactRefused(f"{where} is of a kind that this program lacks: {error}") from error
+        manifest = unseal(raw, kind.manifest, f"{where}: {MANIFEST}")
+        if (manifest.name, manifest.version) != (name, version):
+            raise ArtifactRefused(f"{where}: the manifest is of {manifest.name} version {manifest.version}")
+        expected = set(kind.files)
+        if set(manifest.files) != expected:
+            raise ArtifactRefused(f"{where} lists {sorted(manifest.files)}, its kind has {sorted(expected)}")
+        return manifest
+
     def read_version(self, name: str, version: int) -> tuple[Manifest, dict[str, bytes]]:
         """Return a version's manifest and the bytes of its files, each of the size and SHA-256 that it must have.
 
@@ -167,25 +229,11 @@ class Store:
             ArtifactRefused: saying which file, what was found and what was expected.
             InvalidName: `name` cannot name a model.
         """
-        check_name(name)
+        manifest = self.read_manifest(name, version)
         folder = self.root / name / str(version)
         where = f"{name} version {version}"
+        files = {}
         try:
-            raw = _read(folder / MANIFEST, MAX_RECORD_BYTES)
-            head = decode_record(raw, ManifestHead, f"{where}: {MANIFEST}")
-            if head.format != FORMAT:
-                raise ArtifactRefused(f"{where} has format {head.format}, this program reads format {FORMAT}")
-            try:
-                kind = kind_named(head.neural_network_type)
-            except UnknownKind as error:
-                raise ArtifactRefused(f"{where} is of a kind that this program lacks: {error}") from error
-            manifest = unseal(raw, kind.manifest, f"{where}: {MANIFEST}")
-            if (manifest.name, manifest.version) != (name, version):
-                raise ArtifactRefused(f"{where}: the manifest is of {manifest.name} version {manifest.version}")
-            expected = set(kind.files)
-            if set(manifest.files) != expected:
-                raise ArtifactRefused(f"{where} lists {sorted(manifest.files)}, its kind has {sorted(expected)}")
-            files = {}
             for file, record in manifest.files.items():
                 files[file] = raw = _read(folder / file, record.bytes)
                 digest = hashlib.sha256(raw).hexdigest()
@@ -198,33 +246,50 @@ class Store:
             raise ArtifactRefused(f"{where} cannot be read: {error}") from error
         return manifest, files
 
-    # Writing
+    # Writing. Whatever is raised, nothing visible has changed, but that a version's number may have been used up.
 
     def create_model(self, name: str, kind: str) -> ModelRecord:
         """Record a new, untrained model, durably.
 
+        Of a name that was deleted it goes on with the numbers: name and version never mean two different things.
+
         Raises:
             ModelExists, InvalidName, UnknownKind, StoreRefused.
+            ArtifactRefused: the record of the deleted model is damaged.
         """
         check_name(name)
-        record = ModelRecord(name=name, neural_network_type=kind_named(kind).name, created=now())
-        with self._temporary_folder() as folder:
+        kind = kind_named(kind).name
+        with self._lock_names(), self._temporary_folder() as folder:
+            highest = self._read_deleted(name)
+            record = ModelRecord(name=name, neural_network_type=kind, created=now(), highest_version=highest)
             _write(folder / MODEL_RECORD, seal(record))
             try:
-                _put_in_place(folder, self.root / name)
+                with _put_in_place(folder, self.root / name):
+                    pass
             except FileExistsError as error:
                 raise ModelExists("Model already exists") from error
         return self.read_model(name)
 
-    def publish(self, manifest: M, files: Mapping[str, bytes]) -> M:
+    def publish(
+        self,
+        manifest: M,
+        files: Mapping[str, bytes],
+        *,
+        serve: bool = True,
+        guard: AbstractContextManager[object] | None = None,
+    ) -> M:
         """Write a version, make it the serving one, and return its manifest once both are on the disk.
 
         Args:
             manifest: complete but for `version` and `files`, which are filled in here.
             files: name -> bytes, just those that the model's kind has.
+            serve: whether it is to serve; if not, it is only there to be promoted.
+            guard: entered when all is written and nothing visible yet, left when all is visible. An error of its
+                entry or of its exit takes the version back, so a transaction that may not commit can be the guard. It
+                is entered under the model's lock: whoever holds the guard must not wait for the lock.
         Raises:
-            StoreRefused: the disk is full, read-only or failing; nothing visible has changed.
-            ModelNotFound, ArtifactRefused.
+            StoreRefused: the disk is full, read-only or failing.
+            ModelNotFound, ArtifactRefused, and what the guard raises.
         """
         name = manifest.name
         assert set(files) == set(kind_named(manifest.neural_network_type).files), "files of another kind; our bug"
@@ -232,76 +297,350 @@ class Store:
             record = self.read_model(name)
             version = record.highest_version + 1
             # First of all the number is used up, so that it is never given twice, whatever happens next.
-            self._replace(name, MODEL_RECORD, seal(msgspec.structs.replace(record, highest_version=version)))
+            self._replace(
+                self.root / name / MODEL_RECORD, seal(msgspec.structs.replace(record, highest_version=version))
+            )
             records = {file: FileRecord(len(raw), hashlib.sha256(raw).hexdigest()) for file, raw in files.items()}
             manifest = msgspec.structs.replace(manifest, version=version, files=records)
             with self._temporary_folder() as folder:
                 for file, raw in files.items():
                     _write(folder / file, raw)
                 _write(folder / MANIFEST, seal(manifest))
-                target = self.root / name / str(version)
-                try:
-                    _put_in_place(folder, target)
-                except FileExistsError as error:
-                    raise StoreRefused(f"{name} has a folder {version} already, nothing was changed") from error
-                try:
-                    history = self.current(name).history
-                except (ModelNotTrained, ArtifactRefused):
-                    history = []  # a damaged pointer is replaced by a sound one
-                pointer = Current(version=version, history=[*history[-99:], Served(version, now())])
-                try:
-                    self._replace(name, CURRENT, seal(pointer))
-                except StoreRefused:
-                    target.rename(folder)  # abandoned: the version before serves on, and this one is removed
-                    raise
+                # An error closes the steps last first, each taking back what it did: the pointer, then the folder.
+                with contextlib.ExitStack() as steps, guard or contextlib.nullcontext():
+                    try:
+                        steps.enter_context(_put_in_place(folder, self.root / name / str(version)))
+                    except FileExistsError as error:
+                        raise StoreRefused(f"{name} has a folder {version} already, nothing was changed") from error
+                    if serve:
+                        pointer = _pointer(self._serving(name), Served(version, now()))
+                        steps.enter_context(self._replaced(self.root / name / CURRENT, seal(pointer)))
         return manifest
+
+    def promote(self, name: str, version: int, *, expected: int | None = None) -> Current:
+        """Make a version the serving one, and return the new pointer once it is on the disk.
+
+        Sizes and hashes of its files are checked first; the graph is not run (`artifacts.kinds.load` does that). The
+        version that serves already stays so, and nothing is written. A pointer that is damaged is replaced.
+
+        Args:
+            name: of the model.
+            version: that is to serve.
+            expected: the version that the caller believes to serve; a guard against two who decide at once.
+        Raises:
+            VersionNotFound, ArtifactRefused (the version is damaged), ModelNotFound, InvalidName, StoreRefused.
+            VersionChanged: another version than `expected` serves, or none.
+        """
+        with self._lock(name):
+            serving = self._serving(name)
+            found = serving.version if serving else None
+            if expected is not None and found != expected:
+                raise VersionChanged(
+                    f"{name}: {f'version {found}' if found else 'no version'} serves, not {expected}; "
+                    f"somebody was faster, so look again, then decide"
+                )
+            self.check_version(name, version)
+            self.read_version(name, version)
+            if serving is not None and found == version:
+                return serving
+            pointer = _pointer(serving, Served(version, now()))
+            self._replace(self.root / name / CURRENT, seal(pointer))
+        return pointer
+
+    def rollback(self, name: str) -> Current:
+        """Serve the version that served before the present one, and return the new pointer once it is on the disk.
+
+        Which one that is, `version_before` says; a second rollback goes on to the one before that, never back again.
+
+        Raises:
+            NothingToRollBack: none that served before is still there.
+            ArtifactRefused: the pointer or that version is damaged; `promote` can name another one.
+            ModelNotFound, ModelNotTrained, InvalidName, StoreRefused.
+        """
+        with self._lock(name):
+            serving = self.current(name)
+            version = version_before(serving, self.versions(name))
+            if version is None:
+                others = [other for other in self.versions(name) if other != serving.version]
+                raise NothingToRollBack(
+                    f"{name}: no version that served before version {serving.version} is still there; "
+                    f"others that could be promoted: {_listed(others)}"
+                )
+            self.read_version(name, version)
+            pointer = _pointer(serving, Served(version, now(), rollback=True))
+            self._replace(self.root / name / CURRENT, seal(pointer))
+        return pointer
+
+    def delete_version(self, name: str, version: int) -> None:
+        """Delete a version, durably; its number is not given again.
+
+        Raises:
+            VersionServes: it is the serving one.
+            VersionNotFound, ModelNotFound, InvalidName, StoreRefused.
+            ArtifactRefused: the pointer is damaged, so it cannot be told what serves.
+        """
+        with self._lock(name):
+            serving = self._surely_serving(name)
+            self.check_version(name, version)
+            if serving is not None and serving.version == version:
+                raise VersionServes(f"{name} version {version} serves; promote another one first, or delete the model")
+            self._remove_versions(name, [version])
+
+    def delete_model(self, name: str) -> None:
+        """Delete a model with all its versions, durably; a damaged one too.
+
+        What stays is its name and highest number, in `.deleted`, for the case that it is created again.
+
+        Raises:
+            ModelNotFound, InvalidName, StoreRefused.
+        """
+        with self._lock(name), self._lock_names(), self._temporary_folder() as folder:
+            try:
+                highest = self.read_model(name).highest_version
+            except ArtifactRefused:
+                highest = 0
+            highest = max([highest, *self.versions(name)])
+            kept = self.root / DELETED
+            kept.mkdir(mode=0o700, exist_ok=True)
+            _flush(self.root)
+            self._replace(kept / f"{name}.json", seal(DeletedRecord(name=name, highest_version=highest)))
+            _take_away([self.root / name], folder)
+
+    def prune(self, name: str, keep: int) -> list[int]:
+        """Delete all versions but the newest `keep`, durably, and return the numbers of those deleted.
+
+        The serving version and the one that a rollback would serve stay too, however old. An error deletes none; a
+        crash may have deleted some.
+
+        Raises:
+            InvalidInput: `keep` is negative.
+            ModelNotFound, InvalidName, StoreRefused.
+            ArtifactRefused: the pointer is damaged, so it cannot be told what serves.
+        """
+        if keep < 0:
+            raise InvalidInput(f"keep is {keep}; it is the number of versions to keep, 0 or more")
+        with self._lock(name):
+            serving = self._surely_serving(name)
+            versions = self.versions(name)
+            spared = set() if serving is None else {serving.version, version_before(serving, versions)}
+            old = [version for version in versions[: max(0, len(versions) - keep)] if version not in spared]
+            if old:
+                self._remove_versions(name, old)
+        return old
+
+    def sweep(self) -> list[str]:
+        """Remove what crashes have left in `.tmp`, and return a sentence for each thing that was done or found.
+
+        What a living process is writing is locked by it, and is left alone; so this may run at any time, also twice at
+        once. Nothing outside `.tmp` is removed: what only looks wrong there is said, and is for a person to judge. A
+        complete version that never served is not wrong, for `publish` without `serve` makes such ones.
+
+        Raises:
+            StoreRefused: the store cannot be listed.
+        """
+        said = []
+        try:
+            for left_over in sorted((self.root / TEMPORARY).iterdir()):
+                said += self._sweep_folder(left_over)
+            for folder in sorted(self.root.iterdir()):
+                if _NAME.fullmatch(folder.name):
+                    said += self._doubts(folder)
+        except OSError as error:
+            raise StoreRefused(f"store {self.root} cannot be listed: {error}") from error
+        return said
+
+    def _sweep_folder(self, left_over: Path) -> list[str]:
+        try:
+            with _held(self._lock_temporary()):
+                fd = _open_folder(left_over)
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BaseException:
+                    os.close(fd)
+                    raise
+            with _held(fd):
+                shutil.rmtree(left_over)
+        except (BlockingIOError, FileNotFoundError):
+            return []  # it is being written, or who wrote it has just removed it
+        except OSError as error:
+            return [f"{TEMPORARY}/{left_over.name} is left over and cannot be removed: {error}"]
+        return [f"removed {TEMPORARY}/{left_over.name}, left over from a process that ended while it wrote"]
+
+    def _doubts(self, folder: Path) -> list[str]:
+        """Return what looks wrong in a folder that bears a model's name."""
+        name = folder.name
+        said = []
+        try:
+            if not (folder / MODEL_RECORD).exists():
+                return [f"{name} is no model: it has no {MODEL_RECORD}; it was left as it is"]
+            for entry in sorted(folder.iterdir()):
+                if _VERSION.fullmatch(entry.name) and not (entry / MANIFEST).exists():
+                    said.append(f"{name}/{entry.name} is no version: it has no {MANIFEST}; it was left as it is")
+            serving = self._surely_serving(name)
+            if serving is not None and serving.version not in self.versions(name):
+                said.append(f"{name}: version {serving.version} should serve but is not there; promote another one")
+        except (ModelNotFound, FileNotFoundError):
+            return []  # deleted in the meantime
+        except ArtifactRefused as error:
+            said.append(str(error))
+        return said
+
+    def _serving(self, name: str) -> Current | None:
+        """Return the pointer; None if there is none or it is damaged, for then a sound one is to replace it."""
+        try:
+            return self.current(name)
+        except (ModelNotTrained, ArtifactRefused):
+            return None
+
+    def _surely_serving(self, name: str) -> Current | None:
+        """Return the pointer; None if there is none; a damaged one is raised, for whoever deletes must not guess."""
+        try:
+            return self.current(name)
+        except ModelNotTrained:
+            return None
+
+    def _read_deleted(self, name: str) -> int:
+        """Return the highest version that a deleted model of that name ever had, 0 if there was none."""
+        file = f"{DELETED}/{name}.json"
+        try:
+            return unseal(_read(self.root / file, MAX_RECORD_BYTES), DeletedRecord, file).highest_version
+        except FileNotFoundError:
+            return 0
+        except ArtifactRefused as error:
+            raise ArtifactRefused(
+                f"{error}; it says which numbers {name} has used before it was deleted; remove it to begin at 1"
+            ) from error
+
+    def _remove_versions(self, name: str, versions: list[int]) -> None:
+        with self._temporary_folder() as folder:
+            _take_away([self.root / name / str(version) for version in versions], folder)
+
+    # Locks and temporary folders
 
     @contextlib.contextmanager
     def _lock(self, name: str) -> Iterator[None]:
         """Hold the model's lock; it is the folder's own, so there is no lock file to be left over."""
         check_name(name)
+        folder = self.root / name
         try:
-            fd = os.open(self.root / name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd = _lock_folder(folder)
         except FileNotFoundError as error:
             raise ModelNotFound("Model not found") from error
         except OSError as error:
-            raise StoreRefused(f"{self.root / name} cannot be locked, nothing was changed: {error}") from error
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            raise StoreRefused(f"{folder} cannot be locked, nothing was changed: {error}") from error
+        with _held(fd):
             yield
-        finally:
-            os.close(fd)
+
+    @contextlib.contextmanager
+    def _lock_names(self) -> Iterator[None]:
+        """Hold the lock on which models there are. Whoever needs a model's lock too takes that one first."""
+        try:
+            fd = _lock_folder(self.root)
+        except OSError as error:
+            raise StoreRefused(f"{self.root} cannot be locked, nothing was changed: {error}") from error
+        with _held(fd):
+            yield
+
+    def _lock_temporary(self) -> int:
+        """Return the lock on what is in `.tmp`: a new folder there is locked before `sweep` can look at it."""
+        return _lock_folder(self.root / TEMPORARY)
 
     @contextlib.contextmanager
     def _temporary_folder(self) -> Iterator[Path]:
         """Give a new folder in `.tmp`, removed at the end unless it was put in its place; disk errors are ours."""
         folder = self.root / TEMPORARY / uuid.uuid4().hex
-        try:
-            folder.mkdir(mode=0o700)
-            yield folder
-        except FileExistsError:
-            raise
-        except OSError as error:
-            raise StoreRefused(f"store {self.root} cannot be written, nothing was changed: {error}") from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.ExitStack() as ends:
+            try:
+                with _held(self._lock_temporary()):
+                    folder.mkdir(mode=0o700)
+                    try:
+                        fd = _open_folder(folder)
+                    except OSError:
+                        folder.rmdir()
+                        raise
+                    ends.callback(os.close, fd)  # last of all, for it unlocks the folder
+                    ends.callback(shutil.rmtree, folder, ignore_errors=True)
+                    fcntl.flock(fd, fcntl.LOCK_EX)
+                yield folder
+            except FileExistsError:
+                raise
+            except OSError as error:
+                raise StoreRefused(f"store {self.root} cannot be written, nothing was changed: {error}") from error
 
-    def _replace(self, name: str, file: str, raw: bytes) -> None:
-        """Put `raw` in place of a model's record, durably: the old one or the new one is there, never half."""
-        target = self.root / name / file
+    def _replace(self, target: Path, raw: bytes) -> None:
+        """Put `raw` in place of a record, durably: the old one or the new one is there, never half."""
+        with self._replaced(target, raw):
+            pass
+
+    @contextlib.contextmanager
+    def _replaced(self, target: Path, raw: bytes) -> Iterator[None]:
+        """Put `raw` in place of a record, durably; if the block fails, the old one comes back."""
         with self._temporary_folder() as folder:
-            _write(folder / file, raw)
+            _write(folder / target.name, raw)
             with contextlib.suppress(FileNotFoundError):
                 os.link(target, folder / "old")  # a second name, by which it can come back without being written
-            os.replace(folder / file, target)
+            os.replace(folder / target.name, target)
             try:
                 _flush(target.parent)
-            except OSError:
+                yield
+            except BaseException:
                 if (folder / "old").exists():
                     os.replace(folder / "old", target)
                 else:
                     target.unlink()
+                _flush_if_possible(target.parent)
                 raise
+
+
+def version_before(current: Current, versions: Collection[int]) -> int | None:
+    """Return the version that a rollback would serve, of those that are still there; None if there is none.
+
+    The history is read as the undo list of an editor: a publish or a promote adds its version at the end, a rollback
+    takes back all that came after the version it returned to. So the next rollback goes on backwards, and a version
+    that was rolled back from is not come back to.
+
+    >>> history = [Served(1, ""), Served(2, ""), Served(3, ""), Served(2, "", rollback=True)]
+    >>> version_before(Current(version=2, history=history), [1, 2, 3])
+    1
+    """
+    line: list[int] = []
+    for served in current.history:
+        while served.rollback and line and line[-1] != served.version:
+            line.pop()  # all of it, where the beginning of a long history was cut off
+        if not served.rollback or not line:
+            line.append(served.version)
+    return next((version for version in reversed(line) if version != current.version and version in versions), None)
+
+
+def _pointer(serving: Current | None, served: Served) -> Current:
+    """Return the pointer that follows `serving`."""
+    history = serving.history if serving else []
+    return Current(version=served.version, history=[*history[1 - MAX_HISTORY :], served])
+
+
+def _listed(versions: list[int]) -> str:
+    return (", ".join(map(str, versions[-10:])) if len(versions) <= 10 else f"{len(versions)}") or "none"
+
+
+def _check_local(root: Path) -> None:
+    """Refuse a folder on a network file system, where that can be told (Linux)."""
+    try:
+        lines = MOUNTS.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return
+    path, found = Path(os.path.realpath(root)), ("", Path())
+    for line in lines:
+        # Blanks in a path stand as octal escapes. Of several mounts on one folder the last one is seen.
+        _, folder, kind, *_ = (
+            re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), word) for word in line.split(" ")
+        )
+        if path.is_relative_to(folder) and len(Path(folder).parts) >= len(found[1].parts):
+            found = kind, Path(folder)
+    if found[0] in NETWORK_FILE_SYSTEMS:
+        raise StoreRefused(
+            f"store {root} is on a network file system ({found[0]}, mounted on {found[1]}), where locks and renames "
+            f"are not safe between machines; use a folder on a disk of this machine (--store DIR)"
+        )
 
 
 def _read(path: Path, limit: int) -> bytes:
@@ -335,8 +674,15 @@ def _flush(folder: Path) -> None:
         os.close(fd)
 
 
-def _put_in_place(folder: Path, target: Path) -> None:
-    """Rename a complete folder to `target`, durably.
+def _flush_if_possible(folder: Path) -> None:
+    """Flush after something was taken back; the error that made it necessary is the one to tell."""
+    with contextlib.suppress(OSError):
+        _flush(folder)
+
+
+@contextlib.contextmanager
+def _put_in_place(folder: Path, target: Path) -> Iterator[None]:
+    """Rename a complete folder to `target`, durably; if the block fails, it goes back.
 
     A rename replaces an empty folder and refuses a full one, so it can only ever put away a left-over that holds
     nothing.
@@ -353,6 +699,58 @@ def _put_in_place(folder: Path, target: Path) -> None:
         raise
     try:
         _flush(target.parent)
-    except OSError:
+        yield
+    except BaseException:
         target.rename(folder)  # it may not be on the disk, so nobody is to see it
+        _flush_if_possible(target.parent)
         raise
+
+
+def _take_away(entries: list[Path], folder: Path) -> None:
+    """Rename folders of one parent into `folder`, durably; after an error all are where they were."""
+    parent = entries[0].parent
+    moved = []
+    try:
+        for entry in entries:
+            entry.rename(folder / entry.name)
+            moved.append(entry)
+        _flush(parent)
+    except BaseException:
+        for entry in moved:
+            (folder / entry.name).rename(entry)
+        _flush_if_possible(parent)
+        raise
+
+
+def _open_folder(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _lock_folder(path: Path) -> int:
+    """Return the open folder, locked; closing it unlocks it.
+
+    Whoever waits may wake up with the lock of a folder that was deleted meanwhile, and perhaps made again under the
+    same name: then the lock is worth nothing, and the folder that is there now is locked.
+
+    Raises:
+        FileNotFoundError: there is none, or none any more.
+    """
+    while True:
+        fd = _open_folder(path)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(fd), path.stat()):
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def _held(fd: int) -> Iterator[None]:
+    """Close the file descriptor, and so release its lock, at the end."""
+    try:
+        yield
+    finally:
+        os.close(fd)

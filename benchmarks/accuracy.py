@@ -27,10 +27,11 @@ from artifacts.kinds import kind_named
 from artifacts.metrics import Metrics
 from artifacts.store import Store
 from benchmarks import machine
-from trainer.cli import read_test_rows, shows_errors
+from trainer.cli import read_test_rows
 from trainer.config import TrainConfig, read_config
 from trainer.data import read_file
 from trainer.run import evaluate, fit
+from trainer.terminal import shows_errors
 from trainer.tickets import Rows, check_categories, check_rows, table
 
 FORMS = {"text": "jsonl", "tokens": "tokens.jsonl"}

@@ -38,8 +38,9 @@ from artifacts.tickets import Prediction, TicketSearch
 from benchmarks import machine
 from benchmarks.load import Address, BadAnswer, Calls, Connection, Seconds, closed_loop, open_loop, post, schedule
 from benchmarks.server import Server, pinned, resident_bytes, running_server, two_cores
-from trainer.cli import read_test_rows, shows_errors
+from trainer.cli import read_test_rows
 from trainer.sample import generate
+from trainer.terminal import shows_errors
 from trainer.tickets import Rows
 
 DEFAULT_NAME = "puppet-o2"  # as the server's own default

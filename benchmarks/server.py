@@ -142,10 +142,16 @@ def is_ready(address: Address) -> bool:
 
 
 def resident_bytes(pid: int) -> int | None:
-    """Return the memory that one process holds, its children not counted; None where there is no /proc."""
+    """Return the memory that a process and those that it has started hold; None where there is no /proc.
+
+    What they share is counted in each, a few MB between a supervisor and its worker.
+    """
     try:
         status = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
     except OSError:
         return None
     found = re.search(r"^VmRSS:\s*(\d+) kB$", status, re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
+    if not found:
+        return None
+    return int(found[1]) * 1024 + sum(resident_bytes(int(child)) or 0 for child in children)

@@ -8,6 +8,7 @@ The application owns the process's state (registry, batcher, training) from its 
 import asyncio
 import contextlib
 import importlib.resources
+import logging
 from collections.abc import AsyncIterator
 
 from litestar import Litestar, Response, Router, get
@@ -15,6 +16,7 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.spec import Components
 from litestar.params import FromPath
 
 from artifacts.errors import PuppetError
@@ -22,11 +24,15 @@ from artifacts.store import Store
 from inference import access, errors
 from inference.access import check_host
 from inference.batcher import Batcher
-from inference.openapi import body_schemas
+from inference.openapi import body_schemas, token_schemes
 from inference.registry import Registry
 from inference.routes import create_routes
+from inference.routes_jobs import create_job_routes
+from inference.routes_models import create_model_routes
 from inference.settings import Settings
 from inference.training import Training
+
+log = logging.getLogger("puppet")
 
 ASSETS = "/schema/assets"
 ASSET_TYPES = {
@@ -49,6 +55,8 @@ def create_app(settings: Settings) -> Litestar:
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         app.state.batcher = Batcher()
         app.state.training = Training(store, settings)
+        for sentence in await asyncio.to_thread(store.sweep):  # what a crash has left; safe beside other processes
+            log.info("store: %s", sentence)
         watching = asyncio.create_task(registry.watch())
         try:
             yield
@@ -58,19 +66,21 @@ def create_app(settings: Settings) -> Litestar:
             app.state.batcher.close()
 
     app = Litestar(
-        route_handlers=[create_routes(settings), asset],
+        route_handlers=[create_routes(settings), create_model_routes(settings), create_job_routes(settings), asset],
         lifespan=[lifespan],
+        guards=[access.check_role],
         before_request=check_host,
         exception_handlers={
             PuppetError: errors.answer_puppet_error,
             HTTPException: errors.answer_http_exception,
             Exception: errors.answer_bug,
         },
-        state=State({"settings": settings, "registry": registry}),
+        state=State({"settings": settings, "registry": registry, "gate": access.Gate(settings), "draining": False}),
         openapi_config=OpenAPIConfig(
             title="Puppet",
             version="0.1.0",
             description="Train and ask classifiers of support tickets.",
+            components=Components(security_schemes=token_schemes(settings) or None),
             use_handler_docstrings=True,
             openapi_router=Router(
                 "/schema", route_handlers=[], opt=access.OPEN, after_request=word_missing_page, include_in_schema=False

@@ -6,11 +6,17 @@
       ModelExists, ModelNotTrained, NoTrainingData, NoTestData                         400  (the seeds' sentences)
       TokenRefused                                                                     401
       ModelNotFound                                                                    404  (the seeds' sentence)
+      VersionNotFound, JobNotFound                                                     404
+      VersionServes, NothingToRollBack, Fenced, TrainingStopped                        409
+      VersionChanged                                                                   412
       BodyTooLarge                                                                     413
       WrongMediaType, MailMissing                                                      415
       HostRefused                                                                      421
+      IdempotencyConflict                                                              422
+      TooManyAttempts                                                                  429
       NotFinite, TrainingFailed                                                        500
-      ArtifactRefused, StoreRefused, ModelLoading, TrainerMissing, TrainerBusy, Draining   503
+      ArtifactRefused, StoreRefused, ModelLoading, TrainerMissing, Draining   503
+      QueueFull                                                                        503
       UnsafeAddress                                                                    (stops the start, never answered)
 
 Domain modules raise these and know no status. An error that is not in the table is our bug: 500, its text stays in the
@@ -39,7 +45,19 @@ class NoTestData(PuppetError):
 
 
 class TokenRefused(PuppetError):
-    """The request lacks the admin token, or came from another machine to a server that has none."""
+    """The request lacks a token that opens the route, or came from another machine to a server that has none."""
+
+
+class TooManyAttempts(PuppetError):
+    """A wrong token again, from an address that has sent many of them.
+
+    Attributes:
+        retry_after_s: seconds until its count begins anew; a right token need not wait.
+    """
+
+    def __init__(self, detail: str, retry_after_s: int = 60) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
 
 
 class WrongMediaType(PuppetError):
@@ -66,16 +84,16 @@ class TrainingFailed(PuppetError):
     """A training ended without a version, through no fault of the request."""
 
 
+class TrainingStopped(PuppetError):
+    """A training was cancelled, or ended with its trainer."""
+
+
 class ModelLoading(PuppetError):
     """The server has just started and has not loaded this model yet."""
 
 
 class TrainerMissing(PuppetError):
     """This server does not train."""
-
-
-class TrainerBusy(PuppetError):
-    """Another training is running."""
 
 
 class Draining(PuppetError):
@@ -98,25 +116,34 @@ STATUS: dict[type[PuppetError], int] = {
     NoTestData: 400,
     TokenRefused: 401,
     errors.ModelNotFound: 404,
+    errors.VersionNotFound: 404,
+    errors.JobNotFound: 404,
+    errors.VersionServes: 409,
+    errors.NothingToRollBack: 409,
+    errors.Fenced: 409,
+    TrainingStopped: 409,
+    errors.VersionChanged: 412,
     BodyTooLarge: 413,
     WrongMediaType: 415,
     errors.MailMissing: 415,
     HostRefused: 421,
+    errors.IdempotencyConflict: 422,
+    TooManyAttempts: 429,
     errors.NotFinite: 500,
     TrainingFailed: 500,
     errors.ArtifactRefused: 503,
     errors.StoreRefused: 503,
     ModelLoading: 503,
     TrainerMissing: 503,
-    TrainerBusy: 503,
     Draining: 503,
+    errors.QueueFull: 503,
     UnsafeAddress: 500,
 }
 HEADERS: dict[type[PuppetError], dict[str, str]] = {
     TokenRefused: {"WWW-Authenticate": "Bearer"},
     ModelLoading: {"Retry-After": "1"},
-    TrainerBusy: {"Retry-After": "30"},
     Draining: {"Retry-After": "5"},
+    errors.QueueFull: {"Retry-After": "30"},
 }
 
 
@@ -144,6 +171,8 @@ def answer_puppet_error(_: Request[Any, Any, Any], error: PuppetError) -> Respon
     status, headers = STATUS[type(error)], HEADERS.get(type(error), {})
     if isinstance(error, WrongMediaType):
         headers = {"Accept-Post": ", ".join(error.accepted)}
+    elif isinstance(error, TooManyAttempts):
+        headers = {"Retry-After": str(error.retry_after_s)}
     if status >= 500 and "Retry-After" not in headers:  # "not now" is no fault of anybody's
         log.error("%s: %s", type(error).__name__, error)
     faults, num_faults = (error.faults, error.num_faults) if isinstance(error, InvalidInput) else ((), 0)

@@ -11,23 +11,38 @@ from typing import Any, Union, cast
 import msgspec
 from litestar import MediaType
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, Reference, RequestBody, Schema
+from litestar.openapi.spec import (
+    Example,
+    OpenAPIMediaType,
+    Operation,
+    Reference,
+    RequestBody,
+    Schema,
+    SecurityRequirement,
+    SecurityScheme,
+)
 
 from artifacts.kinds import KINDS
-from inference.schemas import CreateModel, Predict, Problem, SearchAnswers, Test, TrainModel
+from inference.access import OPENED_BY
+from inference.schemas import Accepted, CreateModel, Predict, Problem, Promote, SearchAnswers, Test, Trained, TrainModel
+from inference.settings import Settings
 
 ERRORS = {
     400: "The body does not fit; every fault is listed with its JSON Pointer. Or one of the seeds' sentences.",
-    401: "The route needs the admin token.",
+    401: "The request carries no token that opens the route.",
     404: "There is no such model.",
+    409: "Not in the state that the request needs: the version serves, nothing to roll back to, the training stopped.",
+    412: "Another version serves than If-Match wants.",
     413: "The body is larger than the route's limit.",
     415: "The body is not sent as application/json.",
+    422: "The Idempotency-Key was used for another request.",
     421: "The Host header is none of the server's names.",
+    429: "Too many wrong tokens from this address; a right one is still let in. Retry-After says when.",
     500: "The training failed, an answer is no number, or an error of ours; the log has it.",
     503: "Not now: loading, training, shutting down, or no version that can be verified. Retry-After says when.",
 }
-READ = (400, 404, 413, 415, 421, 503)
-ADMIN = (400, 401, 413, 415, 421, 503)
+READ = (400, 401, 404, 413, 415, 421, 429, 503)
+ADMIN = (400, 401, 413, 415, 421, 429, 503)
 
 Bodies = dict[str, tuple[Any, msgspec.Struct]]  # name of an example -> type of the body, and the example
 
@@ -42,13 +57,14 @@ TEST: Bodies = {
     for kind in KINDS.values()
 }
 PREDICT: Bodies = {"predict": (Predict, Predict("Réunion d'équipe prévue demain à 10h."))}
+PROMOTE: Bodies = {"promote": (Promote, Promote(2))}
 MAIL_BODY = {
     "message/rfc822": OpenAPIMediaType(
         schema=Schema(type="string", format="binary"),  # type: ignore[arg-type]  # OpenAPIType is not exported
         example="Subject: Réunion\n\nRéunion d'équipe prévue demain à 10h.",
     )
 }
-_TYPES = [type_ for bodies in (CREATE, TRAIN, SEARCH, TEST, PREDICT) for type_, _ in bodies.values()]
+_TYPES = [type_ for bodies in (CREATE, TRAIN, SEARCH, TEST, PREDICT, PROMOTE) for type_, _ in bodies.values()]
 _REFERENCES, _COMPONENTS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
 
 
@@ -76,6 +92,12 @@ def answers(types: Iterable[Any]) -> dict[int, ResponseSpec]:
     }
 
 
+def accepted() -> dict[int, ResponseSpec]:
+    """Return the OpenAPI entries of the good answers of /train_model: at its end, or at once."""
+    said = "The training is queued; Location says where to follow it."
+    return answers([Trained]) | {202: ResponseSpec(Accepted, generate_examples=False, description=said)}
+
+
 def search_answers() -> dict[int, ResponseSpec]:
     """Return the OpenAPI entry of a good answer of /search, to one input or to several."""
     one = [kind.answer for kind in KINDS.values()]
@@ -89,6 +111,23 @@ def refusals(*statuses: int) -> dict[int, ResponseSpec]:
         status: ResponseSpec(Problem, generate_examples=False, description=ERRORS[status], media_type=media_type)
         for status in statuses
     }
+
+
+def token_schemes(settings: Settings) -> dict[str, SecurityScheme | Reference]:
+    """Return the tokens that the server asks for, so that the documentation page has a field for each."""
+    descriptions = {"search": "Opens search, test and predict.", "admin": "Opens every route."}
+    return {
+        f"{role}_token": SecurityScheme(type="http", scheme="bearer", description=description)
+        for role, description in descriptions.items()
+        if settings.token(role)
+    }
+
+
+def token_needed(settings: Settings, role: str) -> list[SecurityRequirement]:
+    """Return the tokens that open the routes of a role, any one of them; none while that role's own is not set."""
+    if not settings.token(role):
+        return []
+    return [{f"{one}_token": []} for one in OPENED_BY[role] if settings.token(one)]
 
 
 def body_schemas() -> dict[str, Schema]:

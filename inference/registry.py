@@ -15,7 +15,7 @@ from artifacts.runtime import Model
 from artifacts.store import CURRENT, Store
 from inference.errors import ModelLoading
 
-POLL_S = 0.2  # how soon a version that `puppet-train fit` published is noticed; a look is one stat a model
+POLL_S = 0.05  # how soon each worker notices a new version; a look costs 0.1 ms, 0.2 % of a core
 
 log = logging.getLogger("puppet")
 
@@ -46,10 +46,19 @@ class Registry:
             raise ModelLoading(f"model {name} is being loaded; try again in a second")
         raise ArtifactRefused(f"no version of model {name} can be verified; the log says why; train it again")
 
+    def version_of(self, name: str) -> int | None:
+        """Return the version that answers for `name` now; None if there is none."""
+        model = self._serving.get(name)
+        return model.version if model is not None else None
+
     async def refresh(self) -> None:
         """Load what has changed in the store since the last call."""
         async with self._lock:
-            for name in await asyncio.to_thread(self.store.models):
+            names = await asyncio.to_thread(self.store.models)
+            for name in self._seen.keys() - set(names):  # deleted
+                del self._seen[name]
+                self._serving.pop(name, None)
+            for name in names:
                 pointer = self._pointer(name)
                 if pointer is not None and self._seen.get(name) != pointer:
                     try:

@@ -1,11 +1,12 @@
 """The routes: bytes -> Struct -> ids -> answer. One function each, in the order of the seed documents."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, TypeVar
 
 import msgspec
-from litestar import Request, Router, get, post
+from litestar import Request, Response, Router, get, post
 from litestar.params import FromQuery
 
 from artifacts.errors import Fault, InvalidContent, InvalidInput, KindMismatch
@@ -16,7 +17,7 @@ from artifacts.tickets import Prediction
 from artifacts.validation import MAX_FAULTS_SHOWN, decode, decoder_of, find_faults, summary
 from inference import access
 from inference.batcher import SLICE_TICKETS, Batcher
-from inference.errors import BodyTooLarge, ModelLoading, NoTestData, TrainingFailed
+from inference.errors import BodyTooLarge, Draining, ModelLoading, NoTestData, TrainingFailed
 from inference.openapi import (
     ADMIN,
     CREATE,
@@ -26,13 +27,16 @@ from inference.openapi import (
     SEARCH,
     TEST,
     TRAIN,
+    accepted,
     answers,
     documented,
     refusals,
     search_answers,
+    token_needed,
 )
 from inference.registry import Registry
 from inference.schemas import (
+    Accepted,
     Created,
     CreateModel,
     KindOnly,
@@ -170,54 +174,81 @@ def check_reads_text(model: Model[Any]) -> None:
 
 
 def create_routes(settings: Settings) -> Router:
-    """Return every route of the service; only the limits of the bodies come from the settings."""
+    """Return every route of the service; the settings give the limits of the bodies and the tokens in the document."""
 
     @post(
         "/create_model",
         operation_class=documented(CREATE),
         opt=access.ADMIN,
+        security=token_needed(settings, "admin"),
         status_code=200,
         responses=refusals(*ADMIN),
     )
     async def create_model(request: AnyRequest) -> Created:
-        """Record a new, untrained model."""
+        """Record a new, untrained model. With Idempotency-Key a request that comes twice is answered twice."""
         access.check_media_type(request)
-        body = await decoded(await request.body(), CreateModel)
-        await asyncio.to_thread(registry_of(request).store.create_model, body.name, body.neural_network_type)
+        raw = await request.body()
+        body = await decoded(raw, CreateModel)
+        training: Training = request.app.state.training
+        key = request.headers.get("idempotency-key")
+
+        def create() -> None:
+            with training.jobs.once(key, hashlib.sha256(raw).hexdigest()) as is_first:
+                if is_first:
+                    registry_of(request).store.create_model(body.name, body.neural_network_type)
+
+        await asyncio.to_thread(create)
         return Created(model_name=body.name)
 
     @post(
         "/train_model",
         operation_class=documented(TRAIN),
         opt=access.ADMIN,
+        security=token_needed(settings, "admin"),
         status_code=200,
         request_max_body_size=settings.train_body_bytes,
-        responses=refusals(*ADMIN, 404, 500),
+        responses=accepted() | refusals(*ADMIN, 404, 409, 422, 500),
     )
-    async def train_model(request: AnyRequest) -> Trained:
-        """Train a model on labelled tickets in a process of its own, and wait until the new version serves."""
+    async def train_model(request: AnyRequest) -> Response[Trained | Accepted]:
+        """Train a model on labelled rows in a process of its own, and wait until the new version serves.
+
+        With the header Prefer: respond-async it answers 202 at once, and Location says where the job can be followed.
+        With Idempotency-Key a request that comes twice is one job.
+        """
         access.check_media_type(request)
         training: Training = request.app.state.training
-        result = await training.train(request.stream())
+        job = await training.submit(request.stream(), request.headers.get("idempotency-key"))
+        headers = {"Location": f"/jobs/{job.id}"}
+        if "respond-async" in [word.partition(";")[0].strip() for word in request.headers.get("prefer", "").split(",")]:
+            headers |= {"Retry-After": "1", "Preference-Applied": "respond-async"}
+            return Response(Accepted(model_name=job.model_name, job=job.id), status_code=202, headers=headers)
+        job = await training.wait(job)
+        assert job.version is not None, "a job that succeeded has its version; this is our bug"
+        assert job.metrics is not None, "and its metrics"
         registry = registry_of(request)
         await registry.refresh()
-        if registry.serving(result.model_name).version < result.version:
+        served = registry.version_of(job.model_name)
+        if job.promote == "always" and (served is None or served < job.version):
             raise TrainingFailed(
-                f"version {result.version} was published, but this server refuses it and the previous one goes on "
+                f"version {job.version} was published, but this server refuses it and the previous one goes on "
                 f"serving; the log says why"
             )
-        assert result.validation is not None, "a training without metrics; this is our bug"
-        return Trained(
-            model_name=result.model_name,
-            version=result.version,
-            metrics=result.validation,
-            seconds=result.seconds,
+        return Response(
+            Trained(
+                model_name=job.model_name,
+                version=job.version,
+                job=job.id,
+                metrics=job.metrics,
+                seconds=job.seconds or 0.0,
+            ),
+            headers=headers,
         )
 
     @post(
         "/search",
         operation_class=documented(SEARCH),
         opt=access.SEARCH,
+        security=token_needed(settings, "search"),
         status_code=200,
         responses=search_answers() | refusals(*READ, 500),
     )
@@ -244,6 +275,7 @@ def create_routes(settings: Settings) -> Router:
         "/test",
         operation_class=documented(TEST),
         opt=access.SEARCH,
+        security=token_needed(settings, "search"),
         status_code=200,
         request_max_body_size=settings.test_body_bytes,
         responses=answers(kind.evaluation for kind in KINDS.values()) | refusals(*READ, 500),
@@ -279,6 +311,7 @@ def create_routes(settings: Settings) -> Router:
         "/predict",
         operation_class=documented(PREDICT, MAIL_BODY),
         opt=access.SEARCH,
+        security=token_needed(settings, "search"),
         status_code=200,
         request_max_body_size=max(settings.search_body_bytes, settings.mail_body_bytes),
         responses=refusals(*READ, 500),
@@ -322,7 +355,9 @@ def create_routes(settings: Settings) -> Router:
 
     @get("/readyz", opt=access.OPEN)
     async def readyz(request: AnyRequest) -> Probe:
-        """Answer 200 once every trained model has been loaded or refused."""
+        """Answer 200 once every trained model has been loaded or refused, and until the server is asked to end."""
+        if request.app.state.draining:
+            raise Draining("the server is shutting down")
         if not registry_of(request).is_ready:
             raise ModelLoading("models are being loaded")
         return Probe("ready")
@@ -330,6 +365,5 @@ def create_routes(settings: Settings) -> Router:
     return Router(
         "/",
         route_handlers=[create_model, train_model, search, test, predict, livez, readyz],
-        guards=[access.check_role],
         request_max_body_size=settings.search_body_bytes,
     )

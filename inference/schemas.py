@@ -4,11 +4,14 @@ What differs from kind to kind of network (a row, a question, an answer, metrics
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from artifacts.errors import Fault
+from artifacts.jobs import Event, State
 from artifacts.mail import Stripped
+from artifacts.manifest import Manifest, Served
 from artifacts.schemas import Answer, Id, KindName, Name, Row, Summary
 
 R = TypeVar("R", bound=Row | msgspec.Raw)
@@ -33,6 +36,8 @@ class TrainModel(Body, Generic[R], frozen=True):
     neural_network_type: KindName
     training_data: list[R]
     config: dict[str, Any] | None = None
+    promote: Literal["always", "never"] = "always"
+    keep_data: bool = False
 
 
 class KindOnly(msgspec.Struct, frozen=True):
@@ -65,11 +70,12 @@ class Created(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
-    """The new version is published and serves."""
+    """The new version is published, and serves if it was to."""
 
     status: str = "training completed"
     model_name: str
     version: int
+    job: str
     metrics: Summary
     seconds: float
 
@@ -97,6 +103,106 @@ class PredictAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     num_truncated_tokens: int
     id: Id = None
     stripped: Stripped | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The training is queued; the header Location says where to look."""
+
+    status: str = "training queued"
+    model_name: str
+    job: str
+
+
+class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A training job; the fields are those of `artifacts.jobs.Job`.
+
+    Attributes:
+        errors: the faults of the request, at most 20 of `num_errors`.
+        progress: the last epoch that it has told; None before the first.
+    """
+
+    id: str
+    state: State
+    model_name: str
+    neural_network_type: str
+    attempt: int
+    created: str
+    started: str | None
+    ended: str | None
+    detail: str
+    errors: list[Fault]
+    num_errors: int
+    version: int | None
+    metrics: Summary | None
+    seconds: float | None
+    promote: str
+    cancel_requested: bool
+    progress: Event | None
+
+
+class JobsAnswer(msgspec.Struct, frozen=True):
+    """The newest jobs, newest first."""
+
+    jobs: list[JobAnswer]
+
+
+class Promote(Body, frozen=True):
+    """Which version is to serve."""
+
+    version: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Serves(msgspec.Struct, frozen=True):
+    """The version that serves now."""
+
+    model_name: str
+    version: int
+
+
+class Deleted(msgspec.Struct, frozen=True, kw_only=True):
+    """What is gone: a version, or the model with all of its own."""
+
+    status: str = "deleted"
+    model_name: str
+    version: int | None = None
+
+
+ModelState = Literal["serving", "serving another version", "loading", "refused", "untrained"]
+
+
+class ModelAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A model: what it is, what serves, what else there is.
+
+    Attributes:
+        state: serving; serving another version (the one that should cannot be verified); loading; refused (none can
+            be verified); untrained.
+        version: that this server answers with; None while it has none.
+        current: that should serve.
+        versions: that are there, oldest first.
+        history: what served, oldest first; only the last 100.
+    """
+
+    name: str
+    neural_network_type: str
+    created: str
+    state: ModelState
+    version: int | None
+    current: int | None
+    versions: list[int]
+    history: list[Served]
+
+
+class ModelsAnswer(msgspec.Struct, frozen=True):
+    """Every model of the store, by name."""
+
+    models: list[ModelAnswer]
+
+
+class VersionAnswer(msgspec.Struct, frozen=True):
+    """A version's manifest, and whether this server answers with it."""
+
+    manifest: Manifest
+    serves: bool
 
 
 class ProblemError(msgspec.Struct, frozen=True):

@@ -1,6 +1,10 @@
 """The settings of the server, read once at the entry: defaults, then `PUPPET_*` of the environment, then options."""
 
+import errno
+import functools
 import ipaddress
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,52 +17,75 @@ from artifacts.manifest import ModelName
 
 PREFIX = "PUPPET_"
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+TOKENS = ("admin_token", "search_token")
+MIN_TOKEN_CHARACTERS = 16  # where others reach the server; of random hex that is 64 bits, nobody guesses those online
+MAX_TOKEN_FILE_BYTES = 4096
 
 Bytes = Annotated[int, msgspec.Meta(ge=1)]
 Secret = Annotated[str, msgspec.Meta(pattern=r"\A[!-~]*\Z")]  # what a client can send in a header after "Bearer "
 
 
 class UnsafeAddress(PuppetError):
-    """The server would listen to other machines without a token to ask them for."""
+    """The server would listen to other machines without two tokens to ask them for that cannot be guessed."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What can be set for the server; each field is also the environment variable PUPPET_ and its name in capitals.
 
     Attributes:
-        host: address to listen on; another than loopback needs an admin token.
+        host: address to listen on; another than loopback needs both tokens, of 16 characters at least.
         port: to listen on; 0 takes any free one and prints it.
+        workers: processes that answer; one per core is the most that is of use.
         store: folder that holds the models.
         trainer: local trains in a process beside the server, none refuses to train; auto is local where PyTorch is
             installed.
         default_model: that /predict asks when the body names none.
-        admin_token: that create and train ask for, of printable ASCII without spaces; only from the environment,
-            because other users see arguments.
+        admin_token: that opens every route, of printable ASCII without spaces; from the environment or a file, because
+            other users see arguments.
+        admin_token_file: path of a file that holds the admin token: of this user, with mode 0600 or stricter, one line.
+        search_token: that opens search, test and predict; while there is none, callers on this machine need none.
+        search_token_file: path of a file that holds the search token, as above.
         allowed_hosts: names, separated by commas, under which clients may call the server beside its own address.
         search_body_bytes: longest body of /search and /create_model, and of /predict as JSON.
         mail_body_bytes: longest e-mail that /predict takes, attachments included.
         test_body_bytes: longest body of /test.
         train_body_bytes: longest body of /train_model.
+        queue_limit: trainings that may wait; one more is refused.
         train_timeout_s: seconds after which a training is ended; 1e7 (116 days) at most, a timer takes no infinity.
     """
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
+    workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     store: str = "artifacts/models"
     trainer: Literal["auto", "local", "none"] = "auto"
     default_model: ModelName = "puppet-o2"
     admin_token: Secret = ""
+    admin_token_file: str = ""
+    search_token: Secret = ""
+    search_token_file: str = ""
     allowed_hosts: str = ""
     search_body_bytes: Bytes = 256 * 2**10
     mail_body_bytes: Bytes = MAX_MAIL_BYTES
     test_body_bytes: Bytes = 8 * 2**20
     train_body_bytes: Bytes = 256 * 2**20
+    queue_limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 16
     train_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=1e7)] = 4 * 3600.0
 
     @property
     def store_path(self) -> Path:
         """The store's folder."""
         return Path(self.store)
+
+    def token(self, role: str) -> str:
+        """Return the token of the role `admin` or `search`; empty if it is not set."""
+        return {"admin": self.admin_token, "search": self.search_token}[role]
+
+    @property
+    def shown(self) -> "Settings":
+        """The same settings as they may be printed: of a token only whether it is set."""
+        hidden = {name: "set" for name in TOKENS if getattr(self, name)}
+        return msgspec.structs.replace(self, **hidden)
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -69,11 +96,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_settings(environment: Mapping[str, str], options: Mapping[str, object]) -> Settings:
-    """Return the settings; an option that is None was not given.
+    """Return the settings, with the tokens that stand in files; an option that is None was not given.
 
     Raises:
-        InvalidInput: an unknown PUPPET_ variable or a value outside its range, each named.
-        UnsafeAddress: an address that other machines reach, without an admin token.
+        InvalidInput: an unknown PUPPET_ variable, a value outside its range or a file of a token that cannot be used,
+            each named.
+        UnsafeAddress: an address that other machines reach, without both tokens, or with one that could be guessed.
     """
     known = {field.name: field for field in msgspec.structs.fields(Settings)}
     values: dict[str, object] = {}
@@ -90,19 +118,30 @@ def read_settings(environment: Mapping[str, str], options: Mapping[str, object])
         try:
             values[name] = msgspec.convert(value, known[name].type, strict=False)
         except msgspec.ValidationError as error:
-            shown = "a value that is not shown" if name == "admin_token" else repr(value)
+            shown = "a value that is not shown" if name in TOKENS else repr(value)
             faults.append(Fault(PREFIX + name.upper(), f"{error}; found {shown}"))
+    for name in TOKENS:
+        variable, path = PREFIX + name.upper(), values.get(f"{name}_file")
+        if path and given.get(name):
+            faults.append(Fault(f"{variable}_FILE", f"is set beside {variable}; set one of the two"))
+        elif path:
+            try:
+                values[name] = _read_token(str(path))
+            except InvalidInput as error:
+                faults.append(Fault(f"{variable}_FILE", str(error)))
+    if values.get("search_token") and values.get("search_token") == values.get("admin_token"):
+        faults.append(
+            Fault("PUPPET_SEARCH_TOKEN", "is also the admin token, so it would open every route; make another")
+        )
     if faults:
         raise InvalidInput("the settings do not fit", faults)
     settings = msgspec.convert(values, Settings)
-    if not settings.admin_token and not is_loopback(settings.host):
-        raise UnsafeAddress(
-            f"refusing to listen on {settings.host} without an admin token: anyone who reaches it could train models; "
-            f"set PUPPET_ADMIN_TOKEN in the environment, or use --host 127.0.0.1"
-        )
+    if not is_loopback(settings.host):
+        _check_tokens(settings)
     return settings
 
 
+@functools.lru_cache(1024)  # each request asks about its peer, and reading an address takes 1.5 us
 def is_loopback(host: str) -> bool:
     """Return whether only this machine reaches `host`."""
     if host == "localhost":
@@ -111,3 +150,69 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _check_tokens(settings: Settings) -> None:
+    """Do nothing if the tokens are fit for an address that other machines reach.
+
+    Raises:
+        UnsafeAddress: naming the tokens that are missing or short.
+    """
+    missing = [name for name in TOKENS if not getattr(settings, name)]
+    short = [name for name in TOKENS if 0 < len(getattr(settings, name)) < MIN_TOKEN_CHARACTERS]
+    if not missing and not short:
+        return
+    wrong = [f"without {_words(missing)}"] if missing else []
+    if short:
+        wrong.append(f"with {_words(short)} of less than {MIN_TOKEN_CHARACTERS} characters")
+    variables = " and ".join(PREFIX + name.upper() for name in TOKENS if name in (*missing, *short))
+    raise UnsafeAddress(
+        f"refusing to listen on {settings.host} {' and '.join(wrong)}: anyone who reaches it could ask or train "
+        f"models; set {variables} in the environment or by _FILE, or use --host 127.0.0.1; openssl rand -hex 32 prints "
+        f"a token"
+    )
+
+
+def _words(names: list[str]) -> str:
+    articles = {"admin_token": "an admin token", "search_token": "a search token"}
+    return " and ".join(articles[name] for name in names)
+
+
+def _read_token(path: str) -> str:
+    """Return the token that stands in a file.
+
+    Raises:
+        InvalidInput: it cannot be read, others may read it, or it holds no token; the content is never shown.
+    """
+    try:
+        with open(path, "rb", opener=_open_at_once) as file:
+            found = os.fstat(file.fileno())  # of the file that is open, so that none can take its place in between
+            mode = stat.S_IMODE(found.st_mode)
+            if not stat.S_ISREG(found.st_mode):
+                raise InvalidInput(f"{path!r} is no regular file; give the path of one that holds the token")
+            if found.st_uid != os.geteuid():
+                raise InvalidInput(
+                    f"{path!r} belongs to user {found.st_uid}, this process is user {os.geteuid()}; "
+                    f"run: chown {os.geteuid()} {path}"
+                )
+            if mode & ~0o600:
+                raise InvalidInput(
+                    f"{path!r} has mode {mode:04o}, the most is 0600, its owner's alone; run: chmod 600 {path}"
+                )
+            raw = file.read(MAX_TOKEN_FILE_BYTES + 1)
+    except ValueError as error:
+        raise InvalidInput(f"{path!r} is no path; give the path of a file that holds the token") from error
+    except OSError as error:
+        reason = "it is a link, which is not followed" if error.errno == errno.ELOOP else error.strerror
+        raise InvalidInput(
+            f"{path!r} cannot be read: {reason}; give the path of a file that holds the token"
+        ) from error
+    token = raw.removesuffix(b"\n")
+    if not token or len(raw) > MAX_TOKEN_FILE_BYTES or not all(33 <= byte <= 126 for byte in token):
+        raise InvalidInput(f"{path!r} holds no token; write one line of printable ASCII without spaces into it")
+    return token.decode("ascii")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without following a link and without waiting for the other end of a pipe."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -1,145 +1,184 @@
-"""A training that a request asked for: spool its body, run the trainer's process, wait for the result.
+"""A training that a request asks for: spool its body, have it checked, queue it as a job, and wait for its end.
 
 The event loop never decodes training data (93 MB decoded beside it held every search up for 1.4 s): chunks go to the
-disk in a thread, and the process reads them there. That process is the only place where torch lives.
+disk in a thread, and processes of their own read them there. Torch lives in none of ours.
 """
 
 import asyncio
 import contextlib
-import importlib.util
-import logging
+import hashlib
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from artifacts.errors import StoreRefused
-from artifacts.jobs import BODY, JobResult, new_job, read_result, remove_job
+from artifacts.jobs import BODY, Job, JobResult, Jobs
 from artifacts.store import Store
-from inference.errors import Draining, TrainerBusy, TrainerMissing, TrainingFailed, from_name
+from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped, from_name
 from inference.settings import PREFIX, Settings
 
 CHUNK_BYTES = 2**20  # collected before the disk is asked
-LOG_TAIL_BYTES = 4000
+CHECK_S = 120.0  # a body of 256 MiB is checked in 2 s; a machine that is busy may take longer
+CHECK_BYTES = 2**20  # of its answer
+SAFE_PATH = ("-P",) if sys.flags.safe_path else ()  # a child finds modules where we do
+POLL_S = 0.1  # how soon the end of a job is noticed
 
-log = logging.getLogger("puppet")
 
+class Checked(msgspec.Struct, frozen=True):
+    """What a body asks for, as the trainer's check says; `trainer.run.Checked` is the same."""
 
-def trainer_is_installed() -> bool:
-    """Return whether a trainer process could run here; looks without importing."""
-    return importlib.util.find_spec("torch") is not None and importlib.util.find_spec("trainer") is not None
+    name: str = ""
+    neural_network_type: str = ""
+    promote: str = "always"
+    keep_data: bool = False
+    refusal: JobResult | None = None
 
 
 class Training:
-    """Runs one training at a time; belongs to one event loop."""
+    """Asks for trainings and follows them; belongs to one event loop."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
-        self._store = store
+        self.jobs = Jobs(store, settings.queue_limit)
         self._settings = settings
-        self._is_busy = False
         self._draining = asyncio.Event()
 
     def drain(self) -> None:
-        """End a running training and answer whoever waits for it; nothing of it is published."""
+        """Answer whoever waits for a training; the training goes on, or its worker ends it."""
         self._draining.set()
 
-    async def train(self, chunks: AsyncIterator[bytes]) -> JobResult:
-        """Return the result of training what the body asks for.
+    @property
+    def is_draining(self) -> bool:
+        """Whether the server is shutting down."""
+        return self._draining.is_set()
+
+    async def drained(self, timeout_s: float) -> bool:
+        """Wait at most so long for the server to shut down, and return whether it does."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._draining.wait(), timeout_s)
+        return self._draining.is_set()
+
+    async def submit(self, chunks: AsyncIterator[bytes], idempotency_key: str | None) -> Job:
+        """Return the job that a body asks for, queued; or the earlier one that its key stands for.
 
         Args:
             chunks: the body as it arrives.
+            idempotency_key: of the client, for a request that may come twice.
         Raises:
-            TrainerMissing, TrainerBusy, Draining, StoreRefused (the body cannot be spooled), TrainingFailed, and every
-            error that the trainer's process found in the request.
+            TrainerMissing, Draining, QueueFull, IdempotencyConflict, StoreRefused (the body cannot be spooled), and
+            every error that the check finds in the request.
         """
         if self._settings.trainer == "none":
             raise TrainerMissing(
                 "this server does not train (--trainer none); train on a machine that has the extra 'train': "
                 f"puppet-train fit DATA --name NAME --store {self._settings.store}"
             )
-        if self._draining.is_set():
+        if self.is_draining:
             raise Draining("the server is shutting down; try again when it is back")
-        if self._is_busy:
-            raise TrainerBusy("another training is running, one at a time; try again later")
-        self._is_busy = True
+        await asyncio.to_thread(self.jobs.check_room, idempotency_key)
+        folder = await asyncio.to_thread(self.jobs.new_folder)
+        is_job = False
         try:
-            job = await asyncio.to_thread(new_job, self._store)
-            try:
-                await _spool(chunks, job / BODY)
-                result = await self._run(job)
-            finally:
-                await asyncio.to_thread(remove_job, job)
+            digest = await _spool(chunks, folder / BODY)
+            checked = await _check(folder)
+            if checked.refusal is not None:
+                refusal = checked.refusal
+                raise from_name(refusal.error, refusal.detail, refusal.faults, refusal.num_faults)
+
+            def submit() -> Job:
+                return self.jobs.submit(
+                    folder,
+                    checked.name,
+                    checked.neural_network_type,
+                    idempotency_key=idempotency_key,
+                    body_sha256=digest,
+                    promote=checked.promote,
+                    keep_data=checked.keep_data,
+                )
+
+            job = await asyncio.to_thread(submit)
+            is_job = True
         except OSError as error:
             raise StoreRefused(f"the training data cannot be stored: {error.strerror}; free some space") from error
         finally:
-            self._is_busy = False
-        if result.outcome == "refused":
-            raise from_name(result.error, result.detail, result.faults, result.num_faults)
-        if result.outcome == "failed":
-            raise TrainingFailed(f"the training failed: {result.detail}")
-        return result
+            if not is_job:
+                await asyncio.to_thread(self.jobs.discard, folder)
+        return job
 
-    async def _run(self, job: Path) -> JobResult:
-        """Run the trainer's process to its end, the deadline or the drain, whichever comes first."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-        with open(job / "log.txt", "wb") as output:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-P", "-m", "trainer", "run", str(job), "--parent", str(os.getpid())),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    env=environment,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise TrainingFailed(
-                    f"the trainer's process cannot be started: {error.strerror}; free some memory and try again"
-                ) from error
-        log.info("training %s runs in process %d", job.name, process.pid)
-        ended, drained = asyncio.ensure_future(process.wait()), asyncio.ensure_future(self._draining.wait())
-        try:
-            await asyncio.wait(
-                (ended, drained), timeout=self._settings.train_timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            drained.cancel()
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
-                    os.killpg(process.pid, signal.SIGKILL)  # its own session, so this is the trainer and nothing else
-            status = await ended
-        result = await asyncio.to_thread(read_result, job)
-        if self._draining.is_set() and status < 0 and result is None:
-            raise Draining("the server is shutting down, the training was ended and nothing was published")
-        if result is None or result.outcome == "failed":
-            log.error("training %s: exit status %d: %s", job.name, status, _tail(job / "log.txt"))
-        if result is not None:
-            return result
-        if status == -signal.SIGKILL:
-            reason = f"its process was killed (out of memory, or past {self._settings.train_timeout_s:.0f} s)"
-        else:
-            reason = f"its process ended with status {status} and no result; the server's log has its output"
-        return JobResult("failed", reason)
+    async def wait(self, job: Job) -> Job:
+        """Return the job when it has succeeded.
+
+        Raises:
+            Draining: the server shuts down; the message names the job.
+            TrainingStopped: it was cancelled or interrupted.
+            TrainingFailed, and every error that the training found in the request.
+        """
+        while job.state in ("queued", "running"):
+            if await self.drained(POLL_S):
+                raise Draining(f"the server is shutting down; GET /jobs/{job.id} says later how the training ended")
+            job = await asyncio.to_thread(self.jobs.get, job.id)
+        if job.state in ("cancelled", "interrupted"):
+            raise TrainingStopped(f"the training was {job.state}: {job.detail}")
+        if job.error:
+            raise from_name(job.error, job.detail, job.faults, job.num_faults)
+        if job.state == "failed":
+            raise TrainingFailed(f"the training failed: {job.detail}")
+        return job
 
 
-async def _spool(chunks: AsyncIterator[bytes], path: Path) -> None:
-    """Write the body to a new file without holding up the loop."""
+async def _check(folder: Path) -> Checked:
+    """Return what the trainer's check says of a spooled body; in a process of its own, which decodes it."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *SAFE_PATH, "-m", "trainer", "check", str(folder)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
+        )
+    except OSError as error:
+        raise TrainingFailed(f"the trainer's process cannot be started: {error.strerror}; free some memory") from error
+    try:
+        assert process.stdout is not None, "asked for above"
+        raw = await asyncio.wait_for(_read_all(process.stdout), CHECK_S)
+        return msgspec.json.decode(raw, type=Checked)
+    except (TimeoutError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise TrainingFailed("the request could not be checked: the trainer's process gave no answer") from error
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        await process.communicate()  # and not `wait`, which does not end while a part of the answer is unread
+
+
+async def _read_all(stream: asyncio.StreamReader) -> bytes:
+    """Return what comes until the end of the stream, which a single read would not wait for; CHECK_BYTES at most."""
+    raw = bytearray()
+    while part := await stream.read(CHECK_BYTES - len(raw)):
+        raw += part
+    return bytes(raw)
+
+
+async def _spool(chunks: AsyncIterator[bytes], path: Path) -> str:
+    """Write the body to a new file without holding up the loop, and return its SHA-256."""
     file: BinaryIO = await asyncio.to_thread(open, path, "xb")
+    digest = hashlib.sha256()
+
+    def write(part: bytes) -> None:
+        file.write(part)
+        digest.update(part)
+
     try:
         part = bytearray()
         async for chunk in chunks:
             part += chunk
             if len(part) >= CHUNK_BYTES:
-                await asyncio.to_thread(file.write, bytes(part))
+                await asyncio.to_thread(write, bytes(part))
                 part.clear()
-        await asyncio.to_thread(file.write, bytes(part))
+        await asyncio.to_thread(write, bytes(part))
     finally:
         await asyncio.to_thread(file.close)
-
-
-def _tail(path: Path) -> str:
-    """Return the end of the process's output: tracebacks, which hold code and no ticket."""
-    raw = path.read_bytes()[-LOG_TAIL_BYTES:]
-    return raw.decode("utf-8", "backslashreplace")
+    return digest.hexdigest()

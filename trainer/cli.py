@@ -1,66 +1,44 @@
 """The command line of `puppet-train`: it parses, calls, and shows; the work is in run.py and data.py.
 
+The commands that look after the versions in the store are in cli_versions.py.
+
 What a person reads goes to the terminal as tables; with `--json` the last line of stdout is one JSON object. An error
 is one message and exit status 1; a wrong option is exit status 2.
 """
 
+import os
+import signal
 import sys
 import time
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 
-from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotFound, NoTrainingData, PuppetError
+from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotFound, NoTrainingData, StoreRefused
 from artifacts.kinds import DEFAULT, Kind, check_kind, kind_named, load
+from artifacts.logs import start_log
 from artifacts.manifest import Epoch, Manifest, Report
 from artifacts.schemas import Evaluation, Summary
 from artifacts.store import Store
+from trainer import cli_versions
 from trainer.config import read_config
 from trainer.kinds import Rows, trainer_of
-from trainer.run import behave_as_child, evaluate, fit, read_rows, run_job
-
-DEFAULT_STORE = "artifacts/models"
-# A category is printed as it is, were it "[/red]" or ":smile:".
-out = Console(highlight=False, markup=False, emoji=False)
-err = Console(highlight=False, markup=False, emoji=False, stderr=True)
-
-
-def shows_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn an error of ours into its message, its faults and exit status 1."""
-
-    @wraps(command)
-    def wrapper(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except PuppetError as error:
-            err.print(f"error: {error}", style="bold red", soft_wrap=True)
-            if isinstance(error, InvalidInput):
-                for fault in error.faults:
-                    err.print(f"  {fault}", soft_wrap=True)
-            sys.exit(1)
-
-    return wrapper
-
-
-store_option = click.option(
-    "--store", type=click.Path(path_type=Path), default=DEFAULT_STORE, show_default=True, envvar="PUPPET_STORE",
-    show_envvar=True, help="Folder that holds the models.",
-)  # fmt: skip
-name_option = click.option("--name", required=True, help="Name of the model: a-z, 0-9, '_' and '-'.")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line of stdout.")
-data_argument = click.argument("data", type=click.Path(path_type=Path))
+from trainer.process import Limits, behave_as_child, spare_cores
+from trainer.run import check_body, evaluate, fit, read_rows, run_job
+from trainer.terminal import data_argument, err, json_option, name_option, out, print_line, shows_errors, store_option
+from trainer.worker import Worker
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="puppet-o2")
 def main() -> None:
     """Train, measure and check Puppet's models, offline."""
+
+
+for command in cli_versions.COMMANDS:
+    main.add_command(command)
 
 
 @main.command("fit")
@@ -185,12 +163,54 @@ def sample_command(output: Path, kind: str, num_tickets: int, seed: int) -> None
 
 @main.command("run", hidden=True)
 @click.argument("job", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--parent", type=int, help="End when this process ends, and give way to it.")
-def run_command(job: Path, parent: int | None) -> None:
-    """Train what the folder JOB asks for; the server calls this in a process of its own."""
-    if parent is not None:
-        behave_as_child(parent)
-    sys.exit(0 if run_job(job.absolute()).outcome == "trained" else 1)
+@click.option("--attempt", type=int, required=True, help="Which run of the job this is.")
+@click.option("--parent", type=int, required=True, help="End when this process ends, and give way to others.")
+@click.option("--limits", required=True, help="What it may use, as JSON.")
+def run_command(job: Path, attempt: int, parent: int, limits: str) -> None:
+    """Train what the folder JOB asks for; the worker calls this in a process of its own."""
+    behave_as_child(parent, msgspec.json.decode(limits, type=Limits))
+    sys.exit(0 if run_job(job.absolute(), attempt).outcome == "trained" else 1)
+
+
+@main.command("check", hidden=True)
+@click.argument("job", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def check_command(job: Path) -> None:
+    """Print what the body in the folder JOB asks for, as JSON; the server calls this before it queues a training."""
+    sys.stdout.buffer.write(msgspec.json.encode(check_body(job.absolute())))
+
+
+@main.command("work")
+@store_option
+@click.option("--timeout-s", type=click.FloatRange(min=1), default=4 * 3600.0, show_default=True, help="Of a training.")
+@click.option("--memory-bytes", type=click.IntRange(min=0), default=0, help="Of a training; 0: no limit.")
+@click.option("--cpu-s", type=click.IntRange(min=0), default=0, help="Processor time of a training; 0: no limit.")
+@click.option("--beside", type=click.IntRange(min=0), default=0, help="Leave cores to as many serving processes.")
+@click.option("--parent", type=int, hidden=True, help="End when this process ends.")
+@click.option("--report", type=int, hidden=True, help="Where a supervisor reads why this could not start.")
+@shows_errors
+def work_command(
+    store: Path, timeout_s: float, memory_bytes: int, cpu_s: int, beside: int, parent: int | None, report: int | None
+) -> None:
+    """Train what is asked for through the server, one training after the other, until Ctrl+C.
+
+    `puppet-serve` runs this beside itself; run it by hand where the server has --trainer none.
+    """
+    cores = spare_cores(beside) if beside else ()
+    limits = Limits(timeout_s=timeout_s, memory_bytes=memory_bytes, cpu_s=cpu_s, cores=cores)
+    start_log()
+    try:
+        opened = Store(store)
+    except StoreRefused as error:
+        if report is None:
+            raise
+        os.write(report, str(error).encode() + b"\0")
+        sys.exit(os.EX_CONFIG)  # to start again would not help
+    worker = Worker(opened, limits)
+    asked = (signal.SIGTERM, signal.SIGINT)
+    for number in asked:
+        signal.signal(number, lambda *_: worker.stop())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, asked)  # a supervisor blocks them until they can be taken
+    worker.work(parent)
 
 
 def write_tickets(output: Path, num_tickets: int, seed: int) -> str:
@@ -334,4 +354,4 @@ def show_evaluation(evaluation: Evaluation, data: Path, kind: Kind) -> None:
 def print_json(name: str, version: int, metrics: Summary, seconds: float, measured_on: str) -> None:
     """Print the one line that other programs read."""
     line = {"name": name, "version": version} | metrics | {"seconds": round(seconds, 3), "measured_on": measured_on}
-    sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+    print_line(line)

@@ -2,27 +2,34 @@
 
     file -> checked rows -> network of the model's kind -> files -> version
 
-Called by `puppet-train fit` with a file, and by `run_job` with a body that the server spooled. What a kind does with
-its rows is in its own module (kinds.py).
+Called by `puppet-train fit` with a file, and by `run_job` with the body of a job. What a kind does with its rows is in
+its own module (kinds.py).
 """
 
-import ctypes
-import os
-import platform
-import signal
+import contextlib
+import time
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
-from artifacts.errors import ArtifactRefused, InvalidInput, NoTrainingData, PuppetError
-from artifacts.jobs import BODY, JobResult, write_result
+from artifacts.errors import (
+    ArtifactRefused,
+    Fenced,
+    InvalidInput,
+    ModelNotTrained,
+    NoTrainingData,
+    PuppetError,
+    StoreRefused,
+)
+from artifacts.jobs import BODY, Event, JobResult, Jobs, append_event, write_result
 from artifacts.kinds import Kind, check_kind, kind_named, load
-from artifacts.manifest import Manifest, Report
+from artifacts.manifest import Epoch, Manifest, ModelName, Report
 from artifacts.schemas import Evaluation
-from artifacts.store import Store
+from artifacts.store import Store, now
 from artifacts.validation import MAX_FAULTS_SHOWN, decode
 from trainer.data import RawRow, read_file
-from trainer.kinds import Progress, Rows, Silent, trainer_of
+from trainer.kinds import Fitted, Progress, Rows, Silent, trainer_of
 from trainer.mails import read_folder
 
 
@@ -48,7 +55,6 @@ def fit(
     rows: Rows,
     config: msgspec.Struct,
     progress: Progress | None = None,
-    job: str | None = None,
 ) -> tuple[Manifest, Report]:
     """Train a model on checked rows, publish it as the next version, and return its manifest and report.
 
@@ -58,20 +64,41 @@ def fit(
         rows: from the `check_rows` of its kind.
         config: everything that can be set; the `Config` of its kind.
         progress: told of every step and epoch.
-        job: the job's id, for the manifest.
+
+    Raises:
+        As `train`, and StoreRefused (the disk).
+    """
+    fitted = train(store, name, rows, config, progress)
+    return store.publish(fitted.manifest, fitted.files), fitted.report
+
+
+def train(
+    store: Store,
+    name: str,
+    rows: Rows,
+    config: msgspec.Struct,
+    progress: Progress | None = None,
+    job: str | None = None,
+) -> Fitted:
+    """Return a network that was trained on checked rows, ready to be published.
+
+    The arguments are those of `fit`, and the job's id for the manifest.
 
     Raises:
         ModelNotFound, InvalidInput (nothing to learn, no such device, the loss diverges), ArtifactRefused (the graph is
-        not equal to the network, or not one that we allow), StoreRefused (the disk).
+        not equal to the network, or not one that we allow).
     """
-    kind = kind_named(store.read_model(name).neural_network_type)
-    trainer = trainer_of(kind)
+    trainer = trainer_of(kind_named(store.read_model(name).neural_network_type))
     trainer.check_trainable(rows)
     from trainer.graph import check_graph  # imports onnx, which a refusal need not wait for
 
+    try:
+        parent: int | None = store.current(name).version
+    except (ModelNotTrained, ArtifactRefused):  # a damaged pointer is no reason not to train
+        parent = None
     fitted = trainer.fit(name, rows, config, progress or Silent(), job)
     check_graph(fitted.files["model.onnx"], trainer.OPERATORS)
-    return store.publish(fitted.manifest, fitted.files), fitted.report
+    return msgspec.structs.replace(fitted, manifest=msgspec.structs.replace(fitted.manifest, parent=parent))
 
 
 def evaluate(store: Store, name: str, version: int, rows: Rows) -> Evaluation:
@@ -86,48 +113,137 @@ def evaluate(store: Store, name: str, version: int, rows: Rows) -> Evaluation:
 
 
 class TrainBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /train_model; its tickets and settings stay bytes until its kind is known."""
+    """The body of POST /train_model; its tickets and settings stay bytes until its kind is known.
 
-    name: str
+    Attributes:
+        promote: whether the new version serves at once, or never of itself.
+        keep_data: whether the body stays in the job's folder after the end.
+    """
+
+    name: ModelName
     neural_network_type: str
     training_data: list[msgspec.Raw] | None = None
     config: msgspec.Raw = msgspec.Raw(b"null")
+    promote: Literal["always", "never"] = "always"
+    keep_data: bool = False
 
 
-def run_job(job: Path) -> JobResult:
-    """Train what the job's body asks for, leave the result in its folder, and return it.
+class Checked(msgspec.Struct, frozen=True):
+    """What the server has to know of a body before it queues it; or why it does not.
 
-    A wrong request is a result. Only what is ours to mend is raised, once its result has been left.
+    Attributes:
+        refusal: empty if the body may be queued.
     """
+
+    name: str = ""
+    neural_network_type: str = ""
+    promote: str = "always"
+    keep_data: bool = False
+    refusal: JobResult | None = None
+
+
+def check_body(folder: Path) -> Checked:
+    """Return what the body in a job's folder asks for; everything is checked but its rows, which takes a moment."""
     try:
-        result = _train_body(job)
-    except ArtifactRefused as error:  # our export or our store, not the request
-        result = JobResult("failed", str(error))
+        body, _ = read_body(Store(folder.parent.parent), folder)
     except PuppetError as error:
-        faults, num_faults = (error.faults, error.num_faults) if isinstance(error, InvalidInput) else ((), 0)
-        result = JobResult("refused", str(error), type(error).__name__, list(faults[:MAX_FAULTS_SHOWN]), num_faults)
-    except Exception as error:
-        # The last door before the process ends: the one who waits is told the reason, the traceback goes to the log.
-        result = JobResult("failed", f"{type(error).__name__}: {error}"[:1000])
-        write_result(job, result)
-        raise
-    write_result(job, result)
-    return result
+        return Checked(refusal=refusal(error))
+    return Checked(body.name, body.neural_network_type, body.promote, body.keep_data)
 
 
-def _train_body(job: Path) -> JobResult:
-    store = Store(job.parent.parent)
-    body = decode((job / BODY).read_bytes(), TrainBody)
+def read_body(store: Store, folder: Path) -> tuple[TrainBody, msgspec.Struct]:
+    """Return the body of a job and its settings, checked but for the rows.
+
+    Raises:
+        InvalidInput, ModelNotFound, UnknownKind, KindMismatch, NoTrainingData, ArtifactRefused.
+    """
+    body = decode((folder / BODY).read_bytes(), TrainBody)
     check_kind(body.neural_network_type, body.name, store.read_model(body.name).neural_network_type)
     if not body.training_data:
         raise NoTrainingData("No training data provided or training data is empty")
     trainer = trainer_of(kind_named(body.neural_network_type))
-    config = trainer.Config()
-    if bytes(body.config) != b"null":
-        config = decode(body.config, trainer.Config, pointer="/config")
+    if bytes(body.config) == b"null":
+        return body, trainer.Config()
+    return body, decode(body.config, trainer.Config, pointer="/config")
+
+
+def refusal(error: PuppetError) -> JobResult:
+    """Return how a job ends that an error of ours has ended."""
+    if isinstance(error, ArtifactRefused | StoreRefused | Fenced):  # our export, disk or fence, not the request
+        return JobResult("failed", str(error))
+    faults, num_faults = (error.faults, error.num_faults) if isinstance(error, InvalidInput) else ((), 0)
+    return JobResult("refused", str(error), type(error).__name__, list(faults[:MAX_FAULTS_SHOWN]), num_faults)
+
+
+class Told:
+    """Writes the progress of a training into the job's folder, for whoever follows it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._num_epochs = 0
+        self._is_refit = False
+        self._start = 0.0
+
+    def start(self, num_tickets: int, num_epochs: int, is_refit: bool) -> None:
+        """Tell how much there is to do."""
+        self._num_epochs, self._is_refit, self._start = num_epochs, is_refit, time.monotonic()
+        what = f"training again on all {num_tickets} rows" if is_refit else f"training on {num_tickets} rows"
+        self.tell(Event(kind="message", time=now(), num_epochs=num_epochs, detail=what))
+
+    def step(self, epoch: int, num_tickets: int, loss: float) -> None:
+        """Tell nothing: an event an epoch is enough."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Tell what an epoch came to, and how long the rest of them can take."""
+        seconds = time.monotonic() - self._start
+        self.tell(
+            Event(
+                kind="epoch",
+                time=now(),
+                epoch=epoch.epoch,
+                num_epochs=self._num_epochs,
+                loss=epoch.loss,
+                validation_loss=epoch.validation_loss,
+                validation_accuracy=epoch.validation_accuracy,
+                tickets_per_s=epoch.tickets_per_s,
+                seconds_left=round(seconds / epoch.epoch * (self._num_epochs - epoch.epoch), 1),
+            )
+        )
+
+    def tell(self, event: Event) -> None:
+        """Append an event; past the limit of the file nothing is told any more, and the training goes on."""
+        with contextlib.suppress(StoreRefused):  # a full disk may be mended before there is a version to write
+            append_event(self._folder, event)
+
+
+def run_job(folder: Path, attempt: int) -> JobResult:
+    """Train what the job asks for, publish it if the job is still this attempt's, and return how it ended.
+
+    A version is recorded as the job's by the transaction that publishes it; anything else is left in `result.json`
+    for the worker. Only what is ours to mend is raised, once its result has been left.
+    """
+    store = Store(folder.parent.parent)
+    try:
+        result = _train_body(store, folder, attempt)
+    except PuppetError as error:
+        result = refusal(error)
+    except Exception as error:
+        # The last door before the process ends: the one who waits is told the reason, the traceback goes to the log.
+        write_result(folder, JobResult("failed", f"{type(error).__name__}: {error}"[:1000]))
+        raise
+    write_result(folder, result)
+    return result
+
+
+def _train_body(store: Store, folder: Path, attempt: int) -> JobResult:
+    body, config = read_body(store, folder)
+    assert body.training_data is not None, "checked by read_body"
     raw_rows = (RawRow(raw, f"/training_data/{index}") for index, raw in enumerate(body.training_data))
-    rows = trainer.check_rows(raw_rows, "training_data")
-    manifest, _ = fit(store, body.name, rows, config, job=job.name)
+    rows = trainer_of(kind_named(body.neural_network_type)).check_rows(raw_rows, "training_data")
+    fitted = train(store, body.name, rows, config, Told(folder), job=folder.name)
+    manifest = msgspec.structs.replace(fitted.manifest, attempt=attempt)
+    guard = Jobs(store).publishing(folder.name, attempt)
+    manifest = store.publish(manifest, fitted.files, serve=body.promote == "always", guard=guard)
     return JobResult(
         "trained",
         model_name=manifest.name,
@@ -135,16 +251,3 @@ def _train_body(job: Path) -> JobResult:
         validation=manifest.validation,
         seconds=manifest.seconds,
     )
-
-
-def behave_as_child(parent: int) -> None:
-    """Yield the processor to whoever serves, and end when the process `parent` ends (Linux; elsewhere only the first).
-
-    A training whose server is gone has nobody to answer to.
-    """
-    os.nice(19)
-    if platform.system() == "Linux":
-        pr_set_pdeathsig = 1  # <linux/prctl.h>
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before the call
-            raise SystemExit("the process that asked for this training has ended")

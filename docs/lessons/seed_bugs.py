@@ -37,9 +37,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from artifacts.errors import InvalidInput
-from trainer.cli import shows_errors
 from trainer.data import RawRow, read_file
 from trainer.sample_email import generate
+from trainer.terminal import shows_errors
 from trainer.tickets import check_categories, check_rows, split, table
 
 EMBEDDING, HIDDEN, LEARNING_RATE = 128, 64, 0.001  # the seed's

@@ -1,8 +1,9 @@
 """Change a copy of a store in a process that is killed at its n-th call to the disk, for n = 1, 2, ... until it lives.
 
-`python -m tests.artifacts.crash STORE OUT create|publish` leaves OUT/1, OUT/2, ..., each as its killed process left it,
-and prints for each the call at which it was killed. test_store.py runs it as a process of its own: a fork is only safe
-where there is one thread, and the test's own process has those of onnxruntime.
+`python -m tests.artifacts.crash STORE OUT CHANGE` leaves OUT/1, OUT/2, ..., each as its killed process left it, and
+prints for each the call at which it was killed; one more copy is as the change leaves it at its end. test_store.py
+runs it as a process of its own: a fork is only safe where there is one thread, and the test's own process has those of
+onnxruntime.
 """
 
 import os
@@ -15,7 +16,17 @@ from typing import Any
 
 from artifacts.store import Store
 
-CALLS = ("mkdir", "open", "fsync", "link", "rename", "replace")
+CALLS = ("mkdir", "open", "fsync", "link", "rename", "replace", "unlink", "rmdir")
+NAME = "puppet-o2"
+CHANGES: dict[str, Callable[[Store], object]] = {
+    "create": lambda store: store.create_model("new", "GRU"),
+    "publish": lambda store: store.publish(*store.read_version(NAME, 1)),
+    "promote": lambda store: store.promote(NAME, 2),
+    "rollback": lambda store: store.rollback(NAME),
+    "delete_version": lambda store: store.delete_version(NAME, 2),
+    "delete_model": lambda store: store.delete_model(NAME),
+    "prune": lambda store: store.prune(NAME, 1),
+}
 MAX_CRASHES = 300
 
 
@@ -44,15 +55,11 @@ def main() -> None:
     for number in range(1, MAX_CRASHES):
         shutil.copytree(template, out / str(number))
         store = Store(out / str(number))
-        manifest, files = store.read_version("puppet-o2", 1)
         listening, told = os.pipe()
         child = os.fork()
         if child == 0:
             kill_at(number, told)
-            if what == "create":
-                store.create_model("new", "GRU")
-            else:
-                store.publish(manifest, files)
+            CHANGES[what](store)
             os._exit(0)
         os.close(told)
         with os.fdopen(listening) as pipe:

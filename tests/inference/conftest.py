@@ -6,18 +6,20 @@ Litestar's client always comes from "testclient".
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 from litestar import Litestar
 
-from artifacts.jobs import JobResult
 from artifacts.store import Store
+from inference import training
 from inference.app import create_app
 from inference.settings import Settings
-from inference.training import Training
+from inference.training import Checked
+from tests.inference.worker import WorkerHere
 
 
 @pytest.fixture
@@ -52,14 +54,24 @@ async def connect(app: Litestar, address: str | None = "127.0.0.1") -> AsyncIter
 
 
 @pytest.fixture
-def trainer_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the trainer's own code check a training's body in this process, which is quick and needs no torch."""
+def check_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the trainer's own code check a spooled body in this process, which is quick and needs no torch."""
+    from trainer.run import check_body
+
+    async def check(folder: Path) -> Checked:
+        checked = await asyncio.to_thread(check_body, folder)
+        return msgspec.convert(msgspec.to_builtins(checked), Checked)
+
+    monkeypatch.setattr(training, "_check", check)
+
+
+@pytest.fixture
+def trainer_here(store: Store, check_here: None) -> Iterator[None]:
+    """Let the trainer's own code check and run the jobs of the fixture store, in a thread of this process."""
     from trainer.run import run_job
 
-    async def run(_: Training, job: Path) -> JobResult:
-        return await asyncio.to_thread(run_job, job)
-
-    monkeypatch.setattr(Training, "_run", run)
+    with WorkerHere(store, run_job):
+        yield
 
 
 @pytest.fixture

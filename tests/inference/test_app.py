@@ -35,6 +35,23 @@ BODIES: dict[str, dict[str, Any]] = {  # of each route: the name of its schema -
     "/test": {"Test_Ticket_": schemas.Test[Ticket], "Test_Example_": schemas.Test[Example]},
     "/predict": {"Predict": schemas.Predict},
 }
+# Of each other route: method -> the role whose token opens it, and the schema of its answer.
+OTHERS: dict[str, dict[str, tuple[str, type[msgspec.Struct] | None]]] = {
+    "/models": {"get": ("search", schemas.ModelsAnswer)},
+    "/models/{name}": {"get": ("search", schemas.ModelAnswer), "delete": ("admin", schemas.Deleted)},
+    "/models/{name}/versions/{version}": {
+        "get": ("search", schemas.VersionAnswer),
+        "delete": ("admin", schemas.Deleted),
+    },
+    "/models/{name}/promote": {"post": ("admin", schemas.Serves)},
+    "/models/{name}/rollback": {"post": ("admin", schemas.Serves)},
+    "/jobs": {"get": ("admin", schemas.JobsAnswer)},
+    "/jobs/{job_id}": {"get": ("admin", schemas.JobAnswer)},
+    "/jobs/{job_id}/events": {"get": ("admin", None)},  # a stream
+    "/jobs/{job_id}/cancel": {"post": ("admin", schemas.JobAnswer)},
+    "/livez": {"get": ("open", schemas.Probe)},
+    "/readyz": {"get": ("open", schemas.Probe)},
+}
 ROW_FIELDS = {"Ticket": ["category", "tokens"], "Example": ["features", "target"]}
 
 
@@ -58,6 +75,13 @@ def references(node: Any) -> Iterator[str]:
             yield from references(inner)
 
 
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield each path, method and what the document says of them."""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield path, method, operation
+
+
 def resolve(document: dict[str, Any], reference: str) -> Any:
     """Return what a reference points at."""
     node: Any = document
@@ -74,8 +98,7 @@ async def test_document_lists_every_route(document: dict[str, Any]) -> None:
     assert document["info"]["title"] == "Puppet"
     assert {(path, method) for path, methods in document["paths"].items() for method in methods} == {
         *((path, "post") for path in POST_ROUTES),
-        ("/livez", "get"),
-        ("/readyz", "get"),
+        *((path, method) for path, methods in OTHERS.items() for method in methods),
     }
 
 
@@ -176,23 +199,31 @@ async def test_document_shows_every_answer(document: dict[str, Any]) -> None:
         },
         "/test": {"Metrics": Metrics, "ValueMetrics": ValueMetrics},
         "/predict": {"PredictAnswer": schemas.PredictAnswer},
-        "/livez": {"Probe": schemas.Probe},
-        "/readyz": {"Probe": schemas.Probe},
     }
 
-    for path, methods in document["paths"].items():
-        (operation,) = methods.values()
-        assert "201" not in operation["responses"]
-        schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
-        assert ("oneOf" in schema) == (len(answers[path]) > 1)
-        assert list(references(schema)) == [f"#/components/schemas/{name}" for name in answers[path]]
-        for name, struct in answers[path].items():
+    for path, method, operation in operations(document):
+        said = operation["responses"]
+        assert "201" not in said
+        if path in OTHERS:
+            _, struct = OTHERS[path][method]
+            expected = {} if struct is None else {struct.__name__: struct}
+        else:
+            expected = answers[path]
+        if not expected:
+            assert list(said["200"]["content"]) == ["text/event-stream"]
+            continue
+        schema = said["200"]["content"]["application/json"]["schema"]
+        assert ("oneOf" in schema) == (len(expected) > 1)
+        assert list(references(schema)) == [f"#/components/schemas/{name}" for name in expected]
+        for name, struct in expected.items():
             properties = resolve(document, f"#/components/schemas/{name}")["properties"]
             assert set(properties) == set(struct.__struct_fields__)
             if "results" in properties:
                 assert list(references(properties)) == [f"#/components/schemas/{name.rpartition('.')[2][:-1]}"]
         for status, response in operation["responses"].items():
-            if status != "200":
+            if (path, status) == ("/train_model", "202"):
+                assert list(references(response)) == ["#/components/schemas/Accepted"]
+            elif status != "200":
                 assert list(response["content"]) == ["application/problem+json"], (path, status)
                 assert list(references(response)) == ["#/components/schemas/Problem"]
 
@@ -200,11 +231,41 @@ async def test_document_shows_every_answer(document: dict[str, Any]) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("path", POST_ROUTES)
 async def test_document_lists_the_errors_that_a_caller_meets(document: dict[str, Any], path: str) -> None:
-    """A wrong body, media type, size or host, and being too early, are in the document of each route."""
-    statuses = {"400", "413", "415", "421", "503"}
-    statuses |= {"401"} if path in ("/create_model", "/train_model") else {"404"}
+    """A wrong body, token, media type, size or host, and being too early, are in the document of each route."""
+    statuses = {"400", "401", "413", "415", "421", "429", "503"}
+    statuses |= set() if path in ("/create_model", "/train_model") else {"404"}
 
     assert statuses <= set(document["paths"][path]["post"]["responses"])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("tokens", "search", "admin"),
+    [
+        ([], [], []),
+        (["admin_token"], [], ["admin_token"]),
+        (["search_token"], ["search_token"], []),
+        (["admin_token", "search_token"], ["search_token", "admin_token"], ["admin_token"]),
+    ],
+)
+async def test_document_says_which_token_opens_a_route(
+    settings: Settings, tokens: list[str], search: list[str], admin: list[str]
+) -> None:
+    """The page has a field for each token that is set, and sends it where one of them is needed and nowhere else."""
+    async with started(msgspec.structs.replace(settings, **dict.fromkeys(tokens, "t"))) as app, connect(app) as client:
+        document = (await client.get("/schema/openapi.json")).json()
+
+    schemes = document["components"].get("securitySchemes", {})
+    assert set(schemes) == set(tokens)
+    assert all((scheme["type"], scheme["scheme"]) == ("http", "bearer") for scheme in schemes.values())
+    assert "security" not in document
+    by_role = {"admin": admin, "search": search, "open": []}
+    for path, method, operation in operations(document):
+        if path in OTHERS:
+            role, _ = OTHERS[path][method]
+        else:
+            role = "admin" if path in ("/create_model", "/train_model") else "search"
+        assert operation.get("security", []) == [{name: []} for name in by_role[role]], (path, method)
 
 
 @pytest.mark.anyio

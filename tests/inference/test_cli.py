@@ -1,28 +1,30 @@
-"""The command line: what it refuses with which words, what it prints, and how a signal ends it."""
+"""The command line: what it refuses with which words, what it prints, and what it hands to the workers."""
 
 import json
 import logging
-import signal
+import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import uvicorn
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import InvalidInput
+from artifacts.logs import JsonLines
 from inference import cli
-from inference.app import create_app
-from inference.cli import JsonLines, Server, choose_trainer, listen, main
+from inference.cli import choose_trainer, main, trainer_is_installed, worker
+from inference.listeners import close, listen, turn_away
 from inference.settings import Settings
-from inference.training import trainer_is_installed
+from inference.supervisor import Supervisor
+from tests.system.server import ROOT, environment
 
-TOKEN = "kE3-not-to-be-shown"
+TOKEN, SEARCH_TOKEN = "kE3-not-to-be-shown", "kS7-not-to-be-shown"
 
 
 def formatted(message: str, *args: object, exc_info: Any = None) -> str:
@@ -32,16 +34,16 @@ def formatted(message: str, *args: object, exc_info: Any = None) -> str:
 
 
 @pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Server, list[socket.socket]]]:
-    """Let the server not run; give what it would have run with."""
-    runs: list[tuple[Server, list[socket.socket]]] = []
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Supervisor]:
+    """Let the workers not run; give what would have run them."""
+    runs: list[Supervisor] = []
 
-    def run(server: Server, sockets: list[socket.socket]) -> None:
-        runs.append((server, sockets))
-        for one in sockets:
-            one.close()
+    async def run(supervisor: Supervisor) -> int:
+        runs.append(supervisor)
+        supervisor.on_end()
+        return 0
 
-    monkeypatch.setattr(Server, "run", run)
+    monkeypatch.setattr(Supervisor, "run", run)
     return runs
 
 
@@ -59,7 +61,7 @@ def test_event_is_one_line_of_json() -> None:
 
     assert (event["level"], event["event"]) == ("error", "model puppet-o2 serves")
     assert event["time"].endswith("+00:00")
-    assert set(event) == {"time", "level", "event"}
+    assert set(event) == {"time", "level", "process", "event"}
 
 
 def test_traceback_is_in_its_event() -> None:
@@ -131,23 +133,40 @@ def test_trainer_needs_torch_and_our_package(monkeypatch: pytest.MonkeyPatch, mi
 # Where it listens
 
 
-def test_port_0_takes_a_free_port() -> None:
-    """Port 0 gives a port that accepts connections at once."""
-    with listen(Settings(port=0)) as listening:
-        host, port = listening.getsockname()
+def connects(address: tuple[str, int]) -> bool:
+    """Return whether a connection comes up within a moment."""
+    try:
+        socket.create_connection(address, timeout=0.2).close()
+    except TimeoutError:
+        return False
+    return True
 
-        assert host == "127.0.0.1"
-        assert port > 0
-        socket.create_connection((host, port), timeout=5).close()
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_port_0_takes_a_free_port(workers: int) -> None:
+    """Port 0 gives one port, the same for each worker, that accepts connections at once."""
+    listening = listen(Settings(port=0, workers=workers))
+    (address,) = {one.getsockname() for one in listening}
+
+    assert len(listening) == workers
+    assert address[0] == "127.0.0.1"
+    assert address[1] > 0
+    assert connects(address)
+    close(listening)
+    with pytest.raises(ConnectionRefusedError):
+        connects(address)
 
 
-def test_taken_port_is_refused_with_the_remedy() -> None:
-    """A port that another server has is refused before anything is loaded."""
-    with listen(Settings(port=0)) as taken:
-        port = taken.getsockname()[1]
+@pytest.mark.parametrize("first", [1, 2])
+@pytest.mark.parametrize("second", [1, 2])
+def test_taken_port_is_refused_with_the_remedy(first: int, second: int) -> None:
+    """A port that another server has is refused, though both would share it among their workers."""
+    listening = listen(Settings(port=0, workers=first))
+    port = listening[0].getsockname()[1]
 
-        with pytest.raises(InvalidInput, match=rf"cannot listen on 127\.0\.0\.1 port {port}: .* with --port"):
-            listen(Settings(port=port))
+    with pytest.raises(InvalidInput, match=rf"cannot listen on 127\.0\.0\.1 port {port}: .* with --port"):
+        listen(Settings(port=port, workers=second))
+    close(listening)
 
 
 @pytest.mark.parametrize("host", ["203.0.113.77", "2001:db8::77"])
@@ -160,32 +179,55 @@ def test_address_of_another_machine_is_refused(host: str) -> None:
 @pytest.mark.skipif(not Path("/proc/sys/net/ipv6").exists(), reason="this machine has no IPv6")
 def test_ipv6_loopback_is_listened_on() -> None:
     """::1 is as good as 127.0.0.1."""
-    with listen(Settings(host="::1", port=0)) as listening:
-        assert listening.family == socket.AF_INET6
+    listening = listen(Settings(host="::1", port=0, workers=2))
+
+    assert {one.family for one in listening} == {socket.AF_INET6}
+    close(listening)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_newcomers_are_turned_away_and_who_waits_is_not(host: str) -> None:
+    """Once turned away, no connection comes up; one that was up can be accepted and sends its request."""
+    listening = listen(Settings(host=host, port=0))
+    address = listening[0].getsockname()[:2]
+    with socket.create_connection(address, timeout=5) as waiting:
+        turn_away(listening)
+
+        assert not connects(address)
+        waiting.sendall(b"request")
+        accepted, _ = listening[0].accept()
+        assert accepted.recv(100) == b"request"
+        accepted.close()
+    close(listening)
 
 
 # The whole command
 
 
 def test_start_says_where_and_with_what(
-    runs: list[tuple[Server, list[socket.socket]]], store: Any, caplog: pytest.LogCaptureFixture
+    runs: list[Supervisor], store: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    """A start logs the settings, the token only as "set", and the address with the port that was found."""
+    """A start logs the settings, the tokens only as "set", and the address with the port that was found."""
     caplog.set_level(logging.INFO, "puppet")
+    file = tmp_path / "token"
+    file.touch(0o600)
+    file.write_text(SEARCH_TOKEN)
 
-    result = puppet_serve("--port", "0", "--store", str(store.root), "--trainer", "none", PUPPET_ADMIN_TOKEN=TOKEN)
+    result = puppet_serve(
+        *("--port", "0", "--store", str(store.root), "--trainer", "none"),
+        PUPPET_ADMIN_TOKEN=TOKEN,
+        PUPPET_SEARCH_TOKEN_FILE=str(file),
+    )
 
     assert (result.exit_code, len(runs)) == (0, 1)
     first, second = [record.getMessage() for record in caplog.records if record.name == "puppet"]
     shown = msgspec.json.decode(first.removeprefix("settings "), type=Settings)
-    assert (shown.admin_token, shown.store, shown.trainer) == ("set", str(store.root), "none")
+    assert (shown.admin_token, shown.search_token, shown.search_token_file) == ("set", "set", str(file))
+    assert (shown.store, shown.trainer) == (str(store.root), "none")
     assert second == f"listening on http://127.0.0.1:{shown.port}, documentation at /schema"
     assert shown.port > 0
     assert TOKEN not in caplog.text + result.output
-    server, _ = runs[0]
-    assert server.config.access_log is False
-    assert server.config.server_header is False
-    assert server.config.proxy_headers is False  # or any caller could say that it comes from this machine
+    assert SEARCH_TOKEN not in caplog.text + result.output
 
 
 def test_options_win_over_the_environment(runs: list[Any], store: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -204,9 +246,11 @@ def test_options_win_over_the_environment(runs: list[Any], store: Any, caplog: p
     ("args", "environment", "words"),
     [
         (["--host", "0.0.0.0"], {}, ["refusing to listen on 0.0.0.0", "set PUPPET_ADMIN_TOKEN", "--host 127.0.0.1"]),
+        ([], {"PUPPET_SEARCH_TOKEN_FILE": "/nope"}, ["PUPPET_SEARCH_TOKEN_FILE: '/nope' cannot be read: No such file"]),
         (["--port", "70000"], {}, ["the settings do not fit", "PUPPET_PORT", "70000"]),
         ([], {"PUPPET_PROT": "1", "PUPPET_TRAINER": "x"}, ["PUPPET_PROT: is an unknown setting", "PUPPET_TRAINER: "]),
-        (["--store", "/dev/null/x"], {}, ["store /dev/null/x cannot be used"]),
+        (["--workers", "65"], {}, ["PUPPET_WORKERS: ", "<= 64", "65"]),
+        ([], {"PUPPET_WORKERS": "0"}, ["PUPPET_WORKERS: ", ">= 1", "'0'"]),
     ],
 )
 def test_wrong_start_is_one_message_and_status_1(
@@ -221,7 +265,7 @@ def test_wrong_start_is_one_message_and_status_1(
     assert "Traceback" not in result.output
 
 
-@pytest.mark.parametrize("args", [["--workers", "2"], ["--workers", "0"], ["--trainer", "remote"], ["--nope"], ["x"]])
+@pytest.mark.parametrize("args", [["--workers", "many"], ["--trainer", "remote"], ["--nope"], ["x"]])
 def test_wrong_option_is_status_2(runs: list[Any], args: list[str]) -> None:
     """An option that is none, or a value that it does not take, is the usual status 2."""
     assert puppet_serve(*args).exit_code == 2
@@ -240,24 +284,39 @@ def test_help_names_every_option() -> None:
     assert all(option in shown for option in ("--host", "--port", "--workers", "--store", "--trainer"))
 
 
-# Signals
+# Workers
 
 
-@pytest.mark.parametrize("is_started", [True, False])
-def test_signal_drains_and_ends(settings: Settings, is_started: bool) -> None:
-    """SIGTERM first lets waiting trainings be answered and then ends the server, be it still starting up."""
-    app = create_app(settings)
-    drained: list[bool] = []
+def test_worker_gets_the_settings_where_nobody_sees_them() -> None:
+    """The settings with the token go through stdin; neither arguments nor environment of a worker hold them."""
+    settings = Settings(admin_token=TOKEN)
+    with socket.socket() as one:
+        child = worker(2, settings, one, 9, {"PATH": "/bin", "PUPPET_ADMIN_TOKEN": TOKEN, "PUPPET_PORT": "1"})
 
-    class Training:
-        def drain(self) -> None:
-            drained.append(True)
+        assert msgspec.json.decode(child.stdin, type=Settings) == settings
+        assert child.environment == {"PATH": "/bin"}
+        assert child.command[-3:] == (str(one.fileno()), "9", str(os.getpid()))
+        assert child.fds == (one.fileno(), 9)
+        assert child.name == "worker 2"
 
-    if is_started:
-        app.state.training = Training()
-    server = Server(app, uvicorn.Config(app))
 
-    server.handle_exit(signal.SIGTERM, None)
+@pytest.mark.parametrize(("first", "words"), [("/usr/bin", ["-P", "-m"]), (str(ROOT), ["-m", "inference.worker"])])
+def test_worker_is_found_where_the_supervisor_was(
+    monkeypatch: pytest.MonkeyPatch, first: str, words: list[str]
+) -> None:
+    """A worker imports nothing from the working directory, unless the supervisor itself was imported from there."""
+    monkeypatch.setattr(sys, "path", [first, *sys.path])
+    with socket.socket() as one:
+        command = worker(1, Settings(), one, 9, {}).command
 
-    assert server.should_exit
-    assert drained == [True] * is_started
+    assert command[:3] == (sys.executable, *words)
+
+
+def test_supervisor_imports_little() -> None:
+    """The process that starts the others has neither Litestar nor uvicorn nor onnxruntime nor numpy in memory."""
+    code = "import sys, inference.cli; print(*{name.partition('.')[0] for name in sys.modules})"
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", code], env=environment(), capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert not set(found.stdout.split()) & {"litestar", "uvicorn", "uvloop", "onnxruntime", "numpy", "torch"}

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -238,6 +239,30 @@ async def test_damaged_pointer_later_changes_nothing(registry: Registry, store: 
     await registry.refresh()
 
     assert registry.serving("puppet-o2") is before
+
+
+async def test_load_of_a_new_version_holds_nobody_up(
+    registry: Registry, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a new version is being read and verified, the one before goes on answering."""
+    real = Store.read_version
+    loading, go_on = threading.Event(), threading.Event()
+
+    def held(store: Store, name: str, version: int) -> Any:
+        loading.set()
+        assert go_on.wait(DEADLINE_S)
+        return real(store, name, version)
+
+    publish_permuted(store)
+    monkeypatch.setattr(Store, "read_version", held)
+
+    refreshing = asyncio.create_task(registry.refresh())
+    await eventually(loading.is_set, "the load")
+    assert registry.serving("puppet-o2").version == 1
+    assert category_of(registry.serving("puppet-o2"), CLIENT) == "Création de client"
+    go_on.set()
+    await asyncio.wait_for(refreshing, DEADLINE_S)
+    assert registry.serving("puppet-o2").version == 2
 
 
 @pytest.mark.parametrize("spoil", ["version", "everything"])

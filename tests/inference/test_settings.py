@@ -1,17 +1,21 @@
 """The settings: where a value comes from, what is refused, and what is never shown."""
 
 import inspect
+import os
+from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifacts.errors import InvalidInput, PuppetError
-from inference.settings import Settings, UnsafeAddress, is_loopback, read_settings
+from artifacts.errors import Fault, InvalidInput, PuppetError
+from inference.settings import MAX_TOKEN_FILE_BYTES, TOKENS, Settings, UnsafeAddress, is_loopback, read_settings
 
 FIELDS = [field.name for field in msgspec.structs.fields(Settings)]
-TOKEN = "kE3-not-to-be-shown"
+FILES = [f"{name}_file" for name in TOKENS]
+TOKEN, SEARCH_TOKEN = "kE3-not-to-be-shown", "kS7-not-to-be-shown"
+BOTH = {"PUPPET_ADMIN_TOKEN": TOKEN, "PUPPET_SEARCH_TOKEN": SEARCH_TOKEN}
 
 
 def test_nothing_given_means_the_defaults() -> None:
@@ -29,19 +33,23 @@ def test_environment_sets_every_field() -> None:
     wanted = Settings(
         host="127.0.0.2",
         port=1234,
+        workers=2,
         store="/srv/models",
         trainer="none",
         default_model="mails",
         admin_token=TOKEN,
+        search_token=SEARCH_TOKEN,
         allowed_hosts="a.example, b.example",
         search_body_bytes=1000,
         mail_body_bytes=1500,
         test_body_bytes=2000,
         train_body_bytes=3000,
+        queue_limit=5,
         train_timeout_s=1.5,
     )
-    environment = {f"PUPPET_{name.upper()}": str(getattr(wanted, name)) for name in FIELDS}
-    assert all(getattr(wanted, name) != getattr(Settings(), name) for name in FIELDS)
+    names = [name for name in FIELDS if name not in FILES]  # which would be a second way to set the tokens
+    environment = {f"PUPPET_{name.upper()}": str(getattr(wanted, name)) for name in names}
+    assert all(getattr(wanted, name) != getattr(Settings(), name) for name in names)
 
     assert read_settings(environment, {}) == wanted
 
@@ -113,25 +121,196 @@ def test_every_fault_is_listed() -> None:
     assert {fault.pointer for fault in caught.value.faults} == {"PUPPET_PORT", "PUPPET_COLOUR", "PUPPET_TRAINER"}
 
 
+@pytest.mark.parametrize("name", TOKENS)
 @pytest.mark.parametrize("token", ["clé-secrète", "two words", " leading", "line\n", "tab\t", "\udcff"])
-def test_token_that_no_header_carries_is_refused_unseen(token: str) -> None:
+def test_token_that_no_header_carries_is_refused_unseen(name: str, token: str) -> None:
     """A token that could never arrive in a header stops the start, and the message does not show it."""
     with pytest.raises(InvalidInput) as caught:
-        read_settings({"PUPPET_ADMIN_TOKEN": token}, {})
+        read_settings({f"PUPPET_{name.upper()}": token}, {})
 
     (fault,) = caught.value.faults
-    assert fault.pointer == "PUPPET_ADMIN_TOKEN"
+    assert fault.pointer == f"PUPPET_{name.upper()}"
     assert token not in fault.detail
     assert repr(token) not in fault.detail
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::", "2001:db8::1", "example.org", "localhost.example", ""])
-def test_other_addresses_need_a_token(host: str) -> None:
-    """Without an admin token the server refuses an address that others reach, and says both ways out."""
-    with pytest.raises(UnsafeAddress, match=r"set PUPPET_ADMIN_TOKEN in the environment, or use --host 127\.0\.0\.1"):
-        read_settings({}, {"host": host})
+def test_one_token_for_both_roles_is_refused(tmp_path: Path) -> None:
+    """A search token that is also the admin token would make every client an administrator."""
+    for environment in (
+        {"PUPPET_ADMIN_TOKEN": TOKEN, "PUPPET_SEARCH_TOKEN": TOKEN},
+        {"PUPPET_ADMIN_TOKEN_FILE": token_file(tmp_path, TOKEN), "PUPPET_SEARCH_TOKEN": TOKEN},
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            read_settings(environment, {})
 
-    assert read_settings({"PUPPET_ADMIN_TOKEN": TOKEN}, {"host": host}).host == host
+        (fault,) = caught.value.faults
+        assert fault == Fault(
+            "PUPPET_SEARCH_TOKEN", "is also the admin token, so it would open every route; make another"
+        )
+
+
+def test_shown_settings_hide_the_tokens() -> None:
+    """What is printed says of a token only whether it is set, and leaves the rest as it is."""
+    settings = Settings(port=1234, admin_token=TOKEN, search_token=SEARCH_TOKEN)
+
+    assert settings.shown == Settings(port=1234, admin_token="set", search_token="set")
+    assert Settings(search_token=SEARCH_TOKEN).shown == Settings(search_token="set")
+    assert Settings().shown == Settings()
+
+
+# Tokens in files
+
+
+def token_file(folder: Path, content: str | bytes, mode: int = 0o600) -> str:
+    """Return the path of a new file with this content."""
+    path = folder / f"token{len(list(folder.iterdir()))}"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    path.chmod(mode)
+    return str(path)
+
+
+def refused_file(path: str, name: str = "admin_token") -> str:
+    """Return why a file is refused as a token's."""
+    with pytest.raises(InvalidInput) as caught:
+        read_settings({f"PUPPET_{name.upper()}_FILE": path}, {})
+    (fault,) = caught.value.faults
+    assert fault.pointer == f"PUPPET_{name.upper()}_FILE"
+    assert TOKEN not in fault.detail
+    return fault.detail
+
+
+@pytest.mark.parametrize("name", TOKENS)
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_file_holds_the_token(tmp_path: Path, name: str, mode: int, end: str) -> None:
+    """The one line of a file that only its owner can read is the token, with a line end or without."""
+    path = token_file(tmp_path, TOKEN + end, mode)
+
+    settings = read_settings({f"PUPPET_{name.upper()}_FILE": path}, {})
+
+    assert settings == msgspec.structs.replace(Settings(), **{name: TOKEN, f"{name}_file": path})
+    assert settings.token(name.removesuffix("_token")) == TOKEN
+
+
+def test_empty_path_is_no_file() -> None:
+    """A variable that is set to nothing is as good as none, for the path as for the token."""
+    environment = BOTH | {"PUPPET_ADMIN_TOKEN_FILE": "", "PUPPET_SEARCH_TOKEN_FILE": ""}
+
+    assert read_settings(environment, {}) == Settings(admin_token=TOKEN, search_token=SEARCH_TOKEN)
+
+
+@pytest.mark.parametrize("name", TOKENS)
+def test_token_and_its_file_are_one_too_many(tmp_path: Path, name: str) -> None:
+    """A token that is set twice stops the start, for nobody could say which one holds."""
+    variable = f"PUPPET_{name.upper()}"
+
+    with pytest.raises(InvalidInput) as caught:
+        read_settings({variable: TOKEN, f"{variable}_FILE": token_file(tmp_path, TOKEN)}, {})
+
+    assert caught.value.faults == (Fault(f"{variable}_FILE", f"is set beside {variable}; set one of the two"),)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o644, 0o700, 0o4600, 0o777])
+def test_file_that_others_may_use_is_refused(tmp_path: Path, mode: int) -> None:
+    """A mode with one bit more than 0600 stops the start, with the remedy."""
+    path = token_file(tmp_path, TOKEN, mode)
+
+    assert refused_file(path) == (
+        f"{path!r} has mode {mode:04o}, the most is 0600, its owner's alone; run: chmod 600 {path}"
+    )
+
+
+def test_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file whose owner is another user, who could change it, stops the start."""
+    path = token_file(tmp_path, TOKEN)
+    monkeypatch.setattr("os.geteuid", lambda: os.getuid() + 1)
+
+    assert f"belongs to user {os.getuid()}, this process is user {os.getuid() + 1}" in refused_file(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "\n", " ", f"{TOKEN}\n\n", f"{TOKEN}\nmore", f"\n{TOKEN}", f" {TOKEN}", f"{TOKEN} ", f"{TOKEN}\r\n",
+        f"{TOKEN}\0", f"{TOKEN}\x7f", f"\ufeff{TOKEN}", "clé", b"\xff\xfe", "x" * (MAX_TOKEN_FILE_BYTES + 1),
+    ],
+)  # fmt: skip
+def test_file_that_holds_no_token_is_refused_unseen(tmp_path: Path, content: str | bytes) -> None:
+    """Anything but one line of printable ASCII stops the start, and the message shows none of it."""
+    path = token_file(tmp_path, content)
+
+    assert refused_file(path) == (f"{path!r} holds no token; write one line of printable ASCII without spaces into it")
+
+
+def test_longest_token_of_a_file_is_read(tmp_path: Path) -> None:
+    """A token as long as the limit of the file is whole."""
+    path = token_file(tmp_path, "x" * MAX_TOKEN_FILE_BYTES)
+
+    assert len(read_settings({"PUPPET_SEARCH_TOKEN_FILE": path}, {}).search_token) == MAX_TOKEN_FILE_BYTES
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    """A folder, a link, a pipe that nobody writes to, a device and a missing file stop the start without waiting."""
+    (tmp_path / "link").symlink_to(token_file(tmp_path, TOKEN))
+    os.mkfifo(tmp_path / "pipe", 0o600)
+
+    assert "Is a directory" in refused_file(str(tmp_path))
+    assert "it is a link, which is not followed" in refused_file(str(tmp_path / "link"))
+    assert "is no regular file" in refused_file(str(tmp_path / "pipe"))
+    assert "is no regular file" in refused_file("/dev/null")
+    assert "No such file or directory" in refused_file(str(tmp_path / "none"))
+    assert "is no path" in refused_file("a\0b")
+    assert "is no path" in refused_file("\ud800")
+
+
+# Addresses
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::", "2001:db8::1", "example.org", "localhost.example", ""])
+def test_other_addresses_need_both_tokens(tmp_path: Path, host: str) -> None:
+    """Without both tokens the server refuses an address that others reach, and says what is missing and the way out."""
+    for environment, missing, variables in (
+        ({}, "an admin token and a search token", "PUPPET_ADMIN_TOKEN and PUPPET_SEARCH_TOKEN"),
+        ({"PUPPET_ADMIN_TOKEN": TOKEN}, "a search token", "PUPPET_SEARCH_TOKEN"),
+        ({"PUPPET_SEARCH_TOKEN": TOKEN}, "an admin token", "PUPPET_ADMIN_TOKEN"),
+    ):
+        with pytest.raises(UnsafeAddress) as caught:
+            read_settings(environment, {"host": host})
+        assert str(caught.value).startswith(f"refusing to listen on {host} without {missing}: ")
+        assert f"; set {variables} in the environment or by _FILE, or use --host 127.0.0.1; " in str(caught.value)
+
+    assert read_settings(BOTH, {"host": host}).host == host
+    from_file = {"PUPPET_ADMIN_TOKEN": TOKEN, "PUPPET_SEARCH_TOKEN_FILE": token_file(tmp_path, SEARCH_TOKEN)}
+    assert read_settings(from_file, {"host": host}).host == host
+
+
+def test_short_token_is_for_this_machine_only(tmp_path: Path) -> None:
+    """A token of 15 characters, which could be guessed, serves on loopback, but on no address that others reach."""
+    short, enough = "x" * 15, "y" * 16
+
+    assert read_settings({"PUPPET_ADMIN_TOKEN": "x"}, {}).admin_token == "x"
+    for environment, words in (
+        (
+            {"PUPPET_ADMIN_TOKEN": short, "PUPPET_SEARCH_TOKEN": enough},
+            "with an admin token of less than 16 characters",
+        ),
+        (
+            {"PUPPET_ADMIN_TOKEN": enough, "PUPPET_SEARCH_TOKEN": short},
+            "with a search token of less than 16 characters",
+        ),
+        ({"PUPPET_ADMIN_TOKEN": short}, "without a search token and with an admin token of less than 16 characters"),
+        (
+            {"PUPPET_ADMIN_TOKEN": enough, "PUPPET_SEARCH_TOKEN_FILE": token_file(tmp_path, short)},
+            "with a search token of less than 16 characters",
+        ),
+    ):
+        with pytest.raises(UnsafeAddress) as caught:
+            read_settings(environment, {"host": "0.0.0.0"})
+        assert f"0.0.0.0 {words}: " in str(caught.value)
+        assert short not in str(caught.value)
+
+    lengths = {"PUPPET_ADMIN_TOKEN": enough, "PUPPET_SEARCH_TOKEN": "z" * 16}
+    assert read_settings(lengths, {"host": "0.0.0.0"}).admin_token == enough
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.8.7", "::1", "localhost"])
@@ -168,16 +347,17 @@ def test_settings_cannot_be_changed() -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from([f"PUPPET_{name.upper()}" for name in FIELDS if name != "admin_token"]), st.text(max_size=8)
+        st.sampled_from([f"PUPPET_{name.upper()}" for name in FIELDS if name not in TOKENS]), st.text(max_size=8)
     )
 )
 def test_any_environment_is_read_or_refused_in_words(environment: dict[str, str]) -> None:
-    """Whatever stands in the variables, the result is settings or an error of ours, and never shows the token."""
+    """Whatever stands in the variables, the result is settings or an error of ours, and never shows a token."""
     said = ""
     try:
-        settings = read_settings(environment | {"PUPPET_ADMIN_TOKEN": TOKEN}, {})
+        settings = read_settings(environment | BOTH, {})
         assert msgspec.convert(msgspec.to_builtins(settings), Settings) == settings
     except PuppetError as error:
         said = "\n".join(map(str, [error, *getattr(error, "faults", ())]))
 
     assert TOKEN not in said
+    assert SEARCH_TOKEN not in said

@@ -1,7 +1,7 @@
-"""A training through the server, with a stand-in for the trainer's process: a script that a test writes.
+"""A training that a request asks for, with a stand-in for each of the trainer's two processes.
 
-It is started by the very command line of the real one, so what it is given (arguments, environment, session) is checked
-too. tests/system trains in earnest.
+The check is a script that a test writes, started by the very command line of the real one, so what it is given
+(arguments, environment) is checked too. The worker is a thread of this process. tests/system trains in earnest.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import json
 import os
 import random
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,49 +18,39 @@ import msgspec
 import pytest
 from litestar import Litestar
 
-from artifacts.errors import InvalidInput, ModelNotFound, NoTrainingData, StoreRefused
-from artifacts.jobs import JobResult, read_result
+from artifacts.errors import Fault, InvalidInput, ModelNotFound, NoTrainingData, QueueFull, StoreRefused
+from artifacts.jobs import BODY, Job, JobResult, Jobs, write_result
 from artifacts.store import Store
 from inference import training as module
-from inference.errors import Draining, TrainerBusy, TrainerMissing, TrainingFailed
+from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped
 from inference.settings import Settings
 from inference.training import Training
 from tests.inference.conftest import connect, started
 from tests.inference.helpers import CLIENT, DEADLINE_S, MODEL, check_problem, eventually
+from tests.inference.worker import WorkerHere, publish
 
 pytestmark = pytest.mark.anyio
 
-BODY = MODEL | {"training_data": [{"category": "a", "tokens": ["b"]}]}
+BODY_OF_ONE = MODEL | {"training_data": [{"category": "a", "tokens": ["b"]}]}
+UNREAD = b"words of a ticket"
 SCRIPT = """#!{python} -I
 import json, os, sys, time
 from pathlib import Path
-here = Path({here!r})
-job = Path(sys.argv[5])
-seen = {{"argv": sys.argv[1:], "environment": dict(os.environ), "pid": os.getpid(), "session": os.getsid(0),
-        "parent": os.getppid(), "stdin": os.readlink("/proc/self/fd/0"),
-        "body": (job / "body.json").read_bytes().decode("latin-1"), "mode": os.stat(job).st_mode & 0o777,
-        "fds": len(os.listdir("/proc/self/fd"))}}
+here, job = Path({here!r}), Path(sys.argv[-1])
+seen = {{"argv": sys.argv[1:], "environment": dict(os.environ), "pid": os.getpid(),
+        "stdin": os.readlink("/proc/self/fd/0"), "body": (job / "body.json").read_bytes().decode("latin-1"),
+        "mode": os.stat(job).st_mode & 0o777, "fds": len(os.listdir("/proc/self/fd"))}}
 (here / "seen.part").write_text(json.dumps(seen))
 os.rename(here / "seen.part", here / "seen.json")
-def leave(**fields):
-    (job / "result.json").write_text(json.dumps(fields))
-def wait_for_go():
-    end = time.monotonic() + 60
-    while not (here / "go").exists() and time.monotonic() < end:
-        time.sleep(0.005)
-def publish():
-    sys.path[:0] = {path!r}
-    from artifacts.store import Store
-    store = Store(job.parent.parent)
-    manifest = store.publish(*store.read_version("puppet-o2", 1))
-    leave(outcome="trained", model_name="puppet-o2", version=manifest.version, seconds=1.5,
-          validation=dict(accuracy=0.9, macro_f1=0.8, num_tickets=12))
+def say(**fields):
+    os.write(1, json.dumps(fields).encode())
 {code}
 """
+SAY = "say(name='puppet-o2', neural_network_type='GRU')"
 
 
-class Trainer:
-    """The stand-in: `does` says in Python what it does, `seen` is what it was given."""
+class Check:
+    """The stand-in for the check: `does` says in Python what it does, `seen` is what it was given."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder = folder
@@ -68,10 +58,9 @@ class Trainer:
         self._monkeypatch = monkeypatch
 
     def does(self, code: str) -> None:
-        """Let every training from now on be this code."""
+        """Let every check from now on be this code."""
         script = self._folder / "python"
-        path = [str(Path(module.__file__).parents[1]), *sys.path]
-        script.write_text(SCRIPT.format(python=self._python, here=str(self._folder), path=path, code=code))
+        script.write_text(SCRIPT.format(python=self._python, here=str(self._folder), code=code))
         script.chmod(0o700)
         self._monkeypatch.setattr(sys, "executable", str(script))
 
@@ -81,36 +70,58 @@ class Trainer:
         file = self._folder / "seen.json"
         return json.loads(file.read_text()) if file.exists() else None
 
-    async def running(self) -> dict[str, Any]:
-        """Return what the process was given, as soon as it runs."""
-        return await eventually(lambda: self.seen, "the trainer's process")
-
 
 @pytest.fixture
-def trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trainer:
-    """Give the stand-in for the trainer's process."""
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
+    """Give the stand-in for the check's process."""
     folder = tmp_path / "stand-in"
     folder.mkdir()
-    return Trainer(folder, monkeypatch)
+    return Check(folder, monkeypatch)
 
 
 @pytest.fixture
 def settings(store: Store) -> Settings:
     """Give the settings of a server that trains."""
-    return Settings(store=str(store.root), trainer="local")
+    return Settings(store=str(store.root), trainer="local", queue_limit=3)
+
+
+@pytest.fixture
+def worker(store: Store, check_here: None) -> Iterator[WorkerHere]:
+    """Give the stand-in for the worker, which publishes; bodies are checked by the trainer's own code."""
+    with WorkerHere(store, publish) as worker:
+        yield worker
 
 
 @pytest.fixture
 async def training(settings: Settings, store: Store) -> AsyncIterator[Training]:
-    """Give a training service, and check at the end of each test that nothing of its bodies is left on the disk."""
+    """Give a training service, and check at the end of each test that no folder is left that belongs to no job."""
     yield Training(store, settings)
-    assert list((store.root / ".jobs").iterdir()) == []
+    check_folders(store)
+
+
+def check_folders(store: Store) -> None:
+    """Do nothing if the folders are those of the jobs, and no job that has ended has kept its training text."""
+    jobs = {job.id: job for job in Jobs(store).list()}
+    assert {path.name for path in (store.root / ".jobs").iterdir() if path.is_dir()} == set(jobs)
+    for job in jobs.values():
+        has_body = (store.root / ".jobs" / job.id / BODY).exists()
+        assert has_body == (job.state in ("queued", "running")), job
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
     """Yield a body as it arrives."""
-    for part in parts or (json.dumps(BODY).encode(),):
+    for part in parts or (json.dumps(BODY_OF_ONE).encode(),):
         yield part
+
+
+async def queued(training: Training, key: str | None = None) -> Job:
+    """Return a job that waits."""
+    return await training.submit(chunks(), key)
+
+
+def leave(result: JobResult) -> Callable[[Path, int], None]:
+    """Return a training that leaves this result."""
+    return lambda folder, _: write_result(folder, result)
 
 
 def is_alive(pid: int) -> bool:
@@ -125,33 +136,43 @@ def is_alive(pid: int) -> bool:
 
 
 async def test_trained_version_serves_with_the_answer(
-    app: Litestar, client: httpx.AsyncClient, trainer: Trainer
+    store: Store, worker: WorkerHere, client: httpx.AsyncClient
 ) -> None:
-    """A training answers 200 with the seeds' fields, version and metrics, and that version serves from then on."""
-    trainer.does("publish()")
+    """A training answers 200 with the seeds' fields, version, job and metrics, and that version serves from then on."""
+    response = await client.post("/train_model", json=BODY_OF_ONE)
 
-    response = await client.post("/train_model", json=BODY)
-
-    assert response.status_code == 200
+    assert response.status_code == 200, response.text
+    (job,) = Jobs(store).list()
+    manifest = store.read_manifest("puppet-o2", 2)
     assert response.json() == {
-        "status": "training completed", "model_name": "puppet-o2", "version": 2,
-        "metrics": {"accuracy": 0.9, "macro_f1": 0.8, "num_tickets": 12}, "seconds": 1.5,
+        "status": "training completed", "model_name": "puppet-o2", "version": 2, "job": job.id,
+        "metrics": msgspec.to_builtins(manifest.validation), "seconds": manifest.seconds,
     }  # fmt: skip
+    assert response.headers["location"] == f"/jobs/{job.id}"
+    assert (manifest.job, manifest.attempt) == (job.id, 1)
     assert (await client.post("/search", json=MODEL | {"vector": CLIENT})).json()["version"] == 2
-    assert not list((app.state.registry.store.root / ".jobs").iterdir())
+    check_folders(store)
 
 
-async def test_refused_training_lists_its_faults(training: Training, trainer: Trainer) -> None:
-    """What the trainer's process finds wrong in a body comes back with its faults and their number."""
-    trainer.does(
-        'leave(outcome="refused", error="InvalidInput", detail="does not fit", num_faults=30,'
-        ' faults=[dict(pointer="/training_data/7/tokens", detail="is empty")])'
-    )
+async def test_version_that_is_not_to_serve_does_not(worker: WorkerHere, client: httpx.AsyncClient) -> None:
+    """With promote "never" the answer names the new version, and the one before goes on serving."""
+    response = await client.post("/train_model", json=BODY_OF_ONE | {"promote": "never"})
+
+    assert (response.status_code, response.json()["version"]) == (200, 2)
+    assert (await client.post("/search", json=MODEL | {"vector": CLIENT})).json()["version"] == 1
+    model = (await client.get("/models/puppet-o2")).json()
+    assert (model["current"], model["versions"]) == (1, [1, 2])
+
+
+async def test_refused_training_lists_its_faults(training: Training, worker: WorkerHere) -> None:
+    """What the run finds wrong in a body comes back with its faults and their number."""
+    faults = [Fault("/training_data/7/tokens", "is empty")]
+    worker.run = leave(JobResult("refused", "does not fit", "InvalidInput", faults, 30))
 
     with pytest.raises(InvalidInput, match="does not fit") as caught:
-        await training.train(chunks())
+        await training.wait(await queued(training))
 
-    assert [fault.pointer for fault in caught.value.faults] == ["/training_data/7/tokens"]
+    assert list(caught.value.faults) == faults
     assert caught.value.num_faults == 30
 
 
@@ -163,294 +184,390 @@ async def test_refused_training_lists_its_faults(training: Training, trainer: Tr
     ],
 )
 async def test_refused_training_says_the_seeds_sentence(
-    training: Training, trainer: Trainer, error: type[Exception], sentence: str
+    training: Training, worker: WorkerHere, error: type[Exception], sentence: str
 ) -> None:
-    """An error that the process names comes back as itself, to the letter."""
-    trainer.does(f"leave(outcome='refused', error={error.__name__!r}, detail={sentence!r})")
+    """An error that the run names comes back as itself, to the letter."""
+    worker.run = leave(JobResult("refused", sentence, error.__name__))
 
     with pytest.raises(error) as caught:
-        await training.train(chunks())
+        await training.wait(await queued(training))
 
     assert str(caught.value) == sentence
 
 
-async def test_failed_training_answers_with_the_reason(
-    training: Training, trainer: Trainer, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A training that failed through no fault of the request says why; the process's output is in the log."""
-    trainer.does(
-        'leave(outcome="failed", detail="RuntimeError: no more memory")\n'
-        'print("a traceback", file=sys.stderr); sys.exit(1)'
-    )
+async def test_failed_training_answers_with_the_reason(client: httpx.AsyncClient, worker: WorkerHere) -> None:
+    """A training that failed through no fault of the request is 500 and says why."""
+    worker.run = leave(JobResult("failed", "RuntimeError: no more memory"))
 
-    with pytest.raises(TrainingFailed, match=r"^the training failed: RuntimeError: no more memory$"):
-        await training.train(chunks())
+    response = await client.post("/train_model", json=BODY_OF_ONE)
 
-    assert "exit status 1: a traceback" in caplog.text
+    check_problem(response, 500, "the training failed: RuntimeError: no more memory")
 
 
-@pytest.mark.parametrize(
-    ("code", "reason"),
-    [
-        ("sys.exit(3)", "ended with status 3 and no result"),
-        ("pass", "ended with status 0 and no result"),
-        ("os.kill(os.getpid(), 9)", "was killed"),
-        ("os.kill(os.getpid(), 11)", "ended with status -11 and no result"),
-        ("(job / 'result.json').write_text('{\"outcome\": \"trai')", "no result"),
-        ("(job / 'result.json').write_bytes(b'\\xff' * 100)", "no result"),
-        ("(job / 'result.json').write_text('[' * 100_000)", "no result"),
-        ("leave(outcome='trained', model_path='/etc/passwd')", "no result"),
-        ("leave(outcome='failed', detail='x' * 2_000_000)", "no result"),
-        ("(job / 'result.json').mkdir()", "no result"),
-    ],
-)
-async def test_death_without_a_result_is_answered(training: Training, trainer: Trainer, code: str, reason: str) -> None:
-    """Whoever waits is answered when the process dies or leaves no result that can be read, and the next one trains."""
-    trainer.does(code)
+async def test_death_without_a_result_is_answered(training: Training, worker: WorkerHere) -> None:
+    """Whoever waits is answered when the run dies without a word, and the next one trains."""
+    worker.run = lambda *_: None
+    with pytest.raises(TrainingFailed, match="left no result"):
+        await training.wait(await queued(training))
 
-    with pytest.raises(TrainingFailed, match=reason):
-        await training.train(chunks())
-
-    trainer.does("publish()")
-    assert (await training.train(chunks())).version == 2
+    worker.run = publish
+    assert (await training.wait(await queued(training))).version == 2
 
 
-async def test_version_that_the_server_refuses_is_no_success(client: httpx.AsyncClient, trainer: Trainer) -> None:
+@pytest.mark.parametrize("state", ["cancelled", "interrupted"])
+async def test_stopped_training_is_answered(training: Training, store: Store, check_here: None, state: Any) -> None:
+    """Whoever waits for a training that is cancelled, or ends with its worker, is told so."""
+    job = await queued(training)
+    waiting = asyncio.create_task(training.wait(job))
+    jobs = Jobs(store)
+    claimed = jobs.claim()
+    assert claimed is not None
+    with jobs.run_lock(claimed.id):
+        jobs.finish(claimed.id, claimed.attempt, state, "nothing was published")
+
+    with pytest.raises(TrainingStopped, match=f"the training was {state}: nothing was published"):
+        await asyncio.wait_for(waiting, DEADLINE_S)
+
+
+async def test_version_that_the_server_refuses_is_no_success(client: httpx.AsyncClient, worker: WorkerHere) -> None:
     """A training whose version cannot be verified is answered with that, and the version before goes on serving."""
-    trainer.does("publish(); (job.parent.parent / 'puppet-o2' / '2' / 'model.onnx').write_bytes(b'x')")
+    worker.run = lambda folder, attempt: publish(folder, attempt, {"model.onnx": b"x"})
 
-    response = await client.post("/train_model", json=BODY)
+    response = await client.post("/train_model", json=BODY_OF_ONE)
 
     assert "version 2 was published, but this server refuses it" in check_problem(response, 500)["detail"]
     assert (await client.post("/search", json=MODEL | {"vector": CLIENT})).json()["version"] == 1
 
 
-async def test_training_ends_at_its_deadline(store: Store, settings: Settings, trainer: Trainer) -> None:
-    """A training that takes too long is killed, with whatever it has started, and says so."""
-    trainer.does("os.fork(); (here / str(os.getpid())).touch(); time.sleep(60)")
-    training = Training(store, msgspec.structs.replace(settings, train_timeout_s=1.0))
-
-    with pytest.raises(TrainingFailed, match=r"killed \(out of memory, or past 1 s\)"):
-        await asyncio.wait_for(training.train(chunks()), DEADLINE_S)
-
-    pids = [int(path.name) for path in (trainer._folder).iterdir() if path.name.isdigit()]
-    assert len(pids) == 2
-    await eventually(lambda: not any(map(is_alive, pids)), "the end of both processes")
-    assert list((store.root / ".jobs").iterdir()) == []
+# The check
 
 
-# What it is given
-
-
-async def test_process_is_the_trainers_and_nothing_else(
-    training: Training, trainer: Trainer, store: Store, monkeypatch: pytest.MonkeyPatch
+async def test_check_is_the_trainers_and_nothing_else(
+    training: Training, check: Check, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It runs `python -P -m trainer run JOB --parent PID` in its own session, without input and without our secrets."""
+    """It runs `python -P -m trainer check FOLDER` without input and without our secrets."""
     monkeypatch.setenv("PUPPET_ADMIN_TOKEN", "secret-1")
     monkeypatch.setenv("PUPPET_SOMETHING_NEW", "secret-2")
     monkeypatch.setenv("HARMLESS", "kept")
-    trainer.does("publish()")
+    check.does(SAY)
     ours, other_end = os.pipe()  # pytest has none, so that an input that was handed on would not show
     before = os.dup(0)
     os.dup2(ours, 0)
 
     try:
-        await training.train(chunks())
+        job = await queued(training)
     finally:
         os.dup2(before, 0)
         for fd in (ours, other_end, before):
             os.close(fd)
 
-    seen = trainer.seen
+    seen = check.seen
     assert seen is not None
-    *start, job, option, parent = seen["argv"]
-    assert (start, option, parent) == (["-P", "-m", "trainer", "run"], "--parent", str(os.getpid()))
-    assert Path(job).parent == store.root / ".jobs"
+    assert seen["argv"] == ["-m", "trainer", "check", str(store.root / ".jobs" / job.id)]
     assert seen["mode"] == 0o700
-    assert seen["session"] == seen["pid"] != os.getsid(0)
     assert seen["stdin"] == "/dev/null"
-    assert seen["parent"] == os.getpid()
     assert seen["fds"] <= 4  # in, out, error, and the one that lists them: no socket of the server's
     assert not [name for name in seen["environment"] if name.startswith("PUPPET_")]
     assert "secret" not in json.dumps(seen["environment"])
     assert (seen["environment"]["HARMLESS"], "PATH" in seen["environment"]) == ("kept", True)
 
 
-async def test_body_is_spooled_byte_by_byte(training: Training, trainer: Trainer) -> None:
+async def test_job_is_as_the_check_says(training: Training, check: Check) -> None:
+    """Name, kind and wishes of a job are what the check has read in the body; the server reads none of it."""
+    check.does("say(name='prices', neural_network_type='SimpleNN', promote='never', keep_data=True)")
+
+    job = await training.submit(chunks(UNREAD), None)
+
+    assert (job.state, job.model_name, job.neural_network_type) == ("queued", "prices", "SimpleNN")
+    assert (job.promote, job.keep_data) == ("never", True)
+
+
+async def test_refusal_of_the_check_is_the_answer(training: Training, check: Check) -> None:
+    """What the check refuses is no job; it comes back with its faults, however long and in how many pieces."""
+    faults = [{"pointer": f"/config/{number}", "detail": "x" * 5000} for number in range(20)]
+    refusal = {"outcome": "refused", "detail": "does not fit", "error": "InvalidInput", "num_faults": 30}
+    said = json.dumps({"refusal": refusal | {"faults": faults}})
+    check.does(
+        f"said = {said!r}.encode(); os.write(1, said[:100]); time.sleep(0.2)\nsys.stdout.buffer.write(said[100:])"
+    )
+
+    with pytest.raises(InvalidInput) as caught:
+        await queued(training)
+
+    assert (len(caught.value.faults), caught.value.num_faults) == (20, 30)
+    assert training.jobs.list() == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "sys.exit(3)",
+        "pass",
+        "os.kill(os.getpid(), 9)",
+        'os.write(1, b\'{"name": "pup\')',
+        "os.write(1, b'\\xff' * 100)",
+        "os.write(1, b'[' * 60_000)",
+        'os.write(1, b\'{"name": "\\xff"}\')',
+        "say(name=7)",
+        "sys.stdout.write('x' * 3_000_000)",
+        "time.sleep(60)",
+        f"{SAY}; time.sleep(60)",
+    ],
+)
+async def test_check_that_gives_no_answer_is_a_failed_training(
+    training: Training, check: Check, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """A check that dies, says what is no answer, or hangs, makes no job, leaves no process, and the next one works."""
+    monkeypatch.setattr(module, "CHECK_S", 1.0)
+    check.does(code)
+
+    with pytest.raises(TrainingFailed, match="could not be checked"):
+        await asyncio.wait_for(queued(training), DEADLINE_S)
+
+    assert check.seen is not None
+    assert not is_alive(check.seen["pid"])
+    check_folders(training.jobs._store)
+    check.does(SAY)
+    monkeypatch.setattr(module, "CHECK_S", DEADLINE_S)
+    assert (await queued(training)).state == "queued"
+
+
+async def test_check_that_cannot_start_is_not_taken_for_a_full_disk(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When no process can be started, the answer says that, and nothing is left."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+
+    with pytest.raises(TrainingFailed, match="the trainer's process cannot be started: No such file or directory"):
+        await queued(training)
+
+
+async def test_body_is_spooled_byte_by_byte(training: Training, check: Check) -> None:
     """A body of 3 MiB in pieces of every size arrives at the process as it was sent, be it JSON or not."""
-    trainer.does('leave(outcome="failed")')
+    check.does(SAY)
     body = random.Random(7).randbytes(3 * 2**20 + 17)
     sizes = [1, 0, 5, 65_536, 2**20 - 1, 2**20, 3, 70_000]
     starts = [sum(sizes[:place]) for place in range(len(sizes))]
     parts = [body[start : start + size] for start, size in zip(starts, sizes, strict=True)] + [body[sum(sizes) :]]
 
-    with pytest.raises(TrainingFailed):
-        await training.train(chunks(*parts))
+    job = await training.submit(chunks(*parts), None)
 
-    assert trainer.seen is not None
-    assert trainer.seen["body"].encode("latin-1") == body
+    assert check.seen is not None
+    assert check.seen["body"].encode("latin-1") == body
+    assert (training.jobs.folder(job.id) / BODY).read_bytes() == body
+
+
+async def test_cancelled_call_leaves_no_check(training: Training, check: Check) -> None:
+    """When the call is cancelled while its body is checked, that process is killed and the body removed."""
+    check.does("time.sleep(60)")
+
+    call = asyncio.create_task(queued(training))
+    seen = await eventually(lambda: check.seen, "the check")
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(call, DEADLINE_S)
+
+    assert not is_alive(seen["pid"])
+    assert training.jobs.list() == []
 
 
 # While it runs
 
 
-async def test_search_goes_on_meanwhile(client: httpx.AsyncClient, trainer: Trainer) -> None:
+async def test_search_goes_on_meanwhile(client: httpx.AsyncClient, worker: WorkerHere) -> None:
     """While a training runs, searches are answered by the version that serves."""
-    trainer.does("wait_for_go(); publish()")
+    worker.go.clear()
+    train = asyncio.create_task(client.post("/train_model", json=BODY_OF_ONE))
+    await eventually(lambda: worker.is_busy, "the training")
 
-    train = asyncio.create_task(client.post("/train_model", json=BODY))
-    await trainer.running()
     answers = [await client.post("/search", json=MODEL | {"vector": CLIENT}) for _ in range(20)]
     assert not train.done()
-    (trainer._folder / "go").touch()
+    worker.go.set()
     trained = await asyncio.wait_for(train, DEADLINE_S)
 
     assert [(answer.status_code, answer.json()["version"]) for answer in answers] == [(200, 1)] * 20
     assert trained.json()["version"] == 2
 
 
-async def test_second_training_is_refused_at_once(client: httpx.AsyncClient, trainer: Trainer) -> None:
-    """While one training runs another is 503 with Retry-After; the first is not disturbed, and later another runs."""
-    trainer.does("wait_for_go(); publish()")
+async def test_trainings_wait_for_each_other(client: httpx.AsyncClient, worker: WorkerHere) -> None:
+    """Three trainings that are asked for at once are answered with three versions."""
+    answers = await asyncio.gather(*(client.post("/train_model", json=BODY_OF_ONE) for _ in range(3)))
 
-    first = asyncio.create_task(client.post("/train_model", json=BODY))
-    await trainer.running()
-    second = await asyncio.wait_for(client.post("/train_model", json=BODY), DEADLINE_S)
-    (trainer._folder / "go").touch()
-    trained = await asyncio.wait_for(first, DEADLINE_S)
-    third = await client.post("/train_model", json=BODY)
-
-    assert "one at a time" in check_problem(second, 503)["detail"]
-    assert int(second.headers["retry-after"]) > 0
-    assert (trained.json()["version"], third.json()["version"]) == (2, 3)
+    assert sorted(answer.json()["version"] for answer in answers) == [2, 3, 4]
 
 
-async def test_of_many_trainings_at_once_one_runs(training: Training, trainer: Trainer) -> None:
-    """Of 20 trainings that are asked for in one moment, one runs and 19 are told that it does."""
-    trainer.does("publish()")
+async def test_full_queue_refuses_before_the_body_is_read(app: Litestar, check_here: None) -> None:
+    """With three trainings waiting a fourth is 503 with Retry-After, its body unread; a known key is let in."""
+    training: Training = app.state.training
+    first, *_ = [await queued(training, f"key-{number}") for number in range(3)]
 
-    results = await asyncio.gather(*(training.train(chunks()) for _ in range(20)), return_exceptions=True)
+    async with connect(app) as client:
+        response = await client.post("/train_model", json=BODY_OF_ONE)
+    assert "the limit is 3" in check_problem(response, 503)["detail"]
+    assert int(response.headers["retry-after"]) > 0
+    body = chunks()
+    with pytest.raises(QueueFull):
+        await training.submit(body, None)
+    assert [part async for part in body]
+    assert (await queued(training, "key-0")).id == first.id
+    check_folders(training.jobs._store)
 
-    assert sum(isinstance(result, TrainerBusy) for result in results) == 19
+
+async def test_client_that_leaves_does_not_end_its_training(training: Training, worker: WorkerHere) -> None:
+    """A call that is cancelled while it waits leaves the job to its worker, which ends it."""
+    worker.go.clear()
+    job = await queued(training)
+    call = asyncio.create_task(training.wait(job))
+    await eventually(lambda: worker.is_busy, "the training")
+
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    worker.go.set()
+
+    assert (await asyncio.wait_for(training.wait(job), DEADLINE_S)).version == 2
 
 
-async def test_drain_answers_who_waits(app: Litestar, client: httpx.AsyncClient, trainer: Trainer) -> None:
-    """At a shutdown the waiting call is 503, the process and its children are gone, and nothing was published."""
-    trainer.does("time.sleep(60)")
+# At a shutdown
 
-    train = asyncio.create_task(client.post("/train_model", json=BODY))
-    pid = (await trainer.running())["pid"]
+
+async def test_drain_answers_who_waits_and_names_the_job(
+    app: Litestar, client: httpx.AsyncClient, check_here: None
+) -> None:
+    """At a shutdown the waiting call is 503 and says where to ask for the job, which goes on waiting."""
+    jobs: Jobs = app.state.training.jobs
+    train = asyncio.create_task(client.post("/train_model", json=BODY_OF_ONE))
+    (job,) = await eventually(jobs.list, "the job")
+
     app.state.training.drain()
     response = await asyncio.wait_for(train, DEADLINE_S)
 
-    assert "nothing was published" in check_problem(response, 503)["detail"]
+    assert f"GET /jobs/{job.id}" in check_problem(response, 503)["detail"]
     assert int(response.headers["retry-after"]) > 0
-    assert not is_alive(pid)
-    store: Store = app.state.registry.store
-    assert store.versions("puppet-o2") == [1]
-    assert not list((store.root / ".jobs").iterdir())
+    assert jobs.get(job.id).state == "queued"
 
 
-async def test_after_a_drain_nothing_is_begun(training: Training, trainer: Trainer) -> None:
+async def test_after_a_drain_nothing_is_begun(training: Training, check: Check) -> None:
     """A training that is asked for during a shutdown is refused before its body is read."""
-    trainer.does("publish()")
+    check.does(SAY)
     training.drain()
-
     body = chunks()
 
     with pytest.raises(Draining):
-        await training.train(body)
-    assert trainer.seen is None
-    assert [part async for part in body] == [json.dumps(BODY).encode()]
+        await training.submit(body, None)
+
+    assert check.seen is None
+    assert [part async for part in body] == [json.dumps(BODY_OF_ONE).encode()]
 
 
-async def test_drain_while_the_body_arrives_ends_the_training(training: Training, trainer: Trainer) -> None:
-    """A drain that comes while the body is still being sent lets no training run to its end."""
-    trainer.does("time.sleep(60)")
+async def test_drain_while_the_body_arrives_is_said(training: Training, check: Check) -> None:
+    """A drain that comes while the body is still being sent lets the job be queued, and its caller be told of it."""
+    check.does(SAY)
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"{"
         training.drain()
         yield b"}"
 
-    with pytest.raises(Draining):
-        await asyncio.wait_for(training.train(slow()), DEADLINE_S)
+    job = await training.submit(slow(), None)
+    with pytest.raises(Draining, match=job.id):
+        await asyncio.wait_for(training.wait(job), DEADLINE_S)
 
 
-async def test_training_that_ended_before_the_drain_is_answered(
-    training: Training, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A result that is there when the drain comes is the answer: what was published is not denied."""
-    trainer.does("publish()")
-
-    def drain_late(job: Path) -> JobResult | None:
-        training.drain()
-        return read_result(job)
-
-    monkeypatch.setattr(module, "read_result", drain_late)
-
-    assert (await training.train(chunks())).version == 2
-
-
-async def test_version_published_in_the_last_moment_is_not_denied(training: Training, trainer: Trainer) -> None:
-    """A process that has left its result and is slow to end when the drain comes has trained, as the answer says."""
-    trainer.does("publish(); (here / 'left').touch(); time.sleep(60)")
-
-    call = asyncio.create_task(training.train(chunks()))
-    await eventually((trainer._folder / "left").exists, "the result")
+async def test_training_that_ended_before_the_drain_is_answered(training: Training, worker: WorkerHere) -> None:
+    """An end that is known when the drain comes is the answer: what was published is not denied."""
+    job = await queued(training)
+    ended = await training.wait(job)
     training.drain()
 
-    assert (await asyncio.wait_for(call, DEADLINE_S)).version == 2
+    assert await training.wait(ended) == ended
 
 
-async def test_cancelled_call_leaves_no_process(training: Training, trainer: Trainer) -> None:
-    """When the waiting call is cancelled its process is killed and the next training can run."""
-    trainer.does("time.sleep(60)")
+async def test_drained_says_whether(training: Training) -> None:
+    """Waiting for the drain ends after its time, or with it."""
+    assert not await training.drained(0.01)
+    assert not training.is_draining
 
-    call = asyncio.create_task(training.train(chunks()))
-    pid = (await trainer.running())["pid"]
-    call.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(call, DEADLINE_S)
+    waiting = asyncio.create_task(training.drained(DEADLINE_S))
+    await asyncio.sleep(0)
+    training.drain()
 
-    assert not is_alive(pid)
-    trainer.does("publish()")
-    assert (await training.train(chunks())).version == 2
+    assert await asyncio.wait_for(waiting, DEADLINE_S / 2)
+    assert training.is_draining
+
+
+# A request that comes twice
+
+
+async def test_same_key_and_body_are_one_job(store: Store, client: httpx.AsyncClient, worker: WorkerHere) -> None:
+    """A request that comes twice with one Idempotency-Key trains once, also when the first one has ended."""
+    headers = {"Idempotency-Key": "3f0c"}
+
+    together = await asyncio.gather(*(client.post("/train_model", json=BODY_OF_ONE, headers=headers) for _ in range(2)))
+    later = await client.post("/train_model", json=BODY_OF_ONE, headers=headers)
+
+    assert [answer.status_code for answer in (*together, later)] == [200] * 3
+    assert len({answer.text for answer in (*together, later)}) == 1
+    assert store.versions("puppet-o2") == [1, 2]
+    check_folders(store)
+
+
+async def test_same_key_with_another_body_is_422(store: Store, client: httpx.AsyncClient, worker: WorkerHere) -> None:
+    """A key that stood for another request is refused, and nothing is trained or left."""
+    headers = {"Idempotency-Key": "3f0c"}
+    await client.post("/train_model", json=BODY_OF_ONE, headers=headers)
+
+    response = await client.post("/train_model", json=BODY_OF_ONE | {"promote": "never"}, headers=headers)
+
+    assert "3f0c" in check_problem(response, 422)["detail"]
+    assert store.versions("puppet-o2") == [1, 2]
+    check_folders(store)
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\x7f"])
+async def test_key_that_can_be_none_is_400(client: httpx.AsyncClient, store: Store, key: str) -> None:
+    """A key that is empty, too long or no printable ASCII is refused before the body is read."""
+    response = await client.post(
+        "/train_model", content=b"", headers={"Content-Type": "application/json", "Idempotency-Key": key}
+    )
+
+    assert "idempotency key" in check_problem(response, 400)["detail"]
+    assert Jobs(store).list() == []
 
 
 # What never gets so far
 
 
-async def test_without_a_trainer_the_remedy_is_named(client: httpx.AsyncClient, settings: Settings) -> None:
+async def test_without_a_trainer_the_remedy_is_named(settings: Settings) -> None:
     """A server with --trainer none answers 503 and says where to train instead, and reads no body."""
     none = msgspec.structs.replace(settings, trainer="none")
     async with started(none) as app, connect(app) as other:
-        problem = check_problem(await other.post("/train_model", json=BODY), 503)
+        problem = check_problem(await other.post("/train_model", json=BODY_OF_ONE), 503)
 
     assert "--trainer none" in problem["detail"]
     assert f"puppet-train fit DATA --name NAME --store {settings.store}" in problem["detail"]
     with pytest.raises(TrainerMissing):
-        await Training(app.state.registry.store, none).train(chunks())
+        await queued(Training(app.state.registry.store, none))
 
 
-async def test_body_that_breaks_off_is_removed(training: Training, trainer: Trainer) -> None:
+async def test_body_that_breaks_off_is_removed(training: Training, check: Check) -> None:
     """A client that leaves in the middle of its body leaves nothing on the disk and starts nothing."""
-    trainer.does("publish()")
+    check.does(SAY)
 
     async def broken() -> AsyncIterator[bytes]:
         yield b"x" * 2**21
         raise ConnectionAbortedError("the client left")
 
     with pytest.raises((ConnectionAbortedError, StoreRefused)):
-        await training.train(broken())
+        await training.submit(broken(), None)
 
-    assert trainer.seen is None
-    assert (await training.train(chunks())).version == 2
+    assert check.seen is None
+    assert training.jobs.list() == []
 
 
-async def test_too_large_body_is_removed(settings: Settings, trainer: Trainer) -> None:
+async def test_too_large_body_is_removed(settings: Settings, check: Check, store: Store) -> None:
     """A body that turns out to be over the limit is 413, its part on the disk is removed, and nothing is started."""
-    trainer.does("publish()")
+    check.does(SAY)
     limited = msgspec.structs.replace(settings, train_body_bytes=2**21)
     async with started(limited) as app, connect(app) as client:
         response = await client.post(
@@ -458,31 +575,39 @@ async def test_too_large_body_is_removed(settings: Settings, trainer: Trainer) -
         )
 
     assert "2097152 bytes" in check_problem(response, 413)["detail"]
-    assert trainer.seen is None
-    assert not list((app.state.registry.store.root / ".jobs").iterdir())
+    assert check.seen is None
+    check_folders(store)
 
 
-@pytest.mark.parametrize("step", ["new_job", "_spool"])
-async def test_full_disk_is_503(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+async def test_full_disk_is_503(
+    store: Store, client: httpx.AsyncClient, check_here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A body for which there is no room is 503 with that reason, and searches are not touched."""
 
-    def full(*_: object) -> Any:
+    async def full(*_: object) -> Any:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, step, full)
+    monkeypatch.setattr(module, "_spool", full)
 
-    problem = check_problem(await client.post("/train_model", json=BODY), 503)
+    problem = check_problem(await client.post("/train_model", json=BODY_OF_ONE), 503)
 
     assert problem["detail"] == "the training data cannot be stored: No space left on device; free some space"
     assert (await client.post("/search", json=MODEL | {"vector": CLIENT})).status_code == 200
+    check_folders(store)
 
 
-async def test_process_that_cannot_start_is_not_taken_for_a_full_disk(
-    training: Training, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", ["check_room", "new_folder", "submit", "get"])
+async def test_store_that_cannot_be_used_is_503(
+    client: httpx.AsyncClient, check_here: None, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """When no process can be started, the answer says that, and the next training can run."""
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    """Whichever step the store refuses, the answer is 503 with its reason, and searches are not touched."""
 
-    for _ in range(2):
-        with pytest.raises(TrainingFailed, match="the trainer's process cannot be started: No such file or directory"):
-            await training.train(chunks())
+    def refuse(*_: object, **__: object) -> Any:
+        raise StoreRefused("jobs of the store cannot be read or written")
+
+    monkeypatch.setattr(Jobs, step, refuse)
+
+    check_problem(
+        await client.post("/train_model", json=BODY_OF_ONE), 503, "jobs of the store cannot be read or written"
+    )
+    assert (await client.post("/search", json=MODEL | {"vector": CLIENT})).status_code == 200

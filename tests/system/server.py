@@ -48,6 +48,20 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def descendants(pid: int) -> list[int]:
+    """Return the processes below `pid` that have not ended: its children, theirs, and so on."""
+    found = children(pid)
+    return found + [below for child in found for below in descendants(child)]
+
+
+def words(pid: int) -> list[str]:
+    """Return the command line of a process; nothing if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
+
+
 def is_alive(pid: int) -> bool:
     """Return whether a process runs; one that nobody has waited for yet has ended all the same."""
     try:
@@ -109,14 +123,26 @@ class Server:
         """Post a body about the model puppet-o2, unless the body names another."""
         return self.client.post(path, json=MODEL | body)
 
+    @property
+    def workers(self) -> list[int]:
+        """The processes that answer."""
+        return [pid for pid in children(self.pid) if "inference.worker" in words(pid)]
+
+    @property
+    def trainer_worker(self) -> int | None:
+        """The process that runs trainings, each in a process of its own."""
+        return next((pid for pid in children(self.pid) if words(pid)[3:5] == ["trainer", "work"]), None)
+
     def trainer(self) -> int | None:
         """Return the process that trains, once it is at it (it has loaded PyTorch); None before."""
-        return next((pid for pid in children(self.pid) if has_torch(pid)), None)
+        return next((pid for pid in descendants(self.pid) if has_torch(pid)), None)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """End it as a power cut would, and wait until what it has started, which notices, has ended too."""
+        below = descendants(self.pid)
         self.process.kill()
         self.process.wait(DEADLINE_S)
+        eventually(lambda: not any(map(is_alive, below)), "the end of the processes that the server has started")
 
     def stop(self) -> int:
         """Ask it to end as a service manager does, and return its exit status."""

@@ -14,11 +14,13 @@ import httpx
 import msgspec
 import pytest
 
+from artifacts.jobs import Jobs
 from artifacts.store import Store
 from tests.system.server import (
     DEADLINE_S,
+    MODEL,
     Server,
-    children,
+    descendants,
     environment,
     eventually,
     has_torch,
@@ -89,6 +91,11 @@ def training(server: Server, **body: object) -> Iterator[Future[httpx.Response]]
         yield answer
 
 
+def texts(store: Path) -> list[Path]:
+    """Return the training data that is left in a store."""
+    return list((store / ".jobs").glob("*/body.json"))
+
+
 def version_of(server: Server) -> int:
     """Return the version that answers now."""
     answer = server.post("/search", vector=["problème", "connexion"])
@@ -130,9 +137,12 @@ def test_trained_model_is_measured(trained: Server) -> None:
 
 @pytest.mark.torch
 def test_server_never_has_torch(trained: Server) -> None:
-    """The process that answers has trained through another one: PyTorch is not in its memory."""
+    """After a training PyTorch is in no process that stays, and the supervisor has not even onnxruntime."""
+    (worker,) = trained.workers
+    eventually(lambda: trained.trainer() is None, "the end of the training's process, which may outlive the answer")
     assert not has_torch(trained.pid)
-    assert "onnxruntime" in Path(f"/proc/{trained.pid}/maps").read_text()
+    assert "onnxruntime" not in Path(f"/proc/{trained.pid}/maps").read_text()
+    assert "onnxruntime" in Path(f"/proc/{worker}/maps").read_text()
 
 
 @pytest.mark.torch
@@ -170,7 +180,7 @@ def test_faults_of_a_training_are_answered_before_torch_is_loaded(trained: Serve
         answering = pool.submit(lambda: trained.post("/train_model", training_data=rows))
         seen = set()
         while not answering.done():
-            seen |= {has_torch(pid) for pid in children(trained.pid)}
+            seen |= {has_torch(pid) for pid in descendants(trained.pid)}
 
     answer = answering.result()
     check_problem(answer, 400)
@@ -192,7 +202,7 @@ def test_killed_trainer_is_answered_and_harms_nothing(trained: Server) -> None:
 
     assert "its process was killed" in check_problem(response, 500)
     assert version_of(trained) == before
-    assert not list((trained.store / ".jobs").iterdir())
+    assert not texts(trained.store)
     assert Store(trained.store).versions("puppet-o2")[-1] == before
 
 
@@ -333,7 +343,7 @@ def test_tickets_teach_no_model_of_values(prices: Server) -> None:
 
 @pytest.mark.torch
 def test_end_during_a_training_answers_who_waits(store: Store, tmp_path: Path) -> None:
-    """SIGTERM in mid-training: the waiting call is 503 with Retry-After, the trainer is gone, the status is 0."""
+    """SIGTERM in mid-training: who waits gets 503 and the job's name, the trainer is gone, nothing is published."""
     with serving(tmp_path, store.root, ["--trainer", "local"]) as server:
         with training(server, config=LONG) as answer:
             pid = server.trainer()
@@ -341,12 +351,14 @@ def test_end_during_a_training_answers_who_waits(store: Store, tmp_path: Path) -
             status = server.stop()
             response = answer.result(DEADLINE_S)
 
-        assert "nothing was published" in check_problem(response, 503)
+        (job,) = Jobs(store).list()
+        assert f"GET /jobs/{job.id} says later how" in check_problem(response, 503)
         assert response.headers["retry-after"]
+        assert (job.state, job.version) == ("interrupted", None)
         assert status == 0
         assert not is_alive(pid)
         assert store.versions("puppet-o2") == [1]
-        assert not list((store.root / ".jobs").iterdir())
+        assert not texts(store.root)
         assert "Traceback" not in server.log_file.read_text()
 
 
@@ -360,7 +372,7 @@ def test_killed_server_takes_its_trainer_along(store: Store, tmp_path: Path) -> 
             server.kill()
             with pytest.raises(httpx.TransportError):
                 answer.result(DEADLINE_S)
-        eventually(lambda: not is_alive(pid), "the trainer's end")
+        assert not is_alive(pid)
     with serving(tmp_path, store.root, ["--port", str(server.port)]) as again:
         assert again.port == server.port
         assert version_of(again) == 1
@@ -467,29 +479,46 @@ def test_damaged_version_is_passed_over_while_serving(store: Store, tmp_path: Pa
 
 
 def test_memory_of_a_server_with_one_model(store: Store, tmp_path: Path) -> None:
-    """A server with one loaded model holds less than 250 MB."""
+    """A server with one loaded model holds less than 250 MB, of which its supervisor has less than 40."""
     with serving(tmp_path, store.root, ["--trainer", "none"]) as server:
         assert version_of(server) == 1
-        (resident,) = [
+        supervisor, worker = (
             int(line.split()[1])
-            for line in Path(f"/proc/{server.pid}/status").read_text().splitlines()
+            for pid in (server.pid, *server.workers)
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines()
             if "VmRSS" in line
-        ]
+        )
 
-        assert resident < 250_000
+        assert supervisor < 40_000
+        assert supervisor + worker < 250_000
 
 
-def test_token_guards_the_real_server(store: Store, tmp_path: Path) -> None:
-    """With PUPPET_ADMIN_TOKEN set, create asks for it over real HTTP, and no argument, log line or answer shows it."""
-    with serving(tmp_path, store.root, ["--trainer", "none"], PUPPET_ADMIN_TOKEN="se-cret_42") as server:
-        body = {"name": "later", "neural_network_type": "GRU"}
-        none = server.client.post("/create_model", json=body)
-        wrong = server.client.post("/create_model", json=body, headers={"Authorization": "Bearer se-cret_43"})
-        right = server.client.post("/create_model", json=body, headers={"Authorization": "Bearer se-cret_42"})
+def test_tokens_guard_the_real_server(store: Store, tmp_path: Path) -> None:
+    """Over real HTTP the admin token opens create and the search token search only; nothing that is said shows one."""
+    file = tmp_path / "search-token"
+    file.touch(0o600)
+    file.write_text("re-ad_17\n")
+    variables = {"PUPPET_ADMIN_TOKEN": "se-cret_42", "PUPPET_SEARCH_TOKEN_FILE": str(file)}
+    bodies = {
+        "/create_model": {"name": "later", "neural_network_type": "GRU"},
+        "/search": MODEL | {"vector": ["connexion"]},
+    }
+    wanted = {"": (401, 401), "wrong": (401, 401), "re-ad_17": (401, 200), "se-cret_42": (200, 200)}
+    with serving(tmp_path, store.root, ["--trainer", "none"], **variables) as server:
+        said = []
+        for token, statuses in wanted.items():
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            answers = [server.client.post(path, json=body, headers=headers) for path, body in bodies.items()]
+            assert tuple(answer.status_code for answer in answers) == statuses, token
+            said += [answer.text for answer in answers]
+        wrong = {"Authorization": "Bearer wrong"}
+        limited = [server.client.post("/search", json=bodies["/search"], headers=wrong).status_code for _ in range(9)]
+        assert limited == [401] * 8 + [429]  # two have failed above
 
-        assert [none.status_code, wrong.status_code, right.status_code] == [401, 401, 200]
-        said = server.log_file.read_text() + none.text + wrong.text + Path(f"/proc/{server.pid}/cmdline").read_text()
-        assert "se-cret_42" not in said
+        said += [server.log_file.read_text()]
+        said += [Path(f"/proc/{pid}/cmdline").read_text() for pid in (server.pid, *server.workers)]
+        assert "127.0.0.1 has sent 10 wrong tokens" in server.log_file.read_text()
+        assert not [text for text in said if "se-cret_42" in text or "re-ad_17" in text]
 
 
 @pytest.mark.parametrize(

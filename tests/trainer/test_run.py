@@ -1,29 +1,33 @@
 """From a file or a job to a published version; every end of a job is a result."""
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from artifacts.errors import ArtifactRefused, InvalidFeatures, InvalidInput, ModelNotFound
-from artifacts.jobs import BODY, JobResult, new_job, read_result
+from artifacts.errors import ArtifactRefused, InvalidFeatures, InvalidInput, ModelNotFound, ModelNotTrained
+from artifacts.jobs import BODY, EVENTS, RESULT, Ended, Event, JobResult, Jobs, read_result
 from artifacts.kinds import kind_named
+from artifacts.manifest import Epoch
 from artifacts.metrics import ValueMetrics
 from artifacts.simple_nn import Example, SimpleNNManifest, SimpleNNModel
 from artifacts.store import Store
 from tests.trainer import small
 from tests.trainer.files import written
+from tests.trainer.jobs import body, claimed, folder_of
 from tests.trainer.small import NAME
-from trainer import export, gru, simple_nn, train
+from trainer import export, gru, run, simple_nn, train
 from trainer.config import TrainConfig
 from trainer.data import RawRow
+from trainer.kinds import Fitted
 from trainer.model import TicketClassifier
-from trainer.run import evaluate, fit, read_rows, run_job
+from trainer.process import Limits
+from trainer.run import Checked, Told, check_body, evaluate, fit, read_rows, run_job
 
 pytestmark = pytest.mark.torch
 
@@ -119,37 +123,190 @@ def test_rows_that_do_not_suit_the_version_are_refused(empty: Store) -> None:
 TINY = msgspec.structs.asdict(small.CONFIG)
 
 
-def body(**changes: object) -> dict[str, object]:
-    """Return a good body of /train_model, with some of it changed."""
-    good = {
-        "name": NAME,
-        "neural_network_type": "GRU",
-        "training_data": small.json_rows(small.tickets(4)),
-        "config": TINY,
-    }
-    return {**good, **changes}
+def test_job_trains_and_publishes(empty: Store) -> None:
+    """A good body gives a version that serves and names its run, and the job has succeeded with the same numbers."""
+    folder = claimed(empty, body())
 
-
-def job(store: Store, content: object) -> Path:
-    """Return a job's folder with that body."""
-    folder = new_job(store)
-    (folder / BODY).write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-    return folder
-
-
-def test_job_trains_and_leaves_its_result(empty: Store) -> None:
-    """A good body gives a version that serves, names its job, and whose numbers stand in the result."""
-    folder = job(empty, body())
-
-    result = run_job(folder)
+    result = run_job(folder, 1)
 
     manifest, _ = empty.read_version(NAME, 1)
     assert result == read_result(folder)
     assert (result.outcome, result.model_name, result.version) == ("trained", NAME, 1)
     assert (result.validation, result.seconds) == (manifest.validation, manifest.seconds)
-    assert manifest.job == folder.name
+    assert (manifest.job, manifest.attempt) == (folder.name, 1)
     assert msgspec.convert(manifest.training, TrainConfig) == small.CONFIG
     assert empty.current(NAME).version == 1
+    job = Jobs(empty).get(folder.name)
+    assert (job.state, job.version, job.metrics) == ("succeeded", 1, manifest.validation)
+    assert (job.seconds, job.error, job.faults) == (manifest.seconds, "", [])
+    assert job.ended is not None
+
+
+def test_version_that_is_not_to_serve_is_only_there(empty: Store) -> None:
+    """`"promote": "never"` publishes a version, says so in the job, and leaves what serves as it is."""
+    folder = claimed(empty, body(promote="never"))
+
+    result = run_job(folder, 1)
+
+    assert (result.outcome, result.version) == ("trained", 1)
+    assert empty.versions(NAME) == [1]
+    with pytest.raises(ModelNotTrained):
+        empty.current(NAME)
+    job = Jobs(empty).get(folder.name)
+    assert (job.state, job.version, job.promote) == ("succeeded", 1, "never")
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_body_stays_only_if_that_was_asked_for(empty: Store, keep: bool) -> None:
+    """The tickets are gone once the version is there, unless the request says `"keep_data": true`."""
+    folder = claimed(empty, body(keep_data=keep))
+
+    run_job(folder, 1)
+
+    assert (folder / BODY).exists() is keep
+    assert {path.name for path in folder.iterdir()} - {BODY} == {EVENTS, RESULT}
+
+
+def fenced(store: Store, folder: Path) -> None:
+    """Check that a run was turned away: it says why, and nobody has ever seen a version."""
+    result = read_result(folder)
+    assert result is not None
+    assert (result.outcome, result.error, result.version) == ("failed", "", 0)
+    assert "was given up and publishes nothing" in result.detail
+    assert store.versions(NAME) == []
+    with pytest.raises(ModelNotTrained):
+        store.current(NAME)
+
+
+def test_job_that_is_to_be_cancelled_publishes_nothing(empty: Store) -> None:
+    """A cancellation that comes before the last step wins, even if the worker has not ended the process yet."""
+    folder = claimed(empty, body())
+    jobs = Jobs(empty)
+    jobs.request_cancel(folder.name)
+
+    run_job(folder, 1)
+
+    fenced(empty, folder)
+    job = jobs.get(folder.name)
+    assert (job.state, job.cancel_requested) == ("running", True)  # the worker says how it ended
+
+
+@pytest.mark.parametrize("attempt", [0, 2])
+def test_run_of_another_attempt_publishes_nothing(empty: Store, attempt: int) -> None:
+    """A run that was replaced by another cannot publish beside it."""
+    folder = claimed(empty, body())
+
+    run_job(folder, attempt)
+
+    fenced(empty, folder)
+    assert Jobs(empty).get(folder.name).state == "running"
+
+
+@pytest.mark.parametrize("state", ["interrupted", "cancelled", "failed"])
+def test_job_that_was_given_up_while_it_trained_publishes_nothing(
+    empty: Store, monkeypatch: pytest.MonkeyPatch, state: Ended
+) -> None:
+    """Whatever ended the job, its version never becomes visible, and its end stays as it was."""
+    folder = claimed(empty, body())
+    jobs = Jobs(empty)
+    real = run.train
+
+    def give_up(*arguments: Any, **named: Any) -> Fitted:
+        fitted = real(*arguments, **named)
+        assert jobs.finish(folder.name, 1, state, "given up")
+        return fitted
+
+    monkeypatch.setattr(run, "train", give_up)
+
+    run_job(folder, 1)
+
+    fenced(empty, folder)
+    job = jobs.get(folder.name)
+    assert (job.state, job.detail, job.version) == (state, "given up", None)
+
+
+def test_number_of_a_version_that_was_turned_away_is_not_given_again(empty: Store) -> None:
+    """The next job publishes, under the next number."""
+    first = claimed(empty, body())
+    run_job(first, 7)
+    Jobs(empty).finish(first.name, 1, "failed")
+
+    second = claimed(empty, body())
+
+    assert run_job(second, 1).version == 2
+    assert empty.versions(NAME) == [2]
+
+
+# What is told meanwhile
+
+
+def test_run_tells_how_it_goes(empty: Store) -> None:
+    """How much there is to do, each epoch with its numbers and the time that is left, and the training on all rows."""
+    folder = claimed(empty, body(config={**TINY, "refit": True}))
+
+    run_job(folder, 1)
+
+    events = [event for _, event in Jobs(empty).read_events(folder.name)]
+    messages = [event for event in events if event.kind == "message"]
+    assert [event.detail for event in messages] == [
+        "training on 12 rows",
+        "training again on all 16 rows",
+    ]
+    assert events[0] == messages[0]
+    assert events[0].num_epochs == 3
+    split = events.index(messages[1])
+    epochs, again = events[1:split], events[split + 1 :]
+    assert [event.epoch for event in epochs] == [1, 2, 3]
+    assert all(event.kind == "epoch" and event.num_epochs == 3 for event in epochs)
+    left = [event.seconds_left for event in epochs]
+    assert left[-1] == 0.0
+    assert all(seconds is not None and seconds >= 0.0 for seconds in left)
+    for event in epochs:
+        assert event.loss is not None
+        assert event.validation_loss is not None
+        assert event.validation_accuracy is not None
+        assert event.tickets_per_s is not None
+        assert event.tickets_per_s > 0
+    assert again == []  # nothing is measured in it
+
+
+def test_time_that_is_left_is_what_the_epochs_so_far_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After 2 of 8 epochs in 3 seconds there are 9 seconds left, at most; a second training begins a new count."""
+    clock = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    told = Told(tmp_path)
+    told.start(10, 8, is_refit=False)
+    clock[0] = 103.0
+    told.step(1, 5, 0.5)
+
+    told.epoch(Epoch(2, 0.5, None, None, 10.0))
+    told.start(12, 3, is_refit=True)
+    clock[0] = 104.0
+    told.epoch(Epoch(1, 0.25, 0.75, 0.5, 10.0))
+
+    events = [msgspec.json.decode(line, type=Event) for line in (tmp_path / EVENTS).read_bytes().splitlines()]
+    assert [event.seconds_left for event in events] == [None, 9.0, None, 2.0]
+    assert [event.num_epochs for event in events] == [8, 8, 3, 3]
+    assert [event.detail for event in events] == [
+        "training on 10 rows",
+        None,
+        "training again on all 12 rows",
+        None,
+    ]
+
+
+def test_events_hold_no_word_of_a_ticket(empty: Store) -> None:
+    """Whoever may follow a training need not be one who may read its tickets."""
+    folder = claimed(empty, body())
+
+    run_job(folder, 1)
+
+    told = (folder / EVENTS).read_text()
+    words = {word for group in small.tickets(4).values() for tokens in group for word in tokens if len(word) > 4}
+    assert not [word for word in words if word in told]
+
+
+# Its refusals
 
 
 def test_job_may_use_text_and_the_default_settings(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,12 +317,12 @@ def test_job_may_use_text_and_the_default_settings(empty: Store, monkeypatch: py
         used.extend(argument for argument in arguments if isinstance(argument, TrainConfig))
         raise InvalidInput("far enough")
 
-    monkeypatch.setattr("trainer.run.fit", spy)
+    monkeypatch.setattr(run, "train", spy)
     rows = [{"label": c, "email_text": "un texte"} for c in "ab"]
     content = body(training_data=rows)
     del content["config"]
 
-    run_job(job(empty, content))
+    run_job(claimed(empty, content), 1)
 
     assert used == [TrainConfig()]
 
@@ -176,7 +333,7 @@ def test_job_trains_a_simple_nn(empty: Store) -> None:
     rows = [{"features": case.features, "target": case.target} for case in CASES]
     content = body(name="numbers", neural_network_type="SimpleNN", training_data=rows, config={"epochs": 2})
 
-    result = run_job(job(empty, content))
+    result = run_job(claimed(empty, content), 1)
 
     manifest, _ = empty.read_version("numbers", 1)
     assert (result.outcome, result.model_name, result.version) == ("trained", "numbers", 1)
@@ -205,7 +362,7 @@ def test_wrong_cases_of_a_job_are_refused_with_their_reason(
     empty.create_model("numbers", "SimpleNN")
     content = body(name="numbers", neural_network_type="SimpleNN", training_data=training_data, config={})
 
-    result = run_job(job(empty, content))
+    result = run_job(claimed(empty, content), 1)
 
     assert (result.outcome, result.error) == ("refused", "InvalidInput")
     assert expected in result.detail
@@ -215,7 +372,7 @@ def test_wrong_cases_of_a_job_are_refused_with_their_reason(
 
 def test_second_job_makes_the_next_version(empty: Store) -> None:
     """Versions are counted on, and the newest serves."""
-    versions = [run_job(job(empty, body())).version for _ in range(2)]
+    versions = [run_job(claimed(empty, body()), 1).version for _ in range(2)]
 
     assert versions == [1, 2]
     assert empty.current(NAME).version == 2
@@ -223,7 +380,7 @@ def test_second_job_makes_the_next_version(empty: Store) -> None:
 
 REFUSALS: dict[str, tuple[object, str, str, list[str]]] = {
     "unknown model": (body(name="nobody"), "ModelNotFound", "Model not found", []),
-    "name that is none": (body(name="../x"), "InvalidName", "is not allowed", []),
+    "name that is none": (body(name="../x"), "InvalidInput", "1 fault", ["/name"]),
     "no training data": (
         {"name": NAME, "neural_network_type": "GRU"},
         "NoTrainingData",
@@ -269,6 +426,11 @@ REFUSALS: dict[str, tuple[object, str, str, list[str]]] = {
         "body does not fit: 1 fault, listed",
         ["/config/improvement_threshold"],
     ),
+    "name that is no text": (body(name=5), "InvalidInput", "1 fault", ["/name"]),
+    "no name": ({"neural_network_type": "GRU", "training_data": []}, "InvalidInput", "1 fault", ["/name"]),
+    "no kind": ({"name": NAME, "training_data": []}, "InvalidInput", "1 fault", ["/neural_network_type"]),
+    "promote": (body(promote="later"), "InvalidInput", "1 fault", ["/promote"]),
+    "keep_data": (body(keep_data="yes"), "InvalidInput", "1 fault", ["/keep_data"]),
     "unknown field": (body(colour="red"), "InvalidInput", "1 fault", ["/colour"]),
     "rows are no array": (body(training_data={"a": 1}), "InvalidInput", "1 fault", ["/training_data"]),
     "no JSON": (b"{", "InvalidInput", "body does not fit", [""]),
@@ -282,9 +444,9 @@ REFUSALS: dict[str, tuple[object, str, str, list[str]]] = {
 def test_wrong_job_is_refused_with_its_reason(empty: Store, case: str) -> None:
     """The result names our exception, the sentence and each fault by its pointer, and nothing is published."""
     content, error, detail, pointers = REFUSALS[case]
-    folder = job(empty, content)
+    folder = folder_of(empty, content)
 
-    result = run_job(folder)
+    result = run_job(folder, 1)
 
     assert (result.outcome, result.error, result.version) == ("refused", error, 0)
     assert detail in result.detail
@@ -296,13 +458,16 @@ def test_wrong_job_is_refused_with_its_reason(empty: Store, case: str) -> None:
 
 def test_the_sentences_of_the_seeds_are_kept_to_the_letter(empty: Store) -> None:
     """Clients compare them: nothing is added before or after."""
-    assert run_job(job(empty, body(name="nobody"))).detail == "Model not found"
-    assert run_job(job(empty, body(training_data=[]))).detail == "No training data provided or training data is empty"
+    assert run_job(folder_of(empty, body(name="nobody")), 1).detail == "Model not found"
+    assert (
+        run_job(folder_of(empty, body(training_data=[])), 1).detail
+        == "No training data provided or training data is empty"
+    )
 
 
 def test_result_lists_at_most_20_faults_and_counts_all(empty: Store) -> None:
     """A body of a hundred wrong rows leaves a small result."""
-    result = run_job(job(empty, body(training_data=[{"category": "a", "tokens": [1]}] * 100)))
+    result = run_job(claimed(empty, body(training_data=[{"category": "a", "tokens": [1]}] * 100)), 1)
 
     assert (len(result.faults), result.num_faults) == (20, 100)
 
@@ -312,7 +477,7 @@ def test_diverging_training_is_refused_with_the_remedy(empty: Store) -> None:
 
     AdamW multiplies each weight by 1 - lr x weight_decay a step, here by about -1,000,000.
     """
-    result = run_job(job(empty, body(config={**TINY, "lr": 1000.0, "weight_decay": 1000.0, "batch": 1})))
+    result = run_job(claimed(empty, body(config={**TINY, "lr": 1000.0, "weight_decay": 1000.0, "batch": 1})), 1)
 
     assert (result.outcome, result.error) == ("refused", "InvalidInput")
     assert "diverged in epoch" in result.detail
@@ -330,10 +495,10 @@ def test_crash_inside_the_training_leaves_a_failed_result(
         raise crash
 
     monkeypatch.setattr(train, "train", broken)
-    folder = job(empty, body())
+    folder = claimed(empty, body())
 
     with pytest.raises(type(crash)):
-        run_job(folder)
+        run_job(folder, 1)
 
     result = read_result(folder)
     assert result is not None
@@ -345,10 +510,11 @@ def test_crash_inside_the_training_leaves_a_failed_result(
 
 def test_job_without_a_body_leaves_a_failed_result(empty: Store) -> None:
     """A folder that the server left half-made is ours to mend, and says so."""
-    folder = new_job(empty)
+    folder = folder_of(empty, b"")
+    (folder / BODY).unlink()
 
     with pytest.raises(FileNotFoundError):
-        run_job(folder)
+        run_job(folder, 1)
 
     result = read_result(folder)
     assert result is not None
@@ -361,11 +527,48 @@ def test_wrong_export_is_refused_and_nothing_is_published(empty: Store, monkeypa
     real: Callable[[TicketClassifier, float], bytes] = export.build
     monkeypatch.setattr(export, "build", lambda network, temperature: real(network, temperature * 3.0))
 
-    result = run_job(job(empty, body()))
+    result = run_job(claimed(empty, body()), 1)
 
     assert result.outcome == "failed"
     assert "differs from PyTorch" in result.detail
     assert empty.versions(NAME) == []
+
+
+# Before it is queued
+
+
+NEED_ROWS = ("wrong rows", "one category")  # found only by looking at each row
+
+
+@pytest.mark.parametrize("case", sorted(REFUSALS.keys() - set(NEED_ROWS)))
+def test_wrong_body_is_refused_before_it_is_queued(empty: Store, case: str) -> None:
+    """The server is told the same as the worker would be."""
+    content, error, detail, pointers = REFUSALS[case]
+
+    refused = check_body(folder_of(empty, content)).refusal
+
+    assert refused is not None
+    assert (refused.outcome, refused.error) == ("refused", error)
+    assert detail in refused.detail
+    assert [fault.pointer for fault in refused.faults] == pointers
+    assert refused.num_faults == len(pointers)
+
+
+@pytest.mark.parametrize("case", NEED_ROWS)
+def test_rows_are_not_looked_at_before_the_body_is_queued(empty: Store, case: str) -> None:
+    """A large body has many rows, and whoever asks waits; they are the worker's."""
+    folder = folder_of(empty, REFUSALS[case][0])
+
+    assert check_body(folder) == Checked(NAME, "GRU")
+    assert {path.name for path in folder.iterdir()} == {BODY}
+
+
+def test_check_says_what_the_server_has_to_know(empty: Store) -> None:
+    """The name, the kind, and what is to happen with version and body."""
+    checked = check_body(folder_of(empty, body(promote="never", keep_data=True)))
+
+    assert checked == Checked(NAME, "GRU", "never", True)
+    assert check_body(folder_of(empty, body())) == Checked(NAME, "GRU", "always", False)
 
 
 # In a process of its own
@@ -374,9 +577,10 @@ def test_wrong_export_is_refused_and_nothing_is_published(empty: Store, monkeypa
 WITHOUT_TORCH = """
 import sys
 from pathlib import Path
-from trainer.run import run_job
+from trainer.run import check_body, run_job
 for job in sys.argv[1:]:
-    print(run_job(Path(job)).error)
+    refused = check_body(Path(job)).refusal
+    print(run_job(Path(job), 1).error, refused.error if refused else "queued")
 heavy = {"torch", "onnx", "sklearn"} & sys.modules.keys()
 assert not heavy, heavy
 """
@@ -396,45 +600,37 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_wrong_job_is_refused_before_torch_is_imported(empty: Store) -> None:
     """Every refusal that needs no training is made in a process that has not loaded torch (seconds and 200 MB)."""
-    folders = [str(job(empty, content)) for content, *_ in REFUSALS.values()]
+    folders = [str(folder_of(empty, content)) for content, *_ in REFUSALS.values()]
 
     done = python("-c", WITHOUT_TORCH, *folders)
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [error for _, error, *_ in REFUSALS.values()]
+    assert done.stdout.splitlines() == [
+        f"{error} {'queued' if case in NEED_ROWS else error}" for case, (_, error, *_) in REFUSALS.items()
+    ]
 
 
 def test_job_runs_in_a_process_of_its_own(empty: Store) -> None:
-    """`python -m trainer run JOB` trains, ends with status 0, and is silent on stdout; a refusal ends with status 1."""
-    good, wrong = job(empty, body()), job(empty, body(name="nobody"))
+    """`python -m trainer run JOB` trains, ends with status 0, and is silent; a refusal ends with status 1."""
+    good, wrong = claimed(empty, body()), folder_of(empty, body(name="nobody"))
+    words = ("--attempt", "1", "--parent", str(os.getpid()), "--limits", msgspec.json.encode(Limits()).decode())
 
-    done, refused = python("-m", "trainer", "run", str(good)), python("-m", "trainer", "run", str(wrong))
+    done, refused = (python("-m", "trainer", "run", str(folder), *words) for folder in (good, wrong))
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (refused.returncode, refused.stderr) == (1, "")
     results = [read_result(folder) for folder in (good, wrong)]
     assert [result.outcome for result in results if result is not None] == ["trained", "refused"]
+    assert Jobs(empty).get(good.name).state == "succeeded"
 
 
-def test_training_of_a_server_that_is_gone_does_not_start(empty: Store) -> None:
+def test_training_of_a_worker_that_is_gone_does_not_start(empty: Store) -> None:
     """A process whose parent is not the one that asked ends at once, without a result."""
-    folder = job(empty, body())
+    folder = claimed(empty, body())
 
-    done = python("-m", "trainer", "run", str(folder), "--parent", "1")
+    done = python("-m", "trainer", "run", str(folder), "--attempt", "1", "--parent", "1", "--limits", "{}")
 
     assert done.returncode == 1
     assert "the process that asked for this training has ended" in done.stderr
     assert read_result(folder) is None
-
-
-def test_training_for_a_server_gives_way_to_it(empty: Store) -> None:
-    """With --parent the process runs at the lowest priority; a training that is asked for by hand does not."""
-    code = (
-        "import os, sys; from trainer.run import behave_as_child; "
-        "before = os.nice(0); behave_as_child(int(sys.argv[1])); print(before, os.nice(0))"
-    )
-
-    done = python("-c", code, str(os.getpid()))
-
-    before, after = map(int, done.stdout.split())
-    assert (before < 19, after) == (True, 19)
+    assert (folder / BODY).exists()
