@@ -192,7 +192,7 @@ class Supervisor:
                 self._send(child, child.end_signal)
             return await process.wait()
         finally:
-            del self._running[child.name]
+            self._running.pop(child.name, None)
 
     def _report(self) -> str:
         """Return the first of the reports that have come since the last call."""

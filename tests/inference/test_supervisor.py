@@ -157,6 +157,7 @@ async def test_later_start_that_is_impossible_is_tried_again(
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_signal_ends_in_order(pipe: tuple[int, int], number: int) -> None:
     """A signal first turns callers away, then lets each child finish, and the status is 0."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under `nohup` it is ignored, and stays so
     async with running(
         shell(STAY, "one"), shell(STAY, "two"), reports=pipe[0], on_end=lambda: Path("told").write_text("closed\n")
     ) as (_, task):
@@ -164,6 +165,7 @@ async def test_signal_ends_in_order(pipe: tuple[int, int], number: int) -> None:
         os.kill(os.getpid(), number)
 
         assert await asyncio.wait_for(task, DEADLINE_S) == 0
+    signal.signal(signal.SIGHUP, before)
     assert told() == ["closed", "end", "end"]
 
 
