@@ -31,7 +31,6 @@ import shutil
 import sqlite3
 import stat
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -980,11 +979,18 @@ class JobResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds: float = 0.0
 
 
-def new_job(store: Store) -> Path:
-    """Return a new, empty job folder."""
-    folder = store.root / JOBS / uuid.uuid4().hex
-    folder.mkdir(mode=0o700)
-    return folder
+class Checked(msgspec.Struct, frozen=True):
+    """What the server has to know of a body before it queues it; or why it does not.
+
+    Attributes:
+        refusal: None if the body may be queued.
+    """
+
+    name: str = ""
+    neural_network_type: str = ""
+    promote: str = "always"
+    keep_data: bool = False
+    refusal: JobResult | None = None
 
 
 def write_result(job: Path, result: JobResult) -> None:
@@ -1001,8 +1007,3 @@ def read_result(job: Path) -> JobResult | None:
             return msgspec.json.decode(file.read(MAX_RESULT_BYTES), type=JobResult)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-
-
-def remove_job(job: Path) -> None:
-    """Delete the folder and with it the training text."""
-    shutil.rmtree(job, ignore_errors=True)

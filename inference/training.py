@@ -16,7 +16,7 @@ from typing import BinaryIO
 import msgspec
 
 from artifacts.errors import StoreRefused
-from artifacts.jobs import BODY, Job, JobResult, Jobs
+from artifacts.jobs import BODY, Checked, Job, Jobs
 from artifacts.store import Store
 from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped, from_name
 from inference.settings import PREFIX, Settings
@@ -26,16 +26,6 @@ CHECK_S = 120.0  # a body of 256 MiB is checked in 2 s; a machine that is busy m
 CHECK_BYTES = 2**20  # of its answer
 SAFE_PATH = ("-P",) if sys.flags.safe_path else ()  # a child finds modules where we do
 POLL_S = 0.1  # how soon the end of a job is noticed
-
-
-class Checked(msgspec.Struct, frozen=True):
-    """What a body asks for, as the trainer's check says; `trainer.run.Checked` is the same."""
-
-    name: str = ""
-    neural_network_type: str = ""
-    promote: str = "always"
-    keep_data: bool = False
-    refusal: JobResult | None = None
 
 
 class Training:

@@ -22,7 +22,7 @@ from artifacts.errors import (
     PuppetError,
     StoreRefused,
 )
-from artifacts.jobs import BODY, Event, JobResult, Jobs, append_event, write_result
+from artifacts.jobs import BODY, Checked, Event, JobResult, Jobs, append_event, write_result
 from artifacts.kinds import Kind, check_kind, kind_named, load
 from artifacts.manifest import Epoch, Manifest, ModelName, Report
 from artifacts.schemas import Evaluation
@@ -126,20 +126,6 @@ class TrainBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     config: msgspec.Raw = msgspec.Raw(b"null")
     promote: Literal["always", "never"] = "always"
     keep_data: bool = False
-
-
-class Checked(msgspec.Struct, frozen=True):
-    """What the server has to know of a body before it queues it; or why it does not.
-
-    Attributes:
-        refusal: empty if the body may be queued.
-    """
-
-    name: str = ""
-    neural_network_type: str = ""
-    promote: str = "always"
-    keep_data: bool = False
-    refusal: JobResult | None = None
 
 
 def check_body(folder: Path) -> Checked:

@@ -33,6 +33,7 @@ from artifacts.errors import (
 )
 from artifacts.jobs import (
     BODY,
+    DATABASE,
     EVENTS,
     LOG,
     MAX_DETAIL,
@@ -47,9 +48,7 @@ from artifacts.jobs import (
     Jobs,
     _lock,
     append_event,
-    new_job,
     read_result,
-    remove_job,
     write_result,
 )
 from artifacts.manifest import Served, seal
@@ -63,12 +62,13 @@ NAME = "puppet-o2"
 @pytest.fixture
 def job(store: Store) -> Path:
     """Give an empty job folder."""
-    return new_job(store)
+    return Jobs(store).new_folder()
 
 
 def test_new_job_is_a_private_folder_of_its_own(store: Store) -> None:
     """Two jobs are two empty folders under `.jobs`, which only the owner may enter."""
-    first, second = new_job(store), new_job(store)
+    jobs = Jobs(store)
+    first, second = jobs.new_folder(), jobs.new_folder()
 
     assert first != second
     assert first.parent == second.parent == store.root / JOBS
@@ -146,17 +146,19 @@ def test_result_is_never_seen_half_written(job: Path, monkeypatch: pytest.Monkey
     assert read_result(job) == JobResult("failed", "first")
 
 
-def test_removed_job_leaves_no_training_text(store: Store, job: Path) -> None:
-    """The folder goes with the body, the result and whatever else is in it; a second removal does nothing."""
+def test_discarded_folder_leaves_no_training_text(store: Store) -> None:
+    """The folder goes with the body, the result and whatever else is in it; a second time does nothing."""
+    jobs = Jobs(store)
+    job = jobs.new_folder()
     (job / BODY).write_bytes(msgspec.json.encode({"training_data": ["secret"]}))
     (job / "run").mkdir()
     (job / "run" / "events.jsonl").write_text("x")
     write_result(job, JobResult("failed"))
 
-    remove_job(job)
+    jobs.discard(job)
 
-    assert list((store.root / JOBS).iterdir()) == []
-    remove_job(job)
+    assert [entry.name for entry in (store.root / JOBS).iterdir()] == [DATABASE]
+    jobs.discard(job)
 
 
 # The jobs of a store

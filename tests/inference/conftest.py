@@ -10,15 +10,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
-import msgspec
 import pytest
 from litestar import Litestar
 
+from artifacts.jobs import Checked
 from artifacts.store import Store
 from inference import training
 from inference.app import create_app
 from inference.settings import Settings
-from inference.training import Checked
 from tests.inference.worker import WorkerHere
 
 
@@ -59,8 +58,7 @@ def check_here(monkeypatch: pytest.MonkeyPatch) -> None:
     from trainer.run import check_body
 
     async def check(folder: Path) -> Checked:
-        checked = await asyncio.to_thread(check_body, folder)
-        return msgspec.convert(msgspec.to_builtins(checked), Checked)
+        return await asyncio.to_thread(check_body, folder)
 
     monkeypatch.setattr(training, "_check", check)
 

@@ -19,6 +19,7 @@ from onnx import helper
 from rich.console import Console
 
 from artifacts.gru import GruManifest, GruReport
+from artifacts.jobs import Checked
 from artifacts.manifest import Epoch
 from artifacts.store import Store
 from tests.trainer import small
@@ -28,7 +29,6 @@ from trainer import cli, simple_nn
 from trainer.config import TrainConfig
 from trainer.data import read_file
 from trainer.process import Limits
-from trainer.run import Checked
 from trainer.tickets import check_rows, table
 
 pytestmark = pytest.mark.torch

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from artifacts.errors import ArtifactRefused, InvalidFeatures, InvalidInput, ModelNotFound, ModelNotTrained
-from artifacts.jobs import BODY, EVENTS, RESULT, Ended, Event, JobResult, Jobs, read_result
+from artifacts.jobs import BODY, EVENTS, RESULT, Checked, Ended, Event, JobResult, Jobs, read_result
 from artifacts.kinds import kind_named
 from artifacts.manifest import Epoch
 from artifacts.metrics import ValueMetrics
@@ -27,7 +27,7 @@ from trainer.data import RawRow
 from trainer.kinds import Fitted
 from trainer.model import TicketClassifier
 from trainer.process import Limits
-from trainer.run import Checked, Told, check_body, evaluate, fit, read_rows, run_job
+from trainer.run import Told, check_body, evaluate, fit, read_rows, run_job
 
 pytestmark = pytest.mark.torch
 
