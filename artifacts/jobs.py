@@ -23,20 +23,19 @@ before the commit, the version's manifest, which carries job and attempt, tells 
 """
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
 import shutil
 import sqlite3
-import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 
+from artifacts.disk import flush, flush_file, read, try_lock
 from artifacts.errors import (
     ArtifactRefused,
     Fault,
@@ -50,25 +49,19 @@ from artifacts.errors import (
     StoreRefused,
     VersionChanged,
 )
-from artifacts.manifest import MANIFEST, Manifest, ModelName, decode_record
+from artifacts.job_events import Event, read_events
+from artifacts.job_records import BODY, EVENTS, LOG, MAX_FAULT, Ended, Job, clean
+from artifacts.manifest import MANIFEST, Manifest, decode_record
 from artifacts.schemas import Summary
-from artifacts.store import JOBS, MAX_RECORD_BYTES, Store, _flush, _open_at_once, _read, check_name, now
+from artifacts.store import JOBS, MAX_RECORD_BYTES, Store, check_name, now
 from artifacts.validation import MAX_FAULTS_SHOWN
 
-BODY, EVENTS, LOG, RESULT = "body.json", "events.jsonl", "log.txt", "result.json"
 DATABASE = "jobs.sqlite"
 SCHEMA_VERSION = 1
 BUSY_S = 10.0  # a transaction takes milliseconds, one that publishes some tens; only a stopped process takes longer
-MAX_RESULT_BYTES = 2**20
 MAX_ROW_BYTES = 2**20  # SQLite refuses to write or read a longer one, so a damaged length takes no memory
-MAX_DETAIL, MAX_FAULT = 2000, 500  # characters of a job's detail, and of each part of a fault; the rest is cut
-MAX_EVENTS_BYTES = 8 * 2**20  # a run says no more than this, some 40,000 events
-MAX_EVENTS_READ = 256 * 2**10  # at once
 MAX_LISTED = 1000
 
-State = Literal["queued", "running", "succeeded", "failed", "cancelled", "interrupted"]
-Ended = Literal["failed", "cancelled", "interrupted"]
-JobId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -105,74 +98,6 @@ CREATE TABLE keys (
 """
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a job.
-
-    Attributes:
-        id: 32 hexadecimal digits, a UUID of version 7; also the name of its folder.
-        model_name: what is to be trained.
-        neural_network_type: as the request names it.
-        state: queued, running, or one of the four ends.
-        attempt: how often it was begun; a run is known by (id, attempt).
-        created, started, ended: RFC 3339 in UTC, only to show; None where it has not come to that.
-        detail: the reason, for whoever asked.
-        error: name of a class of `artifacts.errors` if the request was refused, else empty.
-        faults: at most 20 of `num_faults`.
-        num_faults: in the request.
-        version: that was published.
-        metrics: of that version.
-        seconds: the training took.
-        promote: when the version is to serve; "always": at once.
-        keep_data: whether the request stays in the folder after the end.
-        cancel_requested: the worker is to end it.
-    """
-
-    id: JobId
-    model_name: ModelName
-    neural_network_type: str
-    state: State
-    attempt: int
-    created: str
-    started: str | None
-    ended: str | None
-    detail: str
-    error: str
-    faults: list[Fault]
-    num_faults: int
-    version: int | None
-    metrics: Summary | None
-    seconds: float | None
-    promote: str
-    keep_data: bool
-    cancel_requested: bool
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that a run tells while it goes on; None where it is not told.
-
-    Attributes:
-        kind: which of the fields are told.
-        time: RFC 3339 in UTC, only to show.
-        epoch, num_epochs: the one that has ended, counted from 1, and how many there can be.
-        loss: of the training.
-        validation_loss, validation_accuracy: None also where the kind has none.
-        tickets_per_s: trained on.
-        seconds_left: at most, as far as can be told.
-        detail: in words; never a ticket's.
-    """
-
-    kind: Literal["state", "epoch", "message"]
-    time: str
-    epoch: int | None = None
-    num_epochs: int | None = None
-    loss: float | None = None
-    validation_loss: float | None = None
-    validation_accuracy: float | None = None
-    tickets_per_s: float | None = None
-    seconds_left: float | None = None
-    detail: str | None = None
-
-
 class _Origin(msgspec.Struct, frozen=True):
     """What of a manifest tells which run made the version."""
 
@@ -180,7 +105,6 @@ class _Origin(msgspec.Struct, frozen=True):
     attempt: int = 0
 
 
-_EVENT_DECODER = msgspec.json.Decoder(Event)
 _FAULTS_DECODER = msgspec.json.Decoder(Annotated[list[Fault], msgspec.Meta(max_length=MAX_FAULTS_SHOWN)])
 _METRICS_DECODER = msgspec.json.Decoder(Summary | None)
 _JobList: TypeAlias = list[Job]  # inside the class, `list` is the method
@@ -235,7 +159,7 @@ class Jobs:
                     database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
                 database.execute("COMMIT")
                 with self._disk():
-                    _flush(store.root)  # or a power cut takes `.jobs` away with all that it holds
+                    flush(store.root)  # or a power cut takes `.jobs` away with all that it holds
             if (found := _schema_version(database)) != SCHEMA_VERSION:
                 raise StoreRefused(
                     f"jobs database {self._path} has schema {found}, this program reads schema {SCHEMA_VERSION}; "
@@ -260,7 +184,7 @@ class Jobs:
             while True:
                 folder = self._root / _new_id()
                 folder.mkdir(mode=0o700)
-                if (held := _lock(folder)) is not None:
+                if (held := try_lock(folder)) is not None:
                     self._held[folder.name] = held
                     return folder
                 # `recover` took it for a left-over, between the two lines above: take another
@@ -313,9 +237,9 @@ class Jobs:
         check_name(model_name)
         self.check_room(idempotency_key)
         with self._disk():  # before the transaction, which others wait for
-            _flush_file(folder / BODY)
-            _flush(folder)
-            _flush(self._root)
+            flush_file(folder / BODY)
+            flush(folder)
+            flush(self._root)
         with self._writing() as database:
             earlier = None
             if idempotency_key is not None and (found := _find_key(database, idempotency_key)) is not None:
@@ -325,7 +249,7 @@ class Jobs:
                 database.execute(
                     "INSERT INTO jobs (id, model_name, neural_network_type, state, created, promote, keep_data)"
                     " VALUES (?, ?, ?, 'queued', ?, ?, ?)",
-                    (folder.name, model_name, _clean(kind, 100), now(), _clean(promote, 100), keep_data),
+                    (folder.name, model_name, clean(kind, 100), now(), clean(promote, 100), keep_data),
                 )
                 if idempotency_key is not None:
                     database.execute(
@@ -374,32 +298,17 @@ class Jobs:
             return self._find(database, _plain_id(job_id))
 
     def read_events(self, job_id: str, offset: int = 0) -> _EventList:
-        """Return what the run has told since `offset`, in order, each with the offset that follows it.
-
-        The offset that came with an event is the one to ask on with. No more than 256 KiB are read at once: ask until
-        nothing comes. A line that is torn or no event is passed over, and an offset inside a line means the next one.
+        """Return what the run has told since `offset`; see `job_events.read_events`.
 
         Raises:
             JobNotFound.
         """
         try:
-            with self._disk(), open(self.folder(job_id) / EVENTS, "rb", opener=_open_at_once) as file:
-                _check_regular(file.fileno())
-                start = min(max(offset - 1, 0), MAX_EVENTS_BYTES)  # a byte early: after a line feed a line begins
-                file.seek(start)
-                raw = file.read(MAX_EVENTS_READ)
+            with self._disk():
+                return read_events(self.folder(job_id), offset)
         except FileNotFoundError:
             self.get(job_id)
             return []
-        begin = raw.find(b"\n") + 1 if offset > 0 else 0
-        events: _EventList = []
-        if offset > 0 and not begin:
-            return events
-        while end := raw.find(b"\n", begin) + 1:
-            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                events.append((start + end, _EVENT_DECODER.decode(raw[begin : end - 1])))
-            begin = end
-        return events
 
     def request_cancel(self, job_id: str) -> Job:
         """Return the job, which is cancelled at once if it waited, and marked for the worker to end if it runs.
@@ -441,7 +350,7 @@ class Jobs:
                 job = self._job(row)
                 try:
                     with self._disk():
-                        held = _lock(self._root / job.id)
+                        held = try_lock(self._root / job.id)
                 except FileNotFoundError:
                     _end(database, job, "failed", "its folder is gone from the store; ask for the training again")
                     continue
@@ -475,7 +384,7 @@ class Jobs:
         if job_id not in self._held:
             try:
                 with self._disk():
-                    held = _lock(self._root / job_id)
+                    held = try_lock(self._root / job_id)
             except FileNotFoundError:
                 held = None
             if held is None:
@@ -561,7 +470,7 @@ class Jobs:
         for job_id in running:
             try:
                 with self._disk():
-                    held = _lock(self._root / job_id)
+                    held = try_lock(self._root / job_id)
                 if held is None:
                     continue  # it lives
             except FileNotFoundError:
@@ -675,7 +584,7 @@ class Jobs:
         for version in reversed(versions):
             path = self._store.root / job.model_name / str(version) / MANIFEST
             try:
-                origin = decode_record(_read(path, MAX_RECORD_BYTES), _Origin, str(path))
+                origin = decode_record(read(path, MAX_RECORD_BYTES), _Origin, str(path))
                 if (origin.job, origin.attempt) == (job.id, job.attempt):
                     return self._store.read_version(job.model_name, version)[0]
             except (OSError, ArtifactRefused):
@@ -742,7 +651,7 @@ class Jobs:
             for folder in self._root.iterdir():
                 if _ID.fullmatch(folder.name) and folder.name not in jobs:
                     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                        if (held := _lock(folder)) is not None:
+                        if (held := try_lock(folder)) is not None:
                             orphans.append((folder, held))
         return orphans
 
@@ -766,38 +675,6 @@ class Jobs:
         return [self._job(row) for row in rows]
 
 
-def append_event(folder: Path, event: Event) -> bool:
-    """Tell an event to whoever follows the job, and return whether it was told: False once 8 MiB were.
-
-    For one writer. A line that a crash or a full disk has torn is ended first, so that the next is whole.
-
-    Args:
-        folder: of the job.
-        event: its `detail` is cut after 2000 characters.
-    Raises:
-        StoreRefused: the disk is full or failing; the training can go on without it.
-    """
-    if event.detail is not None:
-        event = msgspec.structs.replace(event, detail=_clean(event.detail))
-    line = msgspec.json.encode(event) + b"\n"
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        fd = os.open(folder / EVENTS, flags, 0o600)
-        try:
-            num_bytes = _check_regular(fd)
-            if num_bytes and os.pread(fd, 1, num_bytes - 1) != b"\n":
-                line = b"\n" + line
-            if num_bytes + len(line) > MAX_EVENTS_BYTES:
-                return False
-            if (written := os.write(fd, line)) != len(line):
-                raise StoreRefused(f"{folder / EVENTS} took {written} of {len(line)} bytes; free some space")
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise StoreRefused(f"{folder / EVENTS} cannot be written: {error}; free some space") from error
-    return True
-
-
 def _new_id() -> str:
     """Return a UUID of version 7 (RFC 9562): milliseconds, then chance; only the database knows the order."""
     milliseconds = time.time_ns() // 10**6 & 2**48 - 1
@@ -816,48 +693,6 @@ def _plain_id(job_id: str) -> str:
     if not _ID.fullmatch(plain):
         raise _not_found(job_id, "an id is 32 digits of 0-9a-f")
     return plain
-
-
-def _lock(folder: Path) -> int | None:
-    """Return a descriptor of the folder, locked until it is closed; None if somebody else has the lock.
-
-    Raises:
-        FileNotFoundError: the folder is not there, or was removed while it was being locked.
-    """
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not os.path.samestat(os.fstat(fd), folder.stat()):
-            raise FileNotFoundError(f"{folder} was replaced")
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
-
-
-def _flush_file(path: Path) -> None:
-    """Wait until the disk has the file. A failed fsync is not retried: the page may be marked clean."""
-    fd = _open_at_once(str(path), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _check_regular(fd: int) -> int:
-    """Return the file's size; a folder or pipe is an OSError."""
-    found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError("is not a regular file")
-    return found.st_size
-
-
-def _clean(text: str, limit: int = MAX_DETAIL) -> str:
-    """Return at most `limit` characters, halves of surrogate pairs written out: neither SQLite nor JSON takes them."""
-    return text[:limit].encode("utf-8", "backslashreplace").decode()[:limit]
 
 
 def _schema_version(database: sqlite3.Connection) -> int:
@@ -915,14 +750,14 @@ def _end(
     seconds: float | None = None,
 ) -> None:
     shown = [
-        Fault(_clean(fault.pointer, MAX_FAULT), _clean(fault.detail, MAX_FAULT), fault.line)
+        Fault(clean(fault.pointer, MAX_FAULT), clean(fault.detail, MAX_FAULT), fault.line)
         for fault in faults[:MAX_FAULTS_SHOWN]
     ]
     database.execute(
         "UPDATE jobs SET state = ?, ended = ?, detail = ?, error = ?, faults = ?, num_faults = ?, seconds = ?"
         " WHERE id = ?",
         (
-            *(state, now(), _clean(detail), _clean(error, 100)),
+            *(state, now(), clean(detail), clean(error, 100)),
             *(msgspec.json.encode(shown).decode(), num_faults, seconds, job.id),
         ),
     )
@@ -952,58 +787,3 @@ def _refused(path: Path, error: sqlite3.Error) -> StoreRefused:
         f"jobs database {path} cannot be read or written, nothing was changed: {error}; "
         f"free some space, or make the store writable"
     )
-
-
-class JobResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a training ended.
-
-    Attributes:
-        outcome: trained; refused (the request was wrong, `error` names our exception); failed (ours to mend).
-        detail: the reason, for whoever asked.
-        error: name of a class of `artifacts.errors`.
-        faults: at most 20 of `num_faults`.
-        model_name: what was trained.
-        version: that was published and serves.
-        validation: its metrics.
-        seconds: the training took.
-    """
-
-    outcome: Literal["trained", "refused", "failed"]
-    detail: str = ""
-    error: str = ""
-    faults: list[Fault] = []
-    num_faults: int = 0
-    model_name: str = ""
-    version: int = 0
-    validation: Summary | None = None
-    seconds: float = 0.0
-
-
-class Checked(msgspec.Struct, frozen=True):
-    """What the server has to know of a body before it queues it; or why it does not.
-
-    Attributes:
-        refusal: None if the body may be queued.
-    """
-
-    name: str = ""
-    neural_network_type: str = ""
-    promote: str = "always"
-    keep_data: bool = False
-    refusal: JobResult | None = None
-
-
-def write_result(job: Path, result: JobResult) -> None:
-    """Leave the result in the job's folder, whole or not at all."""
-    part = job / f"{RESULT}.part"
-    part.write_bytes(msgspec.json.encode(result))
-    os.replace(part, job / RESULT)
-
-
-def read_result(job: Path) -> JobResult | None:
-    """Return the result; None if there is none that can be read, because the process died before it."""
-    try:
-        with open(job / RESULT, "rb") as file:
-            return msgspec.json.decode(file.read(MAX_RESULT_BYTES), type=JobResult)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
-        return None

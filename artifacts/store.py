@@ -18,7 +18,6 @@ this holds on one machine: a network file system is refused.
 """
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import os
@@ -34,6 +33,18 @@ from typing import TypeVar
 
 import msgspec
 
+from artifacts.disk import (
+    check_local,
+    flush,
+    flush_if_possible,
+    held_open,
+    lock_folder,
+    open_folder,
+    put_in_place,
+    read,
+    take_away,
+    write,
+)
 from artifacts.errors import (
     ArtifactRefused,
     InvalidInput,
@@ -68,13 +79,6 @@ MODEL_RECORD, CURRENT = "model.json", "current"
 JOBS, TEMPORARY, DELETED = ".jobs", ".tmp", ".deleted"
 MAX_RECORD_BYTES = 4 * 2**20
 MAX_HISTORY = 100
-MOUNTS = Path("/proc/self/mounts")
-# Where a lock or a rename may mean nothing to another machine; names as Linux has them in `MOUNTS`.
-NETWORK_FILE_SYSTEMS = {
-    *("9p", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4"),
-    *("orangefs", "smb3", "smbfs", "fuse.ceph", "fuse.davfs", "fuse.davfs2", "fuse.gcsfuse", "fuse.glusterfs"),
-    *("fuse.goofys", "fuse.nfs", "fuse.rclone", "fuse.s3fs", "fuse.smbnetfs", "fuse.sshfs"),
-}
 M = TypeVar("M", bound=Manifest)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -109,10 +113,10 @@ class Store:
         self.root = root.absolute()
         try:
             missing = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
-            _check_local(self.root)
+            check_local(self.root)
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             for made in missing:
-                _flush(made.parent)  # or a power cut takes the store away with all that it held
+                flush(made.parent)  # or a power cut takes the store away with all that it held
             found = self.root.stat()
             if found.st_uid != os.geteuid():
                 raise StoreRefused(
@@ -147,7 +151,7 @@ class Store:
         """
         check_name(name)
         try:
-            raw = _read(self.root / name / MODEL_RECORD, MAX_RECORD_BYTES)
+            raw = read(self.root / name / MODEL_RECORD, MAX_RECORD_BYTES)
         except FileNotFoundError as error:
             raise ModelNotFound("Model not found") from error
         except OSError as error:
@@ -187,7 +191,7 @@ class Store:
         """
         check_name(name)
         try:
-            return unseal(_read(self.root / name / CURRENT, MAX_RECORD_BYTES), Current, f"{name}/{CURRENT}")
+            return unseal(read(self.root / name / CURRENT, MAX_RECORD_BYTES), Current, f"{name}/{CURRENT}")
         except FileNotFoundError as error:
             self.read_model(name)
             raise ModelNotTrained("Model not trained yet") from error
@@ -204,7 +208,7 @@ class Store:
         check_name(name)
         where = f"{name} version {version}"
         try:
-            raw = _read(self.root / name / str(version) / MANIFEST, MAX_RECORD_BYTES)
+            raw = read(self.root / name / str(version) / MANIFEST, MAX_RECORD_BYTES)
         except OSError as error:
             raise ArtifactRefused(f"{where} cannot be read: {error}") from error
         head = decode_record(raw, ManifestHead, f"{where}: {MANIFEST}")
@@ -235,7 +239,7 @@ class Store:
         files = {}
         try:
             for file, record in manifest.files.items():
-                files[file] = raw = _read(folder / file, record.bytes)
+                files[file] = raw = read(folder / file, record.bytes)
                 digest = hashlib.sha256(raw).hexdigest()
                 if len(raw) != record.bytes or digest != record.sha256:
                     raise ArtifactRefused(
@@ -262,9 +266,9 @@ class Store:
         with self._lock_names(), self._temporary_folder() as folder:
             highest = self._read_deleted(name)
             record = ModelRecord(name=name, neural_network_type=kind, created=now(), highest_version=highest)
-            _write(folder / MODEL_RECORD, seal(record))
+            write(folder / MODEL_RECORD, seal(record))
             try:
-                with _put_in_place(folder, self.root / name):
+                with put_in_place(folder, self.root / name):
                     pass
             except FileExistsError as error:
                 raise ModelExists("Model already exists") from error
@@ -304,12 +308,12 @@ class Store:
             manifest = msgspec.structs.replace(manifest, version=version, files=records)
             with self._temporary_folder() as folder:
                 for file, raw in files.items():
-                    _write(folder / file, raw)
-                _write(folder / MANIFEST, seal(manifest))
+                    write(folder / file, raw)
+                write(folder / MANIFEST, seal(manifest))
                 # An error closes the steps last first, each taking back what it did: the pointer, then the folder.
                 with contextlib.ExitStack() as steps, guard or contextlib.nullcontext():
                     try:
-                        steps.enter_context(_put_in_place(folder, self.root / name / str(version)))
+                        steps.enter_context(put_in_place(folder, self.root / name / str(version)))
                     except FileExistsError as error:
                         raise StoreRefused(f"{name} has a folder {version} already, nothing was changed") from error
                     if serve:
@@ -402,9 +406,9 @@ class Store:
             highest = max([highest, *self.versions(name)])
             kept = self.root / DELETED
             kept.mkdir(mode=0o700, exist_ok=True)
-            _flush(self.root)
+            flush(self.root)
             self._replace(kept / f"{name}.json", seal(DeletedRecord(name=name, highest_version=highest)))
-            _take_away([self.root / name], folder)
+            take_away([self.root / name], folder)
 
     def prune(self, name: str, keep: int) -> list[int]:
         """Delete all versions but the newest `keep`, durably, and return the numbers of those deleted.
@@ -451,14 +455,14 @@ class Store:
 
     def _sweep_folder(self, left_over: Path) -> list[str]:
         try:
-            with _held(self._lock_temporary()):
-                fd = _open_folder(left_over)
+            with held_open(self._lock_temporary()):
+                fd = open_folder(left_over)
                 try:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BaseException:
                     os.close(fd)
                     raise
-            with _held(fd):
+            with held_open(fd):
                 shutil.rmtree(left_over)
         except (BlockingIOError, FileNotFoundError):
             return []  # it is being written, or who wrote it has just removed it
@@ -503,7 +507,7 @@ class Store:
         """Return the highest version that a deleted model of that name ever had, 0 if there was none."""
         file = f"{DELETED}/{name}.json"
         try:
-            return unseal(_read(self.root / file, MAX_RECORD_BYTES), DeletedRecord, file).highest_version
+            return unseal(read(self.root / file, MAX_RECORD_BYTES), DeletedRecord, file).highest_version
         except FileNotFoundError:
             return 0
         except ArtifactRefused as error:
@@ -513,7 +517,7 @@ class Store:
 
     def _remove_versions(self, name: str, versions: list[int]) -> None:
         with self._temporary_folder() as folder:
-            _take_away([self.root / name / str(version) for version in versions], folder)
+            take_away([self.root / name / str(version) for version in versions], folder)
 
     # Locks and temporary folders
 
@@ -523,27 +527,27 @@ class Store:
         check_name(name)
         folder = self.root / name
         try:
-            fd = _lock_folder(folder)
+            fd = lock_folder(folder)
         except FileNotFoundError as error:
             raise ModelNotFound("Model not found") from error
         except OSError as error:
             raise StoreRefused(f"{folder} cannot be locked, nothing was changed: {error}") from error
-        with _held(fd):
+        with held_open(fd):
             yield
 
     @contextlib.contextmanager
     def _lock_names(self) -> Iterator[None]:
         """Hold the lock on which models there are. Whoever needs a model's lock too takes that one first."""
         try:
-            fd = _lock_folder(self.root)
+            fd = lock_folder(self.root)
         except OSError as error:
             raise StoreRefused(f"{self.root} cannot be locked, nothing was changed: {error}") from error
-        with _held(fd):
+        with held_open(fd):
             yield
 
     def _lock_temporary(self) -> int:
         """Return the lock on what is in `.tmp`: a new folder there is locked before `sweep` can look at it."""
-        return _lock_folder(self.root / TEMPORARY)
+        return lock_folder(self.root / TEMPORARY)
 
     @contextlib.contextmanager
     def _temporary_folder(self) -> Iterator[Path]:
@@ -551,10 +555,10 @@ class Store:
         folder = self.root / TEMPORARY / uuid.uuid4().hex
         with contextlib.ExitStack() as ends:
             try:
-                with _held(self._lock_temporary()):
+                with held_open(self._lock_temporary()):
                     folder.mkdir(mode=0o700)
                     try:
-                        fd = _open_folder(folder)
+                        fd = open_folder(folder)
                     except OSError:
                         folder.rmdir()
                         raise
@@ -576,19 +580,19 @@ class Store:
     def _replaced(self, target: Path, raw: bytes) -> Iterator[None]:
         """Put `raw` in place of a record, durably; if the block fails, the old one comes back."""
         with self._temporary_folder() as folder:
-            _write(folder / target.name, raw)
+            write(folder / target.name, raw)
             with contextlib.suppress(FileNotFoundError):
                 os.link(target, folder / "old")  # a second name, by which it can come back without being written
             os.replace(folder / target.name, target)
             try:
-                _flush(target.parent)
+                flush(target.parent)
                 yield
             except BaseException:
                 if (folder / "old").exists():
                     os.replace(folder / "old", target)
                 else:
                     target.unlink()
-                _flush_if_possible(target.parent)
+                flush_if_possible(target.parent)
                 raise
 
 
@@ -620,137 +624,3 @@ def _pointer(serving: Current | None, served: Served) -> Current:
 
 def _listed(versions: list[int]) -> str:
     return (", ".join(map(str, versions[-10:])) if len(versions) <= 10 else f"{len(versions)}") or "none"
-
-
-def _check_local(root: Path) -> None:
-    """Refuse a folder on a network file system, where that can be told (Linux)."""
-    try:
-        lines = MOUNTS.read_text("utf-8", "surrogateescape").splitlines()
-    except OSError:
-        return
-    path, found = Path(os.path.realpath(root)), ("", Path())
-    for line in lines:
-        # Blanks in a path stand as octal escapes. Of several mounts on one folder the last one is seen.
-        _, folder, kind, *_ = (
-            re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), word) for word in line.split(" ")
-        )
-        if path.is_relative_to(folder) and len(Path(folder).parts) >= len(found[1].parts):
-            found = kind, Path(folder)
-    if found[0] in NETWORK_FILE_SYSTEMS:
-        raise StoreRefused(
-            f"store {root} is on a network file system ({found[0]}, mounted on {found[1]}), where locks and renames "
-            f"are not safe between machines; use a folder on a disk of this machine (--store DIR)"
-        )
-
-
-def _read(path: Path, limit: int) -> bytes:
-    """Return a regular file's bytes, one more than `limit` at most; a link, pipe or folder is an OSError."""
-    with open(path, "rb", opener=_open_at_once) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "is not a regular file", str(path))
-        return file.read(limit + 1)
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without following a link and without waiting for the other end of a pipe."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-
-
-def _write(path: Path, raw: bytes) -> None:
-    """Write a new file and wait until the disk has it. A failed fsync is not retried: the page may be marked clean."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(raw)
-        file.flush()
-        os.fsync(fd)
-
-
-def _flush(folder: Path) -> None:
-    """Wait until the disk has the folder's entries."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _flush_if_possible(folder: Path) -> None:
-    """Flush after something was taken back; the error that made it necessary is the one to tell."""
-    with contextlib.suppress(OSError):
-        _flush(folder)
-
-
-@contextlib.contextmanager
-def _put_in_place(folder: Path, target: Path) -> Iterator[None]:
-    """Rename a complete folder to `target`, durably; if the block fails, it goes back.
-
-    A rename replaces an empty folder and refuses a full one, so it can only ever put away a left-over that holds
-    nothing.
-
-    Raises:
-        FileExistsError: there is something at `target`.
-    """
-    _flush(folder)
-    try:
-        folder.rename(target)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
-        raise
-    try:
-        _flush(target.parent)
-        yield
-    except BaseException:
-        target.rename(folder)  # it may not be on the disk, so nobody is to see it
-        _flush_if_possible(target.parent)
-        raise
-
-
-def _take_away(entries: list[Path], folder: Path) -> None:
-    """Rename folders of one parent into `folder`, durably; after an error all are where they were."""
-    parent = entries[0].parent
-    moved = []
-    try:
-        for entry in entries:
-            entry.rename(folder / entry.name)
-            moved.append(entry)
-        _flush(parent)
-    except BaseException:
-        for entry in moved:
-            (folder / entry.name).rename(entry)
-        _flush_if_possible(parent)
-        raise
-
-
-def _open_folder(path: Path) -> int:
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
-def _lock_folder(path: Path) -> int:
-    """Return the open folder, locked; closing it unlocks it.
-
-    Whoever waits may wake up with the lock of a folder that was deleted meanwhile, and perhaps made again under the
-    same name: then the lock is worth nothing, and the folder that is there now is locked.
-
-    Raises:
-        FileNotFoundError: there is none, or none any more.
-    """
-    while True:
-        fd = _open_folder(path)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            if os.path.samestat(os.fstat(fd), path.stat()):
-                return fd
-        except BaseException:
-            os.close(fd)
-            raise
-        os.close(fd)
-
-
-@contextlib.contextmanager
-def _held(fd: int) -> Iterator[None]:
-    """Close the file descriptor, and so release its lock, at the end."""
-    try:
-        yield
-    finally:
-        os.close(fd)

@@ -9,7 +9,8 @@ from litestar.params import FromPath
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 from msgspec.json import encode
 
-from artifacts.jobs import Event, Job
+from artifacts.job_events import Event
+from artifacts.job_records import Job
 from inference import access
 from inference.openapi import ADMIN, refusals, token_needed
 from inference.schemas import JobAnswer, JobsAnswer

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 
 from artifacts.errors import Fault
-from artifacts.jobs import Event, State
+from artifacts.job_events import Event
+from artifacts.job_records import State
 from artifacts.mail import Stripped
 from artifacts.manifest import Manifest, Served
 from artifacts.schemas import Answer, Id, KindName, Name, Row, Summary
@@ -114,7 +115,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A training job; the fields are those of `artifacts.jobs.Job`.
+    """A training job; the fields are those of `artifacts.job_records.Job`.
 
     Attributes:
         errors: the faults of the request, at most 20 of `num_errors`.

@@ -16,7 +16,8 @@ from typing import BinaryIO
 import msgspec
 
 from artifacts.errors import StoreRefused
-from artifacts.jobs import BODY, Checked, Job, Jobs
+from artifacts.job_records import BODY, Checked, Job
+from artifacts.jobs import Jobs
 from artifacts.store import Store
 from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped, from_name
 from inference.settings import PREFIX, Settings

@@ -22,7 +22,9 @@ from artifacts.errors import (
     PuppetError,
     StoreRefused,
 )
-from artifacts.jobs import BODY, Checked, Event, JobResult, Jobs, append_event, write_result
+from artifacts.job_events import Event, append_event
+from artifacts.job_records import BODY, Checked, JobResult, write_result
+from artifacts.jobs import Jobs
 from artifacts.kinds import Kind, check_kind, kind_named, load
 from artifacts.manifest import Epoch, Manifest, ModelName, Report
 from artifacts.schemas import Evaluation

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 import msgspec
 
 from artifacts.errors import StoreRefused
-from artifacts.jobs import LOG, Ended, Job, Jobs, read_result
+from artifacts.job_records import LOG, Ended, Job, read_result
+from artifacts.jobs import Jobs
 from artifacts.store import JOBS, Store
 from trainer.process import Limits
 

@@ -20,7 +20,8 @@ from typing import Any
 import msgspec
 
 from artifacts.errors import PuppetError
-from artifacts.jobs import BODY, Job, Jobs
+from artifacts.job_records import BODY, Job
+from artifacts.jobs import Jobs
 from artifacts.store import Store
 
 CALLS = ("mkdir", "open", "fsync", "link", "rename", "replace", "unlink", "rmdir")

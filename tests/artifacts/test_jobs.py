@@ -21,6 +21,7 @@ import msgspec
 import pytest
 
 from artifacts import jobs as jobs_module
+from artifacts.disk import try_lock
 from artifacts.errors import (
     Fault,
     Fenced,
@@ -31,26 +32,20 @@ from artifacts.errors import (
     QueueFull,
     StoreRefused,
 )
-from artifacts.jobs import (
+from artifacts.job_events import MAX_EVENTS_BYTES, MAX_EVENTS_READ, Event, append_event
+from artifacts.job_records import (
     BODY,
-    DATABASE,
     EVENTS,
     LOG,
     MAX_DETAIL,
-    MAX_EVENTS_BYTES,
-    MAX_EVENTS_READ,
     MAX_RESULT_BYTES,
     RESULT,
-    SCHEMA_VERSION,
-    Event,
     Job,
     JobResult,
-    Jobs,
-    _lock,
-    append_event,
     read_result,
     write_result,
 )
+from artifacts.jobs import DATABASE, SCHEMA_VERSION, Jobs
 from artifacts.manifest import Served, seal
 from artifacts.store import JOBS, Store
 from tests.artifacts.test_store import fail_at
@@ -587,7 +582,7 @@ def test_new_folder_that_was_swept_is_not_given_out(jobs: Jobs, monkeypatch: pyt
     def make_and_sweep(path: Path, mode: int) -> None:
         make(path, mode)
         if path.name == "a" * 32:
-            sweepers.append(_lock(path))
+            sweepers.append(try_lock(path))
 
     monkeypatch.setattr(Path, "mkdir", make_and_sweep)
 

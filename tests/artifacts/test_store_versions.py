@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from artifacts import store as store_module
+from artifacts import disk
 from artifacts.errors import (
     ArtifactRefused,
     InvalidInput,
@@ -923,7 +923,7 @@ def test_network_file_system_is_refused(
     root = tmp_path / "my stores" / "store"
     lines = mounts.format(store=root, parent=root.parent).replace("my stores", r"my\040stores").split("|")
     (tmp_path / "mounts").write_text("".join(f"{line} rw,relatime 0 0\n" for line in lines))
-    monkeypatch.setattr(store_module, "MOUNTS", tmp_path / "mounts")
+    monkeypatch.setattr(disk, "MOUNTS", tmp_path / "mounts")
 
     if kind:
         with pytest.raises(StoreRefused, match=rf"on a network file system \({kind}, mounted on /.*\(--store DIR\)"):
@@ -936,7 +936,7 @@ def test_network_file_system_is_refused(
 def test_link_to_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What counts is where the folder really is; a link to a folder of this machine is fine."""
     (tmp_path / "mounts").write_text(f"/dev/sda / ext4 rw 0 0\nhost:/x {tmp_path}/remote nfs rw 0 0\n")
-    monkeypatch.setattr(store_module, "MOUNTS", tmp_path / "mounts")
+    monkeypatch.setattr(disk, "MOUNTS", tmp_path / "mounts")
     for name in ("remote", "local"):
         (tmp_path / name).mkdir(mode=0o700)
         (tmp_path / f"to-{name}").symlink_to(tmp_path / name)
@@ -951,6 +951,6 @@ def test_link_to_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: p
 
 def test_where_mounts_cannot_be_told_the_store_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Elsewhere than on Linux nothing is refused for it."""
-    monkeypatch.setattr(store_module, "MOUNTS", tmp_path / "none")
+    monkeypatch.setattr(disk, "MOUNTS", tmp_path / "none")
 
     assert Store(tmp_path / "store").models() == []

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from litestar import Litestar
 
-from artifacts.jobs import Checked
+from artifacts.job_records import Checked
 from artifacts.store import Store
 from inference import training
 from inference.app import create_app

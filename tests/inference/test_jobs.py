@@ -11,7 +11,9 @@ import pytest
 from litestar import Litestar
 from litestar.response import ServerSentEventMessage
 
-from artifacts.jobs import EVENTS, Event, Job, JobResult, Jobs, append_event, write_result
+from artifacts.job_events import Event, append_event
+from artifacts.job_records import EVENTS, Job, JobResult, write_result
+from artifacts.jobs import Jobs
 from artifacts.store import Store, now
 from inference.routes_jobs import told
 from inference.settings import Settings

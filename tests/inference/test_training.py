@@ -19,7 +19,8 @@ import pytest
 from litestar import Litestar
 
 from artifacts.errors import Fault, InvalidInput, ModelNotFound, NoTrainingData, QueueFull, StoreRefused
-from artifacts.jobs import BODY, Job, JobResult, Jobs, write_result
+from artifacts.job_records import BODY, Job, JobResult, write_result
+from artifacts.jobs import Jobs
 from artifacts.store import Store
 from inference import training as module
 from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped

@@ -7,7 +7,8 @@ from types import TracebackType
 
 import msgspec
 
-from artifacts.jobs import BODY, Job, Jobs, read_result
+from artifacts.job_records import BODY, Job, read_result
+from artifacts.jobs import Jobs
 from artifacts.store import Store
 from tests.inference.helpers import DEADLINE_S
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from artifacts.jobs import BODY, Job, Jobs
+from artifacts.job_records import BODY, Job
+from artifacts.jobs import Jobs
 from artifacts.store import Store
 from tests.trainer import small
 from trainer.run import check_body

@@ -19,7 +19,7 @@ from onnx import helper
 from rich.console import Console
 
 from artifacts.gru import GruManifest, GruReport
-from artifacts.jobs import Checked
+from artifacts.job_records import Checked
 from artifacts.manifest import Epoch
 from artifacts.store import Store
 from tests.trainer import small

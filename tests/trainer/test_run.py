@@ -11,7 +11,9 @@ import msgspec
 import pytest
 
 from artifacts.errors import ArtifactRefused, InvalidFeatures, InvalidInput, ModelNotFound, ModelNotTrained
-from artifacts.jobs import BODY, EVENTS, RESULT, Checked, Ended, Event, JobResult, Jobs, read_result
+from artifacts.job_events import Event
+from artifacts.job_records import BODY, EVENTS, RESULT, Checked, Ended, JobResult, read_result
+from artifacts.jobs import Jobs
 from artifacts.kinds import kind_named
 from artifacts.manifest import Epoch
 from artifacts.metrics import ValueMetrics

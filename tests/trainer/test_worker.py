@@ -21,7 +21,8 @@ import msgspec
 import pytest
 
 from artifacts.errors import StoreRefused
-from artifacts.jobs import BODY, LOG, RESULT, Job, Jobs
+from artifacts.job_records import BODY, LOG, RESULT, Job
+from artifacts.jobs import Jobs
 from artifacts.store import Store
 from tests.trainer import small
 from tests.trainer.jobs import body, queued
