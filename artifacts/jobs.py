@@ -422,7 +422,8 @@ class Jobs:
                 assert manifest is not None, "the block has published no version of this job and attempt; our bug"
                 publishing.done(manifest.version, manifest.validation, manifest.seconds)
             assert publishing.published is not None
-            _succeed(database, job, *publishing.published)
+            version, metrics, seconds = publishing.published
+            _succeed(database, job, version, metrics, seconds, self._decision(job, version))
         self._tidy(job.id, job.keep_data)
 
     def finish(
@@ -596,19 +597,42 @@ class Jobs:
         manifest = self._published(job)
         if manifest is None:
             return False
-        if job.promote == "always":
-            self._serve(job.model_name, manifest.version)
+        self._serve(job, manifest)
         detail = "its process ended just after the version was published"
+        if decision := self._decision(job, manifest.version):
+            detail += f"; {decision}"
         _succeed(database, job, manifest.version, manifest.validation, manifest.seconds, detail)
         return True
 
-    def _serve(self, name: str, version: int) -> None:
-        """Have the pointer name the version, unless it has named it or a later one already."""
+    def _decision(self, job: Job, version: int) -> str:
+        """Return whether and why the version serves, where that was to be decided by a comparison; else nothing."""
+        if job.promote != "if_better":
+            return ""
+        comparison = self._store.read_manifest(job.model_name, version).comparison
+        if comparison is None:
+            decision, is_better = "nothing served that it could be compared with", True
+        else:
+            decision, is_better = comparison.detail, comparison.is_better
+        if not is_better:
+            return f"{decision}; it does not serve"
+        if self._store.serving(job.model_name) == version:
+            return f"{decision}; it serves"
+        return f"{decision}; it does not serve, because what serves was changed during the training"
+
+    def _serve(self, job: Job, manifest: Manifest) -> None:
+        """Have the pointer name the version as the job wants it, unless it has named it or a later one already."""
+        name, version = job.model_name, manifest.version
+        comparison = manifest.comparison
+        is_better = comparison is None or comparison.is_better
+        if job.promote == "never" or (job.promote == "if_better" and not is_better):
+            return
         try:
             current = self._store.current(name)
             serving, named = current.version, [served.version for served in current.history]
         except (ModelNotTrained, ArtifactRefused):
             serving, named = 0, []
+        if job.promote == "if_better" and serving != (comparison.against if comparison else 0):
+            return  # it was compared with another one
         if serving < version and version not in named:
             with contextlib.suppress(VersionChanged):  # somebody has just decided otherwise
                 self._store.promote(name, version, expected=serving or None)

@@ -5,7 +5,7 @@ as a damaged weight is.
 """
 
 import hashlib
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -83,6 +83,53 @@ class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight_scale: float
 
 
+MeasuredOn = Literal["test_data", "validation", "nothing"]
+
+
+class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A row that two versions answer differently; `row` counts from 0 in the order given, its text is not kept."""
+
+    row: int
+    expected: str | float
+    old: str | float
+    new: str | float
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether a version is better than another one; `trainer/compare.py` says how that is found out.
+
+    Attributes:
+        against: the other version.
+        measured_on: the labelled rows that were sent for it; or those that were kept out of training.
+        num_rows: that both versions were asked about.
+        num_left_out: rows that were not asked about, because the other version was trained on them.
+        num_seen_old, num_seen_new: of the rows asked about, those that this version was trained on.
+        old, new: the metrics of each.
+        num_better, num_worse: rows that the new version answers better, or worse.
+        p_value: how probable so many better ones are, or more, if neither version is better.
+        num_changes: rows that are answered differently.
+        changes: the first 1000 of them.
+        is_better: the verdict.
+        detail: the verdict and its reason, in words.
+    """
+
+    against: int
+    measured_on: MeasuredOn
+    num_rows: int = 0
+    num_left_out: int = 0
+    num_seen_old: int = 0
+    num_seen_new: int = 0
+    old: dict[str, float] = {}
+    new: dict[str, float] = {}
+    num_better: int = 0
+    num_worse: int = 0
+    p_value: float = 1.0
+    num_changes: int = 0
+    changes: list[Change] = []
+    is_better: bool = False
+    detail: str = ""
+
+
 class Manifest(Sealed, frozen=True, kw_only=True):
     """`manifest.json`: what a version is, and what its files must be; a kind adds what is its own."""
 
@@ -101,6 +148,7 @@ class Manifest(Sealed, frozen=True, kw_only=True):
     seconds: float  # the training took
     validation: Summary
     parity: Parity
+    comparison: Comparison | None = None  # with `parent`, where that was asked for
 
 
 class ManifestHead(msgspec.Struct, frozen=True):
@@ -120,6 +168,18 @@ class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tickets_per_s: float
 
 
+class TrainedOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What tells whether a version was trained on a row; the rows cannot be read from it.
+
+    Attributes:
+        salt: 16 random bytes, the key of the hashes: another version's list cannot be compared with this one.
+        hashes: 8 bytes for each distinct row (BLAKE2b of its `key`), in order.
+    """
+
+    salt: bytes
+    hashes: bytes
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`report.json`: how the training went; a kind adds what the model does on validation tickets."""
 
@@ -127,6 +187,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     best_epoch: int
     num_parameters: int
     seconds: float
+    trained_on: TrainedOn | None = None
 
 
 S = TypeVar("S", bound=Sealed)

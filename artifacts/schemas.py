@@ -38,6 +38,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The name of the field that holds the content, for the pointer of a fault."""
         raise NotImplementedError
 
+    @property
+    def key(self) -> bytes:
+        """The content in the one spelling that all equal contents share, so that a row can be known again."""
+        return msgspec.json.encode(self.content)
+
 
 class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A question about one input, or about several: exactly one of the fields that `ONE` and `SEVERAL` name.
@@ -86,6 +91,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: Id = None
     model_name: str | None = None
     version: int | None = None
+
+    @property
+    def said(self) -> Any:
+        """The answer itself, to be compared with `Row.expected`."""
+        raise NotImplementedError
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -88,6 +88,11 @@ class Value(Answer, frozen=True, omit_defaults=True):
 
     value: float
 
+    @property
+    def said(self) -> float:
+        """The value."""
+        return self.value
+
 
 EXAMPLES = (
     (Example([42.0, 3.0, 1.0], 185_000.0), Example([67.0, 5.0, 0.0], 254_000.0)),

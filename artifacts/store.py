@@ -198,6 +198,15 @@ class Store:
         except OSError as error:
             raise ArtifactRefused(f"{name}/{CURRENT} cannot be read: {error}") from error
 
+    def serving(self, name: str) -> int | None:
+        """Return the version that the pointer names; None if there is no pointer, or none that can be read.
+
+        Raises:
+            ModelNotFound, InvalidName.
+        """
+        current = self._serving(name)
+        return current.version if current else None
+
     def read_manifest(self, name: str, version: int) -> Manifest:
         """Return a version's manifest; its other files are not looked at, so only `read_version` makes it fit to serve.
 
@@ -280,6 +289,7 @@ class Store:
         files: Mapping[str, bytes],
         *,
         serve: bool = True,
+        expected: int | None = None,
         guard: AbstractContextManager[object] | None = None,
     ) -> M:
         """Write a version, make it the serving one, and return its manifest once both are on the disk.
@@ -288,6 +298,7 @@ class Store:
             manifest: complete but for `version` and `files`, which are filled in here.
             files: name -> bytes, just those that the model's kind has.
             serve: whether it is to serve; if not, it is only there to be promoted.
+            expected: it is to serve only in place of this version; 0: only if none serves; None: in place of any.
             guard: entered when all is written and nothing visible yet, left when all is visible. An error of its
                 entry or of its exit takes the version back, so a transaction that may not commit can be the guard. It
                 is entered under the model's lock: whoever holds the guard must not wait for the lock.
@@ -316,8 +327,9 @@ class Store:
                         steps.enter_context(put_in_place(folder, self.root / name / str(version)))
                     except FileExistsError as error:
                         raise StoreRefused(f"{name} has a folder {version} already, nothing was changed") from error
-                    if serve:
-                        pointer = _pointer(self._serving(name), Served(version, now()))
+                    serving = self._serving(name)
+                    if serve and expected in (None, serving.version if serving else 0):
+                        pointer = _pointer(serving, Served(version, now()))
                         steps.enter_context(self._replaced(self.root / name / CURRENT, seal(pointer)))
         return manifest
 

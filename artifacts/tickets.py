@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from artifacts.schemas import Answer, Row, Search
+from artifacts.text import normalise, tokenize
 
 Tokens = Annotated[list[str], msgspec.Meta(examples=[["avoir", "problème", "connexion", "<PRODUCT>"]])]
 
@@ -52,6 +53,11 @@ class Ticket(Row, frozen=True, omit_defaults=True):
             return "tokens"
         return "text" if self.text is not None else "email_text"
 
+    @property
+    def key(self) -> bytes:
+        """The normalised tokens, so that a ticket is the same whether its text or its tokens are given."""
+        return msgspec.json.encode(read_tokens(self.content))
+
 
 class TicketSearch(Search, frozen=True, kw_only=True, omit_defaults=True):
     """One ticket (`vector` or `text`) or several (`vectors` or `texts`): exactly one of the four.
@@ -86,6 +92,21 @@ class Prediction(Answer, frozen=True, omit_defaults=True):
     confidence: float
     unknown_tokens: list[str]
     num_truncated_tokens: int
+
+    @property
+    def said(self) -> str:
+        """The category."""
+        return self.category
+
+
+def read_tokens(content: list[str] | str) -> list[str]:
+    """Return the tokens of a ticket in their normalised spelling, without the blank ones.
+
+    Raises:
+        InvalidText: one holds a NUL character.
+    """
+    tokens = tokenize(content) if isinstance(content, str) else [normalise(token) for token in content]
+    return [token for token in tokens if token]
 
 
 EXAMPLES = (

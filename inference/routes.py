@@ -227,8 +227,8 @@ def create_routes(settings: Settings) -> Router:
         assert job.metrics is not None, "and its metrics"
         registry = registry_of(request)
         await registry.refresh()
-        served = registry.version_of(job.model_name)
-        if job.promote == "always" and (served is None or served < job.version):
+        serves = registry.version_of(job.model_name) == job.version
+        if not serves and await asyncio.to_thread(registry.store.serving, job.model_name) == job.version:
             raise TrainingFailed(
                 f"version {job.version} was published, but this server refuses it and the previous one goes on "
                 f"serving; the log says why"
@@ -240,6 +240,8 @@ def create_routes(settings: Settings) -> Router:
                 job=job.id,
                 metrics=job.metrics,
                 seconds=job.seconds or 0.0,
+                serves=serves,
+                detail=job.detail,
             ),
             headers=headers,
         )

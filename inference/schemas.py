@@ -31,13 +31,20 @@ class CreateModel(Body, frozen=True):
 
 
 class TrainModel(Body, Generic[R], frozen=True):
-    """Labelled tickets to train a model on. The server only spools this; the trainer's process checks it."""
+    """Labelled tickets to train a model on. The server only spools this; the trainer's process checks it.
+
+    Attributes:
+        promote: whether the new version serves: always, never, or if it is surely better than the serving one.
+        test_data: labelled tickets to compare the two on; without them those that are kept out of training.
+        keep_data: whether this body stays on the disk after the training.
+    """
 
     name: Name
     neural_network_type: KindName
     training_data: list[R]
     config: dict[str, Any] | None = None
-    promote: Literal["always", "never"] = "always"
+    promote: Literal["always", "if_better", "never"] = "always"
+    test_data: list[R] | None = None
     keep_data: bool = False
 
 
@@ -71,7 +78,12 @@ class Created(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
-    """The new version is published, and serves if it was to."""
+    """The new version is published, and serves if it was to.
+
+    Attributes:
+        serves: whether it does.
+        detail: why or why not, where that was to be decided by a comparison; else empty.
+    """
 
     status: str = "training completed"
     model_name: str
@@ -79,6 +91,8 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
     job: str
     metrics: Summary
     seconds: float
+    serves: bool
+    detail: str
 
 
 class SearchAnswers(msgspec.Struct, Generic[A], frozen=True):

@@ -26,8 +26,18 @@ from trainer import cli_versions
 from trainer.config import read_config
 from trainer.kinds import Rows, trainer_of
 from trainer.process import Limits, behave_as_child, spare_cores
-from trainer.run import check_body, evaluate, fit, read_rows, run_job
-from trainer.terminal import data_argument, err, json_option, name_option, out, print_line, shows_errors, store_option
+from trainer.run import Promote, check_body, evaluate, fit, read_rows, run_job
+from trainer.terminal import (
+    data_argument,
+    err,
+    json_option,
+    name_option,
+    out,
+    print_line,
+    show_comparison,
+    shows_errors,
+    store_option,
+)
 from trainer.worker import Worker
 
 
@@ -49,6 +59,13 @@ for command in cli_versions.COMMANDS:
 @click.option("--test", type=click.Path(path_type=Path), help="Measure the new version on this data at the end.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Settings as a TOML file.")
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="One setting; wins over --config.")
+@click.option(
+    "--promote",
+    type=click.Choice(["always", "if_better", "never"]),
+    default="always",
+    show_default=True,
+    help="Whether the new version serves; if_better: if it is surely better than the serving one, on --test if given.",
+)
 @json_option
 @shows_errors
 def fit_command(
@@ -59,6 +76,7 @@ def fit_command(
     test: Path | None,
     config_file: Path | None,
     overrides: tuple[str, ...],
+    promote: Promote,
     as_json: bool,
 ) -> None:
     """Train on DATA and publish the result as the next version.
@@ -79,8 +97,13 @@ def fit_command(
     if is_new:
         opened.create_model(name, kind.name)
     with Bar() as bar:
-        manifest, report = fit(opened, name, rows, config, bar)
+        compare_on = test_rows if promote == "if_better" else None
+        manifest, report = fit(opened, name, rows, config, bar, promote, compare_on)
     show_training(manifest, report, kind)
+    if manifest.comparison is not None:
+        show_comparison(manifest.comparison)
+    if opened.serving(name) != manifest.version:
+        out.print(f"version {manifest.version} does not serve; puppet-train promote lets it", soft_wrap=True)
     metrics = manifest.validation
     if test_rows is not None and test is not None:
         evaluation = evaluate(opened, name, manifest.version, test_rows)
@@ -184,12 +207,20 @@ def check_command(job: Path) -> None:
 @click.option("--timeout-s", type=click.FloatRange(min=1), default=4 * 3600.0, show_default=True, help="Of a training.")
 @click.option("--memory-bytes", type=click.IntRange(min=0), default=0, help="Of a training; 0: no limit.")
 @click.option("--cpu-s", type=click.IntRange(min=0), default=0, help="Processor time of a training; 0: no limit.")
+@click.option("--keep-versions", type=click.IntRange(min=0), default=0, help="Newest of a model that stay; 0: all.")
 @click.option("--beside", type=click.IntRange(min=0), default=0, help="Leave cores to as many serving processes.")
 @click.option("--parent", type=int, hidden=True, help="End when this process ends.")
 @click.option("--report", type=int, hidden=True, help="Where a supervisor reads why this could not start.")
 @shows_errors
 def work_command(
-    store: Path, timeout_s: float, memory_bytes: int, cpu_s: int, beside: int, parent: int | None, report: int | None
+    store: Path,
+    timeout_s: float,
+    memory_bytes: int,
+    cpu_s: int,
+    keep_versions: int,
+    beside: int,
+    parent: int | None,
+    report: int | None,
 ) -> None:
     """Train what is asked for through the server, one training after the other, until Ctrl+C.
 
@@ -205,7 +236,7 @@ def work_command(
             raise
         os.write(report, str(error).encode() + b"\0")
         sys.exit(os.EX_CONFIG)  # to start again would not help
-    worker = Worker(opened, limits)
+    worker = Worker(opened, limits, keep_versions)
     asked = (signal.SIGTERM, signal.SIGINT)
     for number in asked:
         signal.signal(number, lambda *_: worker.stop())

@@ -10,12 +10,25 @@ import click
 import msgspec
 from rich.table import Table
 
-from artifacts.errors import ArtifactRefused, ModelNotTrained, StoreRefused, VersionNotFound
+from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, StoreRefused, VersionNotFound
+from artifacts.kinds import kind_named
 from artifacts.manifest import Current
 from artifacts.schemas import Summary
 from artifacts.store import Store, version_before
-from trainer.terminal import json_option, name_option, out, print_line, shows_errors, store_option
+from trainer.compare import MAX_CHANGES, compare_published
+from trainer.run import read_rows
+from trainer.terminal import (
+    data_argument,
+    json_option,
+    name_option,
+    out,
+    print_line,
+    show_comparison,
+    shows_errors,
+    store_option,
+)
 
+MAX_SHOWN = 50  # rows of `diff` in the terminal
 yes_option = click.option("--yes", is_flag=True, help="Do not ask before deleting.")
 
 
@@ -152,7 +165,46 @@ def prune_command(name: str, keep: int, store: Path, as_json: bool) -> None:
         print_line({"name": name, "deleted": deleted, "model": False})
 
 
-COMMANDS = (models_command, versions_command, promote_command, rollback_command, delete_command, prune_command)
+@click.command("diff")
+@data_argument
+@name_option
+@click.option("--old", type=int, help="The one version; the serving one by default.")
+@click.option("--new", type=int, help="The other version; the newest by default.")
+@store_option
+@json_option
+@shows_errors
+def diff_command(data: Path, name: str, old: int | None, new: int | None, store: Path, as_json: bool) -> None:
+    """Compare two published versions on the labelled rows in DATA: which is better, surely, and what changes."""
+    opened = open_store(store)
+    kind = kind_named(opened.read_model(name).neural_network_type)
+    first = opened.current(name).version if old is None else old
+    second = opened.versions(name)[-1] if new is None else new
+    for version in (first, second):
+        opened.check_version(name, version)
+    if first == second:
+        raise InvalidInput(f"version {first} would be compared with itself; name another one with --old or --new")
+    comparison = compare_published(opened, name, first, second, read_rows(data, kind).tickets)
+    out.print(f"{name} version {second} against version {first} on {data}", style="bold", soft_wrap=True)
+    table = table_of("row", "expected", f"version {first}", f"version {second}")
+    for change in comparison.changes[:MAX_SHOWN]:
+        table.add_row(*(str(cell) for cell in (change.row, change.expected, change.old, change.new)))
+    out.print(table)
+    if comparison.num_changes > MAX_SHOWN:
+        out.print(f"... and {comparison.num_changes - MAX_SHOWN} more; --json has the first {MAX_CHANGES}")
+    show_comparison(comparison)
+    if as_json:
+        print_line({"name": name, "old": first, "new": second, "comparison": comparison})
+
+
+COMMANDS = (
+    diff_command,
+    models_command,
+    versions_command,
+    promote_command,
+    rollback_command,
+    delete_command,
+    prune_command,
+)
 
 
 def open_store(path: Path) -> Store:

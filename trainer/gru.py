@@ -19,6 +19,7 @@ from artifacts.errors import InvalidInput
 from artifacts.gru import TENSORS, GruManifest, GruModel, GruReport, encoding
 from artifacts.metrics import Metrics
 from artifacts.store import now
+from artifacts.tickets import Prediction
 from artifacts.vocabulary import Vocabulary, build_rows
 from trainer import tickets
 from trainer.config import TrainConfig
@@ -110,10 +111,12 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         }
 
     metrics = matrix = None
+    unseen: dict[int, Prediction] = {}
     files = files_with(graph)
     loaded = GruModel(manifest, files)
     if validation:
         metrics = loaded.measure([rows.tickets[i] for i in validation_rows], validation)
+        unseen = dict(zip(validation_rows, loaded.predict(validation), strict=True))
         predicted = loaded.probabilities(validation).argmax(axis=1)
         counts_CC = np.zeros((len(labels), len(labels)), dtype=np.int64)
         np.add.at(counts_CC, (validation_targets, predicted), 1)
@@ -142,8 +145,7 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         validation=metrics,
         confusion_matrix=matrix,
     )
-    files["report.json"] = msgspec.json.encode(report)
-    return Fitted(msgspec.structs.replace(manifest, seconds=seconds), files, report)
+    return Fitted(msgspec.structs.replace(manifest, seconds=seconds), files, report, unseen)
 
 
 def show_rows(rows: Rows) -> list[str]:

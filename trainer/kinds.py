@@ -15,7 +15,7 @@ from rich.console import RenderableType
 
 from artifacts.kinds import Kind
 from artifacts.manifest import Epoch, Manifest, Report
-from artifacts.schemas import Row
+from artifacts.schemas import Answer, Row
 from trainer.data import RawRow, TableReader
 
 
@@ -58,13 +58,15 @@ class Fitted(msgspec.Struct, frozen=True):
 
     Attributes:
         manifest: complete but for what the store fills in.
-        files: name -> bytes, `report.json` among them.
-        report: that file, decoded.
+        files: name -> bytes, all but `report.json`.
+        report: what is to be that file.
+        unseen: row number -> the answer to it of a network that was not trained on it; empty if no row was kept out.
     """
 
     manifest: Manifest
     files: Mapping[str, bytes]
     report: Report
+    unseen: Mapping[int, Answer] = {}
 
 
 class Trainer(Protocol):

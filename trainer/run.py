@@ -8,6 +8,7 @@ its own module (kinds.py).
 
 import contextlib
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
@@ -30,9 +31,12 @@ from artifacts.manifest import Epoch, Manifest, ModelName, Report
 from artifacts.schemas import Evaluation
 from artifacts.store import Store, now
 from artifacts.validation import MAX_FAULTS_SHOWN, decode
+from trainer.compare import compare_fitted, trained_on
 from trainer.data import RawRow, read_file
 from trainer.kinds import Fitted, Progress, Rows, Silent, trainer_of
 from trainer.mails import read_folder
+
+Promote = Literal["always", "if_better", "never"]
 
 
 def read_rows(path: Path, kind: Kind) -> Rows:
@@ -57,6 +61,8 @@ def fit(
     rows: Rows,
     config: msgspec.Struct,
     progress: Progress | None = None,
+    promote: Promote = "always",
+    test_rows: Rows | None = None,
 ) -> tuple[Manifest, Report]:
     """Train a model on checked rows, publish it as the next version, and return its manifest and report.
 
@@ -66,12 +72,55 @@ def fit(
         rows: from the `check_rows` of its kind.
         config: everything that can be set; the `Config` of its kind.
         progress: told of every step and epoch.
+        promote: see `publish`.
+        test_rows: see `publish`.
 
     Raises:
         As `train`, and StoreRefused (the disk).
     """
     fitted = train(store, name, rows, config, progress)
-    return store.publish(fitted.manifest, fitted.files), fitted.report
+    return publish(store, fitted, rows, promote, test_rows), fitted.report
+
+
+def publish(
+    store: Store,
+    fitted: Fitted,
+    rows: Rows,
+    promote: Promote = "always",
+    test_rows: Rows | None = None,
+    guard: AbstractContextManager[object] | None = None,
+) -> Manifest:
+    """Publish a trained network as the next version, compared before with the serving one if that is asked for.
+
+    Args:
+        store: where its model is.
+        fitted: from `train`.
+        rows: that it was trained on.
+        promote: whether it serves then: always, never, or if_better, which is if it is surely better than the version
+            that served when the training began and still serves, or if none does.
+        test_rows: to compare the two on, whatever `promote` says; if_better without them takes the rows kept out of
+            training.
+        guard: see `Store.publish`.
+    Raises:
+        StoreRefused (the disk), and what the guard raises.
+    """
+    manifest, expected = fitted.manifest, None
+    serve = promote != "never"
+    if promote == "if_better":
+        expected = manifest.parent or 0
+    if manifest.parent is not None and (promote == "if_better" or test_rows is not None):
+        comparison = compare_fitted(
+            store,
+            load(manifest, fitted.files),
+            fitted.report,
+            rows.tickets,
+            fitted.unseen,
+            test_rows.tickets if test_rows is not None else None,
+            manifest.parent,
+        )
+        manifest = msgspec.structs.replace(manifest, comparison=comparison)
+        serve = serve and (promote == "always" or comparison.is_better)
+    return store.publish(manifest, fitted.files, serve=serve, expected=expected, guard=guard)
 
 
 def train(
@@ -100,7 +149,13 @@ def train(
         parent = None
     fitted = trainer.fit(name, rows, config, progress or Silent(), job)
     check_graph(fitted.files["model.onnx"], trainer.OPERATORS)
-    return msgspec.structs.replace(fitted, manifest=msgspec.structs.replace(fitted.manifest, parent=parent))
+    report = msgspec.structs.replace(fitted.report, trained_on=trained_on(rows.tickets))
+    return msgspec.structs.replace(
+        fitted,
+        manifest=msgspec.structs.replace(fitted.manifest, parent=parent),
+        files={**fitted.files, "report.json": msgspec.json.encode(report)},
+        report=report,
+    )
 
 
 def evaluate(store: Store, name: str, version: int, rows: Rows) -> Evaluation:
@@ -118,7 +173,8 @@ class TrainBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of POST /train_model; its tickets and settings stay bytes until its kind is known.
 
     Attributes:
-        promote: whether the new version serves at once, or never of itself.
+        promote: whether the new version serves; see `publish`.
+        test_data: labelled rows to compare it on with the serving version; it is not trained on them.
         keep_data: whether the body stays in the job's folder after the end.
     """
 
@@ -126,7 +182,8 @@ class TrainBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     neural_network_type: str
     training_data: list[msgspec.Raw] | None = None
     config: msgspec.Raw = msgspec.Raw(b"null")
-    promote: Literal["always", "never"] = "always"
+    promote: Promote = "always"
+    test_data: list[msgspec.Raw] | None = None
     keep_data: bool = False
 
 
@@ -149,6 +206,8 @@ def read_body(store: Store, folder: Path) -> tuple[TrainBody, msgspec.Struct]:
     check_kind(body.neural_network_type, body.name, store.read_model(body.name).neural_network_type)
     if not body.training_data:
         raise NoTrainingData("No training data provided or training data is empty")
+    if body.test_data == []:
+        raise InvalidInput("test_data is empty; send rows to compare the versions on, or leave it out")
     trainer = trainer_of(kind_named(body.neural_network_type))
     if bytes(body.config) == b"null":
         return body, trainer.Config()
@@ -226,12 +285,17 @@ def run_job(folder: Path, attempt: int) -> JobResult:
 def _train_body(store: Store, folder: Path, attempt: int) -> JobResult:
     body, config = read_body(store, folder)
     assert body.training_data is not None, "checked by read_body"
-    raw_rows = (RawRow(raw, f"/training_data/{index}") for index, raw in enumerate(body.training_data))
-    rows = trainer_of(kind_named(body.neural_network_type)).check_rows(raw_rows, "training_data")
+    trainer = trainer_of(kind_named(body.neural_network_type))
+
+    def checked(field: str, raw_rows: list[msgspec.Raw]) -> Rows:
+        return trainer.check_rows((RawRow(raw, f"/{field}/{i}") for i, raw in enumerate(raw_rows)), field)
+
+    rows = checked("training_data", body.training_data)
+    test_rows = checked("test_data", body.test_data) if body.test_data is not None else None
     fitted = train(store, body.name, rows, config, Told(folder), job=folder.name)
-    manifest = msgspec.structs.replace(fitted.manifest, attempt=attempt)
+    fitted = msgspec.structs.replace(fitted, manifest=msgspec.structs.replace(fitted.manifest, attempt=attempt))
     guard = Jobs(store).publishing(folder.name, attempt)
-    manifest = store.publish(manifest, fitted.files, serve=body.promote == "always", guard=guard)
+    manifest = publish(store, fitted, rows, body.promote, test_rows, guard)
     return JobResult(
         "trained",
         model_name=manifest.name,

@@ -45,6 +45,7 @@ from artifacts.simple_nn import (
     SimpleNNManifest,
     SimpleNNModel,
     SimpleNNReport,
+    Value,
 )
 from artifacts.store import now
 from trainer.data import FaultyCell, RawRow, decode_rows
@@ -220,9 +221,12 @@ def fit(name: str, rows: Rows, config: Config, progress: Progress, job: str | No
     files = {"model.onnx": graph, "golden.json": msgspec.json.encode(golden_rows(graph, scale, config.seed))}
     model = SimpleNNModel(manifest, files)  # loads as the server will load it, or is refused here
     metrics = None
+    unseen: dict[int, Value] = {}
     if validation_rows:
         kept_out = [rows.tickets[row] for row in validation_rows]
-        metrics = model.measure(kept_out, [model.encode(row.features) for row in kept_out])
+        encoded = [model.encode(row.features) for row in kept_out]
+        metrics = model.measure(kept_out, encoded)
+        unseen = dict(zip(validation_rows, model.predict(encoded), strict=True))
         manifest = msgspec.structs.replace(manifest, validation=metrics.summary)
     if validation_rows and config.refit:
         # The split has said how long to train. Now the cases that it kept out may teach as well.
@@ -241,8 +245,7 @@ def fit(name: str, rows: Rows, config: Config, progress: Progress, job: str | No
     report = SimpleNNReport(
         epochs=curve, best_epoch=best_epoch, num_parameters=num_parameters, seconds=seconds, validation=metrics
     )
-    files["report.json"] = msgspec.json.encode(report)
-    return Fitted(msgspec.structs.replace(manifest, seconds=seconds), files, report)
+    return Fitted(msgspec.structs.replace(manifest, seconds=seconds), files, report, unseen)
 
 
 def build(num_features: int, config: Config) -> "nn.Sequential":

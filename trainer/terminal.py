@@ -11,6 +11,7 @@ import msgspec
 from rich.console import Console
 
 from artifacts.errors import InvalidInput, PuppetError
+from artifacts.manifest import Comparison
 
 DEFAULT_STORE = "artifacts/models"
 # A category is printed as it is, were it "[/red]" or ":smile:".
@@ -47,3 +48,14 @@ data_argument = click.argument("data", type=click.Path(path_type=Path))
 def print_line(line: object) -> None:
     """Print the one line that other programs read: a JSON object, the last of stdout."""
     sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """Print whether a version is better than another, and what that rests on."""
+    out.print(comparison.detail, soft_wrap=True)
+    if comparison.num_seen_old or comparison.num_seen_new:
+        out.print(
+            f"of these rows, {comparison.num_seen_old} were in the training data of the old version and "
+            f"{comparison.num_seen_new} in that of the new one, which flatters them",
+            soft_wrap=True,
+        )

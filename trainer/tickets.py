@@ -20,8 +20,7 @@ import numpy as np
 
 from artifacts.errors import EmptyTicket, Fault, InvalidInput
 from artifacts.gru import Data
-from artifacts.text import normalise, tokenize
-from artifacts.tickets import Ticket
+from artifacts.tickets import Ticket, read_tokens
 from trainer.data import FaultyCell, RawRow, decode_rows
 
 CATEGORY_FIELDS = ("category", "label")
@@ -113,9 +112,7 @@ def normalised(ticket: Ticket) -> list[str]:
         EmptyTicket: none is left.
         InvalidText: one holds a NUL character.
     """
-    content = ticket.content
-    tokens = tokenize(content) if isinstance(content, str) else [normalise(token) for token in content]
-    tokens = [token for token in tokens if token]
+    tokens = read_tokens(ticket.content)
     if not tokens:
         raise EmptyTicket("the ticket is empty: no token that is not blank; remove the row or fill it")
     return tokens

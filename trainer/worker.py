@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from artifacts.errors import StoreRefused
+from artifacts.errors import PuppetError, StoreRefused
 from artifacts.job_records import LOG, Ended, Job, read_result
 from artifacts.jobs import Jobs
 from artifacts.store import JOBS, Store
@@ -36,8 +36,16 @@ LOCK = "worker.lock"
 class Worker:
     """Runs jobs one after the other."""
 
-    def __init__(self, store: Store, limits: Limits) -> None:
+    def __init__(self, store: Store, limits: Limits, keep_versions: int = 0) -> None:
+        """Open the jobs of the store.
+
+        Args:
+            store: whose jobs are run.
+            limits: of each run.
+            keep_versions: newest versions of a model that stay after a training, see `Store.prune`; 0: all.
+        """
         self._store = store
+        self._keep_versions = keep_versions
         self._jobs = Jobs(store)
         self._limits = limits
         self._stopping = False
@@ -113,6 +121,7 @@ class Worker:
                 os.killpg(process.pid, signal.SIGKILL)  # its own session: the training and nothing else
             process.wait()
             self._settle(job, process.returncode, killed)
+            self._prune(job.model_name)
 
     def _is_cancelled(self, job: Job) -> bool:
         """Return whether the job is to be ended; a disk that cannot be read now is no reason to end it."""
@@ -164,6 +173,16 @@ class Worker:
             log.info("job %s ended, %s: %s%s", job.id, ended, error or detail, tail)  # a refusal may quote a ticket
         else:
             log.info("job %s ended, %s", job.id, self._jobs.get(job.id).state)
+
+    def _prune(self, name: str) -> None:
+        """Delete the model's oldest versions, if only so many are to be kept; what cannot be is left to next time."""
+        if not self._keep_versions:
+            return
+        try:
+            if old := self._store.prune(name, self._keep_versions):
+                log.info("model %s keeps %d versions: deleted %s", name, self._keep_versions, ", ".join(map(str, old)))
+        except PuppetError as error:
+            log.error("old versions of model %s cannot be deleted: %s", name, error)
 
     def _output(self, job: Job) -> str:
         """Return the end of what the process printed: tracebacks, which hold code and no ticket."""

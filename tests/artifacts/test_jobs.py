@@ -46,7 +46,7 @@ from artifacts.job_records import (
     write_result,
 )
 from artifacts.jobs import DATABASE, SCHEMA_VERSION, Jobs
-from artifacts.manifest import Served, seal
+from artifacts.manifest import Comparison, Served, seal
 from artifacts.store import JOBS, Store
 from tests.artifacts.test_store import fail_at
 
@@ -667,6 +667,62 @@ def test_published_version_is_rolled_forward(jobs: Jobs, store: Store, way: str,
     assert history == ([1, 2] if promote == "always" or pointer == "moved" else [1])
     assert store.current(NAME).version == history[-1]
     assert not (jobs.folder(job.id) / BODY).exists()
+
+
+@pytest.mark.parametrize(
+    ("comparison", "serving", "serves", "told"),
+    [
+        (None, None, 1, "nothing served that it could be compared with; it serves"),
+        (
+            None,
+            1,
+            1,
+            "nothing served that it could be compared with; "
+            "it does not serve, because what serves was changed during the training",
+        ),
+        (Comparison(against=1, measured_on="test_data", is_better=True, detail="better"), 1, 2, "better; it serves"),
+        (
+            Comparison(against=7, measured_on="test_data", is_better=True, detail="better"),
+            1,
+            1,
+            "better; it does not serve, because what serves was changed during the training",
+        ),
+        (Comparison(against=1, measured_on="test_data", detail="not better"), 1, 1, "not better; it does not serve"),
+    ],
+)
+def test_version_of_a_dead_run_serves_as_its_comparison_says(
+    jobs: Jobs, store: Store, comparison: Comparison | None, serving: int | None, serves: int, told: str
+) -> None:
+    """The manifest holds the verdict, so whoever finds the version after a crash decides as the run would have."""
+    if serving is None:
+        (store.root / NAME / "current").unlink()
+    submit(jobs, promote="if_better")
+    job = claimed(jobs)
+    manifest, files = store.read_version(NAME, 1)
+    manifest = msgspec.structs.replace(manifest, job=job.id, attempt=1, comparison=comparison)
+    version = store.publish(manifest, files, serve=False).version
+    die(jobs, job)
+
+    jobs.recover()
+
+    job = jobs.get(job.id)
+    assert (job.state, job.version) == ("succeeded", version)
+    assert job.detail == f"its process ended just after the version was published; {told}"
+    assert store.serving(NAME) == (version if serving is None else serves)
+
+
+def test_job_that_publishes_tells_the_verdict(jobs: Jobs, store: Store) -> None:
+    """Whoever asked for the training reads why the version serves or not."""
+    submit(jobs, promote="if_better")
+    job = claimed(jobs)
+    manifest, files = store.read_version(NAME, 1)
+    comparison = Comparison(against=1, measured_on="validation", detail="not better than version 1: too few rows")
+
+    with jobs.run_lock(job.id), jobs.publishing(job.id, 1):
+        manifest = msgspec.structs.replace(manifest, job=job.id, attempt=1, comparison=comparison)
+        store.publish(manifest, files, serve=False)
+
+    assert jobs.get(job.id).detail == "not better than version 1: too few rows; it does not serve"
 
 
 def test_later_choice_of_the_pointer_is_kept(jobs: Jobs, store: Store) -> None:

@@ -49,7 +49,7 @@ def test_fixture_is_sealed_as_this_code_seals(path: Path, type_: type[Sealed]) -
     But for the order of the members, which is the code's and not the format's, and for members that came later.
     """
     raw = path.read_bytes()
-    later = {"attempt": 0, "parent": None} if path.name == "manifest.json" else {}
+    later = {"attempt": 0, "parent": None, "comparison": None} if path.name == "manifest.json" else {}
 
     again = seal(unseal(raw, type_, "record"))
 

@@ -429,6 +429,27 @@ def files(store: Store) -> dict[str, bytes]:
     return store.read_version(NAME, 1)[1]
 
 
+@pytest.mark.parametrize(("expected", "serves"), [(None, 3), (2, 3), (1, 2), (0, 2)])
+def test_version_serves_only_in_place_of_the_expected_one(store: Store, expected: int | None, serves: int) -> None:
+    """Where another one serves by now, the new version is there all the same; 0 stands for none."""
+    manifest, files = store.read_version(NAME, 1)
+    store.publish(manifest, files)
+
+    store.publish(manifest, files, expected=expected)
+
+    assert (store.versions(NAME), store.serving(NAME)) == ([1, 2, 3], serves)
+
+
+@pytest.mark.parametrize(("expected", "serves"), [(0, 1), (1, None)])
+def test_first_version_serves_where_none_is_expected(store: Store, expected: int, serves: int | None) -> None:
+    """A model that nothing serves has no version to take the place of."""
+    manifest, files = store.read_version(NAME, 1)
+
+    store.publish(msgspec.structs.replace(manifest, name="untrained"), files, expected=expected)
+
+    assert store.serving("untrained") == serves
+
+
 def test_version_that_is_not_to_serve_is_only_there(store: Store) -> None:
     """The pointer is not touched, of a trained and of an untrained model; a promote makes the version serve."""
     before = (store.root / NAME / "current").read_bytes()

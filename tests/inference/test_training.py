@@ -148,11 +148,31 @@ async def test_trained_version_serves_with_the_answer(
     assert response.json() == {
         "status": "training completed", "model_name": "puppet-o2", "version": 2, "job": job.id,
         "metrics": msgspec.to_builtins(manifest.validation), "seconds": manifest.seconds,
+        "serves": True, "detail": "",
     }  # fmt: skip
     assert response.headers["location"] == f"/jobs/{job.id}"
     assert (manifest.job, manifest.attempt) == (job.id, 1)
     assert (await client.post("/search", json=MODEL | {"vector": CLIENT})).json()["version"] == 2
     check_folders(store)
+
+
+async def test_rollback_just_after_the_publication_is_no_fault_of_the_training(
+    store: Store, worker: WorkerHere, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The version is published; that somebody has decided otherwise about what serves is said, not an error."""
+    wait = Training.wait
+
+    async def rolled_back(training: Training, job: Job) -> Job:
+        found = await wait(training, job)
+        store.rollback("puppet-o2")
+        return found
+
+    monkeypatch.setattr(Training, "wait", rolled_back)
+
+    response = await client.post("/train_model", json=BODY_OF_ONE)
+
+    assert response.status_code == 200, response.text
+    assert (response.json()["version"], response.json()["serves"]) == (2, False)
 
 
 async def test_version_that_is_not_to_serve_does_not(worker: WorkerHere, client: httpx.AsyncClient) -> None:

@@ -208,6 +208,18 @@ def test_store_comes_from_the_environment(tmp_path: Path, data: Path, monkeypatc
     assert Store(tmp_path / "elsewhere").versions("m") == [1]
 
 
+def test_fit_that_is_to_serve_only_if_better_says_why_it_does_not(tmp_path: Path, data: Path) -> None:
+    """The new version is there, the old one serves, and the reason is one line."""
+    fit(data, tmp_path / "store", "--set", "epochs=1")
+
+    result = fit(data, tmp_path / "store", "--promote", "if_better")
+
+    assert "not better than version 1: 0 rows to compare on (8 were left out" in result.stdout
+    assert result.stdout.splitlines()[-1] == "version 2 does not serve; puppet-train promote lets it"
+    store = Store(tmp_path / "store")
+    assert (store.versions("m"), store.serving("m")) == ([1, 2], 1)
+
+
 def test_fit_shows_what_is_odd_in_the_data(tmp_path: Path) -> None:
     """Duplicates, conflicts and categories too small to validate are counted before the training."""
     tickets = {"a": [["x", str(i)] for i in range(4)] + [["x", "0"]], "b": [["x", "1"]] * 3, "c": [["y"]]}
@@ -339,6 +351,7 @@ def test_help_names_the_commands() -> None:
     assert re.findall(r"^  (\w+) ", stdout.partition("Commands:")[2], re.MULTILINE) == [
         *(
             "delete",
+            "diff",
             "evaluate",
             "fit",
             "models",
@@ -807,7 +820,7 @@ def test_work_says_what_it_does() -> None:
     text = " ".join(puppet_train("work", "--help").stdout.split())
 
     assert "Train what is asked for through the server, one training after the other, until Ctrl+C." in text
-    for option in ("--store", "--timeout-s", "--memory-bytes", "--cpu-s", "--beside"):
+    for option in ("--store", "--timeout-s", "--memory-bytes", "--cpu-s", "--keep-versions", "--beside"):
         assert option in text
     assert "--parent" not in text
 
@@ -859,11 +872,11 @@ def test_wrong_limit_of_work_is_a_wrong_option(empty: Store, wrong: str) -> None
 
 def test_work_passes_its_options_on_as_limits(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a training may use is said once, at the worker."""
-    made: list[Limits] = []
+    made: list[tuple[Limits, int]] = []
 
     class Spy:
-        def __init__(self, _: Store, limits: Limits) -> None:
-            made.append(limits)
+        def __init__(self, _: Store, limits: Limits, keep_versions: int) -> None:
+            made.append((limits, keep_versions))
 
         def work(self, parent: int | None) -> None:
             assert parent is None
@@ -875,10 +888,11 @@ def test_work_passes_its_options_on_as_limits(empty: Store, monkeypatch: pytest.
 
     puppet_train("work", "--store", empty.root)
     puppet_train(
-        *("work", "--store", empty.root, "--timeout-s", 9.5, "--memory-bytes", 10, "--cpu-s", 11, "--beside", 2)
+        *("work", "--store", empty.root, "--timeout-s", 9.5, "--memory-bytes", 10, "--cpu-s", 11, "--beside", 2),
+        *("--keep-versions", 3),
     )
 
-    assert made == [Limits(), Limits(timeout_s=9.5, memory_bytes=10, cpu_s=11, cores=(5,))]
+    assert made == [(Limits(), 0), (Limits(timeout_s=9.5, memory_bytes=10, cpu_s=11, cores=(5,)), 3)]
 
 
 def test_check_prints_what_a_body_asks_for(empty: Store) -> None:

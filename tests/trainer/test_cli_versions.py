@@ -208,3 +208,61 @@ def test_wrong_name_is_refused(three: Store, command: str, name: str) -> None:
     said = refusal(three, command, "--name", name)
 
     assert "Model not found" in said or "is not allowed" in said
+
+
+# diff
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """Give a file of 12 tickets that the fixture's version gets right, and one that it gets wrong."""
+    right = ["ajouter utilisateur coffre", "création client <COMPANY>", "avoir problème connexion <PRODUCT>"] * 4
+    names = ["Accès utilisateur", "Création de client", "Problème de connexion"] * 4
+    rows = [{"category": name, "text": text} for name, text in zip(names, right, strict=True)]
+    rows.append({"category": "Accès utilisateur", "text": "nouveau client"})
+    path = tmp_path / "labelled.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_diff_of_equal_versions_changes_nothing(three: Store, labelled: Path) -> None:
+    """By default the newest version is compared with the serving one."""
+    result = puppet_train(three, "diff", labelled, "--name", NAME)
+
+    assert f"{NAME} version 3 against version 2 on" in result.stdout
+    assert cells(result.stdout) == []
+    assert "13 rows to compare on, fewer than 100" in result.stdout
+    assert "training data" not in result.stdout  # the fixture is older than the lists of what was trained on
+
+
+def test_diff_lists_each_row_that_is_answered_differently(three: Store, labelled: Path) -> None:
+    """A version with two categories the other way round differs on every ticket of the two."""
+    manifest, files = three.read_version(NAME, 1)
+    labels = msgspec.json.decode(files["labels.json"], type=list[str])
+    swapped = [labels[1], labels[0], labels[2]]
+    three.publish(manifest, {**files, "labels.json": msgspec.json.encode(swapped)}, serve=False)
+
+    found = as_json(three, "diff", labelled, "--name", NAME, "--old", 1, "--new", 4)
+    shown = cells(puppet_train(three, "diff", labelled, "--name", NAME, "--old", 1, "--new", 4).stdout)
+
+    comparison = found["comparison"]
+    assert isinstance(comparison, dict)
+    assert (found["old"], found["new"]) == (1, 4)
+    assert comparison["num_worse"] == 8
+    assert {row for row, _ in [(change["row"], change) for change in comparison["changes"]]} >= {0, 1, 3, 4, 6, 7, 9}
+    assert [row[0] for row in shown] == [str(change["row"]) for change in comparison["changes"]]
+    assert "nouveau" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--old", 3), "version 3 would be compared with itself; name another one with --old or --new"),
+        (("--new", 9), "has no version 9; it has 1, 2, 3"),
+    ],
+)
+def test_diff_of_what_cannot_be_compared_is_refused(
+    three: Store, labelled: Path, arguments: tuple[object, ...], message: str
+) -> None:
+    """The message says what to name."""
+    assert message in refusal(three, "diff", labelled, "--name", NAME, *arguments)

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from artifacts.errors import ArtifactRefused, InvalidFeatures, InvalidInput, ModelNotFound, ModelNotTrained
+from artifacts.gru import GruReport
 from artifacts.job_events import Event
 from artifacts.job_records import BODY, EVENTS, RESULT, Checked, Ended, JobResult, read_result
 from artifacts.jobs import Jobs
@@ -24,6 +25,7 @@ from tests.trainer.files import written
 from tests.trainer.jobs import body, claimed, folder_of
 from tests.trainer.small import NAME
 from trainer import export, gru, run, simple_nn, train
+from trainer.compare import seen
 from trainer.config import TrainConfig
 from trainer.data import RawRow
 from trainer.kinds import Fitted
@@ -308,7 +310,54 @@ def test_events_hold_no_word_of_a_ticket(empty: Store) -> None:
     assert not [word for word in words if word in told]
 
 
+def test_job_compares_on_the_test_data_of_its_body(empty: Store) -> None:
+    """The version and the job say what it came to; rows of the test data are not trained on."""
+    fit(empty, NAME, small.rows(small.tickets(4)), small.config(epochs=1))
+    asked = small.json_rows(small.tickets(10))
+    folder = claimed(empty, body(test_data=asked, promote="if_better"))
+
+    assert run_job(folder, 1).outcome == "trained"
+
+    manifest = empty.read_manifest(NAME, 2)
+    assert manifest.comparison is not None
+    assert (manifest.comparison.measured_on, manifest.comparison.num_rows) == ("test_data", 40)
+    assert (manifest.comparison.num_seen_old, manifest.comparison.num_seen_new) == (16, 16)
+    job = Jobs(empty).get(folder.name)
+    assert (job.state, job.promote) == ("succeeded", "if_better")
+    assert job.detail == f"{manifest.comparison.detail}; it does not serve"
+    assert empty.serving(NAME) == 1
+
+
+def test_report_of_a_version_tells_its_training_rows_again(empty: Store) -> None:
+    """Every row, whether it was kept out at first or not, and no word of any."""
+    rows = small.rows(small.tickets(4))
+
+    _, report = fit(empty, NAME, rows, small.config(epochs=1))
+
+    raw = empty.read_version(NAME, 1)[1]["report.json"]
+    assert msgspec.json.decode(raw, type=GruReport) == report
+    assert all(seen(rows.tickets, report.trained_on))
+    assert not any(word.encode() in raw for word in ("rappel", "dossier", "bonjour"))
+
+
 # Its refusals
+
+
+@pytest.mark.parametrize(
+    ("test_data", "pointers"),
+    [([], []), ([{"category": "a", "tokens": []}], ["/test_data/0/tokens"]), ([{"tokens": ["a"]}], ["/test_data/0"])],
+)
+def test_test_data_that_does_not_fit_is_refused_before_training(
+    empty: Store, monkeypatch: pytest.MonkeyPatch, test_data: list[object], pointers: list[str]
+) -> None:
+    """An hour of training would be lost otherwise; each fault has its pointer."""
+    monkeypatch.setattr(run, "train", None)
+
+    result = run_job(claimed(empty, body(test_data=test_data)), 1)
+
+    assert (result.outcome, result.error) == ("refused", "InvalidInput")
+    assert "test_data" in result.detail
+    assert [fault.pointer for fault in result.faults] == pointers
 
 
 def test_job_may_use_text_and_the_default_settings(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:

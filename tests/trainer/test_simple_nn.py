@@ -603,10 +603,12 @@ def test_manifest_and_report_say_how_it_was_made() -> None:
     assert 0.0 <= manifest.parity.max_difference <= manifest.parity.tolerance == 1e-5
     assert report.num_parameters == 3 * 16 + 16 + 16 * 16 + 16 + 16 + 1
     assert report.seconds == manifest.seconds > 0.0
-    assert msgspec.json.decode(fitted.files["report.json"], type=SimpleNNReport) == report
     model = SimpleNNModel(manifest, fitted.files)
     _, validation_rows = simple_nn.split(50, 0.1, 0)
     values_N = model.values([rows.features[row] for row in validation_rows])
+    assert {row: answer.said for row, answer in fitted.unseen.items()} == dict(
+        zip(validation_rows, values_N, strict=True)
+    )
     expected_N = rows.targets[validation_rows]
     assert report.validation is not None
     assert report.validation.mae == pytest.approx(float(np.abs(values_N - expected_N).mean()))

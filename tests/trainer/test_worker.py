@@ -71,9 +71,9 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Script:
 
 
 @contextlib.contextmanager
-def working(store: Store, limits: Limits | None = None) -> Iterator[Worker]:
+def working(store: Store, limits: Limits | None = None, keep_versions: int = 0) -> Iterator[Worker]:
     """Have a worker work in a thread, and end it."""
-    worker = Worker(store, limits or Limits())
+    worker = Worker(store, limits or Limits(), keep_versions)
     thread = threading.Thread(target=worker.work)
     thread.start()
     try:
@@ -91,6 +91,14 @@ def ended(store: Store, job: Job, within_s: float = 60.0) -> Job:
     return jobs.get(job.id)
 
 
+PUBLISHES = f"""
+sys.path.insert(0, {str(PROJECT)!r})
+import msgspec
+from artifacts.store import Store
+store = Store(FOLDER.parent.parent)
+manifest, files = store.read_version("puppet-o2", 1)
+store.publish(msgspec.structs.replace(manifest, job=FOLDER.name, attempt=1), files)
+"""
 SLEEPS = """
 (HERE / "pid").write_text(f"{os.getpid()}\\n")
 time.sleep(600)
@@ -339,17 +347,7 @@ def test_run_that_cannot_be_started_has_failed(empty: Store, script: Script, mon
 
 def test_run_that_had_published_when_it_was_ended_has_succeeded(store: Store, script: Script) -> None:
     """A version that everybody can see already is not taken back, and its job says so."""
-    script.use(
-        f"""
-sys.path.insert(0, {str(PROJECT)!r})
-import msgspec
-from artifacts.store import Store
-store = Store(FOLDER.parent.parent)
-manifest, files = store.read_version("puppet-o2", 1)
-store.publish(msgspec.structs.replace(manifest, job=FOLDER.name, attempt=1), files)
-"""
-        + SLEEPS
-    )
+    script.use(PUBLISHES + SLEEPS)
     job = queued(store, body(name="puppet-o2"))
     with working(store):
         run = int(script.told("pid"))
@@ -360,6 +358,42 @@ store.publish(msgspec.structs.replace(manifest, job=FOLDER.name, attempt=1), fil
     assert found.detail == "its process ended just after the version was published"
     assert is_gone(run)
     assert store.current("puppet-o2").version == 2
+
+
+@pytest.mark.parametrize(("keep", "left"), [(0, [1, 2, 3, 4]), (1, [3, 4]), (3, [2, 3, 4])])
+def test_so_many_versions_stay_after_a_training(store: Store, script: Script, keep: int, left: list[int]) -> None:
+    """The oldest go, but not the serving one nor the one that a rollback would serve; 0 keeps all."""
+    manifest, files = store.read_version("puppet-o2", 1)
+    store.publish(manifest, files)
+    store.publish(manifest, files)
+    script.use(PUBLISHES)
+    job = queued(store, body(name="puppet-o2"))
+
+    with working(store, keep_versions=keep):
+        assert ended(store, job).version == 4
+        assert becomes(lambda: store.versions("puppet-o2") == left)
+
+    assert store.current("puppet-o2").version == 4
+
+
+def test_versions_that_cannot_be_deleted_stay(
+    store: Store, script: Script, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training has succeeded all the same; the log says why they are still there."""
+
+    def refuse(*_: object) -> None:
+        raise StoreRefused("the disk is read-only")
+
+    monkeypatch.setattr(Store, "prune", refuse)
+    script.use(PUBLISHES)
+    job = queued(store, body(name="puppet-o2"))
+
+    with working(store, keep_versions=1):
+        found = ended(store, job)
+        assert becomes(lambda: "cannot be deleted: the disk is read-only" in caplog.text)
+
+    assert found.state == "succeeded"
+    assert store.versions("puppet-o2") == [1, 2]
 
 
 # The worker itself

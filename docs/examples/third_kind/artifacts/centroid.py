@@ -57,6 +57,11 @@ class Nearest(Answer, frozen=True, omit_defaults=True):
 
     category: str
 
+    @property
+    def said(self) -> str:
+        """The category."""
+        return self.category
+
 
 class CentroidManifest(Manifest, frozen=True, kw_only=True):
     """`manifest.json` of a Centroid."""

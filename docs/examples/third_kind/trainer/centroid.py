@@ -83,7 +83,7 @@ def fit(name: str, rows: Rows, config: Config, progress: Progress, job: str | No
     report = Report(
         epochs=[Epoch(1, loss, None, None, 0.0)], best_epoch=1, num_parameters=middle_CF.size, seconds=manifest.seconds
     )
-    files = {"model.onnx": graph, "labels.json": labels, "golden.json": golden, "report.json": report}
+    files = {"model.onnx": graph, "labels.json": labels, "golden.json": golden}
     raw = {file: value if isinstance(value, bytes) else msgspec.json.encode(value) for file, value in files.items()}
     CentroidModel(manifest, raw)  # loads as the server will load it, or is refused here
     return Fitted(manifest, raw, report)
