@@ -366,7 +366,7 @@ class Jobs:
                 break
             else:
                 claimed = None
-            database.execute("COMMIT")
+            self._commit(database)
             undo.pop_all()
         return claimed
 
@@ -424,6 +424,7 @@ class Jobs:
             assert publishing.published is not None
             version, metrics, seconds = publishing.published
             _succeed(database, job, version, metrics, seconds, self._decision(job, version))
+            self._commit(database, made_again=True)
         self._tidy(job.id, job.keep_data)
 
     def finish(
@@ -530,7 +531,27 @@ class Jobs:
             database.execute("BEGIN IMMEDIATE")
             yield database
             if database.in_transaction:
-                database.execute("COMMIT")
+                self._commit(database)
+
+    def _commit(self, database: sqlite3.Connection, *, made_again: bool = False) -> None:
+        """Commit.
+
+        SQLite removes the journal, by which all see the transaction, then flushes the folder, and reports an error of
+        that flush as if nothing had been made. It has been made; so the folder is flushed once more. Unlike a file's,
+        its blocks are in the file system's own journal: if they are lost, that fails for good, and this fails too.
+
+        Args:
+            database: whose transaction.
+            made_again: by `recover`, if a power cut undoes it; then nothing depends on that flush.
+        """
+        try:
+            database.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_IOERR_DIR_FSYNC:
+                raise
+            if not made_again:
+                with self._disk():
+                    flush(self._root)
 
     @contextlib.contextmanager
     def _disk(self) -> Iterator[None]:
