@@ -1,1 +1,1 @@
-"""Faults on purpose: kill -9, a failing disk and power cuts at every step of every change to a store (docs/faults.md)."""
+"""Faults on purpose: kill -9, failing disks and power cuts at each step of each change (docs/faults.md)."""

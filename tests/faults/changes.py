@@ -5,15 +5,14 @@ of. `begin` opens the store in a process of its own and returns the act, which i
 repeated after any fault, on whatever the fault has left.
 """
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from artifacts.errors import (
-    JobNotFound,
     ModelExists,
     ModelNotFound,
     NothingToRollBack,
@@ -28,6 +27,14 @@ from artifacts.store import Store
 NAME, PRICES, UNTRAINED = "puppet-o2", "prices", "untrained"  # the models of tests/make_fixture.py
 DEEDS = Callable[[Store], object]  # prepares, or acts
 LARGE_BYTES = 2**20
+
+
+class Run(NamedTuple):
+    """What a run process has."""
+
+    store: Store
+    jobs: Jobs
+    job: Job
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -70,6 +77,12 @@ def four(store: Store) -> None:
     """Have four versions, of which the last serves."""
     for _ in range(3):
         publish(store)
+
+
+def publish_two(store: Store) -> None:
+    """Publish a version of one model, then one of another."""
+    publish(store)
+    publish(store, PRICES)
 
 
 def waiting(store: Store) -> None:
@@ -220,14 +233,14 @@ def on_jobs(act: Callable[[Jobs], object], keep_ended: int = 1000) -> Callable[[
     return begin
 
 
-def on_run(act: Callable[[Store, Jobs, Job], object]) -> Callable[[Path], Callable[[], object]]:
+def on_run(act: Callable[[Run], object]) -> Callable[[Path], Callable[[], object]]:
     """Return the beginning of an act that needs a job which this process runs."""
 
     def begin(root: Path) -> Callable[[], object]:
         store = Store(root)
         jobs = Jobs(store)
-        job = claimed(jobs)
-        return lambda: act(store, jobs, job)
+        run = Run(store, jobs, claimed(jobs))
+        return lambda: act(run)
 
     return begin
 
@@ -276,8 +289,9 @@ def training(root: Path) -> Callable[[], object]:
     """Return the end of a whole training: asked for and claimed, to be published, and then it serves."""
     store = Store(root)
     jobs = Jobs(store)
-    for waiting in jobs.list():
-        jobs.request_cancel(waiting.id)
+    jobs.recover()  # what ran in a process before has ended with it
+    for job in jobs.list():
+        jobs.request_cancel(job.id)
     submitted = submit(jobs, PRICES)
     job = claimed(jobs)
     assert job.id == submitted.id
@@ -302,7 +316,9 @@ CHANGES: dict[str, Change] = {
     change.name: change
     for change in (
         Change("create:new", nothing, on_store(lambda store: store.create_model("new", "GRU")), (ModelExists,)),
-        Change("create:deleted before", deleted, on_store(lambda store: store.create_model(NAME, "GRU")), (ModelExists,)),
+        Change(
+            "create:deleted before", deleted, on_store(lambda store: store.create_model(NAME, "GRU")), (ModelExists,)
+        ),
         Change("publish:first", nothing, on_store(lambda store: publish(store, UNTRAINED))),
         Change("publish:second", nothing, on_store(publish)),
         Change("publish:fifth", four, on_store(publish)),
@@ -311,18 +327,42 @@ CHANGES: dict[str, Change] = {
         Change("publish:large", nothing, on_store(lambda store: publish(store, padding=LARGE_BYTES))),
         Change("publish:after rollback", rolled_back, on_store(publish)),
         Change("publish:left-overs", left_over, on_store(publish)),
-        Change("publish:two models", nothing, on_store(lambda store: (publish(store), publish(store, PRICES))), steps=2),
+        Change("publish:two models", nothing, on_store(publish_two), steps=2),
         Change("promote:older", four, on_store(lambda store: store.promote(NAME, 2))),
-        Change("promote:never served", waiting, on_store(lambda store: store.promote(NAME, 2, expected=1)), (VersionChanged,)),
-        Change("promote:there and back", four, on_store(lambda store: (store.promote(NAME, 1), store.promote(NAME, 4))), steps=2),
+        Change(
+            "promote:never served",
+            waiting,
+            on_store(lambda store: store.promote(NAME, 2, expected=1)),
+            (VersionChanged,),
+        ),
+        Change(
+            "promote:there and back",
+            four,
+            on_store(lambda store: (store.promote(NAME, 1), store.promote(NAME, 4))),
+            steps=2,
+        ),
         Change("rollback:once", four, on_store(lambda store: store.rollback(NAME)), (NothingToRollBack,)),
         Change("rollback:further", rolled_back, on_store(lambda store: store.rollback(NAME)), (NothingToRollBack,)),
-        Change("delete version:oldest", four, on_store(lambda store: store.delete_version(NAME, 1)), (VersionNotFound,)),
-        Change("delete version:newest", rolled_back, on_store(lambda store: store.delete_version(NAME, 4)), (VersionNotFound, VersionServes)),
+        Change(
+            "delete version:oldest", four, on_store(lambda store: store.delete_version(NAME, 1)), (VersionNotFound,)
+        ),
+        Change(
+            "delete version:newest",
+            rolled_back,
+            on_store(lambda store: store.delete_version(NAME, 4)),
+            (VersionNotFound, VersionServes),
+        ),
         Change("delete model:one version", nothing, on_store(lambda store: store.delete_model(NAME)), (ModelNotFound,)),
         Change("delete model:four versions", four, on_store(lambda store: store.delete_model(NAME)), (ModelNotFound,)),
-        Change("delete model:untrained", nothing, on_store(lambda store: store.delete_model(UNTRAINED)), (ModelNotFound,)),
-        Change("delete model:deleted before", made_again, on_store(lambda store: store.delete_model(NAME)), (ModelNotFound,)),
+        Change(
+            "delete model:untrained", nothing, on_store(lambda store: store.delete_model(UNTRAINED)), (ModelNotFound,)
+        ),
+        Change(
+            "delete model:deleted before",
+            made_again,
+            on_store(lambda store: store.delete_model(NAME)),
+            (ModelNotFound,),
+        ),
         Change("prune:one", four, on_store(lambda store: store.prune(NAME, 3))),
         Change("prune:two", four, on_store(lambda store: store.prune(NAME, 1))),
         Change("prune:nothing kept", rolled_back, on_store(lambda store: store.prune(NAME, 0))),
@@ -339,17 +379,29 @@ CHANGES: dict[str, Change] = {
         Change("cancel:queued", queued, cancelling(run=False)),
         Change("cancel:queued, data kept", queued_keeping, cancelling(run=False)),
         Change("cancel:running", queued, cancelling(run=True)),
-        Change("finish:failed", queued, on_run(lambda store, jobs, job: jobs.finish(job.id, job.attempt, "failed", "it failed"))),
-        Change("finish:interrupted", three_queued, on_run(lambda store, jobs, job: jobs.finish(job.id, job.attempt, "interrupted"))),
-        Change("finish:data kept", queued_keeping, on_run(lambda store, jobs, job: jobs.finish(job.id, job.attempt, "cancelled"))),
-        Change("finish:published", queued, begin_finish_published),
-        Change("run:second", queued, on_run(lambda store, jobs, job: publish(store, job=job))),
-        Change("run:first", queued_first, on_run(lambda store, jobs, job: publish(store, job.model_name, job=job))),
-        Change("run:not to serve", queued_to_wait, on_run(lambda store, jobs, job: publish(store, job=job, serve=False))),
-        Change("run:others wait", three_queued, on_run(lambda store, jobs, job: publish(store, job=job))),
+        Change(
+            "finish:failed",
+            queued,
+            on_run(lambda run: run.jobs.finish(run.job.id, run.job.attempt, "failed", "it failed")),
+        ),
+        Change(
+            "finish:interrupted",
+            three_queued,
+            on_run(lambda run: run.jobs.finish(run.job.id, run.job.attempt, "interrupted")),
+        ),
+        Change(
+            "finish:data kept",
+            queued_keeping,
+            on_run(lambda run: run.jobs.finish(run.job.id, run.job.attempt, "cancelled")),
+        ),
+        Change("finish:published", queued, begin_finish_published, steps=2),
+        Change("run:second", queued, on_run(lambda run: publish(run.store, job=run.job))),
+        Change("run:first", queued_first, on_run(lambda run: publish(run.store, run.job.model_name, job=run.job))),
+        Change("run:not to serve", queued_to_wait, on_run(lambda run: publish(run.store, job=run.job, serve=False))),
+        Change("run:others wait", three_queued, on_run(lambda run: publish(run.store, job=run.job))),
         Change("recover:interrupted", dead, recover_all),
         Change("recover:cancelled", lambda store: dead(store, cancelled=True), recover_all),
-        Change("recover:published", lambda store: dead(store, version=True), recover_all),
+        Change("recover:published", lambda store: dead(store, version=True), recover_all, steps=2),
         Change("recover:two dead", lambda store: dead(store, num_jobs=2), recover_all, steps=2),
         Change("recover:ended", ended, recover_all),
         Change("recover:forget", ended, on_jobs(Jobs.recover, keep_ended=1), steps=2),

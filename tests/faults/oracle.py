@@ -150,7 +150,8 @@ def _judge_jobs(before: View, after: View, found: View) -> Iterator[Complaint]:
             if is_.state != "queued":
                 yield Complaint("job", f"new job {job_id} is {is_.state}")
         elif _told(is_) not in [_told(job) for job in (old, new) if job is not None]:
-            yield Complaint("job", f"job {job_id} is {_told(is_)}, neither {old and _told(old)} nor {new and _told(new)}")
+            told = [_told(job) for job in (old, new) if job is not None]
+            yield Complaint("job", f"job {job_id} is {_told(is_)}, none of {told}")
     if len(found.jobs) not in range(min(len(before.jobs), len(after.jobs)), max(len(before.jobs), len(after.jobs)) + 1):
         yield Complaint("job", f"{len(found.jobs)} jobs, and not {len(before.jobs)} or {len(after.jobs)}")
 
@@ -165,7 +166,11 @@ def shape(view: View) -> tuple[object, ...]:
     models = {}
     for name, seen in sorted(view.models.items()):
         numbers = sorted(seen.versions)
-        models[name] = (len(numbers), numbers.index(seen.serving) if seen.serving in numbers else None, len(seen.history))
+        models[name] = (
+            len(numbers),
+            numbers.index(seen.serving) if seen.serving in numbers else None,
+            len(seen.history),
+        )
     return models, sorted((job.state, job.model_name, job.version is None) for job in view.jobs.values())
 
 

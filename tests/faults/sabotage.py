@@ -4,34 +4,43 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-_fsync = os.fsync
+
+def _flush_only(wanted: Callable[[int], bool]) -> None:
+    flush = os.fsync
+
+    def some(fd: Any) -> None:
+        if wanted(os.fstat(fd).st_mode):
+            flush(fd)
+
+    os.fsync = some
 
 
 def _no_flush_of_folders() -> None:
-    """A rename is acknowledged that is in memory only."""
-    os.fsync = lambda fd: None if stat.S_ISDIR(os.fstat(fd).st_mode) else _fsync(fd)
+    """Acknowledge a rename that is in memory only."""
+    _flush_only(lambda mode: not stat.S_ISDIR(mode))
 
 
 def _no_flush_of_files() -> None:
-    """A name is made durable before the bytes that it stands for."""
-    os.fsync = lambda fd: _fsync(fd) if stat.S_ISDIR(os.fstat(fd).st_mode) else None
+    """Make a name durable before the bytes that it stands for."""
+    _flush_only(stat.S_ISDIR)
 
 
 def _copy_for_rename() -> None:
-    """A folder comes into its place file by file, the manifest before the model."""
+    """Bring a folder into its place file by file, the manifest before the model."""
     rename = os.rename
 
     def copied(source: Any, target: Any, **others: Any) -> None:
-        if not os.path.isdir(source):
-            return rename(source, target, **others)
-        os.makedirs(target, exist_ok=True)
-        for name in sorted(os.listdir(source)):
-            shutil.copyfile(os.path.join(source, name), os.path.join(target, name))
-        return None
+        if Path(source).is_dir():
+            Path(target).mkdir(exist_ok=True)
+            for entry in sorted(Path(source).iterdir()):
+                shutil.copyfile(entry, Path(target) / entry.name)
+        else:
+            rename(source, target, **others)
 
-    os.rename = copied
+    os.rename = copied  # type: ignore[assignment]  # it takes what rename takes
 
 
 SABOTAGES: dict[str, Callable[[], None]] = {

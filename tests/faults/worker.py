@@ -129,7 +129,7 @@ def _serve(name: str, root: Path, sabotage: str) -> NoReturn:
                 _say("acknowledged")
             except PuppetError as error:
                 _say(f"refused {type(error).__name__}: {error}")
-            except Exception as error:  # noqa: BLE001  # whatever it is, it is to be told
+            except Exception as error:  # whatever it is, it is to be told
                 traceback.print_exc()
                 _say(f"raised {type(error).__name__}: {error}")
         os._exit(0)
