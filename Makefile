@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SERVE := .venv-serve/bin
 
-.PHONY: demo demo-check test check bench clean
+.PHONY: demo demo-check test check bench faults clean
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -40,6 +40,9 @@ check: .venv/dev  ## lint, format, types, imports
 
 bench: .venv/dev  ## latency of a search on a model trained here; accuracy needs --data DIR, see README
 	$(BIN)/python -m benchmarks latency
+
+faults: .venv/dev  ## kills, disk errors and power cuts at every step of every change; needs root, writes docs/faults.md
+	$(BIN)/python -m tests.faults --save
 
 clean:
 	rm -rf .venv .venv-serve .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
