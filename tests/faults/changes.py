@@ -21,7 +21,8 @@ from artifacts.errors import (
     VersionNotFound,
     VersionServes,
 )
-from artifacts.jobs import BODY, Job, Jobs
+from artifacts.job_records import BODY, Job
+from artifacts.jobs import Jobs
 from artifacts.store import Store
 
 NAME, PRICES, UNTRAINED = "puppet-o2", "prices", "untrained"  # the models of tests/make_fixture.py

@@ -12,7 +12,8 @@ from typing import Literal
 import msgspec
 
 from artifacts.errors import ModelNotTrained, PuppetError
-from artifacts.jobs import BODY, Job, Jobs
+from artifacts.job_records import BODY, Job
+from artifacts.jobs import Jobs
 from artifacts.kinds import load
 from artifacts.manifest import Manifest
 from artifacts.store import Store
