@@ -48,6 +48,7 @@ from artifacts.job_records import (
 from artifacts.jobs import DATABASE, SCHEMA_VERSION, Jobs
 from artifacts.manifest import Comparison, Served, seal
 from artifacts.store import JOBS, Store
+from tests.artifacts.crash import crash
 from tests.artifacts.test_store import fail_at
 
 ROOT = Path(__file__).parents[2]
@@ -466,9 +467,9 @@ def test_threads_with_one_key_make_one_job(jobs: Jobs) -> None:
 
 
 def run(*args: object) -> "subprocess.Popen[str]":
-    """Start a process of tests/artifacts/crash_jobs.py."""
+    """Start a process of tests/artifacts/rival.py."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.artifacts.crash_jobs", *map(str, args)],
+        [sys.executable, "-m", "tests.artifacts.rival", *map(str, args)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -794,14 +795,6 @@ def test_leftover_data_of_an_ended_job_is_removed(jobs: Jobs) -> None:
 
 
 # Crashes
-
-
-def crash(store: Store, out: Path, step: str) -> list[str]:
-    """Return the calls at which a copy of the store was crashed; the copies are in out/1, out/2, ..."""
-    process = run("crash", store.root, out, step)
-    told, _ = process.communicate(timeout=120)
-    assert process.returncode == 0
-    return told.split()
 
 
 def check_whole(jobs: Jobs) -> None:

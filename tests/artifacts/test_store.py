@@ -27,6 +27,7 @@ from artifacts.errors import (
 )
 from artifacts.manifest import FileRecord, Manifest, Served, seal
 from artifacts.store import Store, check_name, now
+from tests.artifacts.crash import crash
 from tests.conftest import FIXTURE_STORE
 
 ROOT = Path(__file__).parents[2]
@@ -642,14 +643,6 @@ def test_new_store_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     Store(tmp_path / "a" / "store")
 
     assert sorted(flushed) == [tmp_path, tmp_path / "a"]
-
-
-def crash(store: Store, out: Path, what: str) -> list[str]:
-    """Return the calls at which a copy of the store was crashed; the copies are in out/1, out/2, ..."""
-    command = [sys.executable, "-m", "tests.artifacts.crash", str(store.root), str(out), what]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
 
 
 def test_kill_at_any_moment_of_publish_leaves_the_old_or_the_new(store: Store, tmp_path: Path) -> None:

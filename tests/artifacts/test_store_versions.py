@@ -29,8 +29,8 @@ from artifacts.errors import (
 )
 from artifacts.manifest import Current, Served, unseal
 from artifacts.store import Store, version_before
-from tests.artifacts.crash import CHANGES
-from tests.artifacts.test_store import HOSTILE, NAME, FullDisk, at_once, crash, left_over, publish, snapshot, trace
+from tests.artifacts.crash import CHANGES, crash
+from tests.artifacts.test_store import HOSTILE, NAME, FullDisk, at_once, left_over, publish, snapshot, trace
 
 State = tuple[tuple[int, ...], int | None] | None  # versions and the serving one; None: no such model
 FOUR: State = ((1, 2, 3, 4), 4)
