@@ -549,9 +549,15 @@ class Jobs:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_IOERR_DIR_FSYNC:
                 raise
-            if not made_again:
-                with self._disk():
-                    flush(self._root)
+            if made_again:
+                return
+            try:
+                flush(self._root)
+            except OSError as failed:
+                raise StoreRefused(
+                    f"jobs database {self._path} was changed, but a power cut may undo it, for the disk fails: "
+                    f"{failed}; look at the job before asking again"
+                ) from failed
 
     @contextlib.contextmanager
     def _disk(self) -> Iterator[None]:

@@ -26,6 +26,7 @@ DISK_BYTES = 64 * 2**20
 EXT4_IOC_SHUTDOWN = 0x8004587D  # linux, fs/ext4/ext4.h
 JOURNAL_FLUSHED, NOTHING_FLUSHED = 1, 2  # its flags LOGFLUSH and NOLOGFLUSH
 OPTIONS = "loop,noauto_da_alloc,commit=600"
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"  # where mkfs is, which not everybody's path has
 # The calls of a recovery that change something, which of them comes first being left to chance.
 OF_RECOVERY = "unlink,unlinkat,rmdir,rename,pwrite64,fsync,fdatasync"
 
@@ -35,7 +36,7 @@ def lacking() -> str:
     if os.geteuid():
         return "a power cut needs a file system of its own to be mounted; run as root"
     for tool, package in (("mkfs.ext4", "e2fsprogs"), ("mount", "mount"), ("umount", "mount")):
-        if shutil.which(tool) is None:
+        if shutil.which(tool, path=PATH) is None:
             return f"{tool} is not installed; run: apt-get update && apt-get install -y {package}"
     if not Path("/dev/loop-control").exists():
         return "this kernel has no loop devices (/dev/loop-control); run: modprobe loop"
@@ -72,7 +73,8 @@ class Disk:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    environment = os.environ | {"PATH": PATH}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
 
 
