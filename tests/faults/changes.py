@@ -26,7 +26,7 @@ from artifacts.jobs import Jobs
 from artifacts.store import Store
 
 NAME, PRICES, UNTRAINED = "puppet-o2", "prices", "untrained"  # the models of tests/make_fixture.py
-DEEDS = Callable[[Store], object]  # prepares, or acts
+Deed = Callable[[Store], object]  # prepares a state, or is the change
 LARGE_BYTES = 2**20
 
 
@@ -50,7 +50,7 @@ class Change(msgspec.Struct, frozen=True):
     """
 
     name: str
-    prepare: DEEDS
+    prepare: Deed
     begin: Callable[[Path], Callable[[], object]]
     done: tuple[type[PuppetError], ...] = ()
     steps: int = 1
@@ -214,7 +214,7 @@ def ended(store: Store) -> None:
 # The acts that need what was opened before
 
 
-def on_store(act: DEEDS) -> Callable[[Path], Callable[[], object]]:
+def on_store(act: Deed) -> Callable[[Path], Callable[[], object]]:
     """Return the beginning of an act that needs the store only."""
 
     def begin(root: Path) -> Callable[[], object]:

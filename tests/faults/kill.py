@@ -94,8 +94,8 @@ def a_copy(template: Path, folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def traced(pid: int, log: Path, *options: str) -> Iterator["subprocess.Popen[str]"]:
-    """Have strace at a process from its next call on, until one of the two has ended."""
+def traced(pid: int, log: Path, *options: str) -> Iterator[None]:
+    """Have strace at a process from its next call on until that has ended."""
     command = ["strace", "-p", str(pid), "-y", "-s", "0", "-o", str(log), *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -103,7 +103,7 @@ def traced(pid: int, log: Path, *options: str) -> Iterator["subprocess.Popen[str
         try:
             said = process.stderr.readline()  # what it says when it has stopped the process
             assert said.endswith("attached\n"), said + process.stderr.read()
-            yield process
+            yield
             process.wait(TIMEOUT_S)
         finally:
             process.kill()
@@ -122,8 +122,9 @@ def points_of(log: str, root: Path) -> Iterator[Point]:
                 yield Point(call, counts[call], line.replace(str(root), "STORE"))
 
 
-def counted(worker: Worker, change: Change, folder: Path) -> Case:
-    """Return the change with its points, as found in a dry run; its template stays in `folder`."""
+def counted(worker: Worker, change: Change, folder: Path, sabotage: str = "") -> Case:
+    """Return the change with its points, as found in a dry run; its template stays in `folder`, in place of another."""
+    shutil.rmtree(folder / "template", ignore_errors=True)
     template = copied(FIXTURE_STORE, folder / "template")
     change.prepare(Store(template))
     with a_copy(template, folder) as root:  # of its own: to look opens the jobs, and so may change them
@@ -131,7 +132,7 @@ def counted(worker: Worker, change: Change, folder: Path) -> Case:
         before = look(root)
         worker.end()
     with a_copy(template, folder) as root:
-        with traced(worker.begin(change.name, root), folder / "log", "-e", "trace=" + ",".join(CALLS)):
+        with traced(worker.begin(change.name, root, sabotage), folder / "log", "-e", "trace=" + ",".join(CALLS)):
             said = worker.act()
             worker.end()
         assert said == "acknowledged", f"{change.name}: {said}"
@@ -150,20 +151,22 @@ def killed(worker: Worker, case: Case, point: Point | None, folder: Path, sabota
 
 
 def kill_in(worker: Worker, case: Case, point: Point | None, root: Path, folder: Path, sabotage: str = "") -> bool:
-    """Make the change in a store, killed at a point; return False if it was acknowledged and the process still lives.
+    """Make the change in a store, killed at a point; without one it is acknowledged, and the process still lives.
 
-    That is so if there is no point, and where sabotage leaves out calls.
+    Returns:
+        whether it was killed.
     """
     pid = worker.begin(case.change.name, root, sabotage)
     if point is None:
         said = worker.act()
     else:
         injection = f"{point.call}:signal=KILL:when={point.number}"
-        with traced(pid, folder / "log", "-e", f"trace={point.call}", "-e", f"inject={injection}") as strace:
+        with traced(pid, folder / "log", "-e", f"trace={point.call}", "-e", f"inject={injection}"):
             said = worker.act()
-            strace.terminate()  # it lets the process go, if that lives
-    assert said == "ended -9" or (said == "acknowledged" and (point is None or sabotage)), f"{point}: {said}"
-    return said == "ended -9"
+            if said != "ended -9":
+                worker.end()  # strace waits for it
+    assert said == ("acknowledged" if point is None else "ended -9"), f"{point}: {said}"
+    return point is not None
 
 
 def examined(worker: Worker, case: Case, root: Path, *, acknowledged: bool) -> list[Complaint]:
