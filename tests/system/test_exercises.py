@@ -25,6 +25,7 @@ MISTAKES = {
     "ex5_folding": ("weight_HF @ (mean_F / std_F)", "weight_HF @ mean_F"),  # a mean that is not divided
     "ex6_replies": ("continue  #", "break  #"),  # the first quoted line taken for the end of the answer
     "ex7_two_bugs": ("len(lengths_B)), lengths_B - 1]", "len(lengths_B)), -1]"),  # the state after the padding
+    "ex8_better_or_lucky": ("range(num_wins, num", "range(num_wins + 1, num"),  # more wins instead of as many or more
 }
 NAMES = [name if name == "ex1_ngrams" else pytest.param(name, marks=pytest.mark.torch) for name in MISTAKES]
 
