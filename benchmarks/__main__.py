@@ -5,7 +5,7 @@ A command prints a table for people; the last line of stdout is the whole result
 
 import click
 
-from benchmarks import accuracy, latency
+from benchmarks import accuracy, drain, latency, training
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,6 +17,9 @@ main.add_command(latency.latency_command)
 main.add_command(latency.floor_command)
 main.add_command(accuracy.accuracy_command)
 main.add_command(accuracy.one_set_command)
+main.add_command(drain.drain_command)
+main.add_command(training.training_command)
+main.add_command(training.poster_command)
 
 if __name__ == "__main__":
     main()

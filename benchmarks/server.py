@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -28,6 +28,7 @@ from inference.settings import PREFIX
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 LOOK_S = 0.005  # between two looks whether it is ready: how exact `ready_s` is
+MANY = 32  # connections, so that each of a few workers has some: of two, one has none once in 2^31
 LISTENING = re.compile(r"listening on (http://[^\s,]+)")
 
 
@@ -38,11 +39,21 @@ class Event(msgspec.Struct):
 
 
 class Server(NamedTuple):
-    """A running server. `ready_s` counts from the start of its process to the first 200 of /readyz."""
+    """A running server. `ready_s` counts from the start of its process until each worker has answered /readyz with 200."""
 
     url: str
-    pid: int
+    process: "subprocess.Popen[bytes]"
     ready_s: float
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's number."""
+        return self.process.pid
+
+    @property
+    def workers(self) -> list[int]:
+        """The processes that answer."""
+        return descendants(self.pid, "inference.worker")
 
 
 def two_cores() -> tuple[int | None, int | None]:
@@ -52,13 +63,13 @@ def two_cores() -> tuple[int | None, int | None]:
 
 
 @contextlib.contextmanager
-def pinned(core: int | None) -> Iterator[None]:
-    """Keep this thread, and the processes that it starts, on one core; None changes nothing."""
-    if core is None:
+def pinned(cores: int | Collection[int] | None) -> Iterator[None]:
+    """Keep this thread, and the processes that it starts, on one core or some; None changes nothing."""
+    if cores is None:
         yield
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
+    os.sched_setaffinity(0, {cores} if isinstance(cores, int) else cores)
     try:
         yield
     finally:
@@ -66,24 +77,27 @@ def pinned(core: int | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def running_server(store: Path, core: int | None = None) -> Iterator[Server]:
-    """Give a server over `store`, ready, and end it.
+def running_server(
+    store: Path, cores: int | Collection[int] | None = None, *, workers: int = 1, trainer: str = "none"
+) -> Iterator[Server]:
+    """Give a server over `store`, ready, and end it unless it has ended.
 
     Raises:
         click.ClickException: it ended or was not ready in a minute; with the end of its log.
     """
-    command = [sys.executable, "-m", "inference", "--port", "0", "--store", str(store.absolute()), "--trainer", "none"]
+    options = {"--port": "0", "--store": str(store.absolute()), "--trainer": trainer, "--workers": str(workers)}
+    command = [sys.executable, "-m", "inference", *(word for option in options.items() for word in option)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     with tempfile.TemporaryFile() as log:  # a pipe that nobody empties would stop the server one day
         start = time.perf_counter()
-        with pinned(core):  # which the child inherits
+        with pinned(cores):  # which the child inherits
             # From ROOT, so that the server measured is the one of this checkout.
             process = subprocess.Popen(
                 command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=log, preexec_fn=_end_with_parent
             )
         try:
-            url = _wait_until_ready(process, log, start + START_TIMEOUT_S)
-            yield Server(url, process.pid, time.perf_counter() - start)
+            url = _wait_until_ready(process, log, start + START_TIMEOUT_S, 1 if workers == 1 else MANY)
+            yield Server(url, process, time.perf_counter() - start)
         finally:
             process.terminate()
             try:
@@ -100,11 +114,11 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
-def _wait_until_ready(process: "subprocess.Popen[bytes]", log: IO[bytes], deadline: float) -> str:
+def _wait_until_ready(process: "subprocess.Popen[bytes]", log: IO[bytes], deadline: float, num_looks: int) -> str:
     url = ""
     while time.perf_counter() < deadline and process.poll() is None:
         url = url or listening_url(_read(log))
-        if url and is_ready(Address.of(url)):
+        if url and all(is_ready(Address.of(url)) for _ in range(num_looks)):
             return url
         time.sleep(LOOK_S)
     status = process.poll()
@@ -141,6 +155,41 @@ def is_ready(address: Address) -> bool:
     return status == 200
 
 
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started and not yet waited for; none where there is no /proc."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
+    except OSError:
+        return []
+
+
+def descendants(pid: int, *words: str) -> list[int]:
+    """Return the processes below a process whose command lines have all the words."""
+    found = []
+    for child in children(pid):
+        with contextlib.suppress(OSError):  # it has ended
+            if set(words) <= set(Path(f"/proc/{child}/cmdline").read_text("utf-8", "replace").split("\0")):
+                found.append(child)
+        found += descendants(child, *words)
+    return found
+
+
+def pin_process(pid: int, core: int) -> None:
+    """Move every thread of a process that runs to one core; what they start later begins there."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {core})
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has used, of all its threads.
+
+    Raises:
+        OSError: it has ended.
+    """
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime, proc(5)
+
+
 def resident_bytes(pid: int) -> int | None:
     """Return the memory that a process and those that it has started hold; None where there is no /proc.
 
@@ -148,10 +197,9 @@ def resident_bytes(pid: int) -> int | None:
     """
     try:
         status = Path(f"/proc/{pid}/status").read_text("ascii", "replace")
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
     except OSError:
         return None
     found = re.search(r"^VmRSS:\s*(\d+) kB$", status, re.MULTILINE)
     if not found:
         return None
-    return int(found[1]) * 1024 + sum(resident_bytes(int(child)) or 0 for child in children)
+    return int(found[1]) * 1024 + sum(resident_bytes(child) or 0 for child in children(pid))

@@ -1,0 +1,619 @@
+"""How much longer a search takes while the same machine trains, or takes in a training body of 100 MB.
+
+The server's real command with one worker, in two places:
+
+- own core: the worker on one core, the training on another, as the server lays them where there are more cores than
+  workers. On a machine of two cores the generator shares the training's; a training gives way to everybody, and how
+  late the generator was is measured.
+- shared core: server and training on one core, the generator on another.
+
+In each place the saturation is measured first: what a closed loop of `--connections` callers gets through. Then, in
+every round, an open loop of `--load` times that (load.py), three times over on one server, each round in another order:
+alone; beside a training that goes on for as long; beside a client that posts a training body of `--body-mb` again and
+again. That body names a model that is not there, so it is written to the disk and checked to its end like any other,
+and then refused, so that no training follows it.
+
+A round in which the training did not run from the first request to the last, or no body was posted, voids the result,
+and so does a generator that was late by more than 1 ms at p99.
+"""
+
+# Axes: N requests of a run.
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import click
+import msgspec
+import numpy as np
+import uvloop
+
+from artifacts.kinds import kind_named
+from artifacts.tickets import TicketSearch
+from benchmarks import machine
+from benchmarks.latency import (
+    DEFAULT_NAME,
+    MAX_LATENESS_MS,
+    MIN_ROUNDS,
+    first_answers,
+    make_tickets,
+    quiet,
+    trained_store,
+)
+from benchmarks.load import (
+    SHORT_SPIN_S,
+    Address,
+    Calls,
+    Connection,
+    Seconds,
+    new_sleeping_loop,
+    open_loop,
+    post,
+    request,
+    schedule,
+)
+from benchmarks.server import Server, cpu_seconds, descendants, pin_process, pinned, running_server
+from trainer.cli import read_test_rows
+from trainer.process import Limits, behave_as_child
+from trainer.sample import generate
+from trainer.terminal import shows_errors
+from trainer.tickets import Rows
+
+KIND = "GRU"
+TRAINED = "trained-beside"  # the model that is trained; what it publishes would not change the one that is asked
+NOBODY = "nobody"  # a model that is not there
+NUM_TICKETS = 3000  # synthetic ones to train on, the default of `puppet-train sample`
+ENDLESS = {"epochs": 1000, "patience": 1000}  # longer than a round; cancelled then
+BEGIN_S, END_S = 180.0, 30.0  # in which a training begins its second epoch; ends when it is cancelled
+POST_S = 120.0  # for a body; a second or so where nothing else runs
+LOOK_S = 0.05
+TARGET_RATIO, TARGET_SHARED_MS = 2.0, 5.0  # p99 with over without on a core of its own; p99 on a shared one
+
+Place = Literal["own core", "shared core"]
+Beside = Literal["nothing", "training", "body"]
+PLACES: tuple[Place, ...] = ("own core", "shared core")
+BESIDE: tuple[Beside, ...] = ("nothing", "training", "body")
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What was asked for; see the options of the same names.
+
+    Attributes:
+        store: None for a model trained on the spot on synthetic tickets.
+        data: tickets to train on; None for synthetic ones.
+        server_core, trainer_core, generator_core: where they run; a shared core is the server's.
+    """
+
+    store: str | None
+    name: str
+    data: str | None
+    load: float
+    seconds: float
+    warmup: float
+    rounds: int
+    calls: int
+    connections: int
+    tokens: int
+    body_mb: float
+    seed: int
+    server_core: int
+    trainer_core: int
+    generator_core: int
+
+
+class Quantiles(msgspec.Struct, frozen=True):
+    """How the latency is distributed over the requests of one round, in milliseconds."""
+
+    p50_ms: float
+    p99_ms: float
+    p999_ms: float
+    max_ms: float
+
+
+class Line(msgspec.Struct, frozen=True):
+    """What was measured in one place beside one thing.
+
+    Attributes:
+        median, lowest, highest: of each quantile over the rounds.
+        rounds: in order.
+        p99_over_alone: the median p99 over that beside nothing in the same place; None for that one itself.
+        p99_over_alone_rounds: the same within each round.
+        num_refused: answers 503.
+        num_errors: everything but 200 and 503.
+        lateness_p99_ms: of the generator, in the worst round.
+        trainer_share: of a core, that the training got; lowest and highest over the rounds.
+        num_posts: bodies that were posted to the end.
+        post_s: median seconds from a body's first byte to its answer.
+    """
+
+    place: Place
+    beside: Beside
+    median: Quantiles
+    lowest: Quantiles
+    highest: Quantiles
+    rounds: list[Quantiles]
+    p99_over_alone: float | None
+    p99_over_alone_rounds: list[float]
+    num_calls: int
+    num_refused: int
+    num_errors: int
+    lateness_p99_ms: float
+    trainer_share: tuple[float, float] | None
+    num_posts: int
+    post_s: float | None
+
+
+class Numbers(msgspec.Struct, frozen=True):
+    """What was measured.
+
+    Attributes:
+        saturation: requests a second in each place, the median of three.
+        rate: of the open loop in each place.
+        void_because: why this is no result; empty if it is one.
+    """
+
+    saturation: dict[Place, float]
+    rate: dict[Place, float]
+    lines: list[Line]
+    void_because: list[str]
+
+
+class Phase(NamedTuple):
+    """What one round measured beside one thing.
+
+    Attributes:
+        trainer_share: of a core; None beside another thing.
+        post_s: of each body that was posted to the end.
+        faults: why it measures nothing.
+    """
+
+    calls: Calls
+    trainer_share: float | None = None
+    post_s: tuple[float, ...] = ()
+    faults: tuple[str, ...] = ()
+
+
+class Work(NamedTuple):
+    """What the server is asked: searches, a training, and the file with a body that is too long to be held here."""
+
+    searches: list[bytes]
+    training: bytes
+    body: Path
+
+
+class JobState(msgspec.Struct):
+    """A job, as far as it is read here."""
+
+    state: str
+    progress: object = None
+
+
+class PosterTask(msgspec.Struct):
+    """What the process that posts is told on stdin."""
+
+    url: str
+    body: str
+    core: int
+
+
+class Posted(msgspec.Struct):
+    """A line of that process: a body that was answered."""
+
+    status: int
+    seconds: float
+
+
+@click.command("training")
+@click.option("--store", type=click.Path(path_type=Path), help="Folder of models.  [a model trained for the occasion]")
+@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Model to ask, of kind GRU.")
+@click.option("--data", type=click.Path(path_type=Path), help="Tickets to train on.  [synthetic ones]")
+@click.option(
+    "--load", type=click.FloatRange(0, 1, min_open=True), default=0.3, show_default=True, help="Of saturation."
+)
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Of a loop.")
+@click.option("--warmup", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds before each loop.")
+@click.option("--rounds", type=click.IntRange(1), default=MIN_ROUNDS, show_default=True, help="Fewer are void.")
+@click.option("--calls", type=click.IntRange(1), default=5000, show_default=True, help="To measure saturation, thrice.")
+@click.option("--connections", type=click.IntRange(1, 500), default=16, show_default=True, help="Of each loop.")
+@click.option("--tokens", type=click.IntRange(1, 512), default=30, show_default=True, help="Of a ticket.")
+@click.option(
+    "--body-mb", type=click.FloatRange(0.01, 250), default=100.0, show_default=True, help="Of what is posted."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of tickets and arrivals.")
+@click.option("--save", is_flag=True, help="Keep the result in benchmarks/results, unless it is void.")
+@shows_errors
+def training_command(
+    store: Path | None,
+    name: str,
+    data: Path | None,
+    load: float,
+    seconds: float,
+    warmup: float,
+    rounds: int,
+    calls: int,
+    connections: int,
+    tokens: int,
+    body_mb: float,
+    seed: int,
+    save: bool,
+) -> None:
+    """Measure how much longer a search takes beside a training, and beside the posting of its body."""
+    server_core, trainer_core, generator_core = three_cores()
+    here = machine.read_machine()
+    settings = Settings(
+        store=str(store) if store else None,
+        name=name,
+        data=str(data) if data else None,
+        load=load,
+        seconds=seconds,
+        warmup=warmup,
+        rounds=rounds,
+        calls=calls,
+        connections=connections,
+        tokens=tokens,
+        body_mb=body_mb,
+        seed=seed,
+        server_core=server_core,
+        trainer_core=trainer_core,
+        generator_core=generator_core,
+    )
+    with ExitStack() as stack:
+        if store is None:
+            store = stack.enter_context(trained_store(name))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="puppet-benchmark-")))
+        numbers = measure(settings, store, make_work(settings, folder / "body.json"))
+    found = machine.result("training", here, settings, numbers)
+    sheet = make_sheet(settings, numbers)
+    machine.show(sheet)
+    if save and not numbers.void_because:
+        click.echo(f"saved as {machine.save(found, sheet)}")
+    machine.print_json(found)
+    if save and numbers.void_because:
+        raise click.ClickException("a void run is not saved")
+
+
+@click.command("poster", hidden=True)
+def poster_command() -> None:
+    """Read a PosterTask on stdin, say so on stdout, then post the body again and again; a line for each answer."""
+    task = msgspec.json.decode(sys.stdin.buffer.read(), type=PosterTask)
+    # It shares a core with the generator, which must not wait for it; and it must not outlive the benchmark.
+    behave_as_child(os.getppid(), Limits(cores=(task.core,)))
+    address = Address.of(task.url)
+    whole = post(address, "/train_model", Path(task.body).read_bytes(), "Prefer: respond-async")
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    while True:
+        with Connection(address, POST_S) as connection:
+            start = time.perf_counter()
+            status, _ = connection.call(whole)
+            line = msgspec.json.encode(Posted(status, time.perf_counter() - start))
+        sys.stdout.buffer.write(line + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def three_cores() -> tuple[int, int, int]:
+    """Return the cores of the server, the trainer and the generator; where there are two, the last is the second again.
+
+    Raises:
+        click.ClickException: there are fewer than two.
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(cores) < 2:
+        raise click.ClickException("this needs Linux and two cores: one for the server, one for who asks it")
+    return cores[0], cores[1], cores[min(2, len(cores) - 1)]
+
+
+def make_work(settings: Settings, path: Path) -> Work:
+    """Return what the server is asked; the long body is written to `path`."""
+    pairs: Sequence[tuple[str | None, list[str]]]
+    if settings.data is not None:
+        rows = read_test_rows(Path(settings.data), kind_named(KIND))
+        assert isinstance(rows, Rows), "rows of another kind; this is our bug"
+        pairs = [(ticket.category, row) for ticket, row in zip(rows.tickets, rows.tokens, strict=True)]
+    else:
+        pairs = generate(NUM_TICKETS, settings.seed)
+    lines = [msgspec.json.encode({"category": category, "tokens": tokens}) for category, tokens in pairs]
+    tickets = make_tickets(None, settings.tokens, settings.seed).fixed
+    searches = [
+        msgspec.json.encode(TicketSearch(name=settings.name, neural_network_type=KIND, vector=ticket))
+        for ticket in tickets
+    ]
+    write_body(path, lines, int(settings.body_mb * 1e6))
+    return Work(searches, train_body(TRAINED, lines, msgspec.json.encode(ENDLESS)), path)
+
+
+def train_body(name: str, lines: Sequence[bytes], config: bytes) -> bytes:
+    """Return the body of a training on rows that are JSON already."""
+    head = msgspec.json.encode({"name": name, "neural_network_type": KIND})
+    return head[:-1] + b',"config":' + config + b',"training_data":[' + b",".join(lines) + b"]}"
+
+
+def write_body(path: Path, lines: Sequence[bytes], num_bytes: int) -> None:
+    """Write a body of a training of at least so many bytes, for a model that is not there, of the same rows over."""
+    block = b",".join(lines)
+    path.write_bytes(train_body(NOBODY, [block] * (num_bytes // (len(block) + 1) + 1), b"null"))
+
+
+def measure(settings: Settings, store: Path, work: Work) -> Numbers:
+    """Return the numbers of both places; the rounds of one take turns with those of the other."""
+    saturation = {place: measure_saturation(settings, place, store, work) for place in PLACES}
+    rate = {place: round(settings.load * saturation[place], 1) for place in PLACES}
+    measured: dict[tuple[Place, Beside], list[Phase]] = {(place, beside): [] for place in PLACES for beside in BESIDE}
+    for number in range(settings.rounds):
+        for place in PLACES:
+            for beside, phase in measure_round(settings, place, store, work, number, rate[place]).items():
+                measured[place, beside].append(phase)
+    return summarise(saturation, rate, measured)
+
+
+@contextmanager
+def server_in(settings: Settings, place: Place, store: Path) -> Iterator[tuple[Server, Address]]:
+    """Give a server with one worker and a trainer that lie in a place, ready."""
+    cores = {settings.server_core} | ({settings.trainer_core} if place == "own core" else set())
+    with running_server(store, cores, trainer="local") as server:
+        # Where it has two cores the trainer has taken the second by itself; the worker may be on either.
+        for pid in server.workers:
+            pin_process(pid, settings.server_core)
+        yield server, Address.of(server.url)
+
+
+def measure_saturation(settings: Settings, place: Place, store: Path, work: Work) -> float:
+    """Return how many requests a second the server gets through, when each connection asks again at once."""
+    with server_in(settings, place, store) as (_, address), pinned(settings.generator_core), quiet():
+        searches = [post(address, "/search", body) for body in work.searches]
+        first_answers(address, searches)
+        found = []
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            for _ in range(4):  # the first is the warm-up
+                # All are due at once, so each waits for a connection and is sent when an answer has come on it.
+                calls = runner.run(
+                    open_loop(address, searches, np.zeros(settings.calls), settings.connections, timeout_s=POST_S)
+                )
+                if calls.num_errors or calls.num_refused:
+                    raise click.ClickException("the server did not answer every search; there is no saturation")
+                found.append(settings.calls / float(calls.answered_s.max() - calls.intended_s[0]))
+    return round(statistics.median(found[1:]), 1)
+
+
+def measure_round(
+    settings: Settings, place: Place, store: Path, work: Work, number: int, rate: float
+) -> dict[Beside, Phase]:
+    """Return what one round measures in one place, beside each thing in turn."""
+    found: dict[Beside, Phase] = {}
+    with server_in(settings, place, store) as (server, address):
+        searches = [post(address, "/search", body) for body in work.searches]
+        first_answers(address, searches)
+
+        def searched(beside: Beside) -> Calls:
+            with quiet(), asyncio.Runner(loop_factory=new_sleeping_loop) as runner:
+                for seconds, is_it in ((settings.warmup, 0), (settings.seconds, 1)):
+                    seed = [settings.seed, PLACES.index(place), number, BESIDE.index(beside), is_it]
+                    arrivals_N = schedule(rate, seconds, seed)
+                    calls = runner.run(
+                        open_loop(address, searches, arrivals_N, settings.connections, spin_s=SHORT_SPIN_S)
+                    )
+            return calls
+
+        for step in range(len(BESIDE)):
+            beside = BESIDE[(number + step) % len(BESIDE)]
+            with pinned(settings.generator_core):
+                if beside == "nothing":
+                    found[beside] = Phase(searched(beside))
+                elif beside == "training":
+                    found[beside] = beside_training(server, address, work, lambda: searched("training"))
+                else:
+                    found[beside] = beside_posts(settings, server, work, lambda: searched("body"))
+    return found
+
+
+def beside_training(server: Server, address: Address, work: Work, searched: Callable[[], Calls]) -> Phase:
+    """Return what a round measures while the server trains.
+
+    Raises:
+        click.ClickException: no training can be had.
+    """
+    record = msgspec.json.encode({"name": TRAINED, "neural_network_type": KIND})
+    ask(address, post(address, "/create_model", record), 200, 400)  # 400: an earlier round has made it
+    accepted = ask(address, post(address, "/train_model", work.training, "Prefer: respond-async"), 202)
+    path = f"/jobs/{msgspec.json.decode(accepted)['job']}"
+
+    def look() -> JobState:
+        return msgspec.json.decode(ask(address, request(address, "GET", path), 200), type=JobState)
+
+    def wait(found: Callable[[JobState], bool], timeout_s: float, what: str) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not found(state := look()):
+            if state.state not in ("queued", "running") or time.monotonic() > deadline:
+                raise click.ClickException(f"the training did not {what} in {timeout_s:.0f} s; it is {state.state}")
+            time.sleep(LOOK_S)
+
+    try:
+        wait(lambda job: job.progress is not None, BEGIN_S, "end its first epoch")
+        (trainer,) = descendants(server.pid, "trainer", "run")
+        before, start = look(), time.perf_counter()
+        used = cpu_seconds(trainer)
+        calls = searched()
+        share = (cpu_seconds(trainer) - used) / (time.perf_counter() - start)
+        after = look()
+    finally:
+        ask(address, post(address, f"{path}/cancel", b""), 200)
+    wait(lambda job: job.state == "cancelled", END_S, "end when it was cancelled")
+    faults = [
+        f"the training was {job.state} {when} a round"
+        for job, when in ((before, "before"), (after, "after"))
+        if job.state != "running"
+    ]
+    if share <= 0:
+        faults.append("the training got no processor time in a round")
+    return Phase(calls, trainer_share=share, faults=tuple(faults))
+
+
+def beside_posts(settings: Settings, server: Server, work: Work, searched: Callable[[], Calls]) -> Phase:
+    """Return what a round measures while bodies are posted without a pause."""
+    task = PosterTask(server.url, str(work.body), settings.generator_core)
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", "poster"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=machine.ROOT
+    ) as poster:
+        assert poster.stdin is not None, "asked for above"
+        assert poster.stdout is not None, "and this"
+        try:
+            poster.stdin.write(msgspec.json.encode(task))
+            poster.stdin.close()
+            is_ready = poster.stdout.readline() == b"ready\n"
+            calls = searched()
+            runs_still = poster.poll() is None
+        finally:
+            poster.kill()  # in the middle of a body, as a client that leaves
+        # The last line may be half a one.
+        lines = poster.stdout.read().rpartition(b"\n")[0].splitlines()
+    posted = [msgspec.json.decode(line, type=Posted) for line in lines]
+    faults = [f"a body was answered with {one.status}, expected 404" for one in posted if one.status != 404]
+    if not is_ready or not runs_still:
+        faults.append("the process that posts did not last for a round")
+    if not posted:
+        faults.append("no body was posted to its end in a round")
+    return Phase(calls, post_s=tuple(one.seconds for one in posted), faults=tuple(faults))
+
+
+def ask(address: Address, whole: bytes, *expected: int) -> bytes:
+    """Return the body of the answer to one request.
+
+    Raises:
+        click.ClickException: its status is another.
+    """
+    with Connection(address) as connection:
+        status, body = connection.call(whole)
+    if status not in expected:
+        raise click.ClickException(f"the server answers {status}: {body.decode('utf-8', 'replace'):.500}")
+    return body
+
+
+def quantiles(seconds_N: Seconds) -> Quantiles:
+    """Return the quantiles of one round.
+
+    Raises:
+        click.ClickException: no request was answered.
+    """
+    if not len(seconds_N):
+        raise click.ClickException("in one round no request was answered with 200; there is no latency to report")
+    found = np.quantile(seconds_N, [0.5, 0.99, 0.999, 1.0]) * 1e3
+    return Quantiles(*(round(value, 3) for value in found.tolist()))
+
+
+def summarise(
+    saturation: dict[Place, float], rate: dict[Place, float], measured: dict[tuple[Place, Beside], list[Phase]]
+) -> Numbers:
+    """Return the numbers over all rounds."""
+    lines = [summarise_line(place, beside, measured) for place, beside in measured]
+    reasons = sorted({fault for phases in measured.values() for phase in phases for fault in phase.faults})
+    latest = max(line.lateness_p99_ms for line in lines)
+    if not latest <= MAX_LATENESS_MS:  # written so that NaN is void too
+        reasons.append(
+            f"the generator was late by {latest} ms at p99 in one round, limit is {MAX_LATENESS_MS} ms; run it on a "
+            f"quiet machine, or with a lower --load"
+        )
+    num_rounds = min(len(phases) for phases in measured.values())
+    if num_rounds < MIN_ROUNDS:
+        reasons.append(f"{num_rounds} rounds, a result has at least {MIN_ROUNDS}")
+    return Numbers(saturation, rate, lines, reasons)
+
+
+def summarise_line(place: Place, beside: Beside, measured: dict[tuple[Place, Beside], list[Phase]]) -> Line:
+    """Return what was measured in one place beside one thing, over all rounds."""
+    phases = measured[place, beside]
+    rounds = [quantiles(phase.calls.latency_s) for phase in phases]
+    alone = [quantiles(phase.calls.latency_s) for phase in measured[place, "nothing"]]
+
+    def of_each(choose: Callable[[list[float]], float]) -> Quantiles:
+        columns = zip(*map(msgspec.structs.astuple, rounds), strict=True)
+        return Quantiles(*(round(choose(list(values)), 3) for values in columns))
+
+    median = of_each(statistics.median)
+    over: float | None = None
+    overs: list[float] = []
+    if beside != "nothing":
+        over = round(median.p99_ms / statistics.median(one.p99_ms for one in alone), 2)
+        overs = [round(one.p99_ms / other.p99_ms, 2) for one, other in zip(rounds, alone, strict=True)]
+    shares = [phase.trainer_share for phase in phases if phase.trainer_share is not None]
+    posts = [seconds for phase in phases for seconds in phase.post_s]
+    return Line(
+        place=place,
+        beside=beside,
+        median=median,
+        lowest=of_each(min),
+        highest=of_each(max),
+        rounds=rounds,
+        p99_over_alone=over,
+        p99_over_alone_rounds=overs,
+        num_calls=sum(len(phase.calls.statuses) for phase in phases),
+        num_refused=sum(phase.calls.num_refused for phase in phases),
+        num_errors=sum(phase.calls.num_errors for phase in phases),
+        lateness_p99_ms=max(round(float(np.quantile(phase.calls.lateness_s, 0.99)) * 1e3, 3) for phase in phases),
+        trainer_share=(round(min(shares), 3), round(max(shares), 3)) if shares else None,
+        num_posts=len(posts),
+        post_s=round(statistics.median(posts), 2) if posts else None,
+    )
+
+
+def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+    """Return the table for people, and below it what was wanted."""
+    names = {"nothing": "alone", "training": "beside a training", "body": f"while {settings.body_mb:g} MB are posted"}
+    rows = []
+    notes = [f"VOID: {reason}" for reason in numbers.void_because]
+    for line in numbers.lines:
+        rows.append(
+            [
+                f"{line.place}: {names[line.beside]}",
+                *(f"{value:.3f}" for value in msgspec.structs.astuple(line.median)),
+                f"{line.lowest.p99_ms:.3f}-{line.highest.p99_ms:.3f}",
+                f"{line.p99_over_alone:.2f}" if line.p99_over_alone is not None else "",
+                f"{line.lateness_p99_ms:.3f}",
+                f"{line.num_refused + line.num_errors} of {line.num_calls}",
+            ]
+        )
+    notes.append(
+        f"Milliseconds; medians over {settings.rounds} rounds of {settings.seconds:g} s, then the range over them. "
+        f"Tickets of {settings.tokens} tokens; one worker."
+    )
+    for place in PLACES:
+        notes.append(
+            f"{place}: saturation {numbers.saturation[place]:.0f} searches a second, the open loop sends "
+            f"{numbers.rate[place]:.0f} ({settings.load:.0%})."
+        )
+    shared = settings.trainer_core == settings.generator_core
+    notes.append(
+        f"Server on core {settings.server_core}, generator on core {settings.generator_core}; training on core "
+        f"{settings.trainer_core} ({'the generator shares it' if shared else 'its own'}), or shared on core "
+        f"{settings.server_core}."
+    )
+    for line in numbers.lines:
+        if line.trainer_share is not None:
+            low, high = line.trainer_share
+            notes.append(f"{line.place}: the training got {low:.0%} to {high:.0%} of a core while it was measured.")
+        if line.post_s is not None:
+            notes.append(f"{line.place}: {line.num_posts} bodies were posted to the end, {line.post_s:.2f} s each.")
+        if line.beside != "nothing":
+            notes.append(judge(line))
+    columns = ["what", "p50", "p99", "p99.9", "max", "p99 over rounds", "x alone", "late p99", "not answered"]
+    return machine.Sheet(f"What a search takes beside a training: {settings.name}", columns, rows, notes)
+
+
+def judge(line: Line) -> str:
+    """Return whether a line is as wanted."""
+    what = "beside a training" if line.beside == "training" else "while a body is posted"
+    if line.place == "own core":
+        assert line.p99_over_alone is not None, "only what is alone has no ratio"
+        met, found = line.p99_over_alone <= TARGET_RATIO, f"{line.p99_over_alone:.2f} times that alone"
+        wanted = f"at most {TARGET_RATIO:g} times"
+    else:
+        met, found = line.median.p99_ms <= TARGET_SHARED_MS, f"{line.median.p99_ms:.2f} ms"
+        wanted = f"at most {TARGET_SHARED_MS:g} ms"
+    return f"{line.place}, {what}: p99 is {found}, wanted {wanted}: {'met' if met else 'MISSED'}."
