@@ -1,8 +1,8 @@
 """Whether a server that is asked to end loses a request that it has accepted.
 
-Each run starts the server's real command with `--workers` workers, lets `--callers` callers search without a pause, half
-of them on a connection that they keep and half on a new one for each request (callers.py), sends SIGTERM in the middle,
-and waits for its end. The number wanted is 0 lost, in every run: the ceiling is the count of requests itself.
+Each run starts the server's real command with `--workers` workers, lets `--callers` callers search without a pause,
+half of them on a connection that they keep and half on a new one for each request (callers.py), sends SIGTERM in the
+middle, and waits for its end. The number wanted is 0 lost, in every run: the ceiling is the count of requests itself.
 
 A request is lost if it was written on a connection that had come up, and no whole answer came back.
 """
@@ -193,8 +193,13 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         ]
         for number, run in enumerate(numbers.runs, 1)
     ]
-    num_answered, num_other = (sum(values) for values in zip(*((r.num_answered, r.num_other) for r in numbers.runs)))
-    counts = (num_answered, numbers.num_after_signal, numbers.num_refused, num_other, numbers.num_lost)
+    counts = (
+        sum(run.num_answered for run in numbers.runs),
+        numbers.num_after_signal,
+        numbers.num_refused,
+        sum(run.num_other for run in numbers.runs),
+        numbers.num_lost,
+    )
     rows.append(["all", *map(str, counts), "", f"{numbers.end_s:.2f}"])
     notes = [f"VOID: {reason}" for reason in numbers.void_because]
     notes.append(
@@ -202,8 +207,8 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         f"{len(numbers.runs)} runs; wanted: 0."
     )
     notes.append(
-        f"{settings.callers} callers without a pause, half on kept connections; {settings.workers} workers; SIGTERM after "
-        f"{settings.before} answers or a few more. The last line has the median of the seconds to the end."
+        f"{settings.callers} callers without a pause, half on kept connections; {settings.workers} workers; SIGTERM "
+        f"after {settings.before} answers or a few more. The last line has the median of the seconds to the end."
     )
     columns = ["run", "answered", "after SIGTERM", "503", "other", "lost", "status", "s to the end"]
     return machine.Sheet("What SIGTERM under load loses", columns, rows, notes)

@@ -124,9 +124,8 @@ def new_sleeping_loop() -> asyncio.AbstractEventLoop:
 
 def post(address: Address, path: str, body: bytes, *headers: str) -> bytes:
     """Return the bytes of a POST that keeps the connection open."""
-    return request(
-        address, "POST", path, "Content-Type: application/json", f"Content-Length: {len(body)}", *headers
-    ) + (body)
+    about = ("Content-Type: application/json", f"Content-Length: {len(body)}", *headers)
+    return request(address, "POST", path, *about) + body
 
 
 def request(address: Address, method: str, path: str, *headers: str) -> bytes:

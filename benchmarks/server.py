@@ -39,7 +39,7 @@ class Event(msgspec.Struct):
 
 
 class Server(NamedTuple):
-    """A running server. `ready_s` counts from the start of its process until each worker has answered /readyz with 200."""
+    """A running server. `ready_s` counts from the start of its process until each worker answers /readyz with 200."""
 
     url: str
     process: "subprocess.Popen[bytes]"
