@@ -343,8 +343,8 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         f"{numbers.num_errors} errors, {numbers.num_refused} refused; wanted: 0 failures.",
         f"{numbers.num_wrong} answers are not those of the version that they name, wanted 0; {shares}.",
         f"A promotion took {numbers.promote_ms[0]:.0f} ms, {numbers.promote_ms[1]:.0f} ms at worst. After its answer "
-        f"the version before gave its last answer within {numbers.lag_ms[0]:.0f} ms, {numbers.lag_ms[1]:.0f} ms at worst, "
-        f"wanted {TARGET_LAG_MS:.0f} ms.",
+        f"the version before gave its last answer within {numbers.lag_ms[0]:.0f} ms, {numbers.lag_ms[1]:.0f} ms at "
+        f"worst, wanted {TARGET_LAG_MS:.0f} ms.",
         f"Milliseconds. Open loop of {settings.rate:g} a second, {settings.workers} workers, a promotion every "
         f"{settings.every:g} s. The generator shares the cores with the workers; how late it was is in the latency.",
     ]

@@ -18,12 +18,13 @@ import msgspec
 from artifacts.errors import StoreRefused
 from artifacts.job_records import BODY, Checked, Job
 from artifacts.jobs import Jobs
+from artifacts.priority import give_way
 from artifacts.store import Store
 from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped, from_name
 from inference.settings import PREFIX, Settings
 
 CHUNK_BYTES = 2**20  # collected before the disk is asked
-CHECK_S = 120.0  # a body of 256 MiB is checked in 2 s; a machine that is busy may take longer
+CHECK_S = 600.0  # a body of 256 MiB is checked in 2 s; beside searches that take all of a core, in some minutes
 CHECK_BYTES = 2**20  # of its answer
 SAFE_PATH = ("-P",) if sys.flags.safe_path else ()  # a child finds modules where we do
 POLL_S = 0.1  # how soon the end of a job is noticed
@@ -132,6 +133,8 @@ async def _check(folder: Path) -> Checked:
         )
     except OSError as error:
         raise TrainingFailed(f"the trainer's process cannot be started: {error.strerror}; free some memory") from error
+    with contextlib.suppress(OSError):  # it has ended, or a sandbox forbids it
+        give_way(process.pid)  # and not by its own doing: half of its time goes into its imports
     try:
         assert process.stdout is not None, "asked for above"
         raw = await asyncio.wait_for(_read_all(process.stdout), CHECK_S)

@@ -8,6 +8,8 @@ import signal
 
 import msgspec
 
+from artifacts.priority import give_way
+
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a training may use.
@@ -39,14 +41,13 @@ def behave_as_child(parent: int, limits: Limits) -> None:
 
     A training whose worker is gone has nobody to answer to. Elsewhere than on Linux only the niceness is set.
     """
-    os.nice(19)
+    give_way()
     if platform.system() != "Linux":
         return
     pr_set_pdeathsig = 1  # <linux/prctl.h>
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
     if os.getppid() != parent:  # it ended before the call
         raise SystemExit("the process that asked for this training has ended")
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # runs when nobody else wants the core
     if limits.cores:
         os.sched_setaffinity(0, limits.cores)
     wanted = {

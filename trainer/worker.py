@@ -20,6 +20,7 @@ import msgspec
 from artifacts.errors import PuppetError, StoreRefused
 from artifacts.job_records import LOG, Ended, Job, read_result
 from artifacts.jobs import Jobs
+from artifacts.priority import give_way
 from artifacts.store import JOBS, Store
 from trainer.process import Limits
 
@@ -135,7 +136,7 @@ class Worker:
         """Start the job's own process; it inherits the lock, so that it is seen to live even if we do not."""
         folder = self._jobs.folder(job.id)
         with open(folder / LOG, "wb") as output:
-            return subprocess.Popen(  # noqa: S603  # our own program, words that are ours
+            process = subprocess.Popen(  # noqa: S603  # our own program, words that are ours
                 [
                     *(sys.executable, *SAFE_PATH, "-m", "trainer", "run", str(folder)),
                     *("--attempt", str(job.attempt), "--parent", str(os.getpid())),
@@ -148,6 +149,9 @@ class Worker:
                 pass_fds=(lock_fd,),
                 start_new_session=True,
             )
+        with contextlib.suppress(OSError):  # it has ended, or a sandbox forbids it, which it will say itself
+            give_way(process.pid)  # from the start: its first imports take a third of a second
+        return process
 
     def _settle(self, job: Job, status: int, killed: Ended | None) -> None:
         """Write down how a job ended, unless it has published and so is written down already."""

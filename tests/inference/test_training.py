@@ -378,6 +378,21 @@ async def test_body_is_spooled_byte_by_byte(training: Training, check: Check) ->
     assert (training.jobs.folder(job.id) / BODY).read_bytes() == body
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only the niceness is set elsewhere")
+async def test_check_gives_way_to_searches(training: Training, check: Check) -> None:
+    """The process that checks a body runs only when no search wants the core."""
+    check.does("time.sleep(60)")
+    call = asyncio.create_task(queued(training))
+    seen = await eventually(lambda: check.seen, "the check")
+
+    assert await eventually(lambda: os.sched_getscheduler(seen["pid"]) == os.SCHED_IDLE, "its priority")
+    assert os.getpriority(os.PRIO_PROCESS, seen["pid"]) == 19
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(call, DEADLINE_S)
+
+
 async def test_cancelled_call_leaves_no_check(training: Training, check: Check) -> None:
     """When the call is cancelled while its body is checked, that process is killed and the body removed."""
     check.does("time.sleep(60)")

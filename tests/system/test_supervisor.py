@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,8 @@ from pathlib import Path
 import pytest
 
 from artifacts.store import Store
+from benchmarks.callers import callers
+from benchmarks.load import Address
 from inference.supervisor import REPEAT_S
 from tests.inference.helpers import publish_permuted
 from tests.system.server import DEADLINE_S, MODEL, Server, environment, eventually, is_alive, serving
@@ -182,7 +183,7 @@ def test_killed_worker_is_back_and_loses_nobody_who_waits(pair: Server) -> None:
 def test_worker_that_is_asked_to_end_is_replaced(pair: Server) -> None:
     """SIGTERM of one worker alone, under load: every request is answered, and another worker takes its place."""
     before = pair.workers
-    with callers(pair.port, 8) as (outcomes, stop):
+    with callers(Address("127.0.0.1", pair.port), SEARCH, 8) as (outcomes, stop):
         eventually(lambda: outcomes[200] > 100, "some load")
         subprocess.run(["kill", str(before[0])], check=True)
         eventually(lambda: before[0] not in pair.workers and len(pair.workers) == 2, "the successor")
@@ -247,51 +248,12 @@ def test_killed_supervisor_leaves_nobody(store: Store, tmp_path: Path, moment: s
     eventually(lambda: not started_by(supervisor.pid), "the end of the workers", timeout_s=5.0)
 
 
-@contextlib.contextmanager
-def callers(port: int, num: int) -> Iterator[tuple[collections.Counter[object], threading.Event]]:
-    """Search without a pause, half of the callers on a connection that they keep, half on a new one for each request.
-
-    Gives how often each status was answered, and why a request was lost. A caller that finds the port closed leaves.
-    """
-    outcomes: collections.Counter[object] = collections.Counter()
-    stop = threading.Event()
-
-    def call(keeps: bool) -> None:
-        while not stop.is_set():
-            try:
-                connection = Connection(port)
-            except ConnectionRefusedError:
-                return
-            with connection:
-                while connection.may_stay and not stop.is_set():
-                    try:
-                        outcomes[connection.ask(SEARCH)[0]] += 1
-                    except Lost as lost:
-                        outcomes[f"lost: {lost}"] += 1
-                        return
-                    if not keeps:
-                        break
-
-    threads = [threading.Thread(target=call, args=(number % 2 == 0,)) for number in range(num)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield outcomes, stop
-    except BaseException:
-        stop.set()
-        raise
-    finally:
-        for thread in threads:
-            thread.join(DEADLINE_S)
-        assert not any(thread.is_alive() for thread in threads)
-
-
 @pytest.mark.parametrize("attempt", range(5))
 def test_end_under_load_loses_no_request(store: Store, tmp_path: Path, attempt: int) -> None:
     """SIGTERM while 16 callers search without a pause: each request that was accepted is answered, and status 0."""
     workers = 1 + attempt % 3
     with serving(tmp_path, store.root, ["--workers", str(workers), "--trainer", "none"]) as server:
-        with callers(server.port, 16) as (outcomes, _):
+        with callers(Address("127.0.0.1", server.port), SEARCH, 16) as (outcomes, _):
             eventually(lambda: outcomes[200] > 500, "some load")
             assert server.stop() == 0
 
@@ -303,7 +265,7 @@ def test_port_is_free_again_at_once(store: Store, tmp_path: Path) -> None:
     """After SIGTERM under load the next server listens on the same port."""
     with (
         serving(tmp_path, store.root, ["--workers", "2", "--trainer", "none"]) as server,
-        callers(server.port, 4) as (outcomes, _),
+        callers(Address("127.0.0.1", server.port), SEARCH, 4) as (outcomes, _),
     ):
         eventually(lambda: outcomes[200] > 50, "some load")
         assert server.stop() == 0

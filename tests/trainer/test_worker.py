@@ -243,6 +243,18 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
     assert not (Jobs(empty).folder(job.id) / BODY).exists()
 
 
+def test_run_gives_way_before_it_is_told_to(empty: Store, script: Script) -> None:
+    """The worker takes the run's priority away, so that its first imports hold no search up either."""
+    script.use(SLEEPS)
+    queued(empty, body())
+    with working(empty):
+        run = int(script.told("pid"))
+
+        assert becomes(lambda: os.sched_getscheduler(run) == os.SCHED_IDLE)
+        assert os.getpriority(os.PRIO_PROCESS, run) == 19
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
 def test_cancelled_job_that_waits_is_never_run(empty: Store, script: Script) -> None:
     """It ends at once, and the worker takes the next one."""
     script.use('(HERE / FOLDER.name).write_text("run\\n")')
