@@ -178,7 +178,10 @@ class Supervisor:
                     stdin=asyncio.subprocess.PIPE,
                     env=child.environment,
                     pass_fds=child.fds,
-                    start_new_session=True,  # or Ctrl+C in a terminal would reach it too, before we turn newcomers away
+                    # Or Ctrl+C in a terminal would reach it too, before we turn newcomers away. Not a session of its
+                    # own: Linux shares a core between sessions first (autogroup), so that a training in another one
+                    # would not give way to searches, whatever its priority.
+                    process_group=0,
                 )
             finally:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, child.blocked)

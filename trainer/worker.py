@@ -119,7 +119,7 @@ class Worker:
                 else:
                     time.sleep(POLL_S)
             with contextlib.suppress(ProcessLookupError):  # it has ended, and so has all that it may have started
-                os.killpg(process.pid, signal.SIGKILL)  # its own session: the training and nothing else
+                os.killpg(process.pid, signal.SIGKILL)  # its own group: the training and nothing else
             process.wait()
             self._settle(job, process.returncode, killed)
             self._prune(job.model_name)
@@ -147,7 +147,7 @@ class Worker:
                 stderr=output,
                 env={name: value for name, value in os.environ.items() if not name.startswith(SCRUBBED)},
                 pass_fds=(lock_fd,),
-                start_new_session=True,
+                process_group=0,  # in the session of the server, or its priority means nothing there (supervisor.py)
             )
         with contextlib.suppress(OSError):  # it has ended, or a sandbox forbids it, which it will say itself
             give_way(process.pid)  # from the start: its first imports take a third of a second

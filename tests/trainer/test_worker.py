@@ -529,17 +529,18 @@ def test_run_holds_the_lock_of_its_job(empty: Store, script: Script) -> None:
         assert any(os.path.samestat(folder, found) for found in held)
 
 
-def test_run_is_a_session_of_its_own_without_input(empty: Store, script: Script) -> None:
-    """Ctrl+C at the worker's terminal is the worker's, and nothing waits for somebody to type."""
+def test_run_is_a_group_of_its_own_in_our_session_without_input(empty: Store, script: Script) -> None:
+    """Ctrl+C at the terminal is the worker's, nobody is asked to type, and priorities count, as they do in a session."""
     script.use(
-        '(HERE / "said").write_text(f"{os.getsid(0) == os.getpid()} {sys.stdin.read()!r} {FOLDER.is_absolute()}\\n")'
+        "group, session = os.getpgid(0) == os.getpid(), os.getsid(0) == os.getsid(os.getppid())\n"
+        '(HERE / "said").write_text(f"{group} {session} {sys.stdin.read()!r} {FOLDER.is_absolute()}\\n")'
     )
     job = queued(empty, body())
 
     with working(empty):
         ended(empty, job)
 
-    assert script.told("said") == "True '' True\n"
+    assert script.told("said") == "True True '' True\n"
 
 
 def test_run_is_given_its_attempt_its_parent_and_its_limits(empty: Store, script: Script) -> None:
