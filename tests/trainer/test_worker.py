@@ -530,7 +530,7 @@ def test_run_holds_the_lock_of_its_job(empty: Store, script: Script) -> None:
 
 
 def test_run_is_a_group_of_its_own_in_our_session_without_input(empty: Store, script: Script) -> None:
-    """Ctrl+C at the terminal is the worker's, nobody is asked to type, and priorities count, as they do in a session."""
+    """Ctrl+C at the terminal is the worker's, nobody is asked to type, and priorities count as within a session."""
     script.use(
         "group, session = os.getpgid(0) == os.getpid(), os.getsid(0) == os.getsid(os.getppid())\n"
         '(HERE / "said").write_text(f"{group} {session} {sys.stdin.read()!r} {FOLDER.is_absolute()}\\n")'
