@@ -151,7 +151,7 @@ def _start_check(folder: Path) -> "subprocess.Popen[bytes]":
     """Start the trainer's check of a body, which gives way to searches."""
     process = subprocess.Popen(  # noqa: S603  # our own program, words that are ours
         # nice at once, and idle as soon as we come to it: else its first milliseconds are a search's.
-        ["nice", "-n", "19", sys.executable, *SAFE_PATH, "-m", "trainer", "check", str(folder)],
+        ["nice", "-n", "19", sys.executable, *SAFE_PATH, "-m", "trainer", "check", str(folder)],  # noqa: S607  # coreutils
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -5,9 +5,11 @@ The check is a script that a test writes, started by the very command line of th
 """
 
 import asyncio
+import errno
 import json
 import os
 import random
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -357,9 +359,13 @@ async def test_check_that_cannot_start_is_not_taken_for_a_full_disk(
     training: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When no process can be started, the answer says that, and nothing is left."""
-    monkeypatch.setattr(sys, "executable", "/nowhere/python")
 
-    with pytest.raises(TrainingFailed, match="the trainer's process cannot be started: No such file or directory"):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+
+    with pytest.raises(TrainingFailed, match="cannot be started: Resource temporarily unavailable; free some memory"):
         await queued(training)
 
 
