@@ -16,11 +16,11 @@ def main() -> None:
 main.add_command(latency.latency_command)
 main.add_command(latency.floor_command)
 main.add_command(accuracy.accuracy_command)
-main.add_command(accuracy.one_set_command)
 main.add_command(drain.drain_command)
 main.add_command(swaps.swaps_command)
 main.add_command(training.training_command)
 main.add_command(training.poster_command)
+main.add_command(accuracy.one_training_command)
 
 if __name__ == "__main__":
     main()

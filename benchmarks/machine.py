@@ -9,6 +9,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -142,18 +143,21 @@ def markdown(sheet: Sheet, found: Result) -> str:
         f"commit {source.git_sha[:12]}{' with changes' if source.is_dirty else ''}" if source.git_sha else "no commit"
     )
     versions = ", ".join(f"{name} {number}" for name, number in source.libraries.items())
-    cells = [sheet.columns, ["---", *["---:"] * (len(sheet.columns) - 1)], *sheet.rows]
     lines = [
         f"# {sheet.title}",
         "",
         f"{found.date}, {machine.cpu}, {machine.num_cores} cores, {machine.system}, {commit}.",
         f"Python {source.python}, {versions}.",
         "",
-        *("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells),
-        "",
-        *sheet.notes,
+        *table_lines(sheet),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def table_lines(sheet: Sheet) -> list[str]:
+    """Return the table and its notes as lines of Markdown."""
+    cells = [sheet.columns, ["---", *["---:"] * (len(sheet.columns) - 1)], *sheet.rows]
+    return [*("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells), "", *sheet.notes]
 
 
 def save(found: Result, sheet: Sheet, folder: Path = RESULTS) -> Path:
@@ -174,14 +178,19 @@ def print_json(found: Result) -> None:
     sys.stdout.flush()
 
 
-def run_child(arguments: list[str], sent: bytes = b"") -> bytes:
+def run_child(arguments: list[str], sent: bytes = b"", environment: Mapping[str, str] | None = None) -> bytes:
     """Return the last line on the stdout of `python -m benchmarks ...`, run to its end: one process per measured thing.
 
+    Args:
+        arguments: of the command line.
+        sent: to its stdin.
+        environment: variables beside those of this process.
     Raises:
         click.ClickException: it failed; what it had to say is on stderr.
     """
     command = [sys.executable, "-m", "benchmarks", *arguments]
-    done = subprocess.run(command, input=sent, stdout=subprocess.PIPE, cwd=ROOT, check=False)
+    variables = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, input=sent, stdout=subprocess.PIPE, cwd=ROOT, env=variables, check=False)
     if done.returncode:
         raise click.ClickException(f"the process of {arguments[0]} ended with status {done.returncode}; see above")
     return done.stdout.rstrip().rpartition(b"\n")[2]

@@ -1,0 +1,83 @@
+"""Two pictures: accuracy against what an answer costs, and accuracy against the number of training tickets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from benchmarks.curve import Curve
+
+COLUMNS = 3
+COLOURS = ("#0b6e4f", "#c8553d", "#3d5a80", "#8d6a9f")  # ours first, then the peers in their order
+
+
+class Point(msgspec.Struct, frozen=True):
+    """One classifier on one set: accuracy with its lowest and highest, and microseconds a ticket."""
+
+    title: str
+    ticket_us: float
+    accuracy: float
+    low: float
+    high: float
+
+
+def plot_latency(path: Path, panels: Sequence[tuple[str, Sequence[Point]]]) -> None:
+    """Write a picture with a panel per set, each classifier a point: up is better, left is cheaper."""
+    figure, axes = _panels(len(panels))
+    for axis, (label, points) in zip(axes, panels, strict=True):
+        for colour, point in zip(COLOURS, points, strict=False):
+            spread = [[point.accuracy - point.low], [point.high - point.accuracy]]
+            axis.errorbar(point.ticket_us, point.accuracy, yerr=spread, fmt="o", capsize=4, color=colour)
+            name = f"{point.title} {point.accuracy:.3f}"
+            axis.annotate(
+                name, (point.ticket_us, point.accuracy), (7, 6), textcoords="offset points", fontsize=8, color=colour
+            )
+        axis.set_xscale("log")
+        costs, heights = [p.ticket_us for p in points], [end for p in points for end in (p.low, p.high)]
+        margin = max(0.004, 0.15 * (max(heights) - min(heights)))
+        axis.set_xlim(min(costs) / 2.5, max(costs) * 8)  # a label stands to the right of its point
+        axis.set_ylim(min(heights) - margin, max(heights) + 1.5 * margin)
+        axis.set_title(label, fontsize=10)
+        axis.set_xlabel("microseconds a ticket, one thread (log)", fontsize=8)
+        axis.set_ylabel("accuracy on the test file", fontsize=8)
+    _write(figure, path)
+
+
+def plot_curves(path: Path, panels: Sequence[tuple[str, Sequence[tuple[str, Curve]]]]) -> None:
+    """Write a picture with a panel per set, each classifier the points that were measured and the line through them."""
+    figure, axes = _panels(len(panels))
+    for axis, (label, curves) in zip(axes, panels, strict=True):
+        for colour, (title, curve) in zip(COLOURS, curves, strict=False):
+            numbers = np.geomspace(curve.num_tickets[0], curve.num_tickets[-1] * 2, 50)
+            axis.plot(curve.num_tickets, curve.accuracies, "o", color=colour, label=title)
+            axis.plot(numbers, [curve.accuracy(n) for n in numbers], "--", linewidth=1, color=colour)
+        axis.set_xscale("log", base=2)
+        sizes = curves[0][1].num_tickets
+        axis.set_xticks(sizes, [str(size) for size in sizes])
+        axis.set_title(label, fontsize=10)
+        axis.set_xlabel("training tickets (log); the lines are fitted", fontsize=8)
+        axis.set_ylabel("accuracy on the test file", fontsize=8)
+        axis.legend(fontsize=8, loc="lower right")
+    _write(figure, path)
+
+
+def _panels(number: int) -> tuple[Any, list[Any]]:
+    from matplotlib.figure import Figure  # without pyplot, which would look for a screen
+
+    columns = min(COLUMNS, number)
+    rows = -(-number // columns)
+    figure = Figure(figsize=(4.4 * columns, 3.5 * rows), layout="constrained")
+    axes = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
+    for axis in axes:
+        axis.grid(alpha=0.3)
+        axis.tick_params(labelsize=8)
+    for axis in axes[number:]:
+        axis.remove()
+    return figure, axes[:number]
+
+
+def _write(figure: Any, path: Path) -> None:
+    # No date and version inside, so that the same numbers give the same file.
+    figure.savefig(path, dpi=110, metadata={"Software": None})
