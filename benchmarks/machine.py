@@ -21,7 +21,10 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-LIBRARIES = ("litestar", "msgspec", "numpy", "onnx", "onnxruntime", "torch", "uvicorn", "uvloop")
+LIBRARIES = (
+    *("litestar", "msgspec", "numpy", "onnx", "onnxruntime", "torch", "uvicorn", "uvloop"),
+    *("scikit-learn", "fasttext-numpy2-wheel", "sentence-transformers"),  # peers in the accuracy benchmark
+)
 # Words of a processor's name that tell it from no other.
 NOISE = re.compile(r"\((r|tm)\)|@.*|\b\d+-core\b|\b(amd|intel|cpu|processor)\b", re.IGNORECASE)
 

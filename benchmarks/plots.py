@@ -27,18 +27,19 @@ def plot_latency(path: Path, panels: Sequence[tuple[str, Sequence[Point]]]) -> N
     """Write a picture with a panel per set, each classifier a point: up is better, left is cheaper."""
     figure, axes = _panels(len(panels))
     for axis, (label, points) in zip(axes, panels, strict=True):
+        costs = [point.ticket_us for point in points]
+        heights = [end for point in points for end in (point.low, point.high)]
         for colour, point in zip(COLOURS, points, strict=False):
-            spread = [[point.accuracy - point.low], [point.high - point.accuracy]]
+            spread = [[point.accuracy - point.low], [point.high - point.accuracy]] if point.low < point.high else None
             axis.errorbar(point.ticket_us, point.accuracy, yerr=spread, fmt="o", capsize=4, color=colour)
-            name = f"{point.title} {point.accuracy:.3f}"
-            axis.annotate(
-                name, (point.ticket_us, point.accuracy), (7, 6), textcoords="offset points", fontsize=8, color=colour
-            )
+            at = (point.ticket_us, point.accuracy)
+            shift, side = ((0, 8), "bottom") if _stands_out(point, points) else ((0, -8), "top")
+            style = {"fontsize": 8, "color": colour, "ha": "center", "va": side}
+            axis.annotate(point.title, at, shift, textcoords="offset points", **style)
         axis.set_xscale("log")
-        costs, heights = [p.ticket_us for p in points], [end for p in points for end in (p.low, p.high)]
-        margin = max(0.004, 0.15 * (max(heights) - min(heights)))
-        axis.set_xlim(min(costs) / 2.5, max(costs) * 8)  # a label stands to the right of its point
-        axis.set_ylim(min(heights) - margin, max(heights) + 1.5 * margin)
+        margin = max(0.004, 0.2 * (max(heights) - min(heights)))
+        axis.set_xlim(min(costs) / 4, max(costs) * 4)
+        axis.set_ylim(min(heights) - margin, max(heights) + margin)
         axis.set_title(label, fontsize=10)
         axis.set_xlabel("microseconds a ticket, one thread (log)", fontsize=8)
         axis.set_ylabel("accuracy on the test file", fontsize=8)
@@ -61,6 +62,14 @@ def plot_curves(path: Path, panels: Sequence[tuple[str, Sequence[tuple[str, Curv
         axis.set_ylabel("accuracy on the test file", fontsize=8)
         axis.legend(fontsize=8, loc="lower right")
     _write(figure, path)
+
+
+def _stands_out(point: Point, points: Sequence[Point]) -> bool:
+    """Return whether a label is freer above than below: the point is no lower than those that cost about the same."""
+    by_cost = sorted(points, key=lambda one: one.ticket_us)
+    place = by_cost.index(point)
+    beside = [by_cost[i].accuracy for i in (place - 1, place + 1) if 0 <= i < len(by_cost)]
+    return point.accuracy >= sum(beside) / max(1, len(beside))
 
 
 def _panels(number: int) -> tuple[Any, list[Any]]:

@@ -133,7 +133,7 @@ def stratified(categories: Sequence[str], num_rows: int, draw: int) -> list[int]
     The same categories, number and draw give the same rows.
 
     >>> stratified(["a", "a", "a", "a", "b", "b"], 3, 0)
-    [1, 2, 5]
+    [0, 2, 5]
     """
     counts = Counter(categories)
     num_rows = min(num_rows, len(categories))
