@@ -32,8 +32,9 @@ def plot_latency(path: Path, panels: Sequence[tuple[str, Sequence[Point]]]) -> N
         for colour, point in zip(COLOURS, points, strict=False):
             spread = [[point.accuracy - point.low], [point.high - point.accuracy]] if point.low < point.high else None
             axis.errorbar(point.ticket_us, point.accuracy, yerr=spread, fmt="o", capsize=4, color=colour)
-            at = (point.ticket_us, point.accuracy)
-            shift, side = ((0, 8), "bottom") if _stands_out(point, points) else ((0, -8), "top")
+            is_above = _stands_out(point, points)
+            at = (point.ticket_us, point.high if is_above else point.low)  # clear of the spread
+            shift, side = ((0, 7), "bottom") if is_above else ((0, -7), "top")
             style = {"fontsize": 8, "color": colour, "ha": "center", "va": side}
             axis.annotate(point.title, at, shift, textcoords="offset points", **style)
         axis.set_xscale("log")
