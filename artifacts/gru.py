@@ -60,11 +60,17 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The temperature that the logits were divided by, and the validation loss before and after (nats a ticket)."""
+    """How logits became probabilities, and the validation loss before and after the temperature (nats a ticket).
+
+    Attributes:
+        temperature: that the logits were divided by.
+        linear_share: of the linear part that was fitted by itself, in the logits; the rest is the GRU's.
+    """
 
     temperature: float
     loss_before: float | None
     loss_after: float | None
+    linear_share: float = 0.0
 
 
 class GruManifest(Manifest, frozen=True, kw_only=True):
@@ -88,7 +94,10 @@ class GruReport(Report, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`report.json` of a GRU."""
 
     validation: Metrics | None
-    confusion_matrix: list[list[int]] | None  # rows: true category, columns: predicted, in the order of labels.json
+    linear_validation: Metrics | None = None  # the linear part alone: what a team would have without the GRU
+    gru_validation: Metrics | None = None  # the GRU alone
+    # Rows: true category, columns: predicted, in the order of labels.json.
+    confusion_matrix: list[list[int]] | None = None
 
 
 def pad(tickets: Sequence[Encoded], num_words: int) -> tuple[Ints, Ints, Ints]:

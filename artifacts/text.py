@@ -145,4 +145,9 @@ def ngrams(token: str, num_buckets: int) -> list[int]:
     """
     marked = f"<{token}>"
     pieces = [marked[i : i + size] for size in NGRAM_SIZES for i in range(len(marked) - size + 1)]
-    return [1 + zlib.crc32(piece.encode()) % num_buckets for piece in pieces[:MAX_NGRAMS]]
+    return [gram_row(piece, num_buckets) for piece in pieces[:MAX_NGRAMS]]
+
+
+def gram_row(piece: str, num_buckets: int) -> int:
+    """Return the row of the n-gram table that stands for a piece of a token."""
+    return 1 + zlib.crc32(piece.encode()) % num_buckets

@@ -48,9 +48,28 @@ class Network(NamedTuple):
     linear: Table
 
 
-def probabilities(network: Network, tickets: Sequence[Encoded], temperature: float = 1.0) -> Array:
+class Fitted(NamedTuple):
+    """The linear part that was fitted by itself: rows that are added up."""
+
+    words: Array  # [V, C]
+    grams: Array  # [G, C]; of an unknown word, added up and not averaged
+    pairs: Array  # [P, C]; row 0 is no pair
+    bias: Array  # [C]
+
+
+class Together(NamedTuple):
+    """All that answers together: the mean of the networks' logits and the fitted part's scores, each weighted."""
+
+    members: list[Network]
+    weight: float = 1.0
+    fitted: Fitted | None = None
+    fitted_weight: float = 0.0
+
+
+def probabilities(network: Network | Together, tickets: Sequence[Encoded], temperature: float = 1.0) -> Array:
     """Return probabilities_NC: softmax of logits / temperature, ticket by ticket."""
-    logits_NC = np.stack([logits(network, ticket) for ticket in tickets]) / temperature
+    together = network if isinstance(network, Together) else Together([network])
+    logits_NC = np.stack([joint_logits(together, ticket) for ticket in tickets]) / temperature
     odds_NC = np.exp(logits_NC - logits_NC.max(axis=1, keepdims=True))  # the largest is 1, so nothing overflows
     shares_NC: Array = odds_NC / odds_NC.sum(axis=1, keepdims=True)
     return shares_NC
@@ -67,6 +86,31 @@ def logits(network: Network, ticket: Encoded) -> Array:
     wide_C = look_up(network.linear, ticket).sum(axis=0) / np.sqrt(len(ticket.ids))
     logits_C: Array = network.head_weight @ pooled_H + network.head_bias + wide_C
     return logits_C
+
+
+def joint_logits(together: Together, ticket: Encoded) -> Array:
+    """Return the logits of all experts together."""
+    logits_C: Array = np.mean([logits(member, ticket) for member in together.members], axis=0) * together.weight
+    if together.fitted is not None:
+        logits_C = logits_C + add_up(together.fitted, ticket) * together.fitted_weight
+    return logits_C
+
+
+def add_up(fitted: Fitted, ticket: Encoded) -> Array:
+    """Return the scores of the linear part that was fitted by itself."""
+    num_words, num_pairs = len(fitted.words), len(fitted.pairs) - 1
+    total_C = np.zeros(len(fitted.bias))
+    for token in ticket.ids:
+        if token < num_words:
+            total_C += fitted.words[token]
+        else:
+            for gram in ticket.grams[token - num_words]:
+                total_C += fitted.grams[gram]
+    for before, after in zip([0, *ticket.ids], [*ticket.ids, 0], strict=True):
+        if num_pairs and before < num_words and after < num_words:
+            total_C += fitted.pairs[1 + (before * 1_000_003 + after) % num_pairs]
+    scores_C: Array = total_C / np.sqrt(len(ticket.ids)) + fitted.bias
+    return scores_C
 
 
 def look_up(table: Table, ticket: Encoded) -> Array:
@@ -108,23 +152,63 @@ def from_state_dict(state: Mapping[str, NDArray[np.float32]], tokens: Sequence[s
     return Network(table("embedding"), layers, weights["head.weight"], weights["head.bias"], table("linear"))
 
 
-def from_onnx(raw: bytes) -> Network:
-    """Return the network in the initializers of `model.onnx`, whose temperature is folded into its weights."""
+def from_mixture(
+    state: Mapping[str, NDArray[np.float32]], tokens: Sequence[str], weight: float, fitted_weight: float
+) -> Together:
+    """Return the experts in the torch state dict of a mixture, whose weights do not stand in it."""
+    members: list[Network] = []
+    while f"members.{len(members)}.head.weight" in state:
+        prefix = f"members.{len(members)}."
+        own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        members.append(from_state_dict(own, tokens))
+    fitted = None
+    if "fitted.words_VC" in state:
+        names = ("words_VC", "grams_GC", "pairs_PC", "bias_C")
+        words_VC, grams_GC, pairs_PC, bias_C = (state[f"fitted.{name}"].astype(np.float64) for name in names)
+        fitted = Fitted(words_VC, grams_GC, pairs_PC, bias_C)
+    return Together(members, weight, fitted, fitted_weight)
+
+
+def from_onnx(raw: bytes) -> Together:
+    """Return the experts in the initializers of `model.onnx`, whose temperature is folded into its weights.
+
+    So is what all of them add to every ticket: the linear parts and the biases stand with the first network.
+    """
     import onnx.numpy_helper  # here, so that whoever uses the rest needs no training extra
 
     constants = onnx.load_model_from_string(raw).graph.initializer
     weights = {constant.name: onnx.numpy_helper.to_array(constant).astype(np.float64) for constant in constants}
 
-    def table(name: str) -> Table:
-        return Table(weights[f"{name}_words"], weights[f"{name}_ngrams"], unknown=np.zeros(1))
-
     def gates(weight: Array) -> Array:
         z, r, n = np.split(weight, 3)  # the order of ONNX
         return np.concatenate((r, z, n))
 
-    layers: list[list[Direction]] = []
-    while f"gru_{len(layers)}_W" in weights:
-        w_DHE, r_DHH, b_DH = (weights[f"gru_{len(layers)}_{kind}"] for kind in "WRB")
-        halves = [np.split(b_H, 2) for b_H in b_DH]  # first all that is added to W x, then all that is added to U h
-        layers.append([Direction(*map(gates, (w, r, *half))) for w, r, half in zip(w_DHE, r_DHH, halves, strict=True)])
-    return Network(table("embedding"), layers, weights["head_weight"], weights["head_bias"], table("linear"))
+    stacks: list[list[list[Direction]]] = []
+    while f"gru_{len(stacks)}_0_W" in weights:
+        layers: list[list[Direction]] = []
+        while f"gru_{len(stacks)}_{len(layers)}_W" in weights:
+            w_DHE, r_DHH, b_DH = (weights[f"gru_{len(stacks)}_{len(layers)}_{kind}"] for kind in "WRB")
+            halves = [np.split(b_H, 2) for b_H in b_DH]  # first all that is added to W x, then all added to U h
+            ways = zip(w_DHE, r_DHH, halves, strict=True)
+            layers.append([Direction(*map(gates, (w, r, *half))) for w, r, half in ways])
+        stacks.append(layers)
+    known_VE, grams_GE = weights["embedding_words"], weights["embedding_ngrams"]
+    num_categories, num_directions = len(weights["head_bias"]), len(stacks[0][0])
+    heads = weights["head_weight"].reshape(num_categories, 2, num_directions, len(stacks), -1)
+    none = np.zeros(1)
+    members = [
+        Network(
+            Table(np.split(known_VE, len(stacks), axis=1)[m], np.split(grams_GE, len(stacks), axis=1)[m], none),
+            layers,
+            heads[:, :, :, m].reshape(num_categories, -1),
+            weights["head_bias"] * (m == 0),
+            Table(weights["linear_words"] * (m == 0), weights["linear_ngrams"] * (m == 0), none),
+        )
+        for m, layers in enumerate(stacks)
+    ]
+    fitted = None
+    if "linear_fitted_ngrams" in weights:
+        grams_GC = weights["linear_fitted_ngrams"]
+        pairs_PC = weights.get("pairs", np.zeros((1, num_categories)))
+        fitted = Fitted(np.zeros((len(known_VE), num_categories)), grams_GC, pairs_PC, np.zeros(num_categories))
+    return Together(members, float(len(stacks)), fitted, 1.0)  # the mean times the number is the sum

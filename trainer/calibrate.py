@@ -1,4 +1,4 @@
-"""The temperature: one number that turns logits into honest probabilities.
+"""The temperature, which turns logits into honest probabilities, and the share, which says whom to believe how much.
 
 A network trained to be right is not trained to be sure by the right amount. Dividing all logits by one number T leaves
 the order of the categories, and so the accuracy, as it is, and moves only the confidence: T > 1 makes it humbler, T < 1
@@ -9,10 +9,17 @@ How it is found. As a function of b = 1/T the loss is convex, with the slope
     mean over the tickets of (sum over c of p_c z_c) - z_true,    p = softmax(b z)
 "the logit that the network expects, less the logit of the truth". Where it is 0 the loss is lowest; halving an interval
 finds it.
+
+The share. Two experts read the same ticket: the GRU and the linear part that was fitted by itself. Each is given its
+own temperature, so that both speak in the same tone, and then
+    logits = (1 - s) GRU / T_gru + s linear / T_linear
+with the s of a grid under which the validation tickets are most probable. On few tickets s is large and the linear
+part leads; around its best value the loss is flat, so a coarse grid will do (docs/LOG.md).
 """
 
 # Axes: N validation tickets, C categories.
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +27,8 @@ from artifacts.gru import Calibration
 
 RANGE = (0.05, 20.0)  # a handful of tickets, all right, would otherwise ask for T = 0
 HALVINGS = 60  # of the interval of b; more than a float64 can tell apart
+SHARES = tuple(step / 20 for step in range(20))  # not 1: the graph has a GRU at its heart, if only by a twentieth
+NO_SHARE, NO_LINEAR_TEMPERATURE = 0.5, 0.25  # without validation tickets; what six public sets have in the middle
 
 
 def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Calibration:
@@ -42,3 +51,30 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Calibration:
     if not after < before:  # nothing to gain but rounding
         return Calibration(1.0, before, before)
     return Calibration(temperature, before, after)
+
+
+class Mixture(msgspec.Struct, frozen=True):
+    """How the logits of the two experts are added up.
+
+    Attributes:
+        share: s, of the linear part.
+        weight: of the GRU's logits, (1 - s) / T_gru.
+        linear_weight: of the linear part's scores, s / T_linear.
+    """
+
+    share: float
+    weight: float
+    linear_weight: float
+
+    def logits(self, gru_NC: Tensor, linear_NC: Tensor) -> Tensor:
+        """Return the sum [N, C]."""
+        return gru_NC * self.weight + linear_NC * self.linear_weight
+
+
+def fit_share(gru_NC: Tensor, linear_NC: Tensor, targets_N: Tensor) -> Mixture:
+    """Return the mixture under which the targets are most probable; half and half if there are no tickets."""
+    if not len(targets_N):
+        return Mixture(NO_SHARE, 1 - NO_SHARE, NO_SHARE / NO_LINEAR_TEMPERATURE)
+    t_gru, t_linear = (fit_temperature(logits_NC, targets_N).temperature for logits_NC in (gru_NC, linear_NC))
+    tried = [Mixture(share, (1 - share) / t_gru, share / t_linear) for share in SHARES]
+    return min(tried, key=lambda one: fit_temperature(one.logits(gru_NC, linear_NC), targets_N).loss_after or 0.0)

@@ -58,6 +58,11 @@ for command in cli_versions.COMMANDS:
 @click.option("--kind", "kind_name", help=f"The neural_network_type of a new model.  [{DEFAULT}]")
 @click.option("--test", type=click.Path(path_type=Path), help="Measure the new version on this data at the end.")
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="Settings as a TOML file.")
+@click.option(
+    "--recipe",
+    type=click.Choice(["fast", "default", "best"]),
+    help="fast: seconds, a little less accurate. default: what to use. best: minutes, for the last half point.",
+)
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="One setting; wins over --config.")
 @click.option(
     "--promote",
@@ -75,6 +80,7 @@ def fit_command(
     kind_name: str | None,
     test: Path | None,
     config_file: Path | None,
+    recipe: str | None,
     overrides: tuple[str, ...],
     promote: Promote,
     as_json: bool,
@@ -87,7 +93,8 @@ def fit_command(
     """
     kind, is_new = kind_of(store, name, kind_name)
     trainer = trainer_of(kind)
-    config = read_config(trainer.Config, config_file, overrides)
+    named = (f"recipe={recipe}",) if recipe else ()
+    config = read_config(trainer.Config, config_file, (*named, *overrides))
     rows = read_rows(data, kind)
     trainer.check_trainable(rows)
     test_rows = read_test_rows(test, kind) if test else None

@@ -22,6 +22,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What can be set for the training of a GRU; every field with its range, default and reason.
 
     Attributes:
+        grus: networks whose logits are averaged; 0: 2, of the recipe fast 1, of best 4. Each costs a search the same.
         num_layers: GRU layers, 1..3; more than one rarely helps on short tickets and costs as much again.
         bidirectional: read the ticket backwards as well; the end of a sentence often says what it is about.
         embedding: E, the size of a token's vector.
@@ -30,8 +31,10 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         word_dropout: share of tokens that a step reads by their n-grams alone, so that these learn to carry a word.
         ngram_dropout: share of a word's n-grams that a step leaves out.
         label_smoothing: probability taken from the true category and spread over all; real labels are not sure.
-        epochs: passes over the training tickets at most.
-        batch: tickets a step.
+        recipe: fast (seconds: fewer epochs, published as trained on the split), default, best (minutes: more GRUs).
+            What it says holds where the settings below are 0 or left out.
+        epochs: passes over the training tickets at most; 0: 20, under 2,500 tickets 30, of a fast recipe 8.
+        batch: tickets a step; 0: a fortieth of the tickets, within 16 and 64, for a small set needs its steps too.
         lr: the highest learning rate of the one-cycle schedule.
         weight_decay: AdamW's pull of every weight towards 0.
         clip: longest gradient of a step; a recurrent net can otherwise take one step that undoes all others.
@@ -40,6 +43,10 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         validation: share of each category that is kept out of training, to choose the best epoch and to calibrate.
         refit: train once more on every ticket for as many epochs as the best one took, and publish that. The validation
             metrics are then those of the first network, which is a little worse (docs/LOG.md).
+        folds: parts that the tickets are cut into to validate each on a network of the others; 1: one split, of which
+            `validation` is kept out; 0: 4 under 2,000 tickets, where one split would say little, else 1.
+        linear_c: C of the linear part's support vector machine; 0: the best of .3, 1 and 3 on the validation tickets.
+        pairs: rows of the hashed table of pairs of neighbouring words; 0: none.
         min_count: tickets that must hold a word before it gets a row of its own; below 2 the vocabulary file keeps
             words that one person wrote.
         max_vocabulary: words with a row of their own at most.
@@ -50,28 +57,50 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             too it made training 14 times slower (docs/decisions/0004). Another number may round sums differently.
     """
 
+    grus: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
     num_layers: Annotated[int, msgspec.Meta(ge=1, le=3)] = 1
     bidirectional: bool = True
-    embedding: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 64
-    hidden: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 64
+    embedding: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 32
+    hidden: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 32
     dropout: Share = 0.3
     word_dropout: Share = 0.2
     ngram_dropout: Share = 0.3
     label_smoothing: Share = 0.1
-    epochs: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
-    batch: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 64
-    lr: Positive = 4e-3
+    recipe: Literal["fast", "default", "best"] = "default"
+    epochs: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    batch: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 0
+    lr: Positive = 8e-3
     weight_decay: Annotated[float, msgspec.Meta(ge=0.0, le=1000.0)] = 0.01
     clip: Positive = 1.0
     patience: Annotated[int, msgspec.Meta(ge=1)] = 10
     validation: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 0.1
-    refit: bool = True
+    refit: bool | None = None
+    folds: Annotated[int, msgspec.Meta(ge=0, le=20)] = 0
+    linear_c: Annotated[float, msgspec.Meta(ge=0.0, le=1000.0)] = 0.0
+    pairs: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 20_000
     min_count: Annotated[int, msgspec.Meta(ge=1)] = 2
     max_vocabulary: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 50_000
     ngram_buckets: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 20_000
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+
+
+SMALL, VERY_SMALL = 2500, 2000  # tickets
+
+
+def resolved(config: TrainConfig, num_tickets: int) -> TrainConfig:
+    """Return the settings with a number wherever the recipe or the size of the set decides."""
+    epochs = 8 if config.recipe == "fast" else 30 if num_tickets < SMALL else 20
+    folds = 4 if num_tickets < VERY_SMALL and config.recipe != "fast" else 1
+    return msgspec.structs.replace(
+        config,
+        grus=config.grus or {"fast": 1, "default": 2, "best": 4}[config.recipe],
+        epochs=config.epochs or epochs,
+        batch=config.batch or min(64, max(16, num_tickets // 40)),
+        refit=config.refit if config.refit is not None else config.recipe != "fast",
+        folds=config.folds or folds,
+    )
 
 
 def read_config(type_: type[C], file: Path | None, overrides: Iterable[str] = ()) -> C:

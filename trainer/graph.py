@@ -40,6 +40,12 @@ class Graph:
         self.nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
         return output
 
+    def split(self, value: str, outputs: Sequence[str], axis: int) -> None:
+        """Add the cut of a value into equal parts along an axis."""
+        self.nodes.append(
+            helper.make_node("Split", [value], list(outputs), name=outputs[0], axis=axis, num_outputs=len(outputs))
+        )
+
     def serialise(self, tensors: Sequence[Tensor]) -> bytes:
         """Return `model.onnx`.
 

@@ -1,9 +1,10 @@
 """The kind GRU on the trainer's side: checked tickets in, a trained network and its files out.
 
-    rows -> split -> vocabulary -> ids -> network -> training -> temperature -> graph -> again on all rows
+    rows -> parts -> two experts for each part -> share and temperature -> both experts on all rows -> graph
 
-What it leaves to others: reading (data.py, tickets.py), the network (model.py), the loop (train.py), the temperature
-(calibrate.py), the graph (export.py), publishing (run.py). `kinds.Trainer` says what each name here is for.
+What it leaves to others: reading (data.py, tickets.py), the experts (experts.py: linear.py, model.py and train.py),
+share and temperature (calibrate.py), the graph (export.py), publishing (run.py). `kinds.Trainer` says what each name
+here is for.
 """
 
 # Axes: C categories.
@@ -16,21 +17,22 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from artifacts.errors import InvalidInput
-from artifacts.gru import TENSORS, GruManifest, GruModel, GruReport, encoding
-from artifacts.metrics import Metrics
+from artifacts.gru import TENSORS, Floats, GruManifest, GruModel, GruReport, encoding
+from artifacts.metrics import Metrics, measure
+from artifacts.schemas import Summary
 from artifacts.store import now
-from artifacts.tickets import Prediction
-from artifacts.vocabulary import Vocabulary, build_rows
+from artifacts.tickets import Prediction, Ticket
 from trainer import tickets
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, resolved
 from trainer.kinds import Fitted, Progress, libraries
-from trainer.tickets import MIN_FOR_VALIDATION, Rows, fingerprint, split
+from trainer.tickets import MIN_FOR_VALIDATION, Rows, cut, fingerprint, split
 
 Config = TrainConfig
 OPERATORS = frozenset(
     {
-        *("Add", "Cast", "Concat", "Div", "Equal", "GRU", "Gather", "Gemm", "Less", "Max", "Not", "Range"),
-        *("ReduceMax", "ReduceSum", "Reshape", "Shape", "Softmax", "Sqrt", "Sub", "Transpose", "Unsqueeze", "Where"),
+        *("Add", "And", "Cast", "Concat", "Div", "Equal", "GRU", "Gather", "Gemm", "Less", "Max", "Mod", "Mul", "Not"),
+        *("Pad", "Range", "ReduceMax", "ReduceSum", "Reshape", "Shape", "Softmax", "Split", "Sqrt", "Sub"),
+        *("Transpose", "Unsqueeze", "Where"),
     }
 )
 table = tickets.table
@@ -41,49 +43,76 @@ check_trainable = tickets.check_categories
 def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str | None) -> Fitted:
     """Train on checked tickets and return the network's files; see `kinds.Trainer.fit`."""
     start = time.perf_counter()
-
-    # rows -> split -> vocabulary -> ids. Only training tickets may say which words are known: the validation tickets
-    # stand for tickets of tomorrow.
-    train_rows, validation_rows = split(rows, config.validation, config.seed)
+    config = resolved(config, len(rows.tickets))
     labels = sorted(rows.categories)
     label_of = {category: label for label, category in enumerate(labels)}
-    words = build_rows((rows.tokens[i] for i in train_rows), config.min_count, config.max_vocabulary)
-    vocabulary = Vocabulary(words, config.ngram_buckets)
-    encoded = [vocabulary.encode(tokens) for tokens in rows.tokens]
     targets = [label_of[ticket.expected] for ticket in rows.tickets]
-    progress.start(len(train_rows), config.epochs, is_refit=False)
+    several = config.folds > 1
+    parts = cut(rows, config.folds, config.seed) if several else [split(rows, config.validation, config.seed)]
+    progress.start(len(parts[0][0]), config.epochs, is_refit=False)
 
-    # ids -> network -> training -> temperature -> graph.
     import torch
 
-    from trainer import calibrate, export, train
-    from trainer.model import TicketClassifier
+    from trainer import experts, export
+    from trainer.calibrate import fit_share, fit_temperature
 
     device = torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise InvalidInput("device is cuda, but this machine has none that PyTorch can use; set device to auto or cpu")
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True)
-    torch.manual_seed(config.seed)
-    model = TicketClassifier(list(words), len(labels), config).to(device)
-    num_parameters = sum(parameter.numel() for parameter in model.parameters())
-    validation = [encoded[i] for i in validation_rows]
-    validation_targets = [targets[i] for i in validation_rows]
-    curve, best_epoch = train.train(
-        model,
-        [encoded[i] for i in train_rows],
-        [targets[i] for i in train_rows],
-        validation,
-        validation_targets,
-        config,
-        progress.step,
-        progress.epoch,
-    )
-    logits_NC = train.logits(model, validation, len(words), device)
-    calibration = calibrate.fit_temperature(logits_NC, torch.tensor(validation_targets, dtype=torch.int64))
+
+    # Each part in turn is kept out, and the experts that learn from the others answer its tickets, which stand for
+    # tickets of tomorrow. From these answers follow the share and the temperature.
+    kept_out: list[int] = []
+    gru_logits, linear_logits = [], []
+    found = None
+    for number, (train_rows, validation_rows) in enumerate(parts):
+        if number:
+            progress.start(len(train_rows), config.epochs, is_refit=False)
+        found = experts.train(rows, targets, train_rows, validation_rows, len(labels), config, device, progress)
+        kept_out += validation_rows
+        gru_logits.append(found.gru_NC)
+        linear_logits.append(found.linear_NC)
+    assert found is not None, "there is at least one part; this is our bug"
+    gru_NC, linear_NC = torch.cat(gru_logits), torch.cat(linear_logits)
+    kept_targets_N = torch.tensor([targets[row] for row in kept_out], dtype=torch.int64)
+    mixture = fit_share(gru_NC, linear_NC, kept_targets_N)
+    logits_NC = mixture.logits(gru_NC, linear_NC)
+    calibration = msgspec.structs.replace(fit_temperature(logits_NC, kept_targets_N), linear_share=mixture.share)
+    curve, best_epochs = found.curve, found.best_epochs
+
+    # Now the tickets that were kept out may teach as well: all experts once more, from the same seeds, on every ticket,
+    # each for as many epochs as its best one took.
+    if kept_out and (config.refit or several):
+        progress.start(len(rows.tickets), best_epochs[0], is_refit=True)
+        everything = list(range(len(rows.tickets)))
+        found = experts.train(
+            *(rows, targets, everything, [], len(labels), config, device, progress),
+            epochs=best_epochs,
+            linear_c=found.linear_c,
+        )
+    model, vocabulary = found.model, found.vocabulary
+    model.weight = mixture.weight
+    model.add(found.linear, mixture.linear_weight)
     graph, parity = export.export(model, vocabulary, calibration.temperature)
 
-    # The validation tickets are measured on the graph, as the server runs it, so that what is measured is what serves.
+    probabilities_NC = torch.softmax(logits_NC / calibration.temperature, dim=1).numpy()
+    metrics = matrix = linear_metrics = gru_metrics = None
+    validation: Summary = {"accuracy": None, "macro_f1": None, "num_tickets": 0}
+    if kept_out:
+        kept = [rows.tickets[row] for row in kept_out]
+        metrics = measured(labels, kept, kept_out, probabilities_NC)
+        linear_metrics = measured(labels, kept, kept_out, torch.softmax(linear_NC, dim=1).numpy())
+        gru_metrics = measured(labels, kept, kept_out, torch.softmax(gru_NC, dim=1).numpy())
+        validation = metrics.summary
+        counts_CC = np.zeros((len(labels), len(labels)), dtype=np.int64)
+        np.add.at(counts_CC, (kept_targets_N.numpy(), probabilities_NC.argmax(axis=1)), 1)
+        matrix = counts_CC.tolist()
+    seconds = time.perf_counter() - start
+    data = fingerprint(rows, len(kept_out))
+    if several:  # each part teaches the networks of the others
+        data = msgspec.structs.replace(data, num_train=len(rows.tickets))
     manifest = GruManifest(
         neural_network_type="GRU",
         name=name,
@@ -92,60 +121,51 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         job=job,
         tensors=TENSORS,
         files={},
-        encoding=encoding(len(words), config.ngram_buckets),
+        encoding=encoding(len(vocabulary), config.ngram_buckets),
         training=msgspec.structs.asdict(config),
-        libraries=libraries("torch"),
-        seconds=0.0,
-        data=fingerprint(rows, len(validation_rows)),
-        validation={"accuracy": None, "macro_f1": None, "num_tickets": 0},
+        libraries=libraries("torch", "scikit-learn"),
+        seconds=seconds,
+        data=data,
+        validation=validation,
         calibration=calibration,
         parity=parity,
     )
-
-    def files_with(graph: bytes) -> dict[str, bytes]:
-        return {
-            "model.onnx": graph,
-            "vocab.json": msgspec.json.encode(words),
-            "labels.json": msgspec.json.encode(labels),
-            "golden.json": msgspec.json.encode(export.golden_rows(graph, vocabulary, config.seed)),
-        }
-
-    metrics = matrix = None
-    unseen: dict[int, Prediction] = {}
-    files = files_with(graph)
-    loaded = GruModel(manifest, files)
-    if validation:
-        metrics = loaded.measure([rows.tickets[i] for i in validation_rows], validation)
-        unseen = dict(zip(validation_rows, loaded.predict(validation), strict=True))
-        predicted = loaded.probabilities(validation).argmax(axis=1)
-        counts_CC = np.zeros((len(labels), len(labels)), dtype=np.int64)
-        np.add.at(counts_CC, (validation_targets, predicted), 1)
-        matrix = counts_CC.tolist()
-        manifest = msgspec.structs.replace(manifest, validation=metrics.summary)
-
-    # The split has said how long to train and how sure to be. Now the tickets that it kept out may teach as well: the
-    # same network once more, from the same seed, on every ticket, for as many epochs as the best one took.
-    if validation and config.refit:
-        again = msgspec.structs.replace(config, epochs=best_epoch)
-        progress.start(len(rows.tickets), again.epochs, is_refit=True)
-        torch.manual_seed(config.seed)
-        model = TicketClassifier(list(words), len(labels), config).to(device)
-        train.train(model, encoded, targets, [], [], again, progress.step)
-        graph, parity = export.export(model, vocabulary, calibration.temperature)
-        manifest = msgspec.structs.replace(manifest, parity=parity)
-        files = files_with(graph)
-        GruModel(manifest, files)  # loads as the server will load it, or is refused here
-
-    seconds = time.perf_counter() - start
+    files = {
+        "model.onnx": graph,
+        "vocab.json": msgspec.json.encode(vocabulary.rows),
+        "labels.json": msgspec.json.encode(labels),
+        "golden.json": msgspec.json.encode(export.golden_rows(graph, vocabulary, config.seed)),
+    }
+    GruModel(manifest, files)  # loads as the server will load it, or is refused here
     report = GruReport(
         epochs=curve,
-        best_epoch=best_epoch,
-        num_parameters=num_parameters,
+        best_epoch=best_epochs[0],
+        num_parameters=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         seconds=seconds,
         validation=metrics,
+        linear_validation=linear_metrics,
+        gru_validation=gru_metrics,
         confusion_matrix=matrix,
     )
-    return Fitted(msgspec.structs.replace(manifest, seconds=seconds), files, report, unseen)
+    unseen = {
+        row: Prediction(labels[int(row_C.argmax())], float(row_C.max()), [], 0)
+        for row, row_C in zip(kept_out, probabilities_NC, strict=True)
+    }
+    return Fitted(manifest, files, report, unseen)
+
+
+def measured(labels: list[str], tickets: list[Ticket], numbers: list[int], probabilities_NC: Floats) -> Metrics:
+    """Return the metrics of an expert's answers to tickets that were kept out; mistakes by their number in the data."""
+    best_N = probabilities_NC.argmax(axis=1)
+    found = measure(
+        labels,
+        [ticket.expected for ticket in tickets],
+        [labels[best] for best in best_N.tolist()],
+        probabilities_NC.max(axis=1).tolist(),
+        [ticket.id for ticket in tickets],
+    )
+    mistakes = [msgspec.structs.replace(one, row=numbers[one.row]) for one in found.mistakes]
+    return msgspec.structs.replace(found, mistakes=mistakes)
 
 
 def show_rows(rows: Rows) -> list[str]:
@@ -174,6 +194,14 @@ def show_validation(manifest: GruManifest, report: GruReport) -> list[str]:
         f"validation: accuracy {metrics.accuracy:.4f}, macro F1 {metrics.macro_f1:.4f} "
         f"on {metrics.total_tests} tickets; temperature {manifest.calibration.temperature:.3f}"
     ]
+    if report.linear_validation is not None and report.gru_validation is not None:
+        share = manifest.calibration.linear_share
+        lines.append(
+            f"linear part alone {report.linear_validation.accuracy:.4f}, GRU alone "
+            f"{report.gru_validation.accuracy:.4f}, together {metrics.accuracy:.4f} (linear share {share:.2f})"
+        )
+        if report.linear_validation.correct_predictions >= metrics.correct_predictions:
+            lines.append("the GRU gains nothing over the linear part on these tickets; more of them may change that")
     if manifest.training["refit"]:
         lines.append(f"then trained again on all {manifest.data.num_tickets} tickets, {report.best_epoch} epochs")
     return lines

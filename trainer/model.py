@@ -1,4 +1,4 @@
-"""The network: a GRU that reads a ticket, and beside it a linear part that adds up what each token says by itself.
+"""The network: a GRU that reads a ticket, and beside it linear parts that add up what each token says by itself.
 
 In: ids, lengths and the n-grams of unknown tokens, exactly as the exported graph takes them. Out: one logit per
 category. What it leaves to others: the batches and the loss (train.py), the ONNX graph (export.py).
@@ -20,13 +20,18 @@ How a ticket becomes a category, in five steps.
    they are summed over the ticket and divided by sqrt(length), so that a long ticket is surer but not boundlessly so.
    It learns the plain cases fast ("facture" says billing), which leaves to the GRU what depends on order.
    Source: Cheng et al. 2016, "Wide & Deep Learning", arXiv 1606.07792.
+6. One such network errs by chance here and there, and another seed elsewhere. So a few small ones are trained and their
+   logits averaged: two of E = H = 32 cost less than one of 64 and are right more often (docs/LOG.md).
+   Source: Hansen and Salamon 1990, "Neural Network Ensembles".
+7. Beside them answers an expert of another kind, a linear part that was fitted by itself (linear.py). The weighted sum
+   of both is right more often than either; the weights come from validation tickets (calibrate.py).
 
 GRU: Cho et al. 2014, arXiv 1406.1078, in the variant of cuDNN and PyTorch (reset after the product U_n h).
 """
 
 # Axes: B tickets in the batch, T tokens (padded), E embedding, H hidden (both directions: 2H), C categories,
 #       V known words, U unknown tokens of the batch, K n-grams of a token (padded with 0), G n-gram rows,
-#       N distinct tokens of the batch.
+#       N distinct tokens of the batch, P rows of the table of pairs.
 
 from collections.abc import Sequence
 
@@ -37,6 +42,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from artifacts.text import MAX_NGRAMS, ngrams
 from artifacts.vocabulary import PAD, RESERVED, UNK
 from trainer.config import TrainConfig
+from trainer.linear import PAIR_FACTOR, Linear
 
 LOWEST = -2.0  # stands for "no token here" before a maximum: a GRU's state lies within (-1, 1)
 
@@ -63,10 +69,50 @@ class TokenTable(nn.Module):
         return vectors_BT
 
 
-class TicketClassifier(nn.Module):
-    """The GRU and the linear part over one vocabulary."""
+class FittedLinear(nn.Module):
+    """A linear part as `linear.fit` leaves it: rows that are added up. It is not trained here."""
 
-    grams_VK: Tensor  # noqa: N815  # arrays carry their axes as a suffix
+    words_VC: Tensor
+    grams_GC: Tensor
+    pairs_PC: Tensor
+    bias_C: Tensor
+
+    def __init__(self, linear: Linear, weight: float) -> None:
+        """Take the rows.
+
+        Args:
+            linear: fitted over the network's vocabulary.
+            weight: that its scores are multiplied by before they are added to the network's logits.
+        """
+        super().__init__()
+        self.weight = weight
+        for name in ("words_VC", "grams_GC", "pairs_PC", "bias_C"):
+            rows = torch.from_numpy(getattr(linear, name))
+            self.register_parameter(name, nn.Parameter(rows.clone(), requires_grad=False))
+
+    def forward(self, ids_BT: Tensor, lengths_B: Tensor, grams_UK: Tensor) -> Tensor:
+        """Return the scores [B, C], weighted; see `linear.scores`."""
+        num_words, num_pairs = len(self.words_VC), len(self.pairs_PC) - 1
+        known_BT = ids_BT < num_words
+        of_word_BTC = self.words_VC[torch.where(known_BT, ids_BT, PAD)]
+        of_unknown_UC = self.grams_GC[grams_UK].sum(dim=1)
+        of_unknown_BTC = of_unknown_UC[torch.where(known_BT, 0, ids_BT - num_words)]
+        sum_BC = torch.where(known_BT.unsqueeze(2), of_word_BTC, of_unknown_BTC).sum(dim=1)
+        if num_pairs:
+            # PAD stands before the first token and after the last, so two of PAD stand after a ticket's end.
+            first_BT, second_BT = nn.functional.pad(ids_BT, (1, 0)), nn.functional.pad(ids_BT, (0, 1))
+            larger_BT = torch.maximum(first_BT, second_BT)
+            is_pair_BT = (larger_BT > PAD) & (larger_BT < num_words)
+            rows_BT = torch.where(is_pair_BT, 1 + (first_BT * PAIR_FACTOR + second_BT) % num_pairs, 0)
+            sum_BC = sum_BC + self.pairs_PC[rows_BT].sum(dim=1)
+        scores_BC: Tensor = sum_BC / lengths_B.to(ids_BT.device).unsqueeze(1).sqrt() + self.bias_C
+        return scores_BC * self.weight
+
+
+class TicketClassifier(nn.Module):
+    """One GRU with the linear part that is trained with it, over one vocabulary."""
+
+    grams_VK: Tensor
 
     def __init__(self, tokens: Sequence[str], num_categories: int, config: TrainConfig) -> None:
         """Build the network with random weights (seed torch first).
@@ -117,8 +163,8 @@ class TicketClassifier(nn.Module):
             grams_UK: int64, U >= 1.
         """
         used_N, place_BT = torch.unique(ids_BT, return_inverse=True)
-        grams_UK = nn.functional.pad(grams_UK, (0, MAX_NGRAMS - grams_UK.shape[1]))
-        grams_NK = torch.cat((self.grams_VK, grams_UK))[used_N]
+        padded_UK = nn.functional.pad(grams_UK, (0, MAX_NGRAMS - grams_UK.shape[1]))
+        grams_NK = torch.cat((self.grams_VK, padded_UK))[used_N]
         rows_BT = torch.where(ids_BT < len(self.grams_VK), ids_BT, UNK)
         if self.training:
             # A word that is left out is read by its n-grams, as an unknown one will be: they learn to carry it.
@@ -141,4 +187,54 @@ class TicketClassifier(nn.Module):
         token_logits_BTC = self.linear(rows_BT, grams_NK, place_BT)
         wide_BC = torch.where(inside_BT1, token_logits_BTC, 0.0).sum(dim=1) / lengths_B1.sqrt()
         logits_BC: Tensor = deep_BC + wide_BC
+        return logits_BC
+
+
+class Mixture(nn.Module):
+    """All that answers together: the mean of the networks' logits, weighted, and the fitted linear part's scores."""
+
+    def __init__(self, members: Sequence[TicketClassifier], weight: float = 1.0) -> None:
+        """Take the networks.
+
+        Args:
+            members: at least one, of one vocabulary and one shape.
+            weight: of their mean.
+        """
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.weight = weight
+        self.fitted: FittedLinear | None = None
+
+    @property
+    def first(self) -> TicketClassifier:
+        """One of the networks, for what they have in common."""
+        first = self.members[0]
+        assert isinstance(first, TicketClassifier), "only these are members; our bug"
+        return first
+
+    @property
+    def num_words(self) -> int:
+        """V."""
+        return len(self.first.grams_VK)
+
+    @property
+    def num_categories(self) -> int:
+        """C."""
+        return self.first.head.out_features
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.first.head.weight.device
+
+    def add(self, linear: Linear, weight: float) -> None:
+        """Add the linear part that was fitted by itself, with the weight of its scores."""
+        self.fitted = FittedLinear(linear, weight).to(self.device)
+
+    def forward(self, ids_BT: Tensor, lengths_B: Tensor, grams_UK: Tensor) -> Tensor:
+        """Return the logits [B, C]; see `TicketClassifier.forward`."""
+        of_each = [member(ids_BT, lengths_B, grams_UK) for member in self.members]
+        logits_BC: Tensor = torch.stack(of_each).mean(dim=0) * self.weight
+        if self.fitted is not None:
+            logits_BC = logits_BC + self.fitted(ids_BT, lengths_B, grams_UK)
         return logits_BC

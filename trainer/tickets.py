@@ -162,6 +162,34 @@ def split(rows: Rows, share: float, seed: int) -> tuple[list[int], list[int]]:
     return [row for row in range(len(rows.tickets)) if row not in kept_out], sorted(validation)
 
 
+def cut(rows: Rows, num_folds: int, seed: int) -> list[tuple[list[int], list[int]]]:
+    """Return for each fold the row numbers of training and of validation, in order.
+
+    Each ticket is in the validation of one fold, but for those of categories with one or two distinct tickets and for
+    equal ones under several categories, which are in none. Stratified; equal tickets stay together. The same rows and
+    seed give the same folds.
+    """
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for row, tokens in enumerate(rows.tokens):
+        groups.setdefault(tuple(tokens), []).append(row)
+    small = {category for category, num_tickets in rows.distinct.items() if num_tickets < MIN_FOR_VALIDATION}
+    by_category: defaultdict[str, list[list[int]]] = defaultdict(list)
+    for group in groups.values():
+        theirs = {rows.tickets[row].expected for row in group}
+        if len(theirs) == 1 and not theirs & small:
+            by_category[theirs.pop()].append(group)
+    random = np.random.default_rng(seed)
+    fold_of: dict[int, int] = {}
+    for category in sorted(by_category):
+        members = by_category[category]
+        first = int(random.integers(num_folds))  # or every small category's odd ticket would be in the first fold
+        for place, member in enumerate(random.permutation(len(members)).tolist()):
+            fold_of |= dict.fromkeys(members[member], (first + place) % num_folds)
+    kept_out = [[row for row in range(len(rows.tickets)) if fold_of.get(row) == fold] for fold in range(num_folds)]
+    taught = [[row for row in range(len(rows.tickets)) if fold_of.get(row) != fold] for fold in range(num_folds)]
+    return list(zip(taught, kept_out, strict=True))
+
+
 def fingerprint(rows: Rows, num_validation: int) -> Data:
     """Return what the manifest says of the training data."""
     digest = hashlib.sha256()

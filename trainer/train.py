@@ -20,7 +20,7 @@ from artifacts.gru import pad
 from artifacts.manifest import Epoch
 from artifacts.vocabulary import Encoded
 from trainer.config import TrainConfig
-from trainer.model import TicketClassifier
+from trainer.model import Mixture, TicketClassifier
 
 BUCKET_BATCHES = 50  # batches that are sorted by length together: enough for little padding, few enough to stay random
 
@@ -47,11 +47,14 @@ def batches(lengths: Sequence[int], size: int, random: np.random.Generator) -> I
 
 
 @torch.no_grad()
-def logits(model: TicketClassifier, tickets: Sequence[Encoded], num_words: int, device: torch.device) -> Tensor:
+def logits(
+    model: TicketClassifier | Mixture, tickets: Sequence[Encoded], num_words: int, device: torch.device
+) -> Tensor:
     """Return logits_NC of the tickets, in order, without dropout."""
     model.eval()
     order = sorted(range(len(tickets)), key=lambda i: len(tickets[i].ids))
-    found_NC = torch.empty(len(tickets), model.head.out_features)
+    num_categories = model.num_categories if isinstance(model, Mixture) else model.head.out_features
+    found_NC = torch.empty(len(tickets), num_categories)
     for start in range(0, len(order), 256):
         chosen = order[start : start + 256]
         found_NC[chosen] = model(*tensors([tickets[i] for i in chosen], num_words, device)).cpu()

@@ -183,7 +183,7 @@ async def test_faults_of_training_data_are_listed(settings: Settings, trainer_he
 
 async def test_wrong_config_of_a_training_is_refused(settings: Settings, trainer_here: None) -> None:
     """A field of `config` that TrainConfig lacks, or a value outside its range, is named."""
-    body = MODEL | {"training_data": [{"category": "a", "text": "b"}], "config": {"epochs": 0, "epoch": 3}}
+    body = MODEL | {"training_data": [{"category": "a", "text": "b"}], "config": {"epochs": -1, "epoch": 3}}
     async with started(msgspec.structs.replace(settings, trainer="local")) as app, connect(app) as client:
         response = await client.post("/train_model", json=body)
 

@@ -14,6 +14,7 @@ from artifacts.manifest import Epoch
 from artifacts.vocabulary import Encoded, Vocabulary, build_rows
 from trainer.config import TrainConfig
 from trainer.data import RawRow
+from trainer.linear import Linear
 from trainer.tickets import Rows, check_rows
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
 NAME = "tiny"  # of the model in the fixture `empty`
 CONFIG = TrainConfig(
-    embedding=8, hidden=8, ngram_buckets=64, epochs=3, batch=8, lr=0.02, min_count=1, validation=0.25, threads=1
-)
+    embedding=8, hidden=8, ngram_buckets=64, epochs=3, batch=8, lr=0.02, min_count=1, validation=0.25, threads=1,
+    folds=1, grus=1, pairs=100, refit=True, linear_c=1.0,
+)  # fmt: skip
 TEMPLATES = {
     "Problème de connexion": "connexion impossible {} expirer",
     "Accès utilisateur": "ajouter utilisateur {} droit",
@@ -74,6 +76,17 @@ def network(settings: TrainConfig, num_categories: int = 5, seed: int = 0) -> "T
             weight.normal_(std=0.5)
             weight[0] = 0.0  # the padding's row
     return made.eval()
+
+
+def fitted(num_categories: int = 5, num_pairs: int = 40, seed: int = 0) -> Linear:
+    """Return a linear part over VOCABULARY, every row random."""
+    random = np.random.default_rng(seed)
+    sizes = (len(VOCABULARY), VOCABULARY.num_buckets + 1, num_pairs + 1)
+    words_VC, grams_GC, pairs_PC = (
+        random.normal(scale=0.5, size=(size, num_categories)).astype(np.float32) for size in sizes
+    )
+    words_VC[:2] = grams_GC[0] = pairs_PC[0] = 0.0  # the reserved rows
+    return Linear(words_VC, grams_GC, pairs_PC, random.normal(size=num_categories).astype(np.float32))
 
 
 def ragged(num_tickets: int, longest: int, seed: int = 0) -> list[Encoded]:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.calibrate import RANGE, fit_temperature
+from trainer.calibrate import RANGE, fit_share, fit_temperature
 
 pytestmark = pytest.mark.torch
 
@@ -125,3 +125,62 @@ def test_all_wrong_tiny_set_stays_within_the_range() -> None:
     found = fit_temperature(logits_NC, targets_N)
 
     assert 1.0 < found.temperature <= RANGE[1] * 1.001
+
+
+# The share
+
+
+def experts(num_tickets: int, gru: float, linear: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return two experts' logits and the truth, which the experts see through noise of these sizes."""
+    random = np.random.default_rng(3)
+    targets_N = random.integers(4, size=num_tickets)
+    truth_NC = np.eye(4)[targets_N]
+    gru_NC, linear_NC = (
+        torch.from_numpy(truth_NC + random.normal(scale=noise, size=truth_NC.shape)) for noise in (gru, linear)
+    )
+    return gru_NC, linear_NC * 0.1, torch.from_numpy(targets_N)
+
+
+def test_experts_that_err_as_often_share_alike() -> None:
+    """Though the one speaks ten times as softly: each is brought to its own temperature first."""
+    mixture = fit_share(*experts(4000, 0.7, 0.7))
+
+    assert 0.4 <= mixture.share <= 0.6
+    assert mixture.linear_weight == pytest.approx(10 * mixture.weight, rel=0.5)
+
+
+def test_expert_that_only_repeats_the_other_worse_is_not_heard() -> None:
+    """What it says is the other's answer with noise on it."""
+    gru_NC, _, targets_N = experts(4000, 0.5, 1.0)
+    noise_NC = torch.randn(gru_NC.shape, generator=torch.Generator().manual_seed(0), dtype=gru_NC.dtype)
+
+    assert fit_share(gru_NC, gru_NC + noise_NC, targets_N).share <= 0.1
+
+
+def test_linear_part_leads_where_the_gru_knows_nothing() -> None:
+    """As on a few dozen tickets; the GRU keeps a twentieth."""
+    _, linear_NC, targets_N = experts(400, 1.0, 0.3)
+
+    mixture = fit_share(torch.randn(400, 4, generator=torch.Generator().manual_seed(0)), linear_NC, targets_N)
+
+    assert mixture.share >= 0.85
+
+
+def test_two_experts_together_are_never_less_probable_than_the_gru_alone() -> None:
+    """A share of 0 is among those that are tried."""
+    gru_NC, linear_NC, targets_N = experts(300, 0.8, 0.9)
+
+    mixture = fit_share(gru_NC, linear_NC, targets_N)
+
+    together = fit_temperature(mixture.logits(gru_NC, linear_NC), targets_N).loss_after
+    alone = fit_temperature(gru_NC, targets_N).loss_after
+    assert together is not None
+    assert alone is not None
+    assert together <= alone
+
+
+def test_no_tickets_mean_half_and_half() -> None:
+    """There is nothing to learn the share from."""
+    mixture = fit_share(torch.empty(0, 4), torch.empty(0, 4), torch.empty(0, dtype=torch.int64))
+
+    assert (mixture.share, mixture.weight, mixture.linear_weight) == (0.5, 0.5, 2.0)

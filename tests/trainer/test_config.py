@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import Fault, InvalidInput
-from trainer.config import TrainConfig, read_config
+from trainer.config import TrainConfig, read_config, resolved
 
 FIELDS = {field.name: field for field in msgspec.structs.fields(TrainConfig)}
 
@@ -38,7 +38,7 @@ def test_without_anything_the_defaults_hold() -> None:
 def test_defaults_lie_within_their_ranges() -> None:
     """The defaults pass the checks that msgspec makes of what comes from outside, which it does not make of them."""
     assert msgspec.convert(msgspec.structs.asdict(TrainConfig()), TrainConfig) == TrainConfig()
-    assert (TrainConfig().embedding, TrainConfig().hidden, TrainConfig().bidirectional) == (64, 64, True)
+    assert (TrainConfig().embedding, TrainConfig().hidden, TrainConfig().bidirectional) == (32, 32, True)
 
 
 def test_every_field_is_documented_and_nothing_else() -> None:
@@ -97,7 +97,7 @@ def test_file_is_read_and_the_command_line_wins(tmp_path: Path) -> None:
 
 def test_a_wrong_value_of_the_file_does_not_matter_once_it_is_overridden(tmp_path: Path) -> None:
     """Only the values that hold in the end are checked."""
-    assert read_config(TrainConfig, toml(tmp_path, "epochs = 0"), ["epochs=3"]).epochs == 3
+    assert read_config(TrainConfig, toml(tmp_path, "epochs = -1"), ["epochs=3"]).epochs == 3
 
 
 def test_unknown_field_is_refused_with_the_known_ones() -> None:
@@ -119,7 +119,7 @@ def test_a_table_of_the_file_is_an_unknown_field(tmp_path: Path) -> None:
     "word",
     [
         *("num_layers=0", "num_layers=4", "embedding=0", "hidden=1025", "dropout=1", "dropout=-0.1", "word_dropout=1"),
-        *("ngram_dropout=1", "label_smoothing=1", "epochs=0", "epochs=1001", "batch=0", "lr=0", "lr=-1", "clip=0"),
+        *("ngram_dropout=1", "label_smoothing=1", "epochs=-1", "epochs=1001", "batch=-1", "lr=0", "lr=-1", "clip=0"),
         *("weight_decay=-1", "patience=0", "validation=0", "validation=0.6", "min_count=0", "max_vocabulary=0"),
         *("ngram_buckets=0", "seed=-1", "seed=4294967296", "threads=0", "threads=257", "device=gpu"),
         *("lr=nan", "lr=inf", "clip=inf", "weight_decay=inf", "dropout=nan"),
@@ -154,7 +154,7 @@ def test_wrong_types_of_the_file_are_refused(tmp_path: Path) -> None:
 
 def test_every_fault_is_listed(tmp_path: Path) -> None:
     """Faults of the file and of the command line come together."""
-    found = faults("hidden=0", "colour=red", file=toml(tmp_path, "epochs = 0"))
+    found = faults("hidden=0", "colour=red", file=toml(tmp_path, "epochs = -1"))
 
     assert [fault.pointer for fault in found] == ["/epochs", "/hidden", "/colour"]
 
@@ -210,3 +210,32 @@ def test_settings_cannot_be_changed() -> None:
     """They are read once and passed down."""
     with pytest.raises(AttributeError):
         TrainConfig().epochs = 3  # type: ignore[misc]  # the point of the test
+
+
+@pytest.mark.parametrize(
+    ("recipe", "num_tickets", "epochs", "batch", "refit", "folds", "grus"),
+    [
+        ("default", 330, 30, 16, True, 4, 2),
+        ("default", 1999, 30, 49, True, 4, 2),
+        ("default", 2000, 30, 50, True, 1, 2),
+        ("default", 2500, 20, 62, True, 1, 2),
+        ("default", 25_000, 20, 64, True, 1, 2),
+        ("fast", 330, 8, 16, False, 1, 1),
+        ("fast", 10_000, 8, 64, False, 1, 1),
+        ("best", 10_000, 20, 64, True, 1, 4),
+    ],
+)
+def test_recipe_and_size_decide_what_was_left_open(
+    recipe: str, num_tickets: int, epochs: int, batch: int, refit: bool, folds: int, grus: int
+) -> None:
+    """The steps of a small set do not get fewer with its tickets, and one split of it is not trusted."""
+    found = resolved(read_config(TrainConfig, None, [f"recipe={recipe}"]), num_tickets)
+
+    assert (found.epochs, found.batch, found.refit, found.folds, found.grus) == (epochs, batch, refit, folds, grus)
+
+
+def test_what_was_set_is_not_decided_again() -> None:
+    """A setting wins over the recipe."""
+    asked = read_config(TrainConfig, None, ["recipe=fast", "epochs=3", "batch=7", "refit=true", "folds=4", "grus=3"])
+
+    assert resolved(asked, 500) == asked

@@ -20,7 +20,7 @@ from tests.trainer import small
 from trainer import export
 from trainer.graph import check_graph
 from trainer.gru import OPERATORS
-from trainer.model import TicketClassifier
+from trainer.model import Mixture, TicketClassifier
 
 pytestmark = pytest.mark.torch
 
@@ -28,9 +28,17 @@ NUM_WORDS = len(small.VOCABULARY)
 SHAPES = [(num_layers, bidirectional) for num_layers in (1, 2, 3) for bidirectional in (True, False)]
 
 
-def network(num_layers: int = 1, bidirectional: bool = True) -> TicketClassifier:
-    """Return a small random network."""
-    return small.network(small.config(num_layers=num_layers, bidirectional=bidirectional))
+def network(num_layers: int = 1, bidirectional: bool = True, num_members: int = 1) -> Mixture:
+    """Return small random networks."""
+    config = small.config(num_layers=num_layers, bidirectional=bidirectional)
+    return Mixture([small.network(config, seed=seed) for seed in range(num_members)]).eval()
+
+
+def numpy_of(model: Mixture) -> oracle.Together:
+    """Return the same in NumPy."""
+    state = {name: value.detach().numpy() for name, value in model.state_dict().items()}
+    fitted_weight = model.fitted.weight if model.fitted is not None else 0.0
+    return oracle.from_mixture(state, list(small.VOCABULARY.rows), model.weight, fitted_weight)
 
 
 def answers(raw: bytes, tickets: list[Encoded]) -> Floats:
@@ -53,8 +61,7 @@ def test_graph_equals_the_numpy_oracle(num_layers: int, bidirectional: bool) -> 
     """A ragged batch with unknown tokens gets from onnxruntime what the equations give, calibrated."""
     model = network(num_layers, bidirectional)
     tickets = small.ragged(12, longest=30)
-    state = {name: value.numpy() for name, value in model.state_dict().items()}
-    from_torch = oracle.from_state_dict(state, list(small.VOCABULARY.rows))
+    from_torch = numpy_of(model)
 
     raw, _ = export.export(model, small.VOCABULARY, 2.5)
     found_NC = answers(raw, tickets)
@@ -64,6 +71,29 @@ def test_graph_equals_the_numpy_oracle(num_layers: int, bidirectional: bool) -> 
     np.testing.assert_allclose(found_NC, oracle.probabilities(from_torch, tickets, 2.5), rtol=0, atol=1e-6)
     # The file alone says as much: what was folded (n-grams, <UNK>, temperature) stands in its weights.
     np.testing.assert_allclose(found_NC, oracle.probabilities(oracle.from_onnx(raw), tickets), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("num_members", "num_layers"), [(1, 1), (2, 1), (3, 2)])
+@pytest.mark.parametrize("num_pairs", [0, 40])
+def test_graph_of_all_experts_equals_the_numpy_oracle(num_members: int, num_layers: int, num_pairs: int) -> None:
+    """The weighted sum of several networks and of the linear part that was fitted by itself."""
+    model = network(num_layers, num_members=num_members)
+    model.weight = 0.6
+    model.add(small.fitted(num_pairs=num_pairs), 1.4)
+    tickets = small.ragged(12, longest=30)
+    from_torch = numpy_of(model)
+
+    raw, parity = export.export(model, small.VOCABULARY, 2.5)
+    found_NC = answers(raw, tickets)
+
+    assert parity.max_difference <= 1e-5
+    check_graph(raw, OPERATORS)
+    np.testing.assert_allclose(found_NC, oracle.probabilities(from_torch, tickets, 2.5), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found_NC, oracle.probabilities(oracle.from_onnx(raw), tickets), rtol=0, atol=1e-6)
+    alone_NC = np.concatenate([answers(raw, [ticket]) for ticket in tickets])
+    np.testing.assert_allclose(found_NC, alone_NC, rtol=0, atol=1e-6)
+    without = answers(export.build(network(), 2.5), tickets)
+    assert np.abs(found_NC - without).max() > 0.1  # the other expert is heard
 
 
 @pytest.mark.parametrize(("num_layers", "bidirectional"), SHAPES)
@@ -78,13 +108,13 @@ def test_ticket_alone_equals_ticket_in_a_batch(num_layers: int, bidirectional: b
     np.testing.assert_allclose(together_NC, alone_NC, rtol=0, atol=1e-6)
 
 
-def strong_network() -> TicketClassifier:
+def strong_network() -> Mixture:
     """Return a network of three layers with weights as large as a bold learning rate makes them."""
     made = small.network(small.config(num_layers=3, embedding=32, hidden=32))
     with torch.no_grad():
         for weight in (*made.gru.parameters(), *made.embedding.parameters()):
             weight.mul_(3.0)
-    return made
+    return Mixture([made])
 
 
 def test_right_graph_of_a_chaotic_network_passes() -> None:
@@ -99,7 +129,7 @@ def test_wrong_graph_of_a_chaotic_network_is_refused(monkeypatch: pytest.MonkeyP
     """The smaller factor does not let a wrong graph through."""
     real = export.build
 
-    def build(network: TicketClassifier, temperature: float) -> bytes:
+    def build(network: Mixture, temperature: float) -> bytes:
         made = onnx.load_model_from_string(real(network, temperature))
         reset_before(made)
         raw: bytes = made.SerializeToString()
@@ -123,7 +153,7 @@ def test_export_changes_nothing_in_the_network() -> None:
 
 def test_network_in_training_mode_is_exported_without_dropout() -> None:
     """The network is compared as it will answer, whatever mode it was left in."""
-    model = small.network(small.config(dropout=0.5)).train()
+    model = Mixture([small.network(small.config(dropout=0.5))]).train()
 
     raw, _ = export.export(model, small.VOCABULARY, 1.0)
 
@@ -221,14 +251,16 @@ def mean_over_padding(model: onnx.ModelProto) -> None:
 
 def one_direction_twice(model: onnx.ModelProto) -> None:
     """Let the backward GRU have the weights of the forward one."""
-    change_constants("gru_0_R", lambda w: np.stack((w[0], w[0])))(model)
+    change_constants("gru_0_0_R", lambda w: np.stack((w[0], w[0])))(model)
 
 
 EDITS: dict[str, Edit] = {
-    "gate order of W": change_constants("gru_0_W", in_torch_order),
-    "gate order of R": change_constants("gru_0_R", in_torch_order),
-    "gate order of B": change_constants("gru_0_B", in_torch_order),
-    "halves of B swapped": change_constants("gru_0_B", lambda b: np.concatenate(np.split(b, 2, axis=1)[::-1], axis=1)),
+    "gate order of W": change_constants("gru_0_0_W", in_torch_order),
+    "gate order of R": change_constants("gru_0_0_R", in_torch_order),
+    "gate order of B": change_constants("gru_0_0_B", in_torch_order),
+    "halves of B swapped": change_constants(
+        "gru_0_0_B", lambda b: np.concatenate(np.split(b, 2, axis=1)[::-1], axis=1)
+    ),
     "linear_before_reset=0": reset_before,
     "no sequence_lens": no_lengths,
     "max mask +0 instead of -2": change_constants("lowest", np.zeros_like),
@@ -245,17 +277,17 @@ EDITS: dict[str, Edit] = {
 
 
 @pytest.fixture(scope="module")
-def model() -> TicketClassifier:
+def model() -> Mixture:
     """Give a small random network whose graph the sabotages edit."""
     return network()
 
 
 @pytest.mark.parametrize("sabotage", EDITS)
-def test_sabotaged_graph_is_refused(model: TicketClassifier, monkeypatch: pytest.MonkeyPatch, sabotage: str) -> None:
+def test_sabotaged_graph_is_refused(model: Mixture, monkeypatch: pytest.MonkeyPatch, sabotage: str) -> None:
     """A graph that is valid and answers plausibly, but not as PyTorch does, may not leave."""
     real = export.build
 
-    def build(network: TicketClassifier, temperature: float) -> bytes:
+    def build(network: Mixture, temperature: float) -> bytes:
         made = onnx.load_model_from_string(real(network, temperature))
         EDITS[sabotage](made)
         raw: bytes = made.SerializeToString()
@@ -269,16 +301,14 @@ def test_sabotaged_graph_is_refused(model: TicketClassifier, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("table", ["embedding", "linear"])
-def test_unknown_row_that_is_not_folded_is_refused(
-    model: TicketClassifier, monkeypatch: pytest.MonkeyPatch, table: str
-) -> None:
+def test_unknown_row_that_is_not_folded_is_refused(model: Mixture, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
     """An unknown token that lacks the vector of <UNK> is noticed."""
     real = export.build
 
-    def build(network: TicketClassifier, temperature: float) -> bytes:
+    def build(network: Mixture, temperature: float) -> bytes:
         bare = copy.deepcopy(network)
         with torch.no_grad():
-            getattr(bare, table).word.weight[1] = 0.0
+            getattr(bare.first, table).word.weight[1] = 0.0
         return real(bare, temperature)
 
     monkeypatch.setattr(export, "build", build)
@@ -289,7 +319,7 @@ def test_unknown_row_that_is_not_folded_is_refused(
 
 @pytest.mark.parametrize("temperature", [1.0, 1.5])
 def test_temperature_that_is_not_applied_is_refused(
-    model: TicketClassifier, monkeypatch: pytest.MonkeyPatch, temperature: float
+    model: Mixture, monkeypatch: pytest.MonkeyPatch, temperature: float
 ) -> None:
     """A graph without its temperature is refused, also where it happens to be 1: the scaled graph's is 4."""
     real = export.build
@@ -319,14 +349,18 @@ def test_graph_is_what_the_manifest_promises() -> None:
 
 def test_allow_list_holds_just_the_operators_in_use() -> None:
     """An operator that no graph of ours needs is not allowed either."""
-    made = onnx.load_model_from_string(export.build(network(num_layers=2), 1.0))
+    model = network(num_layers=2, num_members=2)
+    model.add(small.fitted(), 0.5)
+    made = onnx.load_model_from_string(export.build(model, 1.0))
 
     assert {node.op_type for node in made.graph.node} == OPERATORS
 
 
 def test_graph_holds_nothing_that_it_does_not_use() -> None:
     """Every constant and every result is read by a node, or is the answer."""
-    made = onnx.load_model_from_string(export.build(network(num_layers=3), 1.0))
+    model = network(num_layers=3, num_members=2)
+    model.add(small.fitted(), 0.5)
+    made = onnx.load_model_from_string(export.build(model, 1.0))
     read = {name for node in made.graph.node for name in node.input} | {"probabilities"}
 
     assert {constant.name for constant in made.graph.initializer} <= read
@@ -355,8 +389,7 @@ def test_golden_rows_say_what_the_graph_answers() -> None:
     """Each row has the ids, the n-grams and the probabilities that its tokens have on this very graph."""
     model = network()
     raw, _ = export.export(model, small.VOCABULARY, 1.3)
-    state = {name: value.numpy() for name, value in model.state_dict().items()}
-    expected = oracle.from_state_dict(state, list(small.VOCABULARY.rows))
+    expected = numpy_of(model)
 
     for row in export.golden_rows(raw, small.VOCABULARY, seed=0):
         ticket = small.VOCABULARY.encode(row.tokens)
@@ -391,7 +424,7 @@ def test_vocabulary_without_words_is_exported() -> None:
     """Where no word came often enough for a row of its own, n-grams carry everything, and the export works."""
     empty = Vocabulary(build_rows([], 2, 10), 64)
     torch.manual_seed(0)
-    model = TicketClassifier(list(empty.rows), 3, small.CONFIG).eval()
+    model = Mixture([TicketClassifier(list(empty.rows), 3, small.CONFIG)]).eval()
 
     raw, _ = export.export(model, empty, 1.0)
 

@@ -29,7 +29,7 @@ from trainer.compare import seen
 from trainer.config import TrainConfig
 from trainer.data import RawRow
 from trainer.kinds import Fitted
-from trainer.model import TicketClassifier
+from trainer.model import Mixture
 from trainer.process import Limits
 from trainer.run import Told, check_body, evaluate, fit, read_rows, run_job
 
@@ -271,7 +271,8 @@ def test_run_tells_how_it_goes(empty: Store) -> None:
         assert event.validation_accuracy is not None
         assert event.tickets_per_s is not None
         assert event.tickets_per_s > 0
-    assert again == []  # nothing is measured in it
+    assert [event.epoch for event in again] == list(range(1, len(again) + 1))
+    assert all(event.loss is not None and event.validation_loss is None for event in again)  # nothing is measured
 
 
 def test_time_that_is_left_is_what_the_epochs_so_far_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -459,7 +460,7 @@ REFUSALS: dict[str, tuple[object, str, str, list[str]]] = {
     ),
     "one category": (body(training_data=[{"category": "a", "tokens": ["x"]}]), "InvalidInput", "one category", []),
     "wrong settings": (
-        body(config={"epochs": 0, "lr": "fast", "epoch": 3}),
+        body(config={"epochs": -1, "lr": "fast", "epoch": 3}),
         "InvalidInput",
         "body does not fit: 3 faults, listed",
         ["/config/epochs", "/config/lr", "/config/epoch"],
@@ -575,7 +576,7 @@ def test_job_without_a_body_leaves_a_failed_result(empty: Store) -> None:
 
 def test_wrong_export_is_refused_and_nothing_is_published(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A graph that differs from the network never becomes a version."""
-    real: Callable[[TicketClassifier, float], bytes] = export.build
+    real: Callable[[Mixture, float], bytes] = export.build
     monkeypatch.setattr(export, "build", lambda network, temperature: real(network, temperature * 3.0))
 
     result = run_job(claimed(empty, body()), 1)

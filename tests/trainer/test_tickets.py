@@ -15,7 +15,7 @@ from tests.trainer import small
 from tests.trainer.files import jsonl, table, written
 from trainer import tickets
 from trainer.data import RawRow, read_file
-from trainer.tickets import MIN_FOR_VALIDATION, Rows, check_categories, check_rows, fingerprint, split
+from trainer.tickets import MIN_FOR_VALIDATION, Rows, check_categories, check_rows, cut, fingerprint, split
 
 
 def read(path: Path) -> Rows:
@@ -268,3 +268,38 @@ def test_a_conflict_takes_no_category_out_of_training() -> None:
         assert len(validation) == 2
         assert 0 not in validation
         assert 3 not in validation
+
+
+# Folds
+
+
+@given(rows=some_rows, num_folds=st.integers(2, 6), seed=st.integers(0, 3))
+def test_each_ticket_is_kept_out_at_most_once_and_teaches_otherwise(rows: Rows, num_folds: int, seed: int) -> None:
+    """Every fold's training and validation are all rows; equal tickets are kept out together."""
+    folds = cut(rows, num_folds, seed)
+
+    assert len(folds) == num_folds
+    kept_out = [row for _, validation in folds for row in validation]
+    assert len(kept_out) == len(set(kept_out))
+    for taught, validation in folds:
+        assert sorted(taught + validation) == list(range(len(rows.tickets)))
+        spellings = {tuple(rows.tokens[row]) for row in validation}
+        assert not spellings & {tuple(rows.tokens[row]) for row in taught}
+    assert folds == cut(rows, num_folds, seed)
+
+
+def test_only_categories_with_three_tickets_are_kept_out() -> None:
+    """Of a smaller one, and of a ticket under two categories, nothing is validated."""
+    rows = small.rows({"a": [["x"], ["y"], ["z"], ["both"]], "b": [["u"], ["v"]], "c": [["1"], ["2"], ["3"], ["both"]]})
+
+    kept_out = sorted(row for _, validation in cut(rows, 3, 0) for row in validation)
+
+    assert [rows.tokens[row] for row in kept_out] == [["x"], ["y"], ["z"], ["1"], ["2"], ["3"]]
+
+
+def test_folds_are_stratified() -> None:
+    """Of ten tickets of a category five folds keep two each."""
+    rows = small.rows(small.tickets(10))
+
+    for _, validation in cut(rows, 5, 1):
+        assert sorted(Counter(rows.tickets[row].expected for row in validation).values()) == [2, 2, 2, 2]

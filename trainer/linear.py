@@ -1,0 +1,176 @@
+"""The linear part's own fit: what each word, each n-gram and each pair of neighbours says by itself.
+
+In: tickets as ids. Out: one row of category scores per word, n-gram and pair, which the graph only adds up. What it
+leaves to others: how much this part counts beside the GRU (calibrate.py), and the graph (export.py).
+
+A ticket becomes a long vector of counts, one entry per word, n-gram (2 to 5 letters) and pair of neighbouring words,
+edges included. Rare ones tell more than common ones, so each count is multiplied by
+    idf = ln((1 + N) / (1 + number of tickets that hold it)) + 1
+(Sparck Jones 1972), and all are divided by sqrt(length of the ticket). A linear support vector machine then finds, one
+category against all others, the weights that part the tickets with the widest margin (Fan et al. 2008, "LIBLINEAR";
+LinearSVC of scikit-learn). That is a convex problem: no seed, no epochs, seconds. On a few hundred tickets it is hard
+to beat (docs/LOG.md).
+
+What makes it fit into the graph: a count is a sum over the tokens, and so is a score. The row of a known word is
+therefore its own weight plus those of all its n-grams, added up once at export; only an unknown word brings its n-grams
+to the search. A pair's row is found by a hash that the graph itself computes from two ids.
+"""
+
+# Axes: N tickets, V known words, G rows of the n-gram table, P rows of the table of pairs, C categories,
+#       F features: V words, then G n-grams, then P pairs.
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from artifacts.gru import Floats
+from artifacts.text import gram_row
+from artifacts.vocabulary import PAD, RESERVED, Encoded, Vocabulary
+
+WORD_GRAM_SIZES = (2, 3, 4, 5)  # of known words, whose n-grams cost a search nothing
+GRAM_WEIGHT = 0.7  # of an n-gram's count, beside 1 for a word's and a pair's (docs/LOG.md)
+PAIR_FACTOR = 1_000_003  # a prime; spreads the pairs (first, second) -> first * PAIR_FACTOR + second
+NORM = 1.414  # mean length that the vectors are scaled to, so that C means the same for every set
+
+
+class Linear(msgspec.Struct, frozen=True):
+    """A fitted linear part: rows to add up over a ticket's tokens and pairs, divided by sqrt(length), plus the bias.
+
+    Attributes:
+        words_VC: float32; the row of each known word, its n-grams included; the reserved rows are 0.
+        grams_GC: float32; the row of each n-gram of an unknown word; row 0 is 0.
+        pairs_PC: float32; the row of each pair; row 0 is 0.
+        bias_C: float32.
+    """
+
+    words_VC: Floats
+    grams_GC: Floats
+    pairs_PC: Floats
+    bias_C: Floats
+
+
+def pair_rows(ids: Sequence[int], num_words: int, num_pairs: int) -> NDArray[np.int64]:
+    """Return the rows of the pairs of a ticket: start and first word, each two neighbours, last word and end.
+
+    Where one of the two is unknown the row is 0; so it is of two of PAD. Start and end have the id of PAD.
+
+    >>> pair_rows([5, 7], 10, 1000).tolist() == [1 + 5, 1 + (5 * 1_000_003 + 7) % 1000, 1 + 7 * 1_000_003 % 1000]
+    True
+    """
+    with_edges = np.array([PAD, *ids, PAD], dtype=np.int64)
+    first, second = with_edges[:-1], with_edges[1:]
+    rows = 1 + (first * PAIR_FACTOR + second) % num_pairs
+    larger = np.maximum(first, second)
+    return np.where((larger > PAD) & (larger < num_words), rows, 0)
+
+
+class Features:
+    """Counts features; what it needs of the vocabulary is worked out once."""
+
+    def __init__(self, vocabulary: Vocabulary, num_pairs: int) -> None:
+        self.num_words = len(vocabulary)
+        self.num_grams = vocabulary.num_buckets + 1
+        self.num_pairs = num_pairs + 1
+        rows, columns = [], []
+        for token, row in vocabulary.rows.items():
+            if token not in RESERVED:
+                found = gram_rows(token, vocabulary.num_buckets)
+                rows += [row] * len(found)
+                columns += found
+        shape = (self.num_words, self.num_grams)
+        self.grams_VG = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape)
+
+    def counts(self, tickets: Sequence[Encoded]) -> sparse.csr_matrix:
+        """Return counts_NF, each row divided by sqrt(length)."""
+        places: tuple[list[int], list[int]] = ([], [])  # of words
+        grams: tuple[list[int], list[int]] = ([], [])  # of unknown words
+        pairs: tuple[list[int], list[int]] = ([], [])
+        for row, ticket in enumerate(tickets):
+            for number in ticket.ids:
+                if number >= self.num_words:
+                    of_token = ticket.grams[number - self.num_words]
+                    grams[0].extend([row] * len(of_token))
+                    grams[1].extend(of_token)
+                elif number >= len(RESERVED):
+                    places[0].append(row)
+                    places[1].append(number)
+            if self.num_pairs > 1:
+                found = pair_rows(ticket.ids, self.num_words, self.num_pairs - 1)
+                found = found[found > 0]
+                pairs[0].extend([row] * len(found))
+                pairs[1].extend(found.tolist())
+
+        def counted(where: tuple[list[int], list[int]], num_columns: int) -> sparse.csr_matrix:
+            return sparse.csr_matrix((np.ones(len(where[0])), where), (len(tickets), num_columns))
+
+        words_NV = counted(places, self.num_words)
+        grams_NG = words_NV @ self.grams_VG + counted(grams, self.num_grams)
+        all_NF = sparse.hstack([words_NV, grams_NG, counted(pairs, self.num_pairs)])
+        lengths_N = np.array([len(ticket.ids) for ticket in tickets])
+        return (sparse.diags(1 / np.sqrt(lengths_N)) @ all_NF).tocsr()
+
+
+def gram_rows(token: str, num_buckets: int) -> list[int]:
+    """Return the rows of all n-grams of a known word; those of 3 to 5 letters are where an unknown word's are."""
+    marked = f"<{token}>"
+    pieces = [marked[i : i + size] for size in WORD_GRAM_SIZES for i in range(len(marked) - size + 1)]
+    return [gram_row(piece, num_buckets) for piece in pieces]
+
+
+def fit(
+    tickets: Sequence[Encoded], targets: Sequence[int], features: Features, num_categories: int, c: float
+) -> Linear:
+    """Return the linear part of these tickets.
+
+    Args:
+        tickets: at least one of two categories.
+        targets: their labels.
+        features: over the vocabulary.
+        num_categories: C; one without a ticket gets a score below all others.
+        c: of the support vector machine; larger fits the tickets more closely.
+    """
+    from sklearn.svm import LinearSVC  # a second to import
+
+    counts_NF = features.counts(tickets)
+    held_F = np.bincount(counts_NF.indices, minlength=counts_NF.shape[1])
+    weight_F = np.log((1 + len(tickets)) / (1 + held_F)) + 1
+    v, g = features.num_words, features.num_grams
+    weight_F[v : v + g] *= GRAM_WEIGHT
+    weighted_NF = counts_NF @ sparse.diags(weight_F)
+    weight_F *= NORM / np.sqrt(weighted_NF.multiply(weighted_NF).sum(axis=1).mean())
+    machine = LinearSVC(C=c, random_state=0).fit(counts_NF @ sparse.diags(weight_F), targets)
+    coefficients_CF, intercepts_C = machine.coef_, machine.intercept_
+    if len(machine.classes_) == 2:  # scikit-learn keeps the one for the second
+        coefficients_CF = np.concatenate((-coefficients_CF, coefficients_CF))
+        intercepts_C = np.concatenate((-intercepts_C, intercepts_C))
+    scores_FC = np.zeros((counts_NF.shape[1], num_categories))
+    scores_FC[:, machine.classes_] = (coefficients_CF * weight_F).T
+    bias_C = np.full(num_categories, intercepts_C.min() - 1.0)
+    bias_C[machine.classes_] = intercepts_C
+    scores_FC[v] = scores_FC[v + g] = 0.0  # padding
+    grams_GC = scores_FC[v : v + g]
+    return Linear(
+        (scores_FC[:v] + features.grams_VG @ grams_GC).astype(np.float32),
+        grams_GC.astype(np.float32),
+        scores_FC[v + g :].astype(np.float32),
+        bias_C.astype(np.float32),
+    )
+
+
+def scores(linear: Linear, tickets: Sequence[Encoded]) -> Floats:
+    """Return scores_NC float32 of the tickets, as the graph adds them up."""
+    num_words, num_pairs = len(linear.words_VC), len(linear.pairs_PC) - 1
+    scores_NC = np.empty((len(tickets), len(linear.bias_C)), dtype=np.float32)
+    for row_C, ticket in zip(scores_NC, tickets, strict=True):
+        row_C[:] = linear.words_VC[[number for number in ticket.ids if number < num_words]].sum(axis=0)
+        for number in ticket.ids:
+            if number >= num_words:
+                row_C += linear.grams_GC[ticket.grams[number - num_words]].sum(axis=0)
+        if num_pairs:
+            row_C += linear.pairs_PC[pair_rows(ticket.ids, num_words, num_pairs)].sum(axis=0)
+        row_C /= np.sqrt(len(ticket.ids))
+    scores_NC += linear.bias_C
+    return scores_NC
