@@ -158,7 +158,7 @@ def build(model: Mixture, temperature: float) -> bytes:
                 h = time_first(out, name)
         states.append(out)
     together = states[0] if len(states) == 1 else graph.node("Concat", states, "gru_TDBH", axis=3)
-    h = time_first(together, "gru")
+    h = time_first(together, "state")
 
     # Pooling. -2 lies below every state of a GRU; an infinity would turn 0 x inf into NaN further on.
     h_or_lowest = graph.node("Where", [inside_TB1, h, number("lowest", LOWEST, np.float32)], "h_or_lowest_TBH")

@@ -49,12 +49,16 @@ def test_fixture_is_sealed_as_this_code_seals(path: Path, type_: type[Sealed]) -
     But for the order of the members, which is the code's and not the format's, and for members that came later.
     """
     raw = path.read_bytes()
-    later = {"attempt": 0, "parent": None, "comparison": None} if path.name == "manifest.json" else {}
+    expected = json.loads(raw)
+    if path.name == "manifest.json":
+        expected |= {"attempt": 0, "parent": None, "comparison": None}
+    if "calibration" in expected:
+        expected["calibration"]["linear_share"] = 0.0
 
     again = seal(unseal(raw, type_, "record"))
 
-    assert json.loads(again) | {"sha256": ""} == json.loads(raw) | {"sha256": ""} | later
-    assert len(again) == len(raw) + sum(len(f' "{name}": {json.dumps(value)},\n') for name, value in later.items())
+    assert json.loads(again) | {"sha256": ""} == expected | {"sha256": ""}
+    assert len(again) == len(msgspec.json.format(msgspec.json.encode(expected), indent=1))
     assert msgspec.json.format(raw, indent=1) == raw
 
 
