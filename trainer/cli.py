@@ -99,7 +99,7 @@ def fit_command(
     trainer.check_trainable(rows)
     test_rows = read_test_rows(test, kind) if test else None
     out.print(f"{data}: " + "\n".join(trainer.show_rows(rows)), soft_wrap=True)
-    show_config(config)
+    show_config(trainer.resolved(config, rows))
     opened = Store(store)
     if is_new:
         opened.create_model(name, kind.name)

@@ -89,7 +89,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 SMALL, VERY_SMALL = 2500, 2000  # tickets
 
 
-def resolved(config: TrainConfig, num_tickets: int) -> TrainConfig:
+def resolve(config: TrainConfig, num_tickets: int) -> TrainConfig:
     """Return the settings with a number wherever the recipe or the size of the set decides."""
     epochs = 8 if config.recipe == "fast" else 30 if num_tickets < SMALL else 20
     folds = 4 if num_tickets < VERY_SMALL and config.recipe != "fast" else 1

@@ -23,7 +23,7 @@ from artifacts.schemas import Summary
 from artifacts.store import now
 from artifacts.tickets import Prediction, Ticket
 from trainer import tickets
-from trainer.config import TrainConfig, resolved
+from trainer.config import TrainConfig, resolve
 from trainer.kinds import Fitted, Progress, libraries
 from trainer.tickets import MIN_FOR_VALIDATION, Rows, cut, fingerprint, split
 
@@ -40,10 +40,15 @@ check_rows = tickets.check_rows
 check_trainable = tickets.check_categories
 
 
+def resolved(config: TrainConfig, rows: Rows) -> TrainConfig:
+    """Return the settings with a number wherever the recipe or the number of tickets decides."""
+    return resolve(config, len(rows.tickets))
+
+
 def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str | None) -> Fitted:
     """Train on checked tickets and return the network's files; see `kinds.Trainer.fit`."""
     start = time.perf_counter()
-    config = resolved(config, len(rows.tickets))
+    config = resolved(config, rows)
     labels = sorted(rows.categories)
     label_of = {category: label for label, category in enumerate(labels)}
     targets = [label_of[ticket.expected] for ticket in rows.tickets]

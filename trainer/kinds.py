@@ -97,6 +97,9 @@ class Trainer(Protocol):
             InvalidInput: there is not, and what to add.
         """
 
+    def resolved(self, config: Any, rows: Any) -> msgspec.Struct:
+        """Return the settings that a training of these rows has in the end, where some depend on their number."""
+
     def fit(self, name: str, rows: Any, config: Any, progress: Progress, job: str | None) -> Fitted:
         """Train on rows that were checked, prove the graph equal to the network, and return it.
 

@@ -19,6 +19,7 @@ to the search. A pair's row is found by a hash that the graph itself computes fr
 # Axes: N tickets, V known words, G rows of the n-gram table, P rows of the table of pairs, C categories,
 #       F features: V words, then G n-grams, then P pairs.
 
+import warnings
 from collections.abc import Sequence
 
 import msgspec
@@ -132,7 +133,8 @@ def fit(
         num_categories: C; one without a ticket gets a score below all others.
         c: of the support vector machine; larger fits the tickets more closely.
     """
-    from sklearn.svm import LinearSVC  # a second to import
+    from sklearn.exceptions import ConvergenceWarning  # a second to import
+    from sklearn.svm import LinearSVC
 
     counts_NF = features.counts(tickets)
     held_F = np.bincount(counts_NF.indices, minlength=counts_NF.shape[1])
@@ -141,7 +143,11 @@ def fit(
     weight_F[v : v + g] *= GRAM_WEIGHT
     weighted_NF = counts_NF @ sparse.diags(weight_F)
     weight_F *= NORM / np.sqrt(weighted_NF.multiply(weighted_NF).sum(axis=1).mean())
-    machine = LinearSVC(C=c, random_state=0).fit(counts_NF @ sparse.diags(weight_F), targets)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # the last digits do not count
+        machine = LinearSVC(C=c, random_state=0).fit(counts_NF @ sparse.diags(weight_F), targets)
     coefficients_CF, intercepts_C = machine.coef_, machine.intercept_
     if len(machine.classes_) == 2:  # scikit-learn keeps the one for the second
         coefficients_CF = np.concatenate((-coefficients_CF, coefficients_CF))

@@ -169,6 +169,11 @@ def check_trainable(rows: Rows) -> None:
         raise InvalidInput(f"all {num_cases} rows have the same features, nothing tells them apart; add others")
 
 
+def resolved(config: Config, rows: Rows) -> Config:  # noqa: ARG001  # as every kind's
+    """Return the settings: none depends on the rows."""
+    return config
+
+
 def split(num_cases: int, share: float, seed: int) -> tuple[list[int], list[int]]:
     """Return the row numbers of training and of validation, in order; no validation under 10 cases."""
     order = np.random.default_rng(seed).permutation(num_cases).tolist()

@@ -155,6 +155,19 @@ def test_without_json_no_json_is_printed(tmp_path: Path, data: Path) -> None:
     assert "{" not in fit(data, tmp_path / "store").stdout
 
 
+def test_fit_prints_what_the_recipe_and_the_data_decide(tmp_path: Path, data: Path) -> None:
+    """Where a setting was left open, the number that holds stands in the line, and not 0."""
+    result = puppet_train(
+        *("fit", data, "--name", "m", "--store", tmp_path / "store", "--recipe", "fast"),
+        *("--set", "ngram_buckets=64", "--set", "epochs=1"),
+    )
+
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("settings: ")]
+    assert "grus=1, " in line
+    assert "recipe=fast, epochs=1, batch=16, " in line
+    assert "refit=False, folds=1, " in line
+
+
 def test_fit_with_test_file_ends_with_its_metrics(tmp_path: Path, data: Path) -> None:
     """--test measures the new version on that file, prints the table, and the JSON line has those numbers."""
     test = written(tmp_path / "test.jsonl", {**small.tickets(2), "Livraison": [["colis"]] * 4})

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import Fault, InvalidInput
-from trainer.config import TrainConfig, read_config, resolved
+from trainer.config import TrainConfig, read_config, resolve
 
 FIELDS = {field.name: field for field in msgspec.structs.fields(TrainConfig)}
 
@@ -229,7 +229,7 @@ def test_recipe_and_size_decide_what_was_left_open(
     recipe: str, num_tickets: int, epochs: int, batch: int, refit: bool, folds: int, grus: int
 ) -> None:
     """The steps of a small set do not get fewer with its tickets, and one split of it is not trusted."""
-    found = resolved(read_config(TrainConfig, None, [f"recipe={recipe}"]), num_tickets)
+    found = resolve(read_config(TrainConfig, None, [f"recipe={recipe}"]), num_tickets)
 
     assert (found.epochs, found.batch, found.refit, found.folds, found.grus) == (epochs, batch, refit, folds, grus)
 
@@ -238,4 +238,4 @@ def test_what_was_set_is_not_decided_again() -> None:
     """A setting wins over the recipe."""
     asked = read_config(TrainConfig, None, ["recipe=fast", "epochs=3", "batch=7", "refit=true", "folds=4", "grus=3"])
 
-    assert resolved(asked, 500) == asked
+    assert resolve(asked, 500) == asked

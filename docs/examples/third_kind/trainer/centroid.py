@@ -56,6 +56,11 @@ def check_trainable(rows: Rows) -> None:
         raise InvalidInput("all points are of one category; add points of another")
 
 
+def resolved(config: Config, rows: Rows) -> Config:  # noqa: ARG001  # as every kind's
+    """Return the settings: none depends on the points."""
+    return config
+
+
 def fit(name: str, rows: Rows, config: Config, progress: Progress, job: str | None) -> Fitted:
     """Return the middles of the categories as a graph."""
     start = time.perf_counter()
