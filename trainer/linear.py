@@ -144,9 +144,7 @@ def fit(
     weighted_NF = counts_NF @ sparse.diags(weight_F)
     weight_F *= NORM / np.sqrt(weighted_NF.multiply(weighted_NF).sum(axis=1).mean())
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # the last digits do not count
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits do not count
         machine = LinearSVC(C=c, random_state=0).fit(counts_NF @ sparse.diags(weight_F), targets)
     coefficients_CF, intercepts_C = machine.coef_, machine.intercept_
     if len(machine.classes_) == 2:  # scikit-learn keeps the one for the second

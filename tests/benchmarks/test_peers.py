@@ -6,12 +6,13 @@ from benchmarks.learners import PEERS
 from benchmarks.peers.peer import plain, share_right
 from tests.trainer.small import rows, tickets
 
+# MiniLM takes 266 MB and is no part of the extra `dev`; the others must be there.
+TRIED = [name for name, peer in PEERS.items() if peer.is_installed or name != "minilm"]
 
-@pytest.mark.parametrize("name", PEERS)
+
+@pytest.mark.parametrize("name", TRIED)
 def test_peer_learns_four_categories(name: str) -> None:
     """Ten tickets each of four categories, one word of each in no other: all of them are recognised again."""
-    if not PEERS[name].is_installed:
-        pytest.skip(f"{name} is not installed")
     data = rows(tickets(10))
     texts, expected = [plain(t.content) for t in data.tickets], [t.expected for t in data.tickets]
 

@@ -170,7 +170,9 @@ def test_two_trainings_are_queued_and_followed(service: Server) -> None:
     numbers = [number for number, kind, _ in whole if kind != "end"]
     assert numbers == sorted(set(numbers))
     for events, name in ((whole, "first"), (second, "second")):
-        assert [data["epoch"] for _, kind, data in events if kind == "epoch"] == list(range(1, 13))
+        epochs = [data["epoch"] for _, kind, data in events if kind == "epoch"]
+        assert epochs[:12] == list(range(1, 13))
+        assert epochs[12:] == list(range(1, len(epochs) - 11))  # again on every ticket
         assert [kind for _, kind, _ in events].count("end") == 1
         assert (events[-1][1], events[-1][2]["state"]) == ("end", "succeeded")
         assert (events[-1][2]["model_name"], events[-1][2]["version"]) == (name, 1)

@@ -45,7 +45,9 @@ CATEGORIES = {
     "Création de client": ["création", "client", "nouveau", "dossier", "créer", "convenue", "société", "contrat"],
 }
 FILLING = ["bonjour", "<PRODUCT>", "merci", "<NAME>", "ticket", "suite", "appel", "mail", "<PHONE>", "résolu"]
-QUICK = {"epochs": 8, "embedding": 16, "hidden": 16, "lr": 0.02, "batch": 16, "threads": 1}
+QUICK = {
+    "epochs": 8, "embedding": 16, "hidden": 16, "lr": 0.02, "batch": 16, "threads": 1, "folds": 1, "grus": 1,
+}  # fmt: skip
 LONG = {"epochs": 1000, "patience": 1000, "num_layers": 3, "hidden": 256, "threads": 1}  # minutes: nobody waits for it
 CANARY = "zanzibar"  # a word of a customer that must appear nowhere
 
