@@ -115,12 +115,7 @@ def drain_command(
         numbers = summarise([measure_run(settings, store, body) for _ in range(runs)])
     found = machine.result("drain", here, settings, numbers)
     sheet = make_sheet(settings, numbers)
-    machine.show(sheet)
-    if save and not numbers.void_because:
-        click.echo(f"saved as {machine.save(found, sheet)}")
-    machine.print_json(found)
-    if save and numbers.void_because:
-        raise click.ClickException("a void run is not saved")
+    machine.conclude(found, sheet, numbers.void_because, save)
 
 
 def measure_run(settings: Settings, store: Path, body: bytes) -> Run:

@@ -250,12 +250,7 @@ def latency_command(
     numbers = summarise(measured)
     found = machine.result("latency", here, settings, numbers)
     sheet = make_sheet(settings, numbers)
-    machine.show(sheet)
-    if save and not numbers.void_because:
-        click.echo(f"saved as {machine.save(found, sheet)}")
-    machine.print_json(found)
-    if save and numbers.void_because:
-        raise click.ClickException("a void run is not saved")
+    machine.conclude(found, sheet, numbers.void_because, save)
 
 
 @click.command("floor", hidden=True)

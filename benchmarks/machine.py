@@ -9,7 +9,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -173,6 +173,20 @@ def save(found: Result, sheet: Sheet, folder: Path = RESULTS) -> Path:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
     path.with_suffix(".md").write_text(markdown(sheet, found), "utf-8")
     return path
+
+
+def conclude(found: Result, sheet: Sheet, void_because: Sequence[str], save_it: bool) -> None:
+    """Show what was measured, keep it if that was asked for, and print it as JSON last.
+
+    Raises:
+        click.ClickException: it was to be kept and is void.
+    """
+    show(sheet)
+    if save_it and not void_because:
+        click.echo(f"saved as {save(found, sheet)}")
+    print_json(found)
+    if save_it and void_because:
+        raise click.ClickException("a void run is not saved")
 
 
 def print_json(found: Result) -> None:

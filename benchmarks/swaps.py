@@ -138,12 +138,7 @@ def swaps_command(
         numbers = measure(settings, store, add_versions(store, name))
     found = machine.result("swaps", here, settings, numbers)
     sheet = make_sheet(settings, numbers)
-    machine.show(sheet)
-    if save and not numbers.void_because:
-        click.echo(f"saved as {machine.save(found, sheet)}")
-    machine.print_json(found)
-    if save and numbers.void_because:
-        raise click.ClickException("a void run is not saved")
+    machine.conclude(found, sheet, numbers.void_because, save)
 
 
 def add_versions(store: Path, name: str) -> tuple[int, int]:

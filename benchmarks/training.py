@@ -278,12 +278,7 @@ def training_command(
         numbers = measure(settings, store, make_work(settings, folder / "body.json"))
     found = machine.result("training", here, settings, numbers)
     sheet = make_sheet(settings, numbers)
-    machine.show(sheet)
-    if save and not numbers.void_because:
-        click.echo(f"saved as {machine.save(found, sheet)}")
-    machine.print_json(found)
-    if save and numbers.void_because:
-        raise click.ClickException("a void run is not saved")
+    machine.conclude(found, sheet, numbers.void_because, save)
 
 
 @click.command("poster", hidden=True)

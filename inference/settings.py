@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from artifacts.disk import open_at_once
 from artifacts.errors import Fault, InvalidInput, PuppetError
 from artifacts.mail import MAX_MAIL_BYTES
 from artifacts.manifest import ModelName
@@ -188,7 +189,7 @@ def _read_token(path: str) -> str:
         InvalidInput: it cannot be read, others may read it, or it holds no token; the content is never shown.
     """
     try:
-        with open(path, "rb", opener=_open_at_once) as file:
+        with open(path, "rb", opener=open_at_once) as file:
             found = os.fstat(file.fileno())  # of the file that is open, so that none can take its place in between
             mode = stat.S_IMODE(found.st_mode)
             if not stat.S_ISREG(found.st_mode):
@@ -214,8 +215,3 @@ def _read_token(path: str) -> str:
     if not token or len(raw) > MAX_TOKEN_FILE_BYTES or not all(33 <= byte <= 126 for byte in token):
         raise InvalidInput(f"{path!r} holds no token; write one line of printable ASCII without spaces into it")
     return token.decode("ascii")
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open without following a link and without waiting for the other end of a pipe."""
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -25,7 +25,7 @@ from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingS
 from inference.settings import PREFIX, Settings
 
 CHUNK_BYTES = 2**20  # collected before the disk is asked
-CHECK_S = 600.0  # a body of 256 MiB is checked in 2 s; beside searches that take all of a core, in some minutes
+CHECK_S = 600.0  # a body of 256 MiB is checked in 2 s; beside searches that take all of a core it waits for them
 CHECK_BYTES = 2**20  # of its answer
 SAFE_PATH = ("-P",) if sys.flags.safe_path else ()  # a child finds modules where we do
 POLL_S = 0.1  # how soon the end of a job is noticed
@@ -125,8 +125,8 @@ class Training:
 async def _check(folder: Path) -> Checked:
     """Return what the trainer's check says of a spooled body; in a process of its own, which decodes it."""
     try:
-        # In a thread, and not by the event loop: uvloop forks, which copies the tables of all our memory and held every
-        # search up for 14 ms. subprocess uses vfork, which copies nothing.
+        # In a thread, and not by the event loop, which would wait for fork and exec. With `nice` below, what the end of
+        # a posted body holds searches up for fell from 14 ms to 5 to 9 (100 MB, one core for server and check).
         process = await asyncio.to_thread(_start_check, folder)
     except OSError as error:
         raise TrainingFailed(f"the trainer's process cannot be started: {error.strerror}; free some memory") from error

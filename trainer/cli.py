@@ -61,7 +61,7 @@ for command in cli_versions.COMMANDS:
 @click.option(
     "--recipe",
     type=click.Choice(["fast", "default", "best"]),
-    help="fast: seconds, a little less accurate. default: what to use. best: minutes, for the last half point.",
+    help="fast: seconds, a little less accurate. default: what to use. best: minutes, with more GRUs.",
 )
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="One setting; wins over --config.")
 @click.option(

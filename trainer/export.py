@@ -168,6 +168,7 @@ def build(model: Mixture, temperature: float) -> bytes:
     mean_BH = graph.node("Div", [sum_BH, length_B1], "mean_BH")
     pooled_BH = graph.node("Concat", [max_BH, mean_BH], "pooled_BH", axis=1)
     fitted, scale = model.fitted, model.weight / temperature / len(members)
+    fitted_scale = fitted.weight / temperature if fitted is not None else 0.0
     bias_C = torch.stack([member.head.bias for member in members]).sum(dim=0) * scale
     # The pooled state is ordered by: largest or mean, direction, member, entry.
     sides = (2, len(directions), config.hidden)
@@ -176,7 +177,6 @@ def build(model: Mixture, temperature: float) -> bytes:
     known_VC, unknown_GC = (torch.stack(parts).sum(dim=0) * scale for parts in zip(*rows, strict=True))
     fitted_GC = None
     if fitted is not None:
-        fitted_scale = fitted.weight / temperature
         bias_C = bias_C + fitted.bias_C * fitted_scale
         known_VC = known_VC + fitted.words_VC * fitted_scale
         fitted_GC = fitted.grams_GC * fitted_scale
@@ -201,9 +201,7 @@ def build(model: Mixture, temperature: float) -> bytes:
         bucket = graph.node("Mod", [spread, number("num_pairs", len(fitted.pairs_PC) - 1, np.int64)], "bucket_TB")
         row = graph.node("Add", [bucket, number("one_64", 1, np.int64)], "pair_TB")
         row = graph.node("Where", [is_pair, row, number("zero_64", 0, np.int64)], "pair_row_TB")
-        pairs_TBC = graph.node(
-            "Gather", [array("pairs", fitted.pairs_PC * (fitted.weight / temperature)), row], "pairs_TBC"
-        )
+        pairs_TBC = graph.node("Gather", [array("pairs", fitted.pairs_PC * fitted_scale), row], "pairs_TBC")
         pairs_BC = graph.node("ReduceSum", [pairs_TBC, first], "pairs_BC", keepdims=0)
         linear_BC = graph.node("Add", [linear_BC, pairs_BC], "linear_and_pairs_BC")
     wide_BC = graph.node("Div", [linear_BC, graph.node("Sqrt", [length_B1], "sqrt_length_B1")], "wide_BC")

@@ -21,7 +21,7 @@ How a ticket becomes a category, in five steps.
    It learns the plain cases fast ("facture" says billing), which leaves to the GRU what depends on order.
    Source: Cheng et al. 2016, "Wide & Deep Learning", arXiv 1606.07792.
 6. One such network errs by chance here and there, and another seed elsewhere. So a few small ones are trained and their
-   logits averaged: two of E = H = 32 cost less than one of 64 and are right more often (docs/LOG.md).
+   logits averaged: two of E = H = 32 cost about as much as one of 64 and are right more often (docs/LOG.md).
    Source: Hansen and Salamon 1990, "Neural Network Ensembles".
 7. Beside them answers an expert of another kind, a linear part that was fitted by itself (linear.py). The weighted sum
    of both is right more often than either; the weights come from validation tickets (calibrate.py).
@@ -113,6 +113,11 @@ class TicketClassifier(nn.Module):
     """One GRU with the linear part that is trained with it, over one vocabulary."""
 
     grams_VK: Tensor
+
+    @property
+    def num_categories(self) -> int:
+        """C."""
+        return self.head.out_features
 
     def __init__(self, tokens: Sequence[str], num_categories: int, config: TrainConfig) -> None:
         """Build the network with random weights (seed torch first).
@@ -220,7 +225,7 @@ class Mixture(nn.Module):
     @property
     def num_categories(self) -> int:
         """C."""
-        return self.first.head.out_features
+        return self.first.num_categories
 
     @property
     def device(self) -> torch.device:

@@ -53,8 +53,7 @@ def logits(
     """Return logits_NC of the tickets, in order, without dropout."""
     model.eval()
     order = sorted(range(len(tickets)), key=lambda i: len(tickets[i].ids))
-    num_categories = model.num_categories if isinstance(model, Mixture) else model.head.out_features
-    found_NC = torch.empty(len(tickets), num_categories)
+    found_NC = torch.empty(len(tickets), model.num_categories)
     for start in range(0, len(order), 256):
         chosen = order[start : start + 256]
         found_NC[chosen] = model(*tensors([tickets[i] for i in chosen], num_words, device)).cpu()
