@@ -17,7 +17,7 @@ from artifacts.errors import ArtifactRefused, NotFinite
 from artifacts.manifest import Manifest, Report, Sha256, Tensor
 from artifacts.metrics import Metrics, measure
 from artifacts.runtime import Model, Session, open_session
-from artifacts.text import MAX_NGRAMS, MAX_TOKEN_CHARACTERS, NGRAM_SIZES
+from artifacts.text import MAX_NGRAMS, MAX_TOKEN_CHARACTERS, NGRAM_SIZES, TEXT_RULES
 from artifacts.tickets import Prediction, Ticket
 from artifacts.vocabulary import MAX_TOKENS, PAD, Encoded, Vocabulary
 
@@ -45,6 +45,7 @@ class Encoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_ngrams: int
     max_tokens: int
     max_token_characters: int
+    text_rules: int = 1  # 1 made every number <NUM>
 
 
 class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -236,4 +237,6 @@ class GruModel(Model[Encoded]):
 
 def encoding(num_words: int, ngram_buckets: int) -> Encoding:
     """Return the rules of text -> ids that this program implements, for a manifest."""
-    return Encoding(num_words, ngram_buckets, list(NGRAM_SIZES), MAX_NGRAMS, MAX_TOKENS, MAX_TOKEN_CHARACTERS)
+    return Encoding(
+        num_words, ngram_buckets, list(NGRAM_SIZES), MAX_NGRAMS, MAX_TOKENS, MAX_TOKEN_CHARACTERS, TEXT_RULES
+    )

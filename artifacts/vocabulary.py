@@ -71,7 +71,7 @@ class Vocabulary:
         for token in tokens[:MAX_TOKENS]:
             # Vocabulary entries are their own normal form, so a hit needs no normalising.
             row = row_of(token)
-            if row is None:
+            if not row:  # None, or PAD, which a ticket may not hold: there it means the ticket's end
                 num_truncated += len(token) > MAX_TOKEN_CHARACTERS
                 spelling = normalise(token)
                 if not spelling:
@@ -79,6 +79,7 @@ class Vocabulary:
                 row = row_of(spelling)
                 if row is None:
                     row = num_rows + unknown.setdefault(spelling, len(unknown))
+                row = row or UNK
             ids.append(row)
         if not ids:
             raise EmptyTicket("the ticket is empty: no token that is not blank; send at least one")

@@ -33,7 +33,7 @@ def main() -> None:
     ]
     config = TrainConfig(
         embedding=8, hidden=8, epochs=60, batch=8, lr=0.02, ngram_buckets=64, dropout=0.0, min_count=1, patience=60,
-        label_smoothing=0.0, threads=1,
+        label_smoothing=0.0, threads=1, pairs=64, grus=1, folds=1, refit=False,
     )  # fmt: skip
     store = Store(FIXTURE)
     store.create_model(NAME, "GRU")

@@ -45,7 +45,6 @@ class Network(NamedTuple):
     layers: list[list[Direction]]
     head_weight: Array  # [C, 2H] or [C, 4H]
     head_bias: Array  # [C]
-    linear: Table
 
 
 class Fitted(NamedTuple):
@@ -53,7 +52,7 @@ class Fitted(NamedTuple):
 
     words: Array  # [V, C]
     grams: Array  # [G, C]; of an unknown word, added up and not averaged
-    pairs: Array  # [P, C]; row 0 is no pair
+    pairs: Array  # [P, C]
     bias: Array  # [C]
 
 
@@ -61,14 +60,13 @@ class Together(NamedTuple):
     """All that answers together: the mean of the networks' logits and the fitted part's scores, each weighted."""
 
     members: list[Network]
-    weight: float = 1.0
-    fitted: Fitted | None = None
-    fitted_weight: float = 0.0
+    fitted: Fitted
+    weight: float
+    fitted_weight: float
 
 
-def probabilities(network: Network | Together, tickets: Sequence[Encoded], temperature: float = 1.0) -> Array:
+def probabilities(together: Together, tickets: Sequence[Encoded], temperature: float = 1.0) -> Array:
     """Return probabilities_NC: softmax of logits / temperature, ticket by ticket."""
-    together = network if isinstance(network, Together) else Together([network])
     logits_NC = np.stack([joint_logits(together, ticket) for ticket in tickets]) / temperature
     odds_NC = np.exp(logits_NC - logits_NC.max(axis=1, keepdims=True))  # the largest is 1, so nothing overflows
     shares_NC: Array = odds_NC / odds_NC.sum(axis=1, keepdims=True)
@@ -76,29 +74,27 @@ def probabilities(network: Network | Together, tickets: Sequence[Encoded], tempe
 
 
 def logits(network: Network, ticket: Encoded) -> Array:
-    """Return the logits of one ticket: the head on the pooled states, plus the linear part."""
+    """Return the logits of one ticket: the head on the pooled states."""
     x_TE = look_up(network.embedding, ticket)
     for layer in network.layers:
         forward, *backward = layer
         ways = [read(forward, x_TE)] + [read(way, x_TE[::-1])[::-1] for way in backward]
         x_TE = np.concatenate(ways, axis=1)
     pooled_H = np.concatenate((x_TE.max(axis=0), x_TE.mean(axis=0)))
-    wide_C = look_up(network.linear, ticket).sum(axis=0) / np.sqrt(len(ticket.ids))
-    logits_C: Array = network.head_weight @ pooled_H + network.head_bias + wide_C
+    logits_C: Array = network.head_weight @ pooled_H + network.head_bias
     return logits_C
 
 
 def joint_logits(together: Together, ticket: Encoded) -> Array:
     """Return the logits of all experts together."""
-    logits_C: Array = np.mean([logits(member, ticket) for member in together.members], axis=0) * together.weight
-    if together.fitted is not None:
-        logits_C = logits_C + add_up(together.fitted, ticket) * together.fitted_weight
+    of_networks_C = np.mean([logits(member, ticket) for member in together.members], axis=0)
+    logits_C: Array = of_networks_C * together.weight + add_up(together.fitted, ticket) * together.fitted_weight
     return logits_C
 
 
 def add_up(fitted: Fitted, ticket: Encoded) -> Array:
     """Return the scores of the linear part that was fitted by itself."""
-    num_words, num_pairs = len(fitted.words), len(fitted.pairs) - 1
+    num_words, num_pairs = len(fitted.words), len(fitted.pairs)
     total_C = np.zeros(len(fitted.bias))
     for token in ticket.ids:
         if token < num_words:
@@ -106,9 +102,10 @@ def add_up(fitted: Fitted, ticket: Encoded) -> Array:
         else:
             for gram in ticket.grams[token - num_words]:
                 total_C += fitted.grams[gram]
-    for before, after in zip([0, *ticket.ids], [*ticket.ids, 0], strict=True):
-        if num_pairs and before < num_words and after < num_words:
-            total_C += fitted.pairs[1 + (before * 1_000_003 + after) % num_pairs]
+    ids = [token if token < num_words else 1 for token in ticket.ids]
+    for before, after in zip([0, *ids], [*ids, 0], strict=True):
+        if num_pairs:
+            total_C += fitted.pairs[(before * 1009 + after) % num_pairs]
     scores_C: Array = total_C / np.sqrt(len(ticket.ids)) + fitted.bias
     return scores_C
 
@@ -149,7 +146,7 @@ def from_state_dict(state: Mapping[str, NDArray[np.float32]], tokens: Sequence[s
         ways = [f"l{len(layers)}{end}" for end in ("", "_reverse") if f"gru.weight_ih_l{len(layers)}{end}" in weights]
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         layers.append([Direction(*(weights[f"gru.{name}_{way}"] for name in names)) for way in ways])
-    return Network(table("embedding"), layers, weights["head.weight"], weights["head.bias"], table("linear"))
+    return Network(table("embedding"), layers, weights["head.weight"], weights["head.bias"])
 
 
 def from_mixture(
@@ -161,18 +158,15 @@ def from_mixture(
         prefix = f"members.{len(members)}."
         own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         members.append(from_state_dict(own, tokens))
-    fitted = None
-    if "fitted.words_VC" in state:
-        names = ("words_VC", "grams_GC", "pairs_PC", "bias_C")
-        words_VC, grams_GC, pairs_PC, bias_C = (state[f"fitted.{name}"].astype(np.float64) for name in names)
-        fitted = Fitted(words_VC, grams_GC, pairs_PC, bias_C)
-    return Together(members, weight, fitted, fitted_weight)
+    names = ("words_VC", "grams_GC", "pairs_PC", "bias_C")
+    fitted = Fitted(*(state[f"linear.{name}"].astype(np.float64) for name in names))
+    return Together(members, fitted, weight, fitted_weight)
 
 
 def from_onnx(raw: bytes) -> Together:
     """Return the experts in the initializers of `model.onnx`, whose temperature is folded into its weights.
 
-    So is what all of them add to every ticket: the linear parts and the biases stand with the first network.
+    So is what all of them add to every ticket: the biases stand with the linear part.
     """
     import onnx.numpy_helper  # here, so that whoever uses the rest needs no training extra
 
@@ -192,23 +186,20 @@ def from_onnx(raw: bytes) -> Together:
             ways = zip(w_DHE, r_DHH, halves, strict=True)
             layers.append([Direction(*map(gates, (w, r, *half))) for w, r, half in ways])
         stacks.append(layers)
-    known_VE, grams_GE = weights["embedding_words"], weights["embedding_ngrams"]
     num_categories, num_directions = len(weights["head_bias"]), len(stacks[0][0])
-    heads = weights["head_weight"].reshape(num_categories, 2, num_directions, len(stacks), -1)
-    none = np.zeros(1)
+    # A token's row: the vectors of each network side by side, then the scores; of an n-gram, then a 1 to count it by.
+    known_VE, words_VC = np.split(weights["words"], [-num_categories], axis=1)
+    grams_GE, grams_GC, _ = np.split(weights["grams_of_unknown"], [-num_categories - 1, -1], axis=1)
+    tables = (np.split(rows, len(stacks), axis=1) for rows in (known_VE, grams_GE))
+    heads = weights["head_weight"].reshape(num_categories, num_directions, 2, len(stacks), -1)
     members = [
         Network(
-            Table(np.split(known_VE, len(stacks), axis=1)[m], np.split(grams_GE, len(stacks), axis=1)[m], none),
+            Table(known, grams, unknown=known[1]),
             layers,
-            heads[:, :, :, m].reshape(num_categories, -1),
-            weights["head_bias"] * (m == 0),
-            Table(weights["linear_words"] * (m == 0), weights["linear_ngrams"] * (m == 0), none),
+            heads[:, :, :, m].transpose(0, 2, 1, 3).reshape(num_categories, -1),
+            np.zeros(num_categories),
         )
-        for m, layers in enumerate(stacks)
+        for m, (layers, known, grams) in enumerate(zip(stacks, *tables, strict=True))
     ]
-    fitted = None
-    if "linear_fitted_ngrams" in weights:
-        grams_GC = weights["linear_fitted_ngrams"]
-        pairs_PC = weights.get("pairs", np.zeros((1, num_categories)))
-        fitted = Fitted(np.zeros((len(known_VE), num_categories)), grams_GC, pairs_PC, np.zeros(num_categories))
-    return Together(members, float(len(stacks)), fitted, 1.0)  # the mean times the number is the sum
+    fitted = Fitted(words_VC, grams_GC, weights.get("pairs", np.zeros((0, num_categories))), weights["head_bias"])
+    return Together(members, fitted, float(len(stacks)), 1.0)  # the mean times the number is the sum

@@ -25,26 +25,30 @@ from torch import Tensor, nn
 
 from artifacts.gru import Calibration
 
-RANGE = (0.05, 20.0)  # a handful of tickets, all right, would otherwise ask for T = 0
+RANGE = (0.05, 20.0)  # beyond lie logits that say nothing, all alike or but rounding
 HALVINGS = 60  # of the interval of b; more than a float64 can tell apart
 SHARES = tuple(step / 20 for step in range(20))  # not 1: the graph has a GRU at its heart, if only by a twentieth
-NO_SHARE, NO_LINEAR_TEMPERATURE = (
-    0.5,
-    0.25,
-)  # without validation tickets; six sets had .21 to .45 (LOG)
+NO_SHARE, NO_LINEAR_TEMPERATURE = 0.5, 0.25  # without validation tickets; six sets had .21 to .45 (LOG)
 
 
 def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Calibration:
-    """Return the temperature that minimises the cross entropy of `logits_NC / T`; 1.0 if there are no tickets."""
+    """Return the temperature that minimises the cross entropy of `logits_NC / T`; 1.0 if there are no tickets.
+
+    It makes nobody bolder than N tickets can justify: where all are right, the next one is with (N + 1) / (N + 2).
+    Source: Laplace's rule of succession.
+    """
     if not len(targets_N):
         return Calibration(1.0, None, None)
     logits_NC = logits_NC.double()
     true_N = logits_NC.gather(1, targets_N[:, None])[:, 0]
+    justified = (len(targets_N) + 1) / (len(targets_N) + 2)
     low, high = 1 / RANGE[1], 1 / RANGE[0]
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        expected_N = (torch.softmax(logits_NC * middle, dim=1) * logits_NC).sum(dim=1)
-        if (expected_N - true_N).mean() < 0:  # the truth's logit is higher: be bolder
+        probabilities_NC = torch.softmax(logits_NC * middle, dim=1)
+        expected_N = (probabilities_NC * logits_NC).sum(dim=1)
+        confidence = probabilities_NC.amax(dim=1).mean()
+        if (expected_N - true_N).mean() < 0 and confidence < justified:  # the truth's logit is higher: be bolder
             low = middle
         else:
             high = middle
@@ -56,7 +60,7 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Calibration:
     return Calibration(temperature, before, after)
 
 
-class Mixture(msgspec.Struct, frozen=True):
+class Mix(msgspec.Struct, frozen=True):
     """How the logits of the two experts are added up.
 
     Attributes:
@@ -74,10 +78,10 @@ class Mixture(msgspec.Struct, frozen=True):
         return gru_NC * self.weight + linear_NC * self.linear_weight
 
 
-def fit_share(gru_NC: Tensor, linear_NC: Tensor, targets_N: Tensor) -> Mixture:
-    """Return the mixture under which the targets are most probable; half and half if there are no tickets."""
+def fit_share(gru_NC: Tensor, linear_NC: Tensor, targets_N: Tensor) -> Mix:
+    """Return the mix under which the targets are most probable; half and half if there are no tickets."""
     if not len(targets_N):
-        return Mixture(NO_SHARE, 1 - NO_SHARE, NO_SHARE / NO_LINEAR_TEMPERATURE)
+        return Mix(NO_SHARE, 1 - NO_SHARE, NO_SHARE / NO_LINEAR_TEMPERATURE)
     t_gru, t_linear = (fit_temperature(logits_NC, targets_N).temperature for logits_NC in (gru_NC, linear_NC))
-    tried = [Mixture(share, (1 - share) / t_gru, share / t_linear) for share in SHARES]
+    tried = [Mix(share, (1 - share) / t_gru, share / t_linear) for share in SHARES]
     return min(tried, key=lambda one: fit_temperature(one.logits(gru_NC, linear_NC), targets_N).loss_after or 0.0)

@@ -3,6 +3,7 @@
 The defaults were chosen on validation splits of the training files (docs/LOG.md), never on test files.
 """
 
+import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,8 +54,10 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ngram_buckets: rows of the hashed n-gram table.
         seed: of everything random; the same seed, data and machine give the same weights.
         device: auto takes CUDA where there is one.
-        threads: of the CPU; on a network this small a second one gains little, and where other programs want the cores
-            too it made training 14 times slower (docs/decisions/0004). Another number may round sums differently.
+        threads: of a process; on a network this small a second one gains little, and where other programs want the
+            cores too it made training 14 times slower (docs/decisions/0004). Another number may round sums differently.
+        processes: that train at once, each a network of its own; the weights are the same whatever their number.
+            0: as many as there are cores for this program, or 1 if the work is a matter of seconds.
     """
 
     grus: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
@@ -84,22 +87,28 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    processes: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
 
 
 SMALL, VERY_SMALL = 2500, 2000  # tickets
+WORTH_A_PROCESS = 50_000  # tickets read, epoch by epoch: some 8 s; another process starts in 3
 
 
 def resolve(config: TrainConfig, num_tickets: int) -> TrainConfig:
     """Return the settings with a number wherever the recipe or the size of the set decides."""
-    epochs = 8 if config.recipe == "fast" else 30 if num_tickets < SMALL else 20
-    folds = 4 if num_tickets < VERY_SMALL and config.recipe != "fast" else 1
+    epochs = config.epochs or (8 if config.recipe == "fast" else 30 if num_tickets < SMALL else 20)
+    folds = config.folds or (4 if num_tickets < VERY_SMALL and config.recipe != "fast" else 1)
+    grus = config.grus or {"fast": 1, "default": 2, "best": 4}[config.recipe]
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    num_read = num_tickets * epochs * grus * folds
     return msgspec.structs.replace(
         config,
-        grus=config.grus or {"fast": 1, "default": 2, "best": 4}[config.recipe],
-        epochs=config.epochs or epochs,
+        grus=grus,
+        epochs=epochs,
         batch=config.batch or min(64, max(16, num_tickets // 40)),
         refit=config.refit if config.refit is not None else config.recipe != "fast",
-        folds=config.folds or folds,
+        folds=folds,
+        processes=config.processes or (num_cores if num_read >= WORTH_A_PROCESS else 1),
     )
 
 

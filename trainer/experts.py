@@ -1,23 +1,28 @@
 """The experts learn from the same tickets: a few GRUs, and the linear part by itself.
 
 In: checked rows, and which of them may teach. Out: the experts, and their answers to the tickets that were kept out.
-How their answers become one is for calibrate.py.
+Each GRU and each linear part is a task of its own, so that as many are trained at once as there are cores
+(parallel.py). How their answers become one is for calibrate.py.
 """
 
 # Axes: N tickets that were kept out, C categories.
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from artifacts.gru import Floats
 from artifacts.manifest import Epoch
-from artifacts.vocabulary import Vocabulary, build_rows
-from trainer import linear
+from artifacts.vocabulary import Encoded, Vocabulary, build_rows
+from trainer import linear, parallel
 from trainer import train as loop
-from trainer.calibrate import fit_temperature
+from trainer.calibrate import Mix, fit_temperature
 from trainer.config import TrainConfig
 from trainer.kinds import Progress
 from trainer.linear import Linear
@@ -26,20 +31,62 @@ from trainer.tickets import Rows
 
 LINEAR_CS = (1.0, 0.3, 3.0)  # the first where there is nothing to choose by
 
+Part = tuple[list[int], list[int]]  # the numbers of the rows to learn from, and of those to answer
 
-class Experts(msgspec.Struct, frozen=True):
-    """The experts, over one vocabulary.
+
+class Lesson(msgspec.Struct, frozen=True):
+    """What an expert is to learn: made of plain data, for it may be sent to another process.
 
     Attributes:
-        model: the GRUs; the linear part is still to be added.
-        linear_c: that the linear part was fitted with.
+        vocabulary: over which the tickets are encoded.
+        tickets: to learn from.
+        targets: their labels.
+        kept_out: to answer.
+        kept_out_targets: labels of these, where they choose the best epoch; else none.
+        num_categories: C.
+        is_refit: whether the tickets are all that there are.
+    """
+
+    vocabulary: Vocabulary
+    tickets: list[Encoded]
+    targets: list[int]
+    kept_out: list[Encoded]
+    kept_out_targets: list[int]
+    num_categories: int
+    is_refit: bool
+
+
+class Learnt(msgspec.Struct, frozen=True):
+    """A trained GRU, or a fitted linear part.
+
+    Attributes:
+        weights: of the GRU by name, or the Linear.
+        logits_NC: its answers to the tickets that were kept out.
+        curve, best_epoch: of the GRU's training.
+        c: that the linear part was fitted with.
+    """
+
+    weights: Mapping[str, NDArray[Any]] | Linear
+    logits_NC: Floats
+    curve: list[Epoch] = []
+    best_epoch: int = 0
+    c: float = 0.0
+
+
+class Experts(msgspec.Struct, frozen=True):
+    """The experts of one part, over one vocabulary.
+
+    Attributes:
+        members: the GRUs.
+        linear: the linear part.
+        linear_c: that it was fitted with.
         gru_NC, linear_NC: what each side says to the tickets that were kept out.
         curve: of the first GRU's training.
         best_epochs: whose weights each GRU has.
     """
 
     vocabulary: Vocabulary
-    model: Mixture
+    members: list[TicketClassifier]
     linear: Linear
     linear_c: float
     gru_NC: Tensor
@@ -47,20 +94,21 @@ class Experts(msgspec.Struct, frozen=True):
     curve: list[Epoch]
     best_epochs: list[int]
 
+    def together(self, mix: Mix) -> Mixture:
+        """Return the network that answers with all of them."""
+        return Mixture(self.members, self.linear, mix.weight, mix.linear_weight)
+
 
 def train(
     rows: Rows,
-    targets: list[int],
-    train_rows: list[int],
-    validation_rows: list[int],
+    targets: Sequence[int],
+    parts: Sequence[Part],
     num_categories: int,
     config: TrainConfig,
-    device: torch.device,
     progress: Progress,
-    epochs: Sequence[int] = (),
-    linear_c: float = 0.0,
-) -> Experts:
-    """Return the experts, trained on `train_rows`.
+    refit: Experts | None = None,
+) -> list[Experts]:
+    """Return the experts of each part, trained on its tickets.
 
     The vocabulary is that of the training tickets: only they may say which words are known. With several folds a GRU
     is trained to its last epoch, so that its answers to tickets kept out have chosen nothing; with one split, to its
@@ -69,53 +117,128 @@ def train(
     Args:
         rows: checked.
         targets: the label of each.
-        train_rows: numbers of those to learn from.
-        validation_rows: numbers of those to answer.
+        parts: what to learn from and what to answer.
         num_categories: C.
         config: resolved.
-        device: for the GRUs.
-        progress: was told of the first GRU's start; is told of its steps, and of the others.
-        epochs: of each GRU; by default as the settings say.
-        linear_c: of the linear part; 0: as the settings say, or the best on the tickets kept out.
+        progress: was told of the first GRU's start; is told of its steps, and of the others that this process trains.
+        refit: whose epochs and C are taken over; none to choose them.
     """
-    words = build_rows((rows.tokens[row] for row in train_rows), config.min_count, config.max_vocabulary)
-    vocabulary = Vocabulary(words, config.ngram_buckets)
-    teaching = [vocabulary.encode(rows.tokens[row]) for row in train_rows]
-    kept_out = [vocabulary.encode(rows.tokens[row]) for row in validation_rows]
-    of_teaching = [targets[row] for row in train_rows]
-    of_kept_out = torch.tensor([targets[row] for row in validation_rows], dtype=torch.int64)
-
-    features = linear.Features(vocabulary, config.pairs)
-    wanted = linear_c or config.linear_c
-    fitted = [
-        (c, linear.fit(teaching, of_teaching, features, num_categories, c))
-        for c in ((wanted,) if wanted else LINEAR_CS if kept_out else LINEAR_CS[:1])
+    lessons = [lesson(rows, targets, part, num_categories, config, refit is not None) for part in parts]
+    members = [setting(config, number, refit) for number in range(config.grus)]
+    chosen_c = refit.linear_c if refit is not None else config.linear_c
+    grus: list[Callable[[Progress], Learnt]] = [
+        partial(train_gru, one, member, place > 0 or number > 0)
+        for place, one in enumerate(lessons)
+        for number, member in enumerate(members)
     ]
-    scored = [(c, one, torch.from_numpy(linear.scores(one, kept_out))) for c, one in fitted]
-    chosen_c, chosen, linear_NC = min(scored, key=lambda one: fit_temperature(one[2], of_kept_out).loss_after or 0.0)
+    linears: list[Callable[[Progress], Learnt]] = []
+    cs: list[Sequence[float]] = [
+        (chosen_c,) if chosen_c else LINEAR_CS if one.kept_out else LINEAR_CS[:1] for one in lessons
+    ]
+    for one, tried in zip(lessons, cs, strict=True):
+        linears += [partial(fit_linear, one, config.pairs, c) for c in tried]
+    found = iter(parallel.run_all(grus + linears, config.processes, progress))
+    of_gru = [[next(found) for _ in members] for _ in lessons]
+    of_linear = [[next(found) for _ in tried] for tried in cs]
+    return [
+        gather(one, [targets[row] for row in part[1]], learnt, fitted, members)
+        for one, part, learnt, fitted in zip(lessons, parts, of_gru, of_linear, strict=True)
+    ]
 
-    chooses = kept_out if config.folds == 1 else []
-    members, curves, best_epochs = [], [], []
-    for number in range(config.grus):
-        seed = member_seed(config.seed, number)
-        settings = msgspec.structs.replace(config, seed=seed, epochs=epochs[number] if epochs else config.epochs)
-        if number:
-            progress.start(len(train_rows), settings.epochs, is_refit=bool(epochs))
-        torch.manual_seed(seed)
-        model = TicketClassifier(list(words), num_categories, settings).to(device)
-        curve, best_epoch = loop.train(
-            *(model, teaching, of_teaching, chooses, of_kept_out.tolist() if chooses else [], settings),
-            progress.step,
-            progress.epoch,
-        )
-        members.append(model)
-        curves.append(curve)
-        best_epochs.append(best_epoch)
-    mixture = Mixture(members)
-    gru_NC = loop.logits(mixture, kept_out, len(words), device)
-    return Experts(vocabulary, mixture, chosen, chosen_c, gru_NC, linear_NC, curves[0], best_epochs)
+
+def lesson(
+    rows: Rows, targets: Sequence[int], part: Part, num_categories: int, config: TrainConfig, is_refit: bool
+) -> Lesson:
+    """Return what the experts of a part are to learn."""
+    teaching, kept_out = part
+    words = build_rows((rows.tokens[row] for row in teaching), config.min_count, config.max_vocabulary)
+    vocabulary = Vocabulary(words, config.ngram_buckets)
+    return Lesson(
+        vocabulary=vocabulary,
+        tickets=[vocabulary.encode(rows.tokens[row]) for row in teaching],
+        targets=[targets[row] for row in teaching],
+        kept_out=[vocabulary.encode(rows.tokens[row]) for row in kept_out],
+        kept_out_targets=[targets[row] for row in kept_out] if config.folds == 1 else [],
+        num_categories=num_categories,
+        is_refit=is_refit,
+    )
+
+
+def setting(config: TrainConfig, number: int, refit: Experts | None) -> TrainConfig:
+    """Return the settings of a GRU: with its own seed, and in a refit with the epochs that its best one took."""
+    epochs = refit.best_epochs[number] if refit is not None else config.epochs
+    return msgspec.structs.replace(config, seed=member_seed(config.seed, number), epochs=epochs)
 
 
 def member_seed(seed: int, number: int) -> int:
     """Return the seed of a GRU: of the first the given one; of the others such that no two trainings share one."""
     return seed if not number else int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def prepare(config: TrainConfig) -> torch.device:
+    """Set how PyTorch computes in this process, and return where."""
+    torch.set_num_threads(config.threads)
+    torch.use_deterministic_algorithms(True)
+    wanted = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)
+
+
+def train_gru(one: Lesson, config: TrainConfig, is_news: bool, progress: Progress) -> Learnt:
+    """Return a GRU that has learnt a lesson.
+
+    Args:
+        one: the lesson.
+        config: with the GRU's own seed and epochs.
+        is_news: whether `progress` is still to be told of it.
+        progress: of its steps.
+    """
+    device = prepare(config)
+    if is_news:
+        progress.start(len(one.tickets), config.epochs, one.is_refit)
+    torch.manual_seed(config.seed)
+    model = TicketClassifier(list(one.vocabulary.rows), one.num_categories, config).to(device)
+    chooses = one.kept_out if one.kept_out_targets else []
+    curve, best_epoch = loop.train(
+        *(model, one.tickets, one.targets, chooses, one.kept_out_targets, config), progress.step, progress.epoch
+    )
+    logits_NC = loop.logits(model, one.kept_out, len(one.vocabulary), device)
+    weights = {name: weight.cpu().numpy() for name, weight in model.state_dict().items()}
+    return Learnt(weights, logits_NC.numpy(), curve, best_epoch)
+
+
+def fit_linear(one: Lesson, num_pairs: int, c: float, progress: Progress) -> Learnt:  # noqa: ARG001  # has no steps
+    """Return a linear part that has learnt a lesson."""
+    features = linear.Features(one.vocabulary, num_pairs)
+    fitted = linear.fit(one.tickets, one.targets, features, one.num_categories, c)
+    return Learnt(fitted, linear.scores(fitted, one.kept_out), c=c)
+
+
+def gather(
+    one: Lesson,
+    of_kept_out: Sequence[int],
+    grus: Sequence[Learnt],
+    linears: Sequence[Learnt],
+    settings: Sequence[TrainConfig],
+) -> Experts:
+    """Return the experts of a lesson: every GRU, and the linear part under which the tickets kept out are likeliest."""
+    members = []
+    for learnt, config in zip(grus, settings, strict=True):
+        model = TicketClassifier(list(one.vocabulary.rows), one.num_categories, config)
+        assert isinstance(learnt.weights, Mapping), "a GRU has weights; our bug"
+        model.load_state_dict({name: torch.from_numpy(weight) for name, weight in learnt.weights.items()})
+        members.append(model.eval())
+    targets_N = torch.tensor(of_kept_out, dtype=torch.int64)
+    best = min(
+        linears, key=lambda learnt: fit_temperature(torch.from_numpy(learnt.logits_NC), targets_N).loss_after or 0.0
+    )
+    assert isinstance(best.weights, Linear), "a linear part has rows; our bug"
+    return Experts(
+        one.vocabulary,
+        members,
+        best.weights,
+        best.c,
+        torch.stack([torch.from_numpy(learnt.logits_NC) for learnt in grus]).mean(dim=0),
+        torch.from_numpy(best.logits_NC),
+        grus[0].curve,
+        [learnt.best_epoch for learnt in grus],
+    )

@@ -40,11 +40,10 @@ class Graph:
         self.nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
         return output
 
-    def split(self, value: str, outputs: Sequence[str], axis: int) -> None:
-        """Add the cut of a value into equal parts along an axis."""
-        self.nodes.append(
-            helper.make_node("Split", [value], list(outputs), name=outputs[0], axis=axis, num_outputs=len(outputs))
-        )
+    def split(self, value: str, outputs: Sequence[str], sizes: Sequence[int], axis: int) -> None:
+        """Add the cut of a value into parts of these sizes along an axis."""
+        length = self.constant(f"{value}_sizes", np.array(sizes, dtype=np.int64))
+        self.nodes.append(helper.make_node("Split", [value, length], list(outputs), name=outputs[0], axis=axis))
 
     def serialise(self, tensors: Sequence[Tensor]) -> bytes:
         """Return `model.onnx`.

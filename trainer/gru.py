@@ -30,9 +30,8 @@ from trainer.tickets import MIN_FOR_VALIDATION, Rows, cut, fingerprint, split
 Config = TrainConfig
 OPERATORS = frozenset(
     {
-        *("Add", "And", "Cast", "Concat", "Div", "Equal", "GRU", "Gather", "Gemm", "Less", "Max", "Mod", "Mul", "Not"),
-        *("Pad", "Range", "ReduceMax", "ReduceSum", "Reshape", "Shape", "Softmax", "Split", "Sqrt", "Sub"),
-        *("Transpose", "Unsqueeze", "Where"),
+        *("Add", "Cast", "Concat", "Div", "GRU", "Gather", "Gemm", "Less", "Max", "Mod", "Mul", "Pad", "ReduceMax"),
+        *("ReduceSum", "Reshape", "Softmax", "Split", "Sqrt", "Sub", "Transpose", "Unsqueeze", "Where"),
     }
 )
 table = tickets.table
@@ -61,45 +60,29 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
     from trainer import experts, export
     from trainer.calibrate import fit_share, fit_temperature
 
-    device = torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if config.device == "cuda" and not torch.cuda.is_available():
         raise InvalidInput("device is cuda, but this machine has none that PyTorch can use; set device to auto or cpu")
-    torch.set_num_threads(config.threads)
-    torch.use_deterministic_algorithms(True)
 
     # Each part in turn is kept out, and the experts that learn from the others answer its tickets, which stand for
     # tickets of tomorrow. From these answers follow the share and the temperature.
-    kept_out: list[int] = []
-    gru_logits, linear_logits = [], []
-    found = None
-    for number, (train_rows, validation_rows) in enumerate(parts):
-        if number:
-            progress.start(len(train_rows), config.epochs, is_refit=False)
-        found = experts.train(rows, targets, train_rows, validation_rows, len(labels), config, device, progress)
-        kept_out += validation_rows
-        gru_logits.append(found.gru_NC)
-        linear_logits.append(found.linear_NC)
-    assert found is not None, "there is at least one part; this is our bug"
-    gru_NC, linear_NC = torch.cat(gru_logits), torch.cat(linear_logits)
+    of_parts = experts.train(rows, targets, parts, len(labels), config, progress)
+    kept_out = [row for _, validation_rows in parts for row in validation_rows]
+    gru_NC = torch.cat([found.gru_NC for found in of_parts])
+    linear_NC = torch.cat([found.linear_NC for found in of_parts])
     kept_targets_N = torch.tensor([targets[row] for row in kept_out], dtype=torch.int64)
-    mixture = fit_share(gru_NC, linear_NC, kept_targets_N)
-    logits_NC = mixture.logits(gru_NC, linear_NC)
-    calibration = msgspec.structs.replace(fit_temperature(logits_NC, kept_targets_N), linear_share=mixture.share)
-    curve, best_epochs = found.curve, found.best_epochs
+    mix = fit_share(gru_NC, linear_NC, kept_targets_N)
+    logits_NC = mix.logits(gru_NC, linear_NC)
+    calibration = msgspec.structs.replace(fit_temperature(logits_NC, kept_targets_N), linear_share=mix.share)
 
     # Now the tickets that were kept out may teach as well: all experts once more, from the same seeds, on every ticket,
     # each for as many epochs as its best one took.
+    found = of_parts[-1]
+    curve, best_epochs = found.curve, found.best_epochs
     if kept_out and (config.refit or several):
         progress.start(len(rows.tickets), best_epochs[0], is_refit=True)
         everything = list(range(len(rows.tickets)))
-        found = experts.train(
-            *(rows, targets, everything, [], len(labels), config, device, progress),
-            epochs=best_epochs,
-            linear_c=found.linear_c,
-        )
-    model, vocabulary = found.model, found.vocabulary
-    model.weight = mixture.weight
-    model.add(found.linear, mixture.linear_weight)
+        (found,) = experts.train(rows, targets, [(everything, [])], len(labels), config, progress, refit=found)
+    model, vocabulary = found.together(mix), found.vocabulary
     graph, parity = export.export(model, vocabulary, calibration.temperature)
 
     probabilities_NC = torch.softmax(logits_NC / calibration.temperature, dim=1).numpy()
@@ -145,7 +128,7 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
     report = GruReport(
         epochs=curve,
         best_epoch=best_epochs[0],
-        num_parameters=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        num_parameters=sum(weight.numel() for weight in model.members.parameters()),
         seconds=seconds,
         validation=metrics,
         linear_validation=linear_metrics,

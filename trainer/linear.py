@@ -13,7 +13,8 @@ to beat (docs/LOG.md).
 
 What makes it fit into the graph: a count is a sum over the tokens, and so is a score. The row of a known word is
 therefore its own weight plus those of all its n-grams, added up once at export; only an unknown word brings its n-grams
-to the search. A pair's row is found by a hash that the graph itself computes from two ids.
+to the search. A pair's row is found by a hash that the graph itself computes from two ids; in a pair an unknown word
+stands as <UNK>, and the start and the end of a ticket as <PAD>.
 """
 
 # Axes: N tickets, V known words, G rows of the n-gram table, P rows of the table of pairs, C categories,
@@ -29,11 +30,13 @@ from scipy import sparse
 
 from artifacts.gru import Floats
 from artifacts.text import gram_row
-from artifacts.vocabulary import PAD, RESERVED, Encoded, Vocabulary
+from artifacts.vocabulary import PAD, RESERVED, UNK, Encoded, Vocabulary
 
 WORD_GRAM_SIZES = (2, 3, 4, 5)  # of known words, whose n-grams cost a search nothing
 GRAM_WEIGHT = 0.7  # of an n-gram's count, beside 1 for a word's and a pair's (docs/LOG.md)
-PAIR_FACTOR = 1_000_003  # a prime; spreads the pairs (first, second) -> first * PAIR_FACTOR + second
+# A prime that spreads the pairs: (first * PAIR_FACTOR + second) mod P. So small that a million words fit into the int32
+# that the graph computes in.
+PAIR_FACTOR = 1009
 NORM = 1.414  # mean length that the vectors are scaled to, so that C means the same for every set
 
 
@@ -43,7 +46,7 @@ class Linear(msgspec.Struct, frozen=True):
     Attributes:
         words_VC: float32; the row of each known word, its n-grams included; the reserved rows are 0.
         grams_GC: float32; the row of each n-gram of an unknown word; row 0 is 0.
-        pairs_PC: float32; the row of each pair; row 0 is 0.
+        pairs_PC: float32; the row of each pair; row 0 is 0; no row at all if pairs do not count.
         bias_C: float32.
     """
 
@@ -56,16 +59,20 @@ class Linear(msgspec.Struct, frozen=True):
 def pair_rows(ids: Sequence[int], num_words: int, num_pairs: int) -> NDArray[np.int64]:
     """Return the rows of the pairs of a ticket: start and first word, each two neighbours, last word and end.
 
-    Where one of the two is unknown the row is 0; so it is of two of PAD. Start and end have the id of PAD.
+    Row 0 means nothing: it is that of two of PAD, and of the few pairs whose hash is 0.
 
-    >>> pair_rows([5, 7], 10, 1000).tolist() == [1 + 5, 1 + (5 * 1_000_003 + 7) % 1000, 1 + 7 * 1_000_003 % 1000]
+    >>> pair_rows([5, 7, 12], 10, 1000).tolist() == [5, (5 * 1009 + 7) % 1000, (7 * 1009 + UNK) % 1000, 1009 % 1000]
     True
+
+    Args:
+        ids: of the ticket.
+        num_words: V; from here on an id is an unknown word.
+        num_pairs: P.
     """
     with_edges = np.array([PAD, *ids, PAD], dtype=np.int64)
-    first, second = with_edges[:-1], with_edges[1:]
-    rows = 1 + (first * PAIR_FACTOR + second) % num_pairs
-    larger = np.maximum(first, second)
-    return np.where((larger > PAD) & (larger < num_words), rows, 0)
+    with_edges[with_edges >= num_words] = UNK
+    rows: NDArray[np.int64] = (with_edges[:-1] * PAIR_FACTOR + with_edges[1:]) % num_pairs
+    return rows
 
 
 class Features:
@@ -74,7 +81,7 @@ class Features:
     def __init__(self, vocabulary: Vocabulary, num_pairs: int) -> None:
         self.num_words = len(vocabulary)
         self.num_grams = vocabulary.num_buckets + 1
-        self.num_pairs = num_pairs + 1
+        self.num_pairs = num_pairs
         rows, columns = [], []
         for token, row in vocabulary.rows.items():
             if token not in RESERVED:
@@ -98,8 +105,8 @@ class Features:
                 elif number >= len(RESERVED):
                     places[0].append(row)
                     places[1].append(number)
-            if self.num_pairs > 1:
-                found = pair_rows(ticket.ids, self.num_words, self.num_pairs - 1)
+            if self.num_pairs:
+                found = pair_rows(ticket.ids, self.num_words, self.num_pairs)
                 found = found[found > 0]
                 pairs[0].extend([row] * len(found))
                 pairs[1].extend(found.tolist())
@@ -154,7 +161,7 @@ def fit(
     scores_FC[:, machine.classes_] = (coefficients_CF * weight_F).T
     bias_C = np.full(num_categories, intercepts_C.min() - 1.0)
     bias_C[machine.classes_] = intercepts_C
-    scores_FC[v] = scores_FC[v + g] = 0.0  # padding
+    scores_FC[v] = scores_FC[v + g : v + g + 1] = 0.0  # rows 0 of n-grams and pairs; without pairs there is none
     grams_GC = scores_FC[v : v + g]
     return Linear(
         (scores_FC[:v] + features.grams_VG @ grams_GC).astype(np.float32),
@@ -166,7 +173,7 @@ def fit(
 
 def scores(linear: Linear, tickets: Sequence[Encoded]) -> Floats:
     """Return scores_NC float32 of the tickets, as the graph adds them up."""
-    num_words, num_pairs = len(linear.words_VC), len(linear.pairs_PC) - 1
+    num_words, num_pairs = len(linear.words_VC), len(linear.pairs_PC)
     scores_NC = np.empty((len(tickets), len(linear.bias_C)), dtype=np.float32)
     for row_C, ticket in zip(scores_NC, tickets, strict=True):
         row_C[:] = linear.words_VC[[number for number in ticket.ids if number < num_words]].sum(axis=0)

@@ -1,4 +1,4 @@
-"""The network: a GRU that reads a ticket, and beside it linear parts that add up what each token says by itself.
+"""The network: a few GRUs that read a ticket, and beside them a linear part that adds up what each token says.
 
 In: ids, lengths and the n-grams of unknown tokens, exactly as the exported graph takes them. Out: one logit per
 category. What it leaves to others: the batches and the loss (train.py), the ONNX graph (export.py).
@@ -16,15 +16,14 @@ How a ticket becomes a category, in five steps.
 3. Pooling: per entry of the state the largest and the mean value over the ticket's tokens. The last state alone would
    have to remember everything, and after padding it would not even be a state of the ticket.
 4. A linear layer turns the pooled state into logits.
-5. The linear part: every token also has one logit per category of its own (from its word and its n-grams, as in 1);
-   they are summed over the ticket and divided by sqrt(length), so that a long ticket is surer but not boundlessly so.
-   It learns the plain cases fast ("facture" says billing), which leaves to the GRU what depends on order.
-   Source: Cheng et al. 2016, "Wide & Deep Learning", arXiv 1606.07792.
-6. One such network errs by chance here and there, and another seed elsewhere. So a few small ones are trained and their
+5. One such network errs by chance here and there, and another seed elsewhere. So a few small ones are trained and their
    logits averaged: two of E = H = 32 cost about as much as one of 64 and are right more often (docs/LOG.md).
    Source: Hansen and Salamon 1990, "Neural Network Ensembles".
-7. Beside them answers an expert of another kind, a linear part that was fitted by itself (linear.py). The weighted sum
-   of both is right more often than either; the weights come from validation tickets (calibrate.py).
+6. Beside them answers an expert of another kind, a linear part that was fitted by itself (linear.py): every token has
+   one score per category, and so has every pair of neighbours; they are summed over the ticket and divided by
+   sqrt(length), so that a long ticket is surer but not boundlessly so. The weighted sum of both experts is right more
+   often than either; the weights come from validation tickets (calibrate.py). "Wide & Deep Learning" (Cheng et al.
+   2016, arXiv 1606.07792) trains both together; apart they err more differently (docs/LOG.md).
 
 GRU: Cho et al. 2014, arXiv 1406.1078, in the variant of cuDNN and PyTorch (reset after the product U_n h).
 """
@@ -33,7 +32,7 @@ GRU: Cho et al. 2014, arXiv 1406.1078, in the variant of cuDNN and PyTorch (rese
 #       V known words, U unknown tokens of the batch, K n-grams of a token (padded with 0), G n-gram rows,
 #       N distinct tokens of the batch, P rows of the table of pairs.
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +67,11 @@ class TokenTable(nn.Module):
         vectors_BT: Tensor = self.word(rows_BT) + gram_N[place_BT]
         return vectors_BT
 
+    def word_rows(self, grams_VK: Tensor) -> Tensor:
+        """Return the vectors [V, size] of the known words, whose n-grams are these."""
+        vectors_VE: Tensor = self.word.weight + self.gram(grams_VK)
+        return vectors_VE
+
 
 class FittedLinear(nn.Module):
     """A linear part as `linear.fit` leaves it: rows that are added up. It is not trained here."""
@@ -92,25 +96,22 @@ class FittedLinear(nn.Module):
 
     def forward(self, ids_BT: Tensor, lengths_B: Tensor, grams_UK: Tensor) -> Tensor:
         """Return the scores [B, C], weighted; see `linear.scores`."""
-        num_words, num_pairs = len(self.words_VC), len(self.pairs_PC) - 1
+        num_words, num_pairs = len(self.words_VC), len(self.pairs_PC)
         known_BT = ids_BT < num_words
-        of_word_BTC = self.words_VC[torch.where(known_BT, ids_BT, PAD)]
-        of_unknown_UC = self.grams_GC[grams_UK].sum(dim=1)
-        of_unknown_BTC = of_unknown_UC[torch.where(known_BT, 0, ids_BT - num_words)]
-        sum_BC = torch.where(known_BT.unsqueeze(2), of_word_BTC, of_unknown_BTC).sum(dim=1)
+        rows_BT = torch.where(known_BT, ids_BT, UNK)
+        of_unknown_UC = nn.functional.pad(self.grams_GC[grams_UK].sum(dim=1), (0, 0, 1, 0))  # row 0: it is known
+        place_BT = torch.where(known_BT, 0, ids_BT - num_words + 1)
+        sum_BC = (self.words_VC[rows_BT] + of_unknown_UC[place_BT]).sum(dim=1)
         if num_pairs:
-            # PAD stands before the first token and after the last, so two of PAD stand after a ticket's end.
-            first_BT, second_BT = nn.functional.pad(ids_BT, (1, 0)), nn.functional.pad(ids_BT, (0, 1))
-            larger_BT = torch.maximum(first_BT, second_BT)
-            is_pair_BT = (larger_BT > PAD) & (larger_BT < num_words)
-            rows_BT = torch.where(is_pair_BT, 1 + (first_BT * PAIR_FACTOR + second_BT) % num_pairs, 0)
-            sum_BC = sum_BC + self.pairs_PC[rows_BT].sum(dim=1)
+            # PAD stands before the first token and after the last, so two of PAD stand after a ticket's end: row 0.
+            first_BT, second_BT = nn.functional.pad(rows_BT, (1, 0)), nn.functional.pad(rows_BT, (0, 1))
+            sum_BC = sum_BC + self.pairs_PC[(first_BT * PAIR_FACTOR + second_BT) % num_pairs].sum(dim=1)
         scores_BC: Tensor = sum_BC / lengths_B.to(ids_BT.device).unsqueeze(1).sqrt() + self.bias_C
         return scores_BC * self.weight
 
 
 class TicketClassifier(nn.Module):
-    """One GRU with the linear part that is trained with it, over one vocabulary."""
+    """One GRU over one vocabulary, with what it reads and the layer that answers."""
 
     grams_VK: Tensor
 
@@ -148,16 +149,11 @@ class TicketClassifier(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         num_directions = 2 if config.bidirectional else 1
         self.head = nn.Linear(2 * num_directions * config.hidden, num_categories)
-        self.linear = TokenTable(len(tokens), config.ngram_buckets, num_categories)
-        for table in (self.embedding, self.linear):
-            # Small, so that at the start every category is equally likely and the loss is close to ln(C).
-            nn.init.normal_(table.gram.weight, std=0.1)
-            nn.init.normal_(table.word.weight, std=0.1)
+        # Small, so that at the start every category is equally likely and the loss is close to ln(C).
+        for weight in (self.embedding.gram.weight, self.embedding.word.weight):
+            nn.init.normal_(weight, std=0.1)
             with torch.no_grad():
-                table.gram.weight[PAD] = 0.0
-                table.word.weight[PAD] = 0.0
-        for weight in (self.linear.gram.weight, self.linear.word.weight):
-            nn.init.zeros_(weight)  # a linear model has no symmetry to break
+                weight[PAD] = 0.0
 
     def forward(self, ids_BT: Tensor, lengths_B: Tensor, grams_UK: Tensor) -> Tensor:
         """Return the logits [B, C].
@@ -187,35 +183,39 @@ class TicketClassifier(nn.Module):
         lengths_B1 = lengths_B.to(ids_BT.device).unsqueeze(1)
         max_BH = torch.where(inside_BT1, h_BTH, LOWEST).amax(dim=1)
         mean_BH = torch.where(inside_BT1, h_BTH, 0.0).sum(dim=1) / lengths_B1
-        deep_BC = self.head(self.dropout(torch.cat((max_BH, mean_BH), dim=1)))
-
-        token_logits_BTC = self.linear(rows_BT, grams_NK, place_BT)
-        wide_BC = torch.where(inside_BT1, token_logits_BTC, 0.0).sum(dim=1) / lengths_B1.sqrt()
-        logits_BC: Tensor = deep_BC + wide_BC
+        logits_BC: Tensor = self.head(self.dropout(torch.cat((max_BH, mean_BH), dim=1)))
         return logits_BC
 
 
 class Mixture(nn.Module):
-    """All that answers together: the mean of the networks' logits, weighted, and the fitted linear part's scores."""
+    """All that answers together: the mean of the GRUs' logits and the fitted linear part's scores, each weighted."""
 
-    def __init__(self, members: Sequence[TicketClassifier], weight: float = 1.0) -> None:
-        """Take the networks.
+    def __init__(
+        self, members: Sequence[TicketClassifier], linear: Linear, weight: float = 1.0, linear_weight: float = 1.0
+    ) -> None:
+        """Take the experts.
 
         Args:
             members: at least one, of one vocabulary and one shape.
-            weight: of their mean.
+            linear: fitted over the same vocabulary.
+            weight: of the mean of the members' logits.
+            linear_weight: of the linear part's scores.
         """
         super().__init__()
         self.members = nn.ModuleList(members)
         self.weight = weight
-        self.fitted: FittedLinear | None = None
+        self.linear = FittedLinear(linear, linear_weight)
+
+    def __iter__(self) -> Iterator[TicketClassifier]:
+        """Give the GRUs."""
+        for member in self.members:
+            assert isinstance(member, TicketClassifier), "only these are members; our bug"
+            yield member
 
     @property
     def first(self) -> TicketClassifier:
-        """One of the networks, for what they have in common."""
-        first = self.members[0]
-        assert isinstance(first, TicketClassifier), "only these are members; our bug"
-        return first
+        """One of the GRUs, for what they have in common."""
+        return next(iter(self))
 
     @property
     def num_words(self) -> int:
@@ -227,19 +227,8 @@ class Mixture(nn.Module):
         """C."""
         return self.first.num_categories
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.first.head.weight.device
-
-    def add(self, linear: Linear, weight: float) -> None:
-        """Add the linear part that was fitted by itself, with the weight of its scores."""
-        self.fitted = FittedLinear(linear, weight).to(self.device)
-
     def forward(self, ids_BT: Tensor, lengths_B: Tensor, grams_UK: Tensor) -> Tensor:
         """Return the logits [B, C]; see `TicketClassifier.forward`."""
         of_each = [member(ids_BT, lengths_B, grams_UK) for member in self.members]
-        logits_BC: Tensor = torch.stack(of_each).mean(dim=0) * self.weight
-        if self.fitted is not None:
-            logits_BC = logits_BC + self.fitted(ids_BT, lengths_B, grams_UK)
-        return logits_BC
+        scores_BC: Tensor = self.linear(ids_BT, lengths_B, grams_UK)
+        return torch.stack(of_each).mean(dim=0) * self.weight + scores_BC

@@ -44,10 +44,7 @@ def behave_as_child(parent: int, limits: Limits) -> None:
     give_way()
     if platform.system() != "Linux":
         return
-    pr_set_pdeathsig = 1  # <linux/prctl.h>
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the call
-        raise SystemExit("the process that asked for this training has ended")
+    die_with(parent)
     if limits.cores:
         os.sched_setaffinity(0, limits.cores)
     wanted = {
@@ -64,3 +61,13 @@ def behave_as_child(parent: int, limits: Limits) -> None:
             # A second more of processor time before the hard end, so that the signal says which limit it was.
             more = 1 if what == resource.RLIMIT_CPU and hard == resource.RLIM_INFINITY else 0
             resource.setrlimit(what, (limit, limit + more))
+
+
+def die_with(parent: int) -> None:
+    """Let the kernel kill this process when its parent ends; elsewhere than on Linux do nothing."""
+    if platform.system() != "Linux":
+        return
+    pr_set_pdeathsig = 1  # <linux/prctl.h>
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the call
+        raise SystemExit("the process that asked for this training has ended")

@@ -28,7 +28,7 @@ FOLDER = FIXTURE_STORE / "puppet-o2" / "1"
 PATTERNS = dict(re.findall(r"^([A-Z]+) = (.+)$", PAGE, re.MULTILINE))
 ALTERNATIVES: list[tuple[re.Pattern[str], str]] = [
     (re.compile(re.sub("[A-Z]{3,}", lambda name: PATTERNS[name[0]], pattern), re.IGNORECASE), action)
-    for pattern, action in re.findall(r"^(\S.*?) {2,}(kept|normalised|<[A-Z]+>)$", PAGE, re.MULTILINE)
+    for pattern, action in re.findall(r"^(\S.*?) {2,}(kept|normalised|masked|<[A-Z]+>)$", PAGE, re.MULTILINE)
 ]
 
 
@@ -44,6 +44,14 @@ def read_token(token: str) -> str:
     return token
 
 
+def mask(number: str) -> str:
+    """Return what stands for a number."""
+    if len(number) < 3:
+        return "<NUM>"
+    runs = re.sub(r"\d+", lambda run: "9" * min(5, len(run[0])), number)
+    return f"<{runs}>"
+
+
 def read_text(text: str) -> list[str]:
     """Return the tokens of a text: at each place the first alternative of the page that matches."""
     text = unicodedata.normalize("NFC", text).replace("\u2019", "'").replace("\u00a0", " ").replace("\u202f", " ")
@@ -51,7 +59,8 @@ def read_text(text: str) -> list[str]:
     while place < len(text):
         for pattern, action in ALTERNATIVES:
             if match := pattern.match(text, place):
-                tokens.append({"kept": match[0], "normalised": read_token(match[0])}.get(action, action))
+                read = {"kept": match[0], "normalised": read_token(match[0]), "masked": mask(match[0])}
+                tokens.append(read.get(action, action))
                 place = match.end()
                 break
         else:
@@ -95,7 +104,7 @@ def test_page_gives_the_patterns_and_their_order() -> None:
         "<EMAIL>",
         "<IBAN>",
         "<PHONE>",
-        "<NUM>",
+        "masked",
         "normalised",
         "normalised",
         "kept",

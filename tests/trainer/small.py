@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NAME = "tiny"  # of the model in the fixture `empty`
 CONFIG = TrainConfig(
     embedding=8, hidden=8, ngram_buckets=64, epochs=3, batch=8, lr=0.02, min_count=1, validation=0.25, threads=1,
-    folds=1, grus=1, pairs=100, refit=True, linear_c=1.0,
+    folds=1, grus=1, pairs=100, refit=True, linear_c=1.0, processes=1,
 )  # fmt: skip
 TEMPLATES = {
     "Problème de connexion": "connexion impossible {} expirer",
@@ -61,10 +61,7 @@ def rows(of_category: Mapping[str, Sequence[Sequence[str]]]) -> Rows:
 
 
 def network(settings: TrainConfig, num_categories: int = 5, seed: int = 0) -> "TicketClassifier":
-    """Return a network over VOCABULARY, in evaluation, with every weight random, as if it had learnt something.
-
-    A new network's linear part is zero, behind which a fault of its could hide.
-    """
+    """Return a network over VOCABULARY, in evaluation, with random weights as large as if it had learnt something."""
     import torch
 
     from trainer.model import TicketClassifier
@@ -72,20 +69,19 @@ def network(settings: TrainConfig, num_categories: int = 5, seed: int = 0) -> "T
     torch.manual_seed(seed)
     made = TicketClassifier(list(VOCABULARY.rows), num_categories, settings)
     with torch.no_grad():
-        for weight in made.linear.parameters():
-            weight.normal_(std=0.5)
-            weight[0] = 0.0  # the padding's row
+        for weight in (*made.embedding.parameters(), made.head.weight):
+            weight.mul_(5.0)
     return made.eval()
 
 
 def fitted(num_categories: int = 5, num_pairs: int = 40, seed: int = 0) -> Linear:
     """Return a linear part over VOCABULARY, every row random."""
     random = np.random.default_rng(seed)
-    sizes = (len(VOCABULARY), VOCABULARY.num_buckets + 1, num_pairs + 1)
+    sizes = (len(VOCABULARY), VOCABULARY.num_buckets + 1, num_pairs)
     words_VC, grams_GC, pairs_PC = (
         random.normal(scale=0.5, size=(size, num_categories)).astype(np.float32) for size in sizes
     )
-    words_VC[:2] = grams_GC[0] = pairs_PC[0] = 0.0  # the reserved rows
+    words_VC[:2] = grams_GC[0] = pairs_PC[:1] = 0.0  # the reserved rows
     return Linear(words_VC, grams_GC, pairs_PC, random.normal(size=num_categories).astype(np.float32))
 
 

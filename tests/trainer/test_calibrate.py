@@ -184,3 +184,15 @@ def test_no_tickets_mean_half_and_half() -> None:
     mixture = fit_share(torch.empty(0, 4), torch.empty(0, 4), torch.empty(0, dtype=torch.int64))
 
     assert (mixture.share, mixture.weight, mixture.linear_weight) == (0.5, 0.5, 2.0)
+
+
+@pytest.mark.parametrize("num_tickets", [4, 40, 400])
+def test_tickets_that_are_all_right_justify_no_certainty(num_tickets: int) -> None:
+    """Of N right answers out of N the next is right with (N + 1) / (N + 2); the logits could claim anything."""
+    targets_N = torch.arange(num_tickets) % 2
+    logits_NC = torch.nn.functional.one_hot(targets_N).double()
+
+    found = fit_temperature(logits_NC, targets_N)
+
+    claimed = torch.softmax(logits_NC / found.temperature, dim=1).amax(dim=1).mean().item()
+    assert claimed == pytest.approx((num_tickets + 1) / (num_tickets + 2), abs=1e-6)

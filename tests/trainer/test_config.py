@@ -236,6 +236,8 @@ def test_recipe_and_size_decide_what_was_left_open(
 
 def test_what_was_set_is_not_decided_again() -> None:
     """A setting wins over the recipe."""
-    asked = read_config(TrainConfig, None, ["recipe=fast", "epochs=3", "batch=7", "refit=true", "folds=4", "grus=3"])
+    asked = read_config(
+        TrainConfig, None, ["recipe=fast", "epochs=3", "batch=7", "refit=true", "folds=4", "grus=3", "processes=2"]
+    )
 
     assert resolve(asked, 500) == asked

@@ -20,6 +20,7 @@ from tests.trainer import small
 from trainer import export
 from trainer.graph import check_graph
 from trainer.gru import OPERATORS
+from trainer.linear import Linear
 from trainer.model import Mixture, TicketClassifier
 
 pytestmark = pytest.mark.torch
@@ -28,17 +29,17 @@ NUM_WORDS = len(small.VOCABULARY)
 SHAPES = [(num_layers, bidirectional) for num_layers in (1, 2, 3) for bidirectional in (True, False)]
 
 
-def network(num_layers: int = 1, bidirectional: bool = True, num_members: int = 1) -> Mixture:
-    """Return small random networks."""
+def network(num_layers: int = 1, bidirectional: bool = True, num_members: int = 1, num_pairs: int = 40) -> Mixture:
+    """Return small random networks with a random linear part."""
     config = small.config(num_layers=num_layers, bidirectional=bidirectional)
-    return Mixture([small.network(config, seed=seed) for seed in range(num_members)]).eval()
+    members = [small.network(config, seed=seed) for seed in range(num_members)]
+    return Mixture(members, small.fitted(num_pairs=num_pairs), weight=0.6, linear_weight=1.4).eval()
 
 
 def numpy_of(model: Mixture) -> oracle.Together:
     """Return the same in NumPy."""
     state = {name: value.detach().numpy() for name, value in model.state_dict().items()}
-    fitted_weight = model.fitted.weight if model.fitted is not None else 0.0
-    return oracle.from_mixture(state, list(small.VOCABULARY.rows), model.weight, fitted_weight)
+    return oracle.from_mixture(state, list(small.VOCABULARY.rows), model.weight, model.linear.weight)
 
 
 def answers(raw: bytes, tickets: list[Encoded]) -> Floats:
@@ -76,10 +77,8 @@ def test_graph_equals_the_numpy_oracle(num_layers: int, bidirectional: bool) -> 
 @pytest.mark.parametrize(("num_members", "num_layers"), [(1, 1), (2, 1), (3, 2)])
 @pytest.mark.parametrize("num_pairs", [0, 40])
 def test_graph_of_all_experts_equals_the_numpy_oracle(num_members: int, num_layers: int, num_pairs: int) -> None:
-    """The weighted sum of several networks and of the linear part that was fitted by itself."""
-    model = network(num_layers, num_members=num_members)
-    model.weight = 0.6
-    model.add(small.fitted(num_pairs=num_pairs), 1.4)
+    """The weighted sum of several networks and of the linear part, with pairs and without."""
+    model = network(num_layers, num_members=num_members, num_pairs=num_pairs)
     tickets = small.ragged(12, longest=30)
     from_torch = numpy_of(model)
 
@@ -92,8 +91,12 @@ def test_graph_of_all_experts_equals_the_numpy_oracle(num_members: int, num_laye
     np.testing.assert_allclose(found_NC, oracle.probabilities(oracle.from_onnx(raw), tickets), rtol=0, atol=1e-6)
     alone_NC = np.concatenate([answers(raw, [ticket]) for ticket in tickets])
     np.testing.assert_allclose(found_NC, alone_NC, rtol=0, atol=1e-6)
-    without = answers(export.build(network(), 2.5), tickets)
-    assert np.abs(found_NC - without).max() > 0.1  # the other expert is heard
+    for weight in ("weight", "linear.weight"):
+        deaf = copy.deepcopy(model)
+        owner = deaf.linear if weight == "linear.weight" else deaf
+        owner.weight = 0.0
+        without = answers(export.build(deaf, 2.5), tickets)
+        assert np.abs(found_NC - without).max() > 0.01, f"the expert of {weight} is not heard"
 
 
 @pytest.mark.parametrize(("num_layers", "bidirectional"), SHAPES)
@@ -112,9 +115,11 @@ def strong_network() -> Mixture:
     """Return a network of three layers with weights as large as a bold learning rate makes them."""
     made = small.network(small.config(num_layers=3, embedding=32, hidden=32))
     with torch.no_grad():
-        for weight in (*made.gru.parameters(), *made.embedding.parameters()):
-            weight.mul_(3.0)
-    return Mixture([made])
+        for weight in made.gru.parameters():
+            weight.mul_(2.0)
+        for weight in made.embedding.parameters():
+            weight.mul_(0.6)
+    return Mixture([made], small.fitted())
 
 
 def test_right_graph_of_a_chaotic_network_passes() -> None:
@@ -153,7 +158,7 @@ def test_export_changes_nothing_in_the_network() -> None:
 
 def test_network_in_training_mode_is_exported_without_dropout() -> None:
     """The network is compared as it will answer, whatever mode it was left in."""
-    model = Mixture([small.network(small.config(dropout=0.5))]).train()
+    model = Mixture([small.network(small.config(dropout=0.5))], small.fitted()).train()
 
     raw, _ = export.export(model, small.VOCABULARY, 1.0)
 
@@ -211,7 +216,7 @@ def no_lengths(model: onnx.ModelProto) -> None:
 
 def no_max_mask(model: onnx.ModelProto) -> None:
     """Take the maximum over padded places as well."""
-    named(model, "max_BH").input[0] = named(model, "h_or_lowest_TBH").input[1]
+    named(model, "max_DBH").input[0] = named(model, "h_or_lowest_TDBH").input[1]
 
 
 def no_sqrt(model: onnx.ModelProto) -> None:
@@ -221,7 +226,7 @@ def no_sqrt(model: onnx.ModelProto) -> None:
 
 def plain_sum(model: onnx.ModelProto) -> None:
     """Do not divide the linear part at all."""
-    named(model, "logits_BC").input[1] = "linear_sum_BC"
+    named(model, "logits_BC").input[1] = "scores_and_pairs_BC"
 
 
 def no_linear_part(model: onnx.ModelProto) -> None:
@@ -235,18 +240,39 @@ def softmax_over_tickets(model: onnx.ModelProto) -> None:
 
 
 def sum_of_ngrams(model: onnx.ModelProto) -> None:
-    """Give an unknown token the sum of its n-grams."""
-    for name in ("embedding", "linear"):
-        named(model, f"{name}_of_unknown_TBE").input[0] = f"{name}_gram_sum_UE"
+    """Give an unknown token the sum of its n-grams' vectors."""
+    named(model, "unknown_UF").input[0] = "vector_sum_UE"
+
+
+def mean_of_scores(model: onnx.ModelProto) -> None:
+    """Give an unknown token the mean of its n-grams' scores."""
+    place = [node.name for node in model.graph.node].index("unknown_UF")
+    mean = helper.make_node("Div", ["unknown_scores_UC", "num_grams_U1"], ["mean_UC"], name="mean_UC")
+    model.graph.node.insert(place, mean)
+    named(model, "unknown_UF").input[1] = "mean_UC"
+
+
+def pairs_turned_round(model: onnx.ModelProto) -> None:
+    """Take each pair the other way round."""
+    spread, both = named(model, "spread_TB"), named(model, "spread_both_TB")
+    spread.input[0], both.input[1] = both.input[1], spread.input[0]
+
+
+def unknown_as_edge(model: onnx.ModelProto) -> None:
+    """Let an unknown word stand in a pair as the ticket's edge."""
+    place = [node.name for node in model.graph.node].index("before_TB")
+    edge = helper.make_node("Where", ["known_TB", "ids_TB", "zero"], ["edge_TB"], name="edge_TB")
+    model.graph.node.insert(place, edge)
+    named(model, "before_TB").input[0] = "edge_TB"
 
 
 def mean_over_padding(model: onnx.ModelProto) -> None:
     """Divide the sum of the states by the sum of the lengths of the batch."""
     model.graph.node.insert(
-        [node.name for node in model.graph.node].index("mean_BH"),
+        [node.name for node in model.graph.node].index("mean_DBH"),
         helper.make_node("ReduceSum", ["length_B1"], ["all_lengths"], name="all_lengths", keepdims=1),
     )
-    named(model, "mean_BH").input[1] = "all_lengths"
+    named(model, "mean_DBH").input[1] = "all_lengths"
 
 
 def one_direction_twice(model: onnx.ModelProto) -> None:
@@ -270,6 +296,9 @@ EDITS: dict[str, Edit] = {
     "no linear part": no_linear_part,
     "softmax over the tickets": softmax_over_tickets,
     "sum of n-grams instead of mean": sum_of_ngrams,
+    "mean of scores instead of sum": mean_of_scores,
+    "pairs turned round": pairs_turned_round,
+    "unknown word as the edge of a pair": unknown_as_edge,
     "mean over the padding": mean_over_padding,
     "one direction twice": one_direction_twice,
     "NaN": change_constants("head_bias", lambda b: b * np.nan),
@@ -300,15 +329,14 @@ def test_sabotaged_graph_is_refused(model: Mixture, monkeypatch: pytest.MonkeyPa
         export.export(model, small.VOCABULARY, 1.0)
 
 
-@pytest.mark.parametrize("table", ["embedding", "linear"])
-def test_unknown_row_that_is_not_folded_is_refused(model: Mixture, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+def test_unknown_row_that_is_left_out_is_refused(model: Mixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown token that lacks the vector of <UNK> is noticed."""
     real = export.build
 
     def build(network: Mixture, temperature: float) -> bytes:
         bare = copy.deepcopy(network)
         with torch.no_grad():
-            getattr(bare.first, table).word.weight[1] = 0.0
+            bare.first.embedding.word.weight[1] = 0.0
         return real(bare, temperature)
 
     monkeypatch.setattr(export, "build", build)
@@ -350,7 +378,6 @@ def test_graph_is_what_the_manifest_promises() -> None:
 def test_allow_list_holds_just_the_operators_in_use() -> None:
     """An operator that no graph of ours needs is not allowed either."""
     model = network(num_layers=2, num_members=2)
-    model.add(small.fitted(), 0.5)
     made = onnx.load_model_from_string(export.build(model, 1.0))
 
     assert {node.op_type for node in made.graph.node} == OPERATORS
@@ -359,7 +386,6 @@ def test_allow_list_holds_just_the_operators_in_use() -> None:
 def test_graph_holds_nothing_that_it_does_not_use() -> None:
     """Every constant and every result is read by a node, or is the answer."""
     model = network(num_layers=3, num_members=2)
-    model.add(small.fitted(), 0.5)
     made = onnx.load_model_from_string(export.build(model, 1.0))
     read = {name for node in made.graph.node for name in node.input} | {"probabilities"}
 
@@ -424,7 +450,9 @@ def test_vocabulary_without_words_is_exported() -> None:
     """Where no word came often enough for a row of its own, n-grams carry everything, and the export works."""
     empty = Vocabulary(build_rows([], 2, 10), 64)
     torch.manual_seed(0)
-    model = Mixture([TicketClassifier(list(empty.rows), 3, small.CONFIG)]).eval()
+    words_VC, grams_GC, pairs_PC = (np.zeros((size, 3), dtype=np.float32) for size in (2, 65, 0))
+    linear = Linear(words_VC, grams_GC, pairs_PC, np.zeros(3, dtype=np.float32))
+    model = Mixture([TicketClassifier(list(empty.rows), 3, small.CONFIG)], linear).eval()
 
     raw, _ = export.export(model, empty, 1.0)
 

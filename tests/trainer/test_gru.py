@@ -157,8 +157,7 @@ def test_report_has_each_expert_alone(fitted: Fitted) -> None:
     assert report.gru_validation is not None
     assert report.linear_validation.total_tests == report.gru_validation.total_tests == report.validation.total_tests
     assert len({msgspec.json.encode(one) for one in (report.linear_validation, report.gru_validation)}) == 2
-    learnt = [weight.numel() for weight in fitted.network.parameters() if weight.requires_grad]
-    assert report.num_parameters == sum(learnt)
+    assert report.num_parameters == sum(weight.numel() for weight in fitted.network.members.parameters())
 
 
 def test_folds_validate_every_ticket_once(empty: Store) -> None:
@@ -294,7 +293,7 @@ def test_threads_are_set(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 
     fit(empty, small.rows(small.tickets(1)), small.config(epochs=1, threads=3))
 
-    assert asked == [3]
+    assert set(asked) == {3}
     assert TrainConfig().threads == 1
 
 

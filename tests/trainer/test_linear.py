@@ -30,21 +30,19 @@ def test_every_ngram_of_a_known_word_counts() -> None:
 
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=20), st.integers(3, 40), st.integers(1, 500))
 def test_pairs_are_those_of_the_ticket_with_its_edges(ids: list[int], num_words: int, num_pairs: int) -> None:
-    """One more pair than tokens; row 0 just where one of the two is unknown."""
+    """One more pair than tokens, edges as <PAD>, unknown words as <UNK>."""
     found = pair_rows(ids, num_words, num_pairs)
 
-    padded = [0, *ids, 0]
-    expected = [
-        1 + (a * PAIR_FACTOR + b) % num_pairs if a < num_words and b < num_words else 0 for a, b in pairwise(padded)
-    ]
+    padded = [0, *(number if number < num_words else 1 for number in ids), 0]
+    expected = [(a * PAIR_FACTOR + b) % num_pairs for a, b in pairwise(padded)]
     assert found.tolist() == expected
     assert len(found) == len(ids) + 1
 
 
 def test_counts_of_a_hand_worked_ticket() -> None:
-    """Of "facture facture xyz": twice the word and its n-grams, the n-grams of xyz, four pairs of which two are known.
+    """Of "facture facture xyz": twice the word and its n-grams, the n-grams of xyz, and four pairs.
 
-    All over sqrt(3). The pairs: start-facture, facture-facture, and two with xyz that count for nothing.
+    All over sqrt(3). The pairs: start-facture, facture-facture, facture-<UNK>, <UNK>-end.
     """
     ticket = WORDS.encode(["facture", "facture", "xyz"])
 
@@ -59,14 +57,14 @@ def test_counts_of_a_hand_worked_ticket() -> None:
     for number in ngrams("xyz", 64):
         expected_G[number] += 1
     assert grams_G.tolist() == pytest.approx(expected_G.tolist())
-    expected_P = np.zeros(101)
-    for number in (1 + row % 100, 1 + (row * PAIR_FACTOR + row) % 100):
-        expected_P[number] += 1
+    expected_P = np.zeros(100)
+    for number in (row, row * PAIR_FACTOR + row, row * PAIR_FACTOR + 1, PAIR_FACTOR):
+        expected_P[number % 100] += 1
     assert pairs_P.tolist() == pytest.approx(expected_P.tolist())
 
 
 def test_no_pairs_are_counted_where_there_is_no_table_of_them() -> None:
-    """With 0 rows the features are words and n-grams, and the fitted table is the padding row alone."""
+    """With 0 rows the features are words and n-grams, and no table of pairs is fitted."""
     rows = small.rows(small.tickets(4))
     vocabulary = Vocabulary(build_rows(rows.tokens, 1, 100), 64)
     tickets = [vocabulary.encode(tokens) for tokens in rows.tokens]
@@ -74,7 +72,7 @@ def test_no_pairs_are_counted_where_there_is_no_table_of_them() -> None:
 
     fitted = linear.fit(tickets, targets, Features(vocabulary, 0), 4, 1.0)
 
-    assert fitted.pairs_PC.shape == (1, 4)
+    assert fitted.pairs_PC.shape == (0, 4)
     assert scores(fitted, tickets).argmax(axis=1).tolist() == targets
 
 
