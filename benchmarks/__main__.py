@@ -5,7 +5,7 @@ A command prints a table for people; the last line of stdout is the whole result
 
 import click
 
-from benchmarks import accuracy, drain, frontier, latency, swaps, training
+from benchmarks import accuracy, drain, epoch, frontier, latency, swaps, training
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,6 +18,9 @@ main.add_command(latency.floor_command)
 main.add_command(accuracy.accuracy_command)
 main.add_command(frontier.frontier_command)
 main.add_command(frontier.shape_costs_command)
+main.add_command(epoch.epoch_command)
+main.add_command(epoch.loops_command)
+main.add_command(epoch.one_fit_command)
 main.add_command(drain.drain_command)
 main.add_command(swaps.swaps_command)
 main.add_command(training.training_command)
