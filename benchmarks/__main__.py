@@ -1,11 +1,11 @@
-"""Which questions can be asked: `python -m benchmarks latency` and `python -m benchmarks accuracy`.
+"""Which questions can be asked: `python -m benchmarks latency`, `accuracy`, `frontier` and so on.
 
 A command prints a table for people; the last line of stdout is the whole result as one JSON object.
 """
 
 import click
 
-from benchmarks import accuracy, drain, latency, swaps, training
+from benchmarks import accuracy, drain, epoch, frontier, latency, swaps, training
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -16,6 +16,11 @@ def main() -> None:
 main.add_command(latency.latency_command)
 main.add_command(latency.floor_command)
 main.add_command(accuracy.accuracy_command)
+main.add_command(frontier.frontier_command)
+main.add_command(frontier.shape_costs_command)
+main.add_command(epoch.epoch_command)
+main.add_command(epoch.loops_command)
+main.add_command(epoch.one_fit_command)
 main.add_command(drain.drain_command)
 main.add_command(swaps.swaps_command)
 main.add_command(training.training_command)
