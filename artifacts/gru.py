@@ -49,7 +49,13 @@ class Encoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A fingerprint of the training data, and what was found in it; never a ticket."""
+    """A fingerprint of the training data, and what was found in it; never a ticket.
+
+    Attributes:
+        num_unlabelled: tickets without a category that were there to learn from.
+        num_taken: of these, how many the experts were sure enough of.
+        num_vectors: words with a pretrained vector.
+    """
 
     sha256: Sha256  # of the normalised rows, in their order
     num_tickets: int
@@ -58,6 +64,17 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     num_categories: int
     num_duplicates: int
     num_conflicts: int
+    num_unlabelled: int = 0
+    num_taken: int = 0
+    num_vectors: int = 0
+
+
+class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a search for settings came to: trials, and the loss of the tickets kept out under the first and the best."""
+
+    num_trials: int
+    loss_before: float | None
+    loss_after: float | None
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +114,7 @@ class GruReport(Report, frozen=True, kw_only=True, forbid_unknown_fields=True):
     validation: Metrics | None
     linear_validation: Metrics | None = None  # the linear part alone: what a team would have without the GRU
     gru_validation: Metrics | None = None  # the GRU alone
+    search: Search | None = None  # if there was a time to keep to
     # Rows: true category, columns: predicted, in the order of labels.json.
     confusion_matrix: list[list[int]] | None = None
 

@@ -104,7 +104,8 @@ def measure_work(work: Work) -> Run:
 
 def measure_gru(work: Work, rows: Rows, test_rows: Rows) -> Run:
     """Return the numbers of the product, from a version that is published and loaded again as the server does."""
-    config = read_config(TrainConfig, None, (*work.overrides, f"seed={work.seed}"))
+    # One process, because another training runs on the other core; a setting of the command line wins.
+    config = read_config(TrainConfig, None, ("processes=1", *work.overrides, f"seed={work.seed}"))
     with tempfile.TemporaryDirectory(prefix="puppet-benchmark-") as folder:
         store = Store(Path(folder) / "store")
         store.create_model(MODEL, KIND)

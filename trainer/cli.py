@@ -61,9 +61,18 @@ for command in cli_versions.COMMANDS:
 @click.option(
     "--recipe",
     type=click.Choice(["fast", "default", "best"]),
-    help="fast: seconds, a little less accurate. default: what to use. best: minutes, with more GRUs.",
+    help="fast: in seconds, a little less accurate. default: what to use. best: more GRUs, twice the time.",
 )
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="One setting; wins over --config.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Be done in this time, and use all of it.")
+@click.option(
+    "--vectors",
+    type=click.Path(path_type=Path),
+    help="Pretrained word vectors: fastText .vec, GloVe .txt, or spaCy.",
+)
+@click.option(
+    "--unlabelled", type=click.Path(path_type=Path), help="Tickets without a category, to learn from as well."
+)
 @click.option(
     "--promote",
     type=click.Choice(["always", "if_better", "never"]),
@@ -82,6 +91,9 @@ def fit_command(
     config_file: Path | None,
     recipe: str | None,
     overrides: tuple[str, ...],
+    minutes: float | None,
+    vectors: Path | None,
+    unlabelled: Path | None,
     promote: Promote,
     as_json: bool,
 ) -> None:
@@ -93,10 +105,14 @@ def fit_command(
     """
     kind, is_new = kind_of(store, name, kind_name)
     trainer = trainer_of(kind)
-    named = (f"recipe={recipe}",) if recipe else ()
+    named = [f"{field}={value}" for field, value in (("recipe", recipe), ("minutes", minutes)) if value is not None]
     config = read_config(trainer.Config, config_file, (*named, *overrides))
     rows = read_rows(data, kind)
     trainer.check_trainable(rows)
+    if unlabelled is not None or vectors is not None:
+        if not kind.reads_text:
+            raise InvalidInput(f"a {kind.name} reads no text; leave out --unlabelled and --vectors")
+        rows = trainer.enriched(rows, unlabelled, vectors, config)
     test_rows = read_test_rows(test, kind) if test else None
     out.print(f"{data}: " + "\n".join(trainer.show_rows(rows)), soft_wrap=True)
     show_config(trainer.resolved(config, rows))

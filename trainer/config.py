@@ -56,6 +56,9 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         device: auto takes CUDA where there is one.
         threads: of a process; on a network this small a second one gains little, and where other programs want the
             cores too it made training 14 times slower (docs/decisions/0004). Another number may round sums differently.
+        minutes: that the whole training may take; 0: as long as it needs. Settings are reduced until they fit, and
+            where time is left, better ones are searched (extra `tune`).
+        max_vector_words: words that a file of vectors brings beyond those of the tickets, each a row of the model.
         processes: that train at once, each a network of its own; the weights are the same whatever their number.
             0: as many as there are cores for this program, or 1 if the work is a matter of seconds.
     """
@@ -87,6 +90,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    minutes: Annotated[float, msgspec.Meta(ge=0.0, le=10_000.0)] = 0.0
+    max_vector_words: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 20_000
     processes: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
 
 

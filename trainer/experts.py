@@ -24,13 +24,14 @@ from trainer import linear, parallel
 from trainer import train as loop
 from trainer.calibrate import Mix, fit_temperature
 from trainer.config import TrainConfig
-from trainer.kinds import Progress
+from trainer.kinds import Progress, Silent
 from trainer.linear import Linear
 from trainer.model import Mixture, TicketClassifier
 from trainer.tickets import Rows
 
 LINEAR_CS = (1.0, 0.3, 3.0)  # the first where there is nothing to choose by
 
+SILENT = Silent()
 Part = tuple[list[int], list[int]]  # the numbers of the rows to learn from, and of those to answer
 
 
@@ -39,6 +40,8 @@ class Lesson(msgspec.Struct, frozen=True):
 
     Attributes:
         vocabulary: over which the tickets are encoded.
+        num_taught: rows of it that the tickets gave; the others came with the vectors.
+        pretrained_VD: a vector for each row, if there is a file of them.
         tickets: to learn from.
         targets: their labels.
         kept_out: to answer.
@@ -48,12 +51,19 @@ class Lesson(msgspec.Struct, frozen=True):
     """
 
     vocabulary: Vocabulary
+    num_taught: int
+    pretrained_VD: Floats | None
     tickets: list[Encoded]
     targets: list[int]
     kept_out: list[Encoded]
     kept_out_targets: list[int]
     num_categories: int
     is_refit: bool
+
+    def gru(self, config: TrainConfig) -> TicketClassifier:
+        """Return a new GRU over the vocabulary."""
+        words = list(self.vocabulary.rows)
+        return TicketClassifier(words, self.num_categories, config, self.num_taught, self.pretrained_VD)
 
 
 class Learnt(msgspec.Struct, frozen=True):
@@ -152,9 +162,17 @@ def lesson(
     """Return what the experts of a part are to learn."""
     teaching, kept_out = part
     words = build_rows((rows.tokens[row] for row in teaching), config.min_count, config.max_vocabulary)
+    num_taught, pretrained_VD = len(words), None
+    if rows.vectors is not None:
+        for word in rows.vectors.words:  # one that the tickets lack, or that only one of them has, is known from now on
+            words.setdefault(word, len(words))
+        pretrained_VD = np.zeros((len(words), rows.vectors.vectors_ND.shape[1]), dtype=np.float32)
+        pretrained_VD[[words[word] for word in rows.vectors.words]] = directions(rows.vectors.vectors_ND)
     vocabulary = Vocabulary(words, config.ngram_buckets)
     return Lesson(
         vocabulary=vocabulary,
+        num_taught=num_taught,
+        pretrained_VD=pretrained_VD,
         tickets=[vocabulary.encode(rows.tokens[row]) for row in teaching],
         targets=[targets[row] for row in teaching],
         kept_out=[vocabulary.encode(rows.tokens[row]) for row in kept_out],
@@ -162,6 +180,17 @@ def lesson(
         num_categories=num_categories,
         is_refit=is_refit,
     )
+
+
+def directions(vectors_ND: Floats) -> Floats:
+    """Return the vectors less their mean, each of length 1.
+
+    What all words have in common says nothing of any, and a vector's length is that of its word's frequency. As they
+    are in the file, vectors gained nothing (docs/LOG.md). Source: Mu and Viswanath 2018, "All-but-the-Top".
+    """
+    centred_ND = vectors_ND - vectors_ND.mean(axis=0)
+    found: Floats = centred_ND / np.maximum(np.linalg.norm(centred_ND, axis=1, keepdims=True), 1e-6)
+    return found
 
 
 def setting(config: TrainConfig, number: int, refit: Experts | None) -> TrainConfig:
@@ -196,7 +225,7 @@ def train_gru(one: Lesson, config: TrainConfig, is_news: bool, progress: Progres
     if is_news:
         progress.start(len(one.tickets), config.epochs, one.is_refit)
     torch.manual_seed(config.seed)
-    model = TicketClassifier(list(one.vocabulary.rows), one.num_categories, config).to(device)
+    model = one.gru(config).to(device)
     chooses = one.kept_out if one.kept_out_targets else []
     curve, best_epoch = loop.train(
         *(model, one.tickets, one.targets, chooses, one.kept_out_targets, config), progress.step, progress.epoch
@@ -208,7 +237,7 @@ def train_gru(one: Lesson, config: TrainConfig, is_news: bool, progress: Progres
 
 def fit_linear(one: Lesson, num_pairs: int, c: float, progress: Progress) -> Learnt:  # noqa: ARG001  # has no steps
     """Return a linear part that has learnt a lesson."""
-    features = linear.Features(one.vocabulary, num_pairs)
+    features = linear.Features(one.vocabulary, num_pairs, one.num_taught, one.pretrained_VD)
     fitted = linear.fit(one.tickets, one.targets, features, one.num_categories, c)
     return Learnt(fitted, linear.scores(fitted, one.kept_out), c=c)
 
@@ -223,7 +252,7 @@ def gather(
     """Return the experts of a lesson: every GRU, and the linear part under which the tickets kept out are likeliest."""
     members = []
     for learnt, config in zip(grus, settings, strict=True):
-        model = TicketClassifier(list(one.vocabulary.rows), one.num_categories, config)
+        model = one.gru(config)
         assert isinstance(learnt.weights, Mapping), "a GRU has weights; our bug"
         model.load_state_dict({name: torch.from_numpy(weight) for name, weight in learnt.weights.items()})
         members.append(model.eval())

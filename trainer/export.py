@@ -74,7 +74,7 @@ def build(model: Mixture, temperature: float) -> bytes:
     ids_TB = graph.node("Transpose", ["ids"], "ids_TB", perm=[1, 0])
     known_TB = graph.node("Less", [ids_TB, number("num_words", model.num_words, np.int32)], "known_TB")
     row_TB = graph.node("Where", [known_TB, ids_TB, number("unk", UNK, np.int32)], "row_TB")
-    rows_VF = torch.cat([member.embedding.word_rows(member.grams_VK) for member in members], dim=1)
+    rows_VF = torch.cat([member.word_vectors() for member in members], dim=1)
     rows_VF = torch.cat((rows_VF, fitted.words_VC * fitted_scale), dim=1)
     of_word_TBF = graph.node("Gather", [array("words", rows_VF), row_TB], "of_word_TBF")
 
@@ -156,8 +156,12 @@ def build(model: Mixture, temperature: float) -> bytes:
     wide_BC = graph.node("ReduceSum", [scores_TBC, first], "scores_BC", keepdims=0)
     if len(fitted.pairs_PC):
         # Pair t is (token before t, token t), with PAD before the first and after the last; see linear.pair_rows.
-        before = graph.node("Pad", [row_TB, number("pad_front", [1, 0, 0, 0], np.int64)], "before_TB")
-        after = graph.node("Pad", [row_TB, number("pad_back", [0, 0, 1, 0], np.int64)], "after_TB")
+        of_pair_TB = row_TB
+        if fitted.num_taught < model.num_words:
+            taught_TB = graph.node("Less", [ids_TB, number("num_taught", fitted.num_taught, np.int32)], "taught_TB")
+            of_pair_TB = graph.node("Where", [taught_TB, ids_TB, "unk"], "of_pair_TB")
+        before = graph.node("Pad", [of_pair_TB, number("pad_front", [1, 0, 0, 0], np.int64)], "before_TB")
+        after = graph.node("Pad", [of_pair_TB, number("pad_back", [0, 0, 1, 0], np.int64)], "after_TB")
         spread = graph.node("Mul", [before, number("pair_factor", PAIR_FACTOR, np.int32)], "spread_TB")
         spread = graph.node("Add", [spread, after], "spread_both_TB")
         pair = graph.node("Mod", [spread, number("num_pairs", len(fitted.pairs_PC), np.int32)], "pair_TB")

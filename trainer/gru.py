@@ -2,14 +2,16 @@
 
     rows -> parts -> two experts for each part -> share and temperature -> both experts on all rows -> graph
 
-What it leaves to others: reading (data.py, tickets.py), the experts (experts.py: linear.py, model.py and train.py),
-share and temperature (calibrate.py), the graph (export.py), publishing (run.py). `kinds.Trainer` says what each name
-here is for.
+What it leaves to others: reading (data.py, tickets.py, unlabelled.py, vectors.py), the experts (experts.py: linear.py,
+model.py and train.py), settings for a given time (budget.py, search.py), share and temperature (calibrate.py), the
+graph (export.py), publishing (run.py). `kinds.Trainer` says what each name here is for.
 """
 
 # Axes: C categories.
 
+import importlib.util
 import time
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -26,6 +28,8 @@ from trainer import tickets
 from trainer.config import TrainConfig, resolve
 from trainer.kinds import Fitted, Progress, libraries
 from trainer.tickets import MIN_FOR_VALIDATION, Rows, cut, fingerprint, split
+from trainer.unlabelled import read_unlabelled, with_labels
+from trainer.vectors import read_vectors
 
 Config = TrainConfig
 OPERATORS = frozenset(
@@ -44,24 +48,42 @@ def resolved(config: TrainConfig, rows: Rows) -> TrainConfig:
     return resolve(config, len(rows.tickets))
 
 
+def enriched(rows: Rows, unlabelled: Path | None, vectors: Path | None, config: TrainConfig) -> Rows:
+    """Return the rows with tickets that have no category, and with pretrained vectors; see `kinds.Trainer.enriched`."""
+    if unlabelled is not None:
+        rows = msgspec.structs.replace(rows, unlabelled=read_unlabelled(unlabelled))
+    if vectors is not None:
+        words = {token for tokens in rows.tokens + rows.unlabelled for token in tokens}
+        rows = msgspec.structs.replace(rows, vectors=read_vectors(vectors, words, config.max_vector_words))
+    return rows
+
+
 def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str | None) -> Fitted:
     """Train on checked tickets and return the network's files; see `kinds.Trainer.fit`."""
-    start = time.perf_counter()
+    start, end_s = time.perf_counter(), time.monotonic() + config.minutes * 60
+    if config.minutes and importlib.util.find_spec("optuna") is None:
+        raise InvalidInput("minutes needs Optuna to search with; pip install 'puppet-o2[tune]', or leave minutes out")
     config = resolved(config, rows)
     labels = sorted(rows.categories)
     label_of = {category: label for label, category in enumerate(labels)}
     targets = [label_of[ticket.expected] for ticket in rows.tickets]
-    several = config.folds > 1
-    parts = cut(rows, config.folds, config.seed) if several else [split(rows, config.validation, config.seed)]
+    parts = parts_of(rows, config)
     progress.start(len(parts[0][0]), config.epochs, is_refit=False)
 
     import torch
 
     from trainer import experts, export
     from trainer.calibrate import fit_share, fit_temperature
+    from trainer.train import logits
 
     if config.device == "cuda" and not torch.cuda.is_available():
         raise InvalidInput("device is cuda, but this machine has none that PyTorch can use; set device to auto or cpu")
+    searched = None
+    if config.minutes:
+        from trainer.search import settings_in_time
+
+        config, searched = settings_in_time(rows, targets, parts[0], len(labels), config, progress, end_s)
+        parts = parts_of(rows, config)
 
     # Each part in turn is kept out, and the experts that learn from the others answer its tickets, which stand for
     # tickets of tomorrow. From these answers follow the share and the temperature.
@@ -78,10 +100,25 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
     # each for as many epochs as its best one took.
     found = of_parts[-1]
     curve, best_epochs = found.curve, found.best_epochs
-    if kept_out and (config.refit or several):
-        progress.start(len(rows.tickets), best_epochs[0], is_refit=True)
-        everything = list(range(len(rows.tickets)))
+    everything = list(range(len(rows.tickets)))
+    if kept_out and (config.refit or config.folds > 1):
+        progress.start(len(everything), best_epochs[0], is_refit=True)
         (found,) = experts.train(rows, targets, [(everything, [])], len(labels), config, progress, refit=found)
+    num_taken = 0
+    if rows.unlabelled:
+        # They teach others in turn: experts that learn from all tickets, and from those whose category they are sure
+        # of. The share and the temperature stay, because nothing is kept out to choose others by.
+        model, vocabulary = found.together(mix), found.vocabulary
+        encoded = [vocabulary.encode(tokens) for tokens in rows.unlabelled]
+        said_NC = logits(model, encoded, len(vocabulary), torch.device("cpu")) / calibration.temperature
+        more = with_labels(rows, labels, torch.softmax(said_NC, dim=1).numpy())
+        num_taken = len(more.tickets) - len(rows.tickets)
+        progress.start(len(more.tickets), found.best_epochs[0], is_refit=True)
+        (found,) = experts.train(
+            *(more, [label_of[ticket.expected] for ticket in more.tickets], [(list(range(len(more.tickets))), [])]),
+            *(len(labels), config, progress),
+            refit=found,
+        )
     model, vocabulary = found.together(mix), found.vocabulary
     graph, parity = export.export(model, vocabulary, calibration.temperature)
 
@@ -99,8 +136,13 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         matrix = counts_CC.tolist()
     seconds = time.perf_counter() - start
     data = fingerprint(rows, len(kept_out))
-    if several:  # each part teaches the networks of the others
-        data = msgspec.structs.replace(data, num_train=len(rows.tickets))
+    data = msgspec.structs.replace(
+        data,
+        num_train=len(rows.tickets) if config.folds > 1 else data.num_train,  # each part teaches those of the others
+        num_unlabelled=len(rows.unlabelled),
+        num_taken=num_taken,
+        num_vectors=len(rows.vectors.words) if rows.vectors is not None else 0,
+    )
     manifest = GruManifest(
         neural_network_type="GRU",
         name=name,
@@ -134,6 +176,7 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         linear_validation=linear_metrics,
         gru_validation=gru_metrics,
         confusion_matrix=matrix,
+        search=searched,
     )
     unseen = {
         row: Prediction(labels[int(row_C.argmax())], float(row_C.max()), [], 0)
@@ -156,6 +199,13 @@ def measured(labels: list[str], tickets: list[Ticket], numbers: list[int], proba
     return msgspec.structs.replace(found, mistakes=mistakes)
 
 
+def parts_of(rows: Rows, config: TrainConfig) -> list[tuple[list[int], list[int]]]:
+    """Return what to learn from and what to keep out: one split, or each fold in turn."""
+    if config.folds > 1:
+        return cut(rows, config.folds, config.seed)
+    return [split(rows, config.validation, config.seed)]
+
+
 def show_rows(rows: Rows) -> list[str]:
     """Return what the tickets are, and what a person should look at in them."""
     lines = [f"{len(rows.tickets)} tickets in {len(rows.categories)} categories"]
@@ -169,6 +219,14 @@ def show_rows(rows: Rows) -> list[str]:
         lines.append(
             f"  {len(few)} categories have fewer than {MIN_FOR_VALIDATION} distinct tickets; all are trained on, "
             f"none validated: {shown}"
+        )
+    if rows.unlabelled:
+        lines.append(f"  {len(rows.unlabelled)} further tickets without a category")
+    if rows.vectors is not None:
+        found = rows.vectors.num_found
+        words = len({token for tokens in rows.tokens + rows.unlabelled for token in tokens})
+        lines.append(
+            f"  pretrained vectors of {found} of the {words} words, and of {len(rows.vectors.words) - found} others"
         )
     return lines
 
@@ -190,7 +248,17 @@ def show_validation(manifest: GruManifest, report: GruReport) -> list[str]:
         )
         if report.linear_validation.correct_predictions >= metrics.correct_predictions:
             lines.append("the GRU gains nothing over the linear part on these tickets; more of them may change that")
-    if manifest.training["refit"]:
+    if report.search is not None and report.search.num_trials:
+        before, after = report.search.loss_before, report.search.loss_after
+        lines.append(
+            f"{report.search.num_trials} settings tried: loss {before:.4f} with the first, {after:.4f} with the best"
+        )
+    if manifest.data.num_unlabelled:
+        lines.append(
+            f"then learnt from {manifest.data.num_taken} of the {manifest.data.num_unlabelled} tickets without a "
+            "category, those that the experts were sure of; the figures above are of before"
+        )
+    elif manifest.training["refit"]:
         lines.append(f"then trained again on all {manifest.data.num_tickets} tickets, {report.best_epoch} epochs")
     return lines
 

@@ -11,6 +11,9 @@ category against all others, the weights that part the tickets with the widest m
 LinearSVC of scikit-learn). That is a convex problem: no seed, no epochs, seconds. On a few hundred tickets it is hard
 to beat (docs/LOG.md).
 
+Where a file of pretrained vectors was given, the sum of the words' vectors is counted too, each times its word's idf: a
+word that no ticket holds then says what its neighbours say, which on few tickets is worth up to five points.
+
 What makes it fit into the graph: a count is a sum over the tokens, and so is a score. The row of a known word is
 therefore its own weight plus those of all its n-grams, added up once at export; only an unknown word brings its n-grams
 to the search. A pair's row is found by a hash that the graph itself computes from two ids; in a pair an unknown word
@@ -18,7 +21,7 @@ stands as <UNK>, and the start and the end of a ticket as <PAD>.
 """
 
 # Axes: N tickets, V known words, G rows of the n-gram table, P rows of the table of pairs, C categories,
-#       F features: V words, then G n-grams, then P pairs.
+#       D entries of a pretrained vector, F features: V words, then G n-grams, then P pairs.
 
 import warnings
 from collections.abc import Sequence
@@ -29,7 +32,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from artifacts.gru import Floats
-from artifacts.text import gram_row
+from artifacts.text import gram_row, ngrams
 from artifacts.vocabulary import PAD, RESERVED, UNK, Encoded, Vocabulary
 
 WORD_GRAM_SIZES = (2, 3, 4, 5)  # of known words, whose n-grams cost a search nothing
@@ -37,6 +40,7 @@ GRAM_WEIGHT = 0.7  # of an n-gram's count, beside 1 for a word's and a pair's (d
 # A prime that spreads the pairs: (first * PAIR_FACTOR + second) mod P. So small that a million words fit into the int32
 # that the graph computes in.
 PAIR_FACTOR = 1009
+VECTORS_WEIGHT = 1.0  # of the sum of vectors, beside the length of all that is counted (docs/LOG.md)
 NORM = 1.414  # mean length that the vectors are scaled to, so that C means the same for every set
 
 
@@ -45,6 +49,8 @@ class Linear(msgspec.Struct, frozen=True):
 
     Attributes:
         words_VC: float32; the row of each known word, its n-grams included; the reserved rows are 0.
+        num_taught: how many of the known words stand in the tickets; the rest, which a file of vectors brought, count
+            as unknown ones do: by their n-grams, and as <UNK> in pairs.
         grams_GC: float32; the row of each n-gram of an unknown word; row 0 is 0.
         pairs_PC: float32; the row of each pair; row 0 is 0; no row at all if pairs do not count.
         bias_C: float32.
@@ -54,6 +60,7 @@ class Linear(msgspec.Struct, frozen=True):
     grams_GC: Floats
     pairs_PC: Floats
     bias_C: Floats
+    num_taught: int
 
 
 def pair_rows(ids: Sequence[int], num_words: int, num_pairs: int) -> NDArray[np.int64]:
@@ -78,18 +85,36 @@ def pair_rows(ids: Sequence[int], num_words: int, num_pairs: int) -> NDArray[np.
 class Features:
     """Counts features; what it needs of the vocabulary is worked out once."""
 
-    def __init__(self, vocabulary: Vocabulary, num_pairs: int) -> None:
-        self.num_words = len(vocabulary)
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        num_pairs: int,
+        num_taught: int | None = None,
+        pretrained_VD: Floats | None = None,
+    ) -> None:
+        """Take what is counted.
+
+        Args:
+            vocabulary: over which the tickets are encoded.
+            num_pairs: rows of the table of pairs.
+            num_taught: the rows of the vocabulary from here on count as unknown words do; none by default.
+            pretrained_VD: a vector for each word of the vocabulary, if they are to be counted.
+        """
+        self.pretrained_VD = pretrained_VD
+        self.num_known = len(vocabulary)
+        self.num_words = num_taught if num_taught is not None else len(vocabulary)
         self.num_grams = vocabulary.num_buckets + 1
         self.num_pairs = num_pairs
         rows, columns = [], []
+        self.grams_of: dict[int, list[int]] = {}  # of the known words that count as unknown ones
         for token, row in vocabulary.rows.items():
-            if token not in RESERVED:
-                found = gram_rows(token, vocabulary.num_buckets)
-                rows += [row] * len(found)
-                columns += found
-        shape = (self.num_words, self.num_grams)
-        self.grams_VG = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape)
+            if row >= self.num_words:
+                found = self.grams_of[row] = ngrams(token, vocabulary.num_buckets)
+            else:
+                found = gram_rows(token, vocabulary.num_buckets) if token not in RESERVED else []
+            rows += [row] * len(found)
+            columns += found
+        self.grams_VG = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), (self.num_known, self.num_grams))
 
     def counts(self, tickets: Sequence[Encoded]) -> sparse.csr_matrix:
         """Return counts_NF, each row divided by sqrt(length)."""
@@ -99,7 +124,8 @@ class Features:
         for row, ticket in enumerate(tickets):
             for number in ticket.ids:
                 if number >= self.num_words:
-                    of_token = ticket.grams[number - self.num_words]
+                    known = number < self.num_known
+                    of_token = self.grams_of[number] if known else ticket.grams[number - self.num_known]
                     grams[0].extend([row] * len(of_token))
                     grams[1].extend(of_token)
                 elif number >= len(RESERVED):
@@ -115,10 +141,17 @@ class Features:
             return sparse.csr_matrix((np.ones(len(where[0])), where), (len(tickets), num_columns))
 
         words_NV = counted(places, self.num_words)
-        grams_NG = words_NV @ self.grams_VG + counted(grams, self.num_grams)
+        grams_NG = words_NV @ self.grams_VG[: self.num_words] + counted(grams, self.num_grams)
         all_NF = sparse.hstack([words_NV, grams_NG, counted(pairs, self.num_pairs)])
         lengths_N = np.array([len(ticket.ids) for ticket in tickets])
         return (sparse.diags(1 / np.sqrt(lengths_N)) @ all_NF).tocsr()
+
+    def known(self, tickets: Sequence[Encoded]) -> sparse.csr_matrix:
+        """Return how often each ticket holds each word of the vocabulary, divided by sqrt(length)."""
+        pairs = [(row, n) for row, ticket in enumerate(tickets) for n in ticket.ids if n < self.num_known]
+        rows, columns = zip(*pairs, strict=True) if pairs else ((), ())
+        counts_NV = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), (len(tickets), self.num_known))
+        return sparse.diags([1 / np.sqrt(len(ticket.ids)) for ticket in tickets]) @ counts_NV
 
 
 def gram_rows(token: str, num_buckets: int) -> list[int]:
@@ -150,24 +183,39 @@ def fit(
     weight_F[v : v + g] *= GRAM_WEIGHT
     weighted_NF = counts_NF @ sparse.diags(weight_F)
     weight_F *= NORM / np.sqrt(weighted_NF.multiply(weighted_NF).sum(axis=1).mean())
+    weighted_NF = counts_NF @ sparse.diags(weight_F)
+    vectors_VD = np.zeros((features.num_known, 0))
+    if features.pretrained_VD is not None:
+        known_NV = features.known(tickets)
+        held_V = np.bincount(known_NV.indices, minlength=features.num_known)
+        vectors_VD = features.pretrained_VD * (np.log((1 + len(tickets)) / (1 + held_V)) + 1)[:, None]
+        sums_ND = known_NV @ vectors_VD
+        factor = VECTORS_WEIGHT * NORM / np.sqrt(max(np.square(sums_ND).sum(axis=1).mean(), 1e-12))
+        vectors_VD *= factor
+        weighted_NF = sparse.hstack([weighted_NF, sparse.csr_matrix(sums_ND * factor)]).tocsr()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits do not count
-        machine = LinearSVC(C=c, random_state=0).fit(counts_NF @ sparse.diags(weight_F), targets)
+        machine = LinearSVC(C=c, random_state=0).fit(weighted_NF, targets)
     coefficients_CF, intercepts_C = machine.coef_, machine.intercept_
     if len(machine.classes_) == 2:  # scikit-learn keeps the one for the second
         coefficients_CF = np.concatenate((-coefficients_CF, coefficients_CF))
         intercepts_C = np.concatenate((-intercepts_C, intercepts_C))
+    coefficients_CF, coefficients_CD = np.split(coefficients_CF, [counts_NF.shape[1]], axis=1)
     scores_FC = np.zeros((counts_NF.shape[1], num_categories))
     scores_FC[:, machine.classes_] = (coefficients_CF * weight_F).T
     bias_C = np.full(num_categories, intercepts_C.min() - 1.0)
     bias_C[machine.classes_] = intercepts_C
     scores_FC[v] = scores_FC[v + g : v + g + 1] = 0.0  # rows 0 of n-grams and pairs; without pairs there is none
     grams_GC = scores_FC[v : v + g]
+    words_VC = features.grams_VG @ grams_GC
+    words_VC[:v] += scores_FC[:v]
+    words_VC[:, machine.classes_] += vectors_VD @ coefficients_CD.T
     return Linear(
-        (scores_FC[:v] + features.grams_VG @ grams_GC).astype(np.float32),
+        words_VC.astype(np.float32),
         grams_GC.astype(np.float32),
         scores_FC[v + g :].astype(np.float32),
         bias_C.astype(np.float32),
+        v,
     )
 
 
@@ -181,7 +229,7 @@ def scores(linear: Linear, tickets: Sequence[Encoded]) -> Floats:
             if number >= num_words:
                 row_C += linear.grams_GC[ticket.grams[number - num_words]].sum(axis=0)
         if num_pairs:
-            row_C += linear.pairs_PC[pair_rows(ticket.ids, num_words, num_pairs)].sum(axis=0)
+            row_C += linear.pairs_PC[pair_rows(ticket.ids, linear.num_taught, num_pairs)].sum(axis=0)
         row_C /= np.sqrt(len(ticket.ids))
     scores_NC += linear.bias_C
     return scores_NC

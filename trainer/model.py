@@ -6,7 +6,8 @@ category. What it leaves to others: the batches and the loss (train.py), the ONN
 How a ticket becomes a category, in five steps.
 
 1. A token becomes a vector: the row of its word plus the mean of the rows of its character n-grams. A word that is not
-   in the vocabulary has no row of its own; it takes the row of <UNK>, and its n-grams say the rest.
+   in the vocabulary has no row of its own; it takes the row of <UNK>, and its n-grams say the rest. Where a file of
+   pretrained vectors was given (vectors.py), a learnt projection of the word's vector is added.
 2. The GRU reads the vectors one by one and keeps a state h of H numbers. At each token it computes
        r = sigmoid(W_r x + b_r + U_r h + c_r)        reset: how much of the old state the proposal may use
        z = sigmoid(W_z x + b_z + U_z h + c_z)        update: how much of the old state stays
@@ -29,8 +30,8 @@ GRU: Cho et al. 2014, arXiv 1406.1078, in the variant of cuDNN and PyTorch (rese
 """
 
 # Axes: B tickets in the batch, T tokens (padded), E embedding, H hidden (both directions: 2H), C categories,
-#       V known words, U unknown tokens of the batch, K n-grams of a token (padded with 0), G n-gram rows,
-#       N distinct tokens of the batch, P rows of the table of pairs.
+#       V known words, W of them taught by tickets, U unknown tokens of the batch, K n-grams of a token (padded with 0),
+#       G n-gram rows, N distinct tokens of the batch, P rows of the table of pairs, D entries of a pretrained vector.
 
 from collections.abc import Iterator, Sequence
 
@@ -38,11 +39,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from artifacts.gru import Floats
 from artifacts.text import MAX_NGRAMS, ngrams
 from artifacts.vocabulary import PAD, RESERVED, UNK
 from trainer.config import TrainConfig
 from trainer.linear import PAIR_FACTOR, Linear
 
+PROJECTION_STD = 0.1  # a pretrained vector has length 1, and its projection begins as large as a word's row
 LOWEST = -2.0  # stands for "no token here" before a maximum: a GRU's state lies within (-1, 1)
 
 
@@ -67,11 +70,6 @@ class TokenTable(nn.Module):
         vectors_BT: Tensor = self.word(rows_BT) + gram_N[place_BT]
         return vectors_BT
 
-    def word_rows(self, grams_VK: Tensor) -> Tensor:
-        """Return the vectors [V, size] of the known words, whose n-grams are these."""
-        vectors_VE: Tensor = self.word.weight + self.gram(grams_VK)
-        return vectors_VE
-
 
 class FittedLinear(nn.Module):
     """A linear part as `linear.fit` leaves it: rows that are added up. It is not trained here."""
@@ -90,6 +88,7 @@ class FittedLinear(nn.Module):
         """
         super().__init__()
         self.weight = weight
+        self.num_taught = linear.num_taught
         for name in ("words_VC", "grams_GC", "pairs_PC", "bias_C"):
             rows = torch.from_numpy(getattr(linear, name))
             self.register_parameter(name, nn.Parameter(rows.clone(), requires_grad=False))
@@ -98,13 +97,14 @@ class FittedLinear(nn.Module):
         """Return the scores [B, C], weighted; see `linear.scores`."""
         num_words, num_pairs = len(self.words_VC), len(self.pairs_PC)
         known_BT = ids_BT < num_words
-        rows_BT = torch.where(known_BT, ids_BT, UNK)
+        rows_BT = torch.where(known_BT, ids_BT, PAD)
         of_unknown_UC = nn.functional.pad(self.grams_GC[grams_UK].sum(dim=1), (0, 0, 1, 0))  # row 0: it is known
         place_BT = torch.where(known_BT, 0, ids_BT - num_words + 1)
         sum_BC = (self.words_VC[rows_BT] + of_unknown_UC[place_BT]).sum(dim=1)
         if num_pairs:
             # PAD stands before the first token and after the last, so two of PAD stand after a ticket's end: row 0.
-            first_BT, second_BT = nn.functional.pad(rows_BT, (1, 0)), nn.functional.pad(rows_BT, (0, 1))
+            of_pair_BT = torch.where(ids_BT < self.num_taught, ids_BT, UNK)
+            first_BT, second_BT = nn.functional.pad(of_pair_BT, (1, 0)), nn.functional.pad(of_pair_BT, (0, 1))
             sum_BC = sum_BC + self.pairs_PC[(first_BT * PAIR_FACTOR + second_BT) % num_pairs].sum(dim=1)
         scores_BC: Tensor = sum_BC / lengths_B.to(ids_BT.device).unsqueeze(1).sqrt() + self.bias_C
         return scores_BC * self.weight
@@ -114,22 +114,33 @@ class TicketClassifier(nn.Module):
     """One GRU over one vocabulary, with what it reads and the layer that answers."""
 
     grams_VK: Tensor
+    pretrained_VD: Tensor
 
     @property
     def num_categories(self) -> int:
         """C."""
         return self.head.out_features
 
-    def __init__(self, tokens: Sequence[str], num_categories: int, config: TrainConfig) -> None:
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        num_categories: int,
+        config: TrainConfig,
+        num_taught: int | None = None,
+        pretrained_VD: Floats | None = None,
+    ) -> None:
         """Build the network with random weights (seed torch first).
 
         Args:
             tokens: the vocabulary in row order, the reserved rows first.
             num_categories: C.
             config: sizes, layers, directions and dropouts.
+            num_taught: W; later tokens have no row of their own, only n-grams and a pretrained vector. All by default.
+            pretrained_VD: a vector for each token, zeros where there is none; it is not trained.
         """
         super().__init__()
         self.config = config
+        self.num_taught = len(tokens) if num_taught is None else num_taught
         # A word's n-grams never change, so they are computed once. <PAD> and <UNK> are no words and have none.
         grams_VK = torch.zeros(len(tokens), MAX_NGRAMS, dtype=torch.int64)
         for row, token in enumerate(tokens):
@@ -137,7 +148,7 @@ class TicketClassifier(nn.Module):
                 found = ngrams(token, config.ngram_buckets)
                 grams_VK[row, : len(found)] = torch.tensor(found)
         self.register_buffer("grams_VK", grams_VK, persistent=False)
-        self.embedding = TokenTable(len(tokens), config.ngram_buckets, config.embedding)
+        self.embedding = TokenTable(self.num_taught, config.ngram_buckets, config.embedding)
         self.gru = nn.GRU(
             config.embedding,
             config.hidden,
@@ -154,6 +165,22 @@ class TicketClassifier(nn.Module):
             nn.init.normal_(weight, std=0.1)
             with torch.no_grad():
                 weight[PAD] = 0.0
+        self.projection: nn.Linear | None = None
+        if pretrained_VD is not None:
+            # One row more, of zeros, for what is unknown.
+            padded_VD = nn.functional.pad(torch.from_numpy(pretrained_VD), (0, 0, 0, 1))
+            self.register_buffer("pretrained_VD", padded_VD, persistent=False)
+            self.projection = nn.Linear(padded_VD.shape[1], config.embedding, bias=False)
+            nn.init.normal_(self.projection.weight, std=PROJECTION_STD)
+
+    def word_vectors(self) -> Tensor:
+        """Return the vector [V, E] of each known word as the GRU reads it: what can be worked out before a search."""
+        rows_V = torch.arange(len(self.grams_VK), device=self.grams_VK.device)
+        rows_V = torch.where(rows_V < self.num_taught, rows_V, UNK)
+        vectors_VE: Tensor = self.embedding.word(rows_V) + self.embedding.gram(self.grams_VK)
+        if self.projection is not None:
+            vectors_VE = vectors_VE + self.projection(self.pretrained_VD[:-1])
+        return vectors_VE
 
     def forward(self, ids_BT: Tensor, lengths_B: Tensor, grams_UK: Tensor) -> Tensor:
         """Return the logits [B, C].
@@ -166,7 +193,7 @@ class TicketClassifier(nn.Module):
         used_N, place_BT = torch.unique(ids_BT, return_inverse=True)
         padded_UK = nn.functional.pad(grams_UK, (0, MAX_NGRAMS - grams_UK.shape[1]))
         grams_NK = torch.cat((self.grams_VK, padded_UK))[used_N]
-        rows_BT = torch.where(ids_BT < len(self.grams_VK), ids_BT, UNK)
+        rows_BT = torch.where(ids_BT < self.num_taught, ids_BT, UNK)
         if self.training:
             # A word that is left out is read by its n-grams, as an unknown one will be: they learn to carry it.
             left_out_BT = torch.rand(rows_BT.shape, device=rows_BT.device) < self.config.word_dropout
@@ -174,7 +201,11 @@ class TicketClassifier(nn.Module):
             kept_NK = torch.rand(grams_NK.shape, device=rows_BT.device) >= self.config.ngram_dropout
             grams_NK = grams_NK * kept_NK
 
-        x_BTE = self.dropout(self.embedding(rows_BT, grams_NK, place_BT))
+        vectors_BTE = self.embedding(rows_BT, grams_NK, place_BT)
+        if self.projection is not None:
+            projected_NE = self.projection(self.pretrained_VD[used_N.clamp(max=len(self.grams_VK))])
+            vectors_BTE = vectors_BTE + projected_NE[place_BT]
+        x_BTE = self.dropout(vectors_BTE)
         # Packed, each direction starts at the ticket's own first or last token, never in the padding.
         packed = pack_padded_sequence(x_BTE, lengths_B, batch_first=True, enforce_sorted=False)
         states, _ = self.gru(packed)

@@ -20,8 +20,10 @@ import numpy as np
 
 from artifacts.errors import EmptyTicket, Fault, InvalidInput
 from artifacts.gru import Data
+from artifacts.schemas import Row
 from artifacts.tickets import Ticket, read_tokens
 from trainer.data import FaultyCell, RawRow, decode_rows
+from trainer.vectors import Vectors
 
 CATEGORY_FIELDS = ("category", "label")
 CONTENT_FIELDS = ("tokens", "text", "email_text")
@@ -36,12 +38,16 @@ class Rows(msgspec.Struct, frozen=True):
         tokens: of each, normalised.
         num_duplicates: tickets that repeat an earlier one, category included.
         num_conflicts: distinct tickets that stand under more than one category.
+        unlabelled: normalised tokens of further tickets, whose category nobody has said.
+        vectors: of words, pretrained elsewhere.
     """
 
     tickets: list[Ticket]
     tokens: list[list[str]]
     num_duplicates: int
     num_conflicts: int
+    unlabelled: list[list[str]] = []
+    vectors: Vectors | None = None
 
     @property
     def categories(self) -> Counter[str]:
@@ -69,20 +75,26 @@ def table(columns: Sequence[str]) -> Callable[[Sequence[str]], object]:
             f"expected exactly one of {', '.join(CATEGORY_FIELDS)} and exactly one of {', '.join(CONTENT_FIELDS)}"
         )
 
-    def row_of(cells: Sequence[str]) -> object:
-        row = dict(zip(names, cells, strict=True))
-        value: object = row[content[0]]
-        if content[0] == "tokens" and isinstance(value, str):
-            # A JSON array can hold "mot de passe"; plain words are separated by spaces.
-            try:
-                is_array = value.lstrip().startswith("[")
-                value = msgspec.json.decode(value, type=list[msgspec.Raw]) if is_array else value.split()
-            except (msgspec.DecodeError, RecursionError) as error:
-                detail = f'begins with "[" but is not a JSON array: {error}'
-                raise FaultyCell(Fault("/tokens", detail)) from error
-        return {category[0]: row[category[0]], content[0]: value}
+    return lambda cells: cells_of(names, category + content, cells)
 
-    return row_of
+
+def cells_of(names: Sequence[str], wanted: Sequence[str], cells: Sequence[str]) -> dict[str, object]:
+    """Return the wanted cells of a row of a table, under their names.
+
+    Raises:
+        FaultyCell: tokens look like a JSON array and are none.
+    """
+    row = dict(zip(names, cells, strict=True))
+    found: dict[str, object] = {name: row[name] for name in wanted}
+    if (tokens := row.get("tokens")) is not None and "tokens" in found:
+        # A JSON array can hold "mot de passe"; plain words are separated by spaces.
+        try:
+            is_array = tokens.lstrip().startswith("[")
+            found["tokens"] = msgspec.json.decode(tokens, type=list[msgspec.Raw]) if is_array else tokens.split()
+        except (msgspec.DecodeError, RecursionError) as error:
+            detail = f'begins with "[" but is not a JSON array: {error}'
+            raise FaultyCell(Fault("/tokens", detail)) from error
+    return found
 
 
 def check_rows(raw_rows: Iterable[RawRow], what: str) -> Rows:
@@ -105,7 +117,7 @@ def check_rows(raw_rows: Iterable[RawRow], what: str) -> Rows:
     return Rows(tickets, token_lists, len(tickets) - num_distinct, num_conflicts)
 
 
-def normalised(ticket: Ticket) -> list[str]:
+def normalised(ticket: Row) -> list[str]:
     """Return the ticket's tokens in their normalised spelling.
 
     Raises:

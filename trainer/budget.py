@@ -1,0 +1,90 @@
+"""How long a training will take, and which settings fit into a time that was given.
+
+In: settings, the number of tickets, and how fast this machine reads them. Out: settings that are done in time. What it
+leaves to others: what to do with time that is left over (search.py).
+
+The training itself is not cut off: its learning rate must fall to its end, and a run that ends in the middle of its
+schedule is worth little. So the time is planned before, from a short run on some of the tickets, and a plan that is
+made is kept to; the same settings train the same model on any machine.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from artifacts.errors import InvalidInput
+from trainer.config import TrainConfig
+
+SAMPLE = 2000  # tickets of the short run
+FIRST_S = 6.0  # to load PyTorch, to export and to prove the graph
+MARGIN = 1.2  # a machine is not always as fast as it was during the short run
+LEAST_EPOCHS = 4
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How fast this machine is at it.
+
+    Attributes:
+        gru_s: seconds for a GRU to learn from one ticket once.
+        linear_s: seconds for a linear part, for each ticket.
+    """
+
+    gru_s: float
+    linear_s: float
+
+
+def seconds(config: TrainConfig, num_tickets: int, num_unlabelled: int, pace: Pace) -> float:
+    """Return about how long a training takes with settings that are resolved."""
+    kept_out = num_tickets / config.folds if config.folds > 1 else num_tickets * config.validation
+    parts = config.folds if config.folds > 1 else 1
+    num_linear = parts * (1 if config.linear_c else 3)
+    tickets = parts * (num_tickets - kept_out)
+    lessons = [(tickets, num_linear / parts)]
+    if config.refit or config.folds > 1:
+        lessons.append((num_tickets, 1))
+    if num_unlabelled:
+        lessons.append((num_tickets + num_unlabelled, 1))
+    work_s = sum(n * (config.grus * config.epochs * pace.gru_s + linear * pace.linear_s) for n, linear in lessons)
+    return FIRST_S + MARGIN * work_s / min(config.processes, config.grus * parts)
+
+
+def fit_into(
+    config: TrainConfig, num_tickets: int, num_unlabelled: int, pace: Pace, left_s: float
+) -> tuple[TrainConfig, float]:
+    """Return the settings, reduced as far as the time asks for, and about how long they take.
+
+    What is given up first is what is worth least: folds, then GRUs but one, epochs down to 12, the second training on
+    every ticket, and further epochs.
+
+    Raises:
+        InvalidInput: even the least that is worth training takes longer.
+    """
+    estimate = 0.0
+    for tried in ladder(config):
+        estimate = seconds(tried, num_tickets, num_unlabelled, pace)
+        if estimate <= left_s:
+            return tried, estimate
+    raise InvalidInput(
+        f"the shortest training of these {num_tickets} tickets takes about {estimate:.0f} s, and of the "
+        f"{config.minutes:g} minutes {max(0.0, left_s):.0f} s are left; give more minutes, or fewer tickets"
+    )
+
+
+def ladder(config: TrainConfig) -> Sequence[TrainConfig]:
+    """Return settings that take ever less time, the given ones first."""
+    steps = [config]
+
+    def then(**changes: object) -> None:
+        steps.append(msgspec.structs.replace(steps[-1], **changes))
+
+    if config.folds > 1:
+        then(folds=1)
+    for grus in range(config.grus - 1, 0, -1):
+        then(grus=grus)
+    for epochs in range(config.epochs - 1, 11, -1):
+        then(epochs=epochs)
+    if config.refit:
+        then(refit=False)
+    for epochs in range(min(config.epochs, 12) - 1, LEAST_EPOCHS - 1, -1):
+        then(epochs=epochs)
+    return steps
