@@ -54,6 +54,7 @@ class Fitted(NamedTuple):
     grams: Array  # [G, C]; of an unknown word, added up and not averaged
     pairs: Array  # [P, C]
     bias: Array  # [C]
+    num_taught: int  # in a pair the words from here on count as unknown
 
 
 class Together(NamedTuple):
@@ -102,7 +103,7 @@ def add_up(fitted: Fitted, ticket: Encoded) -> Array:
         else:
             for gram in ticket.grams[token - num_words]:
                 total_C += fitted.grams[gram]
-    ids = [token if token < num_words else 1 for token in ticket.ids]
+    ids = [token if token < fitted.num_taught else 1 for token in ticket.ids]
     for before, after in zip([0, *ids], [*ids, 0], strict=True):
         if num_pairs:
             total_C += fitted.pairs[(before * 1009 + after) % num_pairs]
@@ -131,15 +132,20 @@ def read(gru: Direction, x_TE: Array) -> Array:
     return np.stack(states)
 
 
-def from_state_dict(state: Mapping[str, NDArray[np.float32]], tokens: Sequence[str]) -> Network:
-    """Return the network in a torch state dict; `tokens` is the vocabulary in row order."""
+def from_state_dict(
+    state: Mapping[str, NDArray[np.float32]], tokens: Sequence[str], pretrained: NDArray[np.float32] | None = None
+) -> Network:
+    """Return the network in a torch state dict; `tokens` is the vocabulary in row order, with a vector for each."""
     weights = {name: value.astype(np.float64) for name, value in state.items()}
 
     def table(name: str) -> Table:
         word_VE, gram_GE = weights[f"{name}.word.weight"], weights[f"{name}.gram.weight"]
         spelt = [[] if token in RESERVED else ngrams(token, len(gram_GE) - 1) for token in tokens]
         means = [gram_GE[rows].mean(axis=0) if rows else 0.0 * gram_GE[0] for rows in spelt]
-        return Table(word_VE + means, gram_GE, unknown=word_VE[1])
+        rows_VE = np.concatenate((word_VE, np.repeat(word_VE[1:2], len(tokens) - len(word_VE), axis=0))) + means
+        if pretrained is not None:
+            rows_VE = rows_VE + pretrained.astype(np.float64) @ weights["projection.weight"].T
+        return Table(rows_VE, gram_GE, unknown=word_VE[1])
 
     layers: list[list[Direction]] = []
     while f"gru.weight_ih_l{len(layers)}" in weights:
@@ -150,16 +156,22 @@ def from_state_dict(state: Mapping[str, NDArray[np.float32]], tokens: Sequence[s
 
 
 def from_mixture(
-    state: Mapping[str, NDArray[np.float32]], tokens: Sequence[str], weight: float, fitted_weight: float
+    state: Mapping[str, NDArray[np.float32]],
+    tokens: Sequence[str],
+    weight: float,
+    fitted_weight: float,
+    num_taught: int,
+    pretrained: NDArray[np.float32] | None = None,
 ) -> Together:
     """Return the experts in the torch state dict of a mixture, whose weights do not stand in it."""
     members: list[Network] = []
     while f"members.{len(members)}.head.weight" in state:
         prefix = f"members.{len(members)}."
         own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-        members.append(from_state_dict(own, tokens))
+        members.append(from_state_dict(own, tokens, pretrained))
     names = ("words_VC", "grams_GC", "pairs_PC", "bias_C")
-    fitted = Fitted(*(state[f"linear.{name}"].astype(np.float64) for name in names))
+    words_VC, grams_GC, pairs_PC, bias_C = (state[f"linear.{name}"].astype(np.float64) for name in names)
+    fitted = Fitted(words_VC, grams_GC, pairs_PC, bias_C, num_taught)
     return Together(members, fitted, weight, fitted_weight)
 
 
@@ -201,5 +213,8 @@ def from_onnx(raw: bytes) -> Together:
         )
         for m, (layers, known, grams) in enumerate(zip(stacks, *tables, strict=True))
     ]
-    fitted = Fitted(words_VC, grams_GC, weights.get("pairs", np.zeros((0, num_categories))), weights["head_bias"])
+    num_taught = int(weights["num_taught" if "num_taught" in weights else "num_words"])
+    fitted = Fitted(
+        words_VC, grams_GC, weights.get("pairs", np.zeros((0, num_categories))), weights["head_bias"], num_taught
+    )
     return Together(members, fitted, float(len(stacks)), 1.0)  # the mean times the number is the sum

@@ -22,7 +22,7 @@ import torch
 
 from artifacts.gru import Search
 from trainer import experts, parallel
-from trainer.budget import SAMPLE, Pace, fit_into, seconds
+from trainer.budget import FIRST_S, SAMPLE, Pace, fit_into, seconds
 from trainer.calibrate import fit_share, fit_temperature
 from trainer.config import TrainConfig
 from trainer.experts import Learnt, Lesson, Part
@@ -31,6 +31,13 @@ from trainer.tickets import Rows
 
 GAIN = 0.01  # share of the first trial's loss by which another must beat it; less is luck
 SIZES = (32, 48)  # E = H; larger ones cost a search more than they are worth (docs/LOG.md)
+SPACE = {  # lowest, highest, whether evenly by ratio
+    "dropout": (0.1, 0.6, False),
+    "word_dropout": (0.0, 0.4, False),
+    "label_smoothing": (0.0, 0.2, False),
+    "lr": (3e-3, 2e-2, True),
+    "weight_decay": (1e-3, 0.1, True),
+}
 LEAST_TRIALS = 4  # fewer than these find nothing
 
 
@@ -67,7 +74,8 @@ def settings_in_time(
     lesson = experts.lesson(rows, targets, part, num_categories, single, False)
     # A proposal may be of the largest size, in the trial and then in the training.
     largest_s = estimate_s * max(SIZES) / min(SIZES)
-    trial_s = seconds(msgspec.structs.replace(single, grus=1, refit=False, linear_c=1.0), num_tickets, 0, pace)
+    trial = msgspec.structs.replace(single, grus=1, refit=False, linear_c=1.0)
+    trial_s = seconds(trial, num_tickets, 0, pace) - FIRST_S
     stop_s = end_s - largest_s
     if time.monotonic() + LEAST_TRIALS * trial_s / config.processes > stop_s:
         return config, nothing
@@ -108,7 +116,7 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # Several trials run at once; each counts as a bad one until it has ended, so that they are not all alike.
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=config.seed, constant_liar=True))
-    study.enqueue_trial(msgspec.structs.asdict(config) | {"size": config.hidden})
+    study.enqueue_trial({name: getattr(config, name) for name in free(config)})
     settings: list[TrainConfig] = []
     slowest_s = 0.0
     while not settings or time.monotonic() + slowest_s <= stop_s:
@@ -127,17 +135,21 @@ def search(
     return settings[best], Search(num_trials=len(losses), loss_before=losses[0], loss_after=losses[best])
 
 
-def proposal(config: TrainConfig, trial: optuna.Trial) -> TrainConfig:
-    """Return the settings of a trial; what was set by hand stays."""
+def free(config: TrainConfig) -> list[str]:
+    """Return which settings a search may change: what was set by hand stays."""
     default = TrainConfig()
-    found: dict[str, object] = {
-        "dropout": trial.suggest_float("dropout", 0.1, 0.6),
-        "word_dropout": trial.suggest_float("word_dropout", 0.0, 0.4),
-        "label_smoothing": trial.suggest_float("label_smoothing", 0.0, 0.2),
-        "lr": trial.suggest_float("lr", 3e-3, 2e-2, log=True),
-        "weight_decay": trial.suggest_float("weight_decay", 1e-3, 0.1, log=True),
-    }
-    size = trial.suggest_categorical("size", SIZES)
-    found |= {"embedding": size, "hidden": size}
-    free = {name: value for name, value in found.items() if getattr(config, name) == getattr(default, name)}
-    return msgspec.structs.replace(config, **free)
+    names = [name for name in SPACE if getattr(config, name) == getattr(default, name)]
+    is_sized = (config.embedding, config.hidden) == (default.embedding, default.hidden)
+    return [*names, "hidden"] if is_sized else names
+
+
+def proposal(config: TrainConfig, trial: optuna.Trial) -> TrainConfig:
+    """Return the settings of a trial."""
+    found: dict[str, object] = {}
+    for name in free(config):
+        if name == "hidden":
+            found["hidden"] = found["embedding"] = trial.suggest_categorical(name, SIZES)
+        else:
+            low, high, is_log = SPACE[name]
+            found[name] = trial.suggest_float(name, low, high, log=is_log)
+    return msgspec.structs.replace(config, **found)

@@ -60,21 +60,31 @@ def rows(of_category: Mapping[str, Sequence[Sequence[str]]]) -> Rows:
     return check_rows([RawRow(json.dumps(row).encode()) for row in json_rows(of_category)], "test")
 
 
-def network(settings: TrainConfig, num_categories: int = 5, seed: int = 0) -> "TicketClassifier":
+PRETRAINED_VD = np.random.default_rng(5).normal(size=(len(VOCABULARY), 6)).astype(np.float32)
+PRETRAINED_VD[:2] = 0.0  # the reserved rows
+NUM_TAUGHT = len(VOCABULARY) - 3  # where vectors brought the last three words
+
+
+def network(
+    settings: TrainConfig, num_categories: int = 5, seed: int = 0, with_vectors: bool = False
+) -> "TicketClassifier":
     """Return a network over VOCABULARY, in evaluation, with random weights as large as if it had learnt something."""
     import torch
 
     from trainer.model import TicketClassifier
 
     torch.manual_seed(seed)
-    made = TicketClassifier(list(VOCABULARY.rows), num_categories, settings)
+    vectors = (NUM_TAUGHT, PRETRAINED_VD) if with_vectors else ()
+    made = TicketClassifier(list(VOCABULARY.rows), num_categories, settings, *vectors)
     with torch.no_grad():
         for weight in (*made.embedding.parameters(), made.head.weight):
             weight.mul_(5.0)
+        if made.projection is not None:
+            made.projection.weight.mul_(5.0)
     return made.eval()
 
 
-def fitted(num_categories: int = 5, num_pairs: int = 40, seed: int = 0) -> Linear:
+def fitted(num_categories: int = 5, num_pairs: int = 40, seed: int = 0, num_taught: int = len(VOCABULARY)) -> Linear:
     """Return a linear part over VOCABULARY, every row random."""
     random = np.random.default_rng(seed)
     sizes = (len(VOCABULARY), VOCABULARY.num_buckets + 1, num_pairs)
@@ -82,7 +92,7 @@ def fitted(num_categories: int = 5, num_pairs: int = 40, seed: int = 0) -> Linea
         random.normal(scale=0.5, size=(size, num_categories)).astype(np.float32) for size in sizes
     )
     words_VC[:2] = grams_GC[0] = pairs_PC[:1] = 0.0  # the reserved rows
-    return Linear(words_VC, grams_GC, pairs_PC, random.normal(size=num_categories).astype(np.float32))
+    return Linear(words_VC, grams_GC, pairs_PC, random.normal(size=num_categories).astype(np.float32), num_taught)
 
 
 def ragged(num_tickets: int, longest: int, seed: int = 0) -> list[Encoded]:

@@ -942,3 +942,39 @@ def test_run_needs_to_know_for_whom_it_runs(empty: Store, missing: str) -> None:
     result = puppet_train("run", claimed(empty, body()), *(word for pair in words.items() for word in pair), status=2)
 
     assert f"Missing option '{missing}'" in result.stderr
+
+
+def test_fit_learns_from_vectors_and_from_unlabelled_tickets(tmp_path: Path, data: Path) -> None:
+    """Both are read before anything is trained, and what was found in them is said."""
+    vectors = tmp_path / "small.vec"
+    vectors.write_text("2 2\nfacture 1 0\nrechnung 0 1\n", "utf-8")
+    more = tmp_path / "more.jsonl"
+    more.write_text('{"text": "facture montant double"}\n', "utf-8")
+    words = {token for tickets in small.tickets(10).values() for tokens in tickets for token in tokens}
+
+    result = fit(data, tmp_path / "store", "--vectors", vectors, "--unlabelled", more, "--json")
+
+    assert "1 further tickets without a category" in result.stdout
+    assert f"pretrained vectors of 1 of the {len(words)} words, and of 1 others" in result.stdout
+    assert "of the 1 tickets without a category" in result.stdout
+    assert last_line(result.stdout)["version"] == 1
+
+
+@pytest.mark.parametrize("option", ["--vectors", "--unlabelled"])
+def test_what_a_kind_cannot_learn_from_is_refused(tmp_path: Path, option: str) -> None:
+    """A SimpleNN reads no text; it says so before the file is opened, and leaves no store behind."""
+    data = tmp_path / "flats.jsonl"
+    data.write_text("".join(f'{{"features": [{n}], "target": {n}}}\n' for n in range(20)), "utf-8")
+    store = tmp_path / "store"
+
+    lines = refusal("fit", data, "--kind", "SimpleNN", "--name", "m", "--store", store, option, tmp_path / "missing")
+
+    assert "a SimpleNN reads no text" in lines[0]
+    assert not store.exists()
+
+
+def test_minutes_are_a_setting_too(tmp_path: Path, data: Path) -> None:
+    """`--minutes M` is `--set minutes=M`; too few are refused with what is needed."""
+    lines = refusal("fit", data, "--name", "m", "--store", tmp_path / "store", "--minutes", "0.001")
+
+    assert "of the 0.001 minutes 0 s are left; give more minutes" in lines[0]

@@ -29,17 +29,26 @@ NUM_WORDS = len(small.VOCABULARY)
 SHAPES = [(num_layers, bidirectional) for num_layers in (1, 2, 3) for bidirectional in (True, False)]
 
 
-def network(num_layers: int = 1, bidirectional: bool = True, num_members: int = 1, num_pairs: int = 40) -> Mixture:
+def network(
+    num_layers: int = 1,
+    bidirectional: bool = True,
+    num_members: int = 1,
+    num_pairs: int = 40,
+    with_vectors: bool = False,
+) -> Mixture:
     """Return small random networks with a random linear part."""
     config = small.config(num_layers=num_layers, bidirectional=bidirectional)
-    members = [small.network(config, seed=seed) for seed in range(num_members)]
-    return Mixture(members, small.fitted(num_pairs=num_pairs), weight=0.6, linear_weight=1.4).eval()
+    members = [small.network(config, seed=seed, with_vectors=with_vectors) for seed in range(num_members)]
+    linear = small.fitted(num_pairs=num_pairs, num_taught=small.NUM_TAUGHT if with_vectors else NUM_WORDS)
+    return Mixture(members, linear, weight=0.6, linear_weight=1.4).eval()
 
 
 def numpy_of(model: Mixture) -> oracle.Together:
     """Return the same in NumPy."""
     state = {name: value.detach().numpy() for name, value in model.state_dict().items()}
-    return oracle.from_mixture(state, list(small.VOCABULARY.rows), model.weight, model.linear.weight)
+    pretrained = small.PRETRAINED_VD if model.first.projection is not None else None
+    words, num_taught = list(small.VOCABULARY.rows), model.linear.num_taught
+    return oracle.from_mixture(state, words, model.weight, model.linear.weight, num_taught, pretrained)
 
 
 def answers(raw: bytes, tickets: list[Encoded]) -> Floats:
@@ -97,6 +106,25 @@ def test_graph_of_all_experts_equals_the_numpy_oracle(num_members: int, num_laye
         owner.weight = 0.0
         without = answers(export.build(deaf, 2.5), tickets)
         assert np.abs(found_NC - without).max() > 0.01, f"the expert of {weight} is not heard"
+
+
+def test_graph_with_vectors_equals_the_numpy_oracle() -> None:
+    """Projected vectors are folded into the words' rows; words that only they know count as unknown in pairs."""
+    model = network(num_members=2, with_vectors=True)
+    tickets = small.ragged(12, longest=30)
+    assert any(small.NUM_TAUGHT <= token < NUM_WORDS for ticket in tickets for token in ticket.ids)
+
+    raw, _ = export.export(model, small.VOCABULARY, 2.5)
+    found_NC = answers(raw, tickets)
+
+    check_graph(raw, OPERATORS)
+    np.testing.assert_allclose(found_NC, oracle.probabilities(numpy_of(model), tickets, 2.5), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found_NC, oracle.probabilities(oracle.from_onnx(raw), tickets), rtol=0, atol=1e-6)
+    for member in model:
+        assert member.projection is not None
+        with torch.no_grad():
+            member.projection.weight.zero_()
+    assert np.abs(found_NC - answers(export.build(model, 2.5), tickets)).max() > 0.01  # the vectors are heard
 
 
 @pytest.mark.parametrize(("num_layers", "bidirectional"), SHAPES)
@@ -451,7 +479,7 @@ def test_vocabulary_without_words_is_exported() -> None:
     empty = Vocabulary(build_rows([], 2, 10), 64)
     torch.manual_seed(0)
     words_VC, grams_GC, pairs_PC = (np.zeros((size, 3), dtype=np.float32) for size in (2, 65, 0))
-    linear = Linear(words_VC, grams_GC, pairs_PC, np.zeros(3, dtype=np.float32))
+    linear = Linear(words_VC, grams_GC, pairs_PC, np.zeros(3, dtype=np.float32), 2)
     model = Mixture([TicketClassifier(list(empty.rows), 3, small.CONFIG)], linear).eval()
 
     raw, _ = export.export(model, empty, 1.0)

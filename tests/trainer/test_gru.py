@@ -18,9 +18,11 @@ from tests.trainer import small
 from tests.trainer.small import NAME, Recorder
 from trainer import export, linear, run, train
 from trainer.config import TrainConfig
+from trainer.experts import directions
 from trainer.linear import Linear
 from trainer.model import Mixture
 from trainer.tickets import Rows, fingerprint, split
+from trainer.vectors import Vectors
 
 pytestmark = pytest.mark.torch
 
@@ -313,3 +315,41 @@ def test_missing_cuda_is_refused_with_the_remedy(empty: Store, monkeypatch: pyte
     with pytest.raises(InvalidInput, match="set device to auto or cpu"):
         fit(empty, small.rows(small.tickets(1)), small.config(device="cuda"))
     fit(empty, small.rows(small.tickets(1)), small.config(device="auto", epochs=1))
+
+
+def test_vectors_give_rows_to_words_that_no_ticket_holds(empty: Store) -> None:
+    """The vocabulary is that of the tickets and after it the file's; such a word is no longer unknown."""
+    rows = small.rows(small.tickets(10))
+    words = ["facture", "rechnung", "client"]
+    vectors_ND = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    rows = msgspec.structs.replace(rows, vectors=Vectors(words, vectors_ND, 2, 3))
+
+    manifest, _ = fit(empty, rows, small.config(epochs=2, grus=2))
+
+    model = GruModel(*empty.read_version(NAME, 1))
+    assert manifest.data.num_vectors == 3
+    assert list(model.vocabulary.rows)[-1] == "rechnung"
+    assert model.predict([model.encode(["rechnung"])])[0].unknown_tokens == []
+
+
+def test_unlabelled_tickets_teach_where_the_experts_are_sure(empty: Store) -> None:
+    """A word that only unlabelled tickets hold is learnt from what stands beside it; the manifest counts them."""
+    rows, recorder = small.rows(small.tickets(10)), Recorder()
+    more = [["facture", "payer", "montant", "double", "zblouf"]] * 3 + [["rien"]]
+    rows = msgspec.structs.replace(rows, unlabelled=more)
+
+    manifest, _ = fit(empty, rows, small.config(epochs=12, label_smoothing=0.0), recorder)
+
+    assert (manifest.data.num_tickets, manifest.data.num_unlabelled) == (40, 4)
+    assert 3 <= manifest.data.num_taken <= 4
+    model = GruModel(*empty.read_version(NAME, 1))
+    assert "zblouf" in model.vocabulary.rows
+    assert model.predict([model.encode(["zblouf"])])[0].category == "Facture"
+    assert [start[0] for start in recorder.starts] == [32, 40, 40 + manifest.data.num_taken]
+
+
+def test_directions_are_centred_and_of_length_1() -> None:
+    """What all words have in common is taken away; a vector that is just that stays 0."""
+    found_ND = directions(np.array([[1.0, 5.0], [3.0, 5.0], [2.0, 5.0]], dtype=np.float32))
+
+    np.testing.assert_allclose(found_ND, [[-1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])

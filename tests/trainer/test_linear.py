@@ -152,3 +152,42 @@ def test_same_tickets_give_the_same_rows() -> None:
     assert not first.words_VC[:2].any()  # the reserved rows
     assert not first.grams_GC[0].any()
     assert not first.pairs_PC[0].any()
+
+
+def test_vectors_let_a_word_say_what_its_neighbours_say() -> None:
+    """A word that no ticket holds, with the vector of one that tickets hold, is scored like it."""
+    rows = small.rows(small.tickets(8))
+    words = build_rows(rows.tokens, 1, 100)
+    num_taught = len(words)
+    words |= {"zzz": num_taught}
+    vocabulary = Vocabulary(words, 5000)
+    directions_VD = np.random.default_rng(0).normal(size=(len(words), 40)).astype(np.float32)
+    directions_VD[:2] = 0.0
+    directions_VD[num_taught] = directions_VD[words["facture"]]
+    tickets = [vocabulary.encode(tokens) for tokens in rows.tokens]
+    labels = sorted(rows.categories)
+    targets = [labels.index(ticket.expected) for ticket in rows.tickets]
+
+    found = linear.fit(tickets, targets, Features(vocabulary, 50, num_taught, directions_VD), 4, 1.0)
+    without = linear.fit(tickets, targets, Features(vocabulary, 50, num_taught), 4, 1.0)
+
+    stranger = [vocabulary.encode(["zzz"])]
+    assert found.num_taught == without.num_taught == num_taught
+    assert labels[int(scores(found, stranger).argmax())] == "Facture"
+    np.testing.assert_allclose(scores(without, stranger), scores(without, [vocabulary.encode(["yyyyy"])]), atol=0.2)
+
+
+def test_scores_with_vectors_are_those_of_the_support_vector_machine() -> None:
+    """The sum of the vectors, folded into the words' rows, decides the training tickets as LIBLINEAR does."""
+    rows = small.rows(small.tickets(8))
+    vocabulary = Vocabulary(build_rows(rows.tokens, 1, 100), 64)
+    directions_VD = np.random.default_rng(0).normal(size=(len(vocabulary), 10)).astype(np.float32)
+    directions_VD[:2] = 0.0
+    tickets = [vocabulary.encode(tokens) for tokens in rows.tokens]
+    labels = sorted(rows.categories)
+    targets = [labels.index(ticket.expected) for ticket in rows.tickets]
+
+    found = linear.fit(tickets, targets, Features(vocabulary, 50, None, directions_VD), 4, 1.0)
+
+    assert scores(found, tickets).argmax(axis=1).tolist() == targets
+    assert not found.words_VC[:2].any()
