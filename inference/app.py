@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> Litestar:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        app.state.batcher = Batcher()
+        app.state.batcher = Batcher(settings.search_queue_tokens)
         app.state.training = Training(store, settings)
         for sentence in await asyncio.to_thread(store.sweep):  # what a crash has left; safe beside other processes
             log.info("store: %s", sentence)

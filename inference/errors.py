@@ -15,8 +15,9 @@
       IdempotencyConflict                                                              422
       TooManyAttempts                                                                  429
       NotFinite, TrainingFailed                                                        500
-      ArtifactRefused, StoreRefused, ModelLoading, TrainerMissing, Draining   503
-      QueueFull                                                                        503
+      ArtifactRefused, StoreRefused, ModelLoading, TrainerMissing, Draining            503
+      QueueFull, ServerFull, ClientLeft                                                503
+      TooLate                                                                          504
       UnsafeAddress                                                                    (stops the start, never answered)
 
 Domain modules raise these and know no status. An error that is not in the table is our bug: 500, its text stays in the
@@ -100,6 +101,18 @@ class Draining(PuppetError):
     """The server is shutting down."""
 
 
+class ServerFull(PuppetError):
+    """As much work waits as may wait; refused before it was looked at."""
+
+
+class TooLate(PuppetError):
+    """The answer cannot come within the time that the client gives it, so the work was not done."""
+
+
+class ClientLeft(PuppetError):
+    """The client closed its connection before its work began, so it was not done; nobody reads this."""
+
+
 STATUS: dict[type[PuppetError], int] = {
     errors.InvalidInput: 400,
     errors.InvalidContent: 400,
@@ -137,6 +150,9 @@ STATUS: dict[type[PuppetError], int] = {
     TrainerMissing: 503,
     Draining: 503,
     errors.QueueFull: 503,
+    ServerFull: 503,
+    ClientLeft: 503,
+    TooLate: 504,
     UnsafeAddress: 500,
 }
 HEADERS: dict[type[PuppetError], dict[str, str]] = {
@@ -144,6 +160,9 @@ HEADERS: dict[type[PuppetError], dict[str, str]] = {
     ModelLoading: {"Retry-After": "1"},
     Draining: {"Retry-After": "5"},
     errors.QueueFull: {"Retry-After": "30"},
+    ServerFull: {"Retry-After": "1"},
+    ClientLeft: {"Retry-After": "1"},
+    TooLate: {"Retry-After": "1"},
 }
 
 

@@ -400,7 +400,7 @@ async def test_swap_never_mixes_versions(app: Litestar, store: Store) -> None:
     or the labels of the other would give a pair of category and confidence that belongs to neither.
     """
     registry: Registry = app.state.registry
-    tickets = [CONNECTION, CLIENT, ["ajouter"], ["client", "coffre"]] * 60  # over 512 tokens: they go to the thread
+    tickets = [CONNECTION, CLIENT, ["ajouter"], ["client", "coffre"]] * 250  # over 2048 tokens: they go to the thread
     odd = store.read_version("puppet-o2", 1)
     even = store.read_version("puppet-o2", publish_reworded(store))
     expected = [
@@ -453,7 +453,7 @@ async def test_answer_is_of_the_version_that_began_it(
 
     monkeypatch.setattr(GruModel, "predict", held)
     async with connect(app) as client:
-        asking = asyncio.create_task(client.post("/search", json=MODEL | {"vectors": [CLIENT] * 200}))
+        asking = asyncio.create_task(client.post("/search", json=MODEL | {"vectors": [CLIENT] * 1000}))
         await asyncio.wait_for(in_predict.wait(), DEADLINE_S)
         publish_permuted(store)
         await registry.refresh()
