@@ -24,6 +24,7 @@ from artifacts.store import Store
 from inference import access, errors
 from inference.access import check_host
 from inference.batcher import Batcher
+from inference.dispatcher import Dispatcher
 from inference.openapi import body_schemas, token_schemes
 from inference.registry import Registry
 from inference.routes import create_routes
@@ -42,14 +43,18 @@ ASSET_TYPES = {
 }
 
 
-def create_app(settings: Settings) -> Litestar:
+def create_app(settings: Settings, dispatch: bool = True) -> Litestar:
     """Return the application over the store that the settings name.
 
+    Args:
+        settings: of the server.
+        dispatch: whether plain searches are answered in front of Litestar; the answers are the same.
     Raises:
         StoreRefused: the store's folder cannot be trusted or used.
     """
     store = Store(settings.store_path)
     registry = Registry(store)
+    gate = access.Gate(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -75,7 +80,7 @@ def create_app(settings: Settings) -> Litestar:
             HTTPException: errors.answer_http_exception,
             Exception: errors.answer_bug,
         },
-        state=State({"settings": settings, "registry": registry, "gate": access.Gate(settings), "draining": False}),
+        state=State({"settings": settings, "registry": registry, "gate": gate, "draining": False}),
         openapi_config=OpenAPIConfig(
             title="Puppet",
             version="0.1.0",
@@ -101,6 +106,8 @@ def create_app(settings: Settings) -> Litestar:
     # Litestar knows the Structs of the answers and drops other schemas from its configuration, so they are added here.
     components = app.openapi_schema.components
     components.schemas = body_schemas() | (components.schemas or {})
+    if dispatch:
+        app.asgi_handler = Dispatcher(app.asgi_handler, settings, registry, gate)
     return app
 
 

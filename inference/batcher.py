@@ -1,6 +1,6 @@
 """From encoded inputs to answers without holding up the event loop: what waits, in which order, and what is refused.
 
-    arrived in this turn of the loop ─► queue ─► next turn: up to 1024 tokens at once, sorted by length ─► answers
+    arrived in this turn of the loop ─► queue ─► next turn: up to 2048 tokens at once, sorted by length ─► answers
     a large request                  ─► its own queue ─► one thread, one request after the other        ─► answers
     queue full                       ─► refused at once
 
@@ -11,9 +11,9 @@ refusals have theirs in between. Small work runs on the loop, because handing it
 plain ticket is not worth; large work goes to one thread, and onnxruntime releases the interpreter lock while it
 computes, so searches go on beside it.
 
-Admission is by predicted cost. The work that waits is counted in tokens, which is what the time goes by, and whoever
-would have to stand behind too many is refused while that is still cheap: an answer that comes late is worth no more
-than a refusal and takes the core from one that would have come in time.
+Admission is by predicted cost. The work that waits is counted in tokens, which is what the time goes by (a request in
+itself counts as 20), and whoever would have to stand behind too many is refused while that is still cheap: an answer
+that comes late is worth no more than a refusal, and takes the core from one that would have come in time.
 """
 
 import asyncio
@@ -33,7 +33,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 E = TypeVar("E")  # an input as the model's graph takes it
 
-TURN_TOKENS = 1024  # after which the loop looks at its sockets again: some 35 tickets, 2 ms of the default model
+TURN_TOKENS = 2048  # after which the loop looks at its sockets again: some 40 tickets, 3 ms of the default model
+REQUEST_TOKENS = 20  # that a request costs beside its tickets: 30 us of HTTP and JSON, the model's time for so many
 INLINE_TOKENS = 2048  # of one request, the most that runs on the loop; 32 tickets of 8 to 50 tokens are 930
 INLINE_CHARACTERS = 4096  # of a raw text, about 2 ms; 256 KiB of short words take 150 ms
 SLICE_TICKETS = 256  # that are decoded and encoded in one turn of the loop, about 1 ms
@@ -48,7 +49,8 @@ class Caller:
     """Who waits for an answer, and how its time was spent.
 
     Attributes:
-        deadline: of `time.perf_counter`, after which the answer is of no use; None if there is none.
+        began: when its body had come, of `time.perf_counter`.
+        deadline: of the same clock, after which the answer is of no use; None if there is none.
         has_left: says whether the client has closed its connection; called on the loop.
         parse_s: seconds from bytes to a Struct.
         ids_s: seconds from a Struct to ids.
@@ -56,9 +58,10 @@ class Caller:
         model_s: seconds of the runs that it was part of.
     """
 
-    __slots__ = ("deadline", "has_left", "ids_s", "model_s", "parse_s", "queue_s")
+    __slots__ = ("began", "deadline", "has_left", "ids_s", "model_s", "parse_s", "queue_s")
 
     def __init__(self, deadline: float | None = None, has_left: Callable[[], bool] | None = None) -> None:
+        self.began = time.perf_counter()
         self.deadline = deadline
         self.has_left = has_left
         self.parse_s = self.ids_s = self.queue_s = self.model_s = 0.0
@@ -84,7 +87,7 @@ class Job:
         if self.found.done():  # cancelled
             return False
         if caller.deadline is not None and now > caller.deadline:
-            self.found.set_exception(TooLate("the answer would come after the client's X-Timeout-Ms; nothing was done"))
+            self.found.set_exception(TooLate(TooLate.DETAIL))
             return False
         if caller.has_left is not None and caller.queue_s > LOOK_S and caller.has_left():
             self.found.set_exception(ClientLeft("the client has closed its connection; nothing was done"))
@@ -140,12 +143,13 @@ class Batcher:
             TooLate: by what the last turns took it will not be done by the deadline.
         """
         waiting, limit = self.waiting_tokens, self.limit_tokens
-        if cost > INLINE_TOKENS:
+        cost += REQUEST_TOKENS
+        if cost > INLINE_TOKENS + REQUEST_TOKENS:
             waiting, limit = self.large_tokens, self.limit_tokens * LARGE_FACTOR
         if waiting and waiting + cost > limit:
-            raise ServerFull("as many tickets wait as the server lets wait; try again in a second")
+            raise ServerFull(ServerFull.DETAIL)
         if deadline is not None and time.perf_counter() + (waiting + cost) * self._token_s > deadline:
-            raise TooLate("the answer would come after the client's X-Timeout-Ms; nothing was done")
+            raise TooLate(TooLate.DETAIL)
 
     async def encode(self, model: Model[E], content: Any) -> E:
         """Return an input as the graph takes it; a text that is too long to be read in a moment is read in the thread.
@@ -169,13 +173,13 @@ class Batcher:
         cost = sum(map(model.cost, encoded))
         caller = caller or Caller()
         self._check(cost, caller.deadline)
-        job = Job(model, encoded, cost, caller)
+        job = Job(model, encoded, cost + REQUEST_TOKENS, caller)
         if cost > INLINE_TOKENS:
-            self.large_tokens += cost
+            self.large_tokens += job.cost
             self._large.append(job)
             self._begin_large()
         else:
-            self.waiting_tokens += cost
+            self.waiting_tokens += job.cost
             self._queue.append(job)
             if not self._is_turn_due:
                 self._is_turn_due = True

@@ -13,6 +13,7 @@ import msgspec
 from artifacts.errors import Fault, InvalidContent, InvalidInput
 from artifacts.kinds import DEFAULT, KINDS, Kind, kind_named
 from artifacts.runtime import Model
+from artifacts.schemas import Search
 from artifacts.validation import MAX_FAULTS_SHOWN, decode, decoder_of, summary
 from inference.batcher import SLICE_TICKETS, Batcher
 from inference.schemas import KindOnly
@@ -34,6 +35,17 @@ async def decoded(raw: bytes, type_: type[T]) -> T:
     except UNREADABLE:
         # Finding every fault is slow: 256 KiB of nothing else held each search up for 0.8 s.
         return await asyncio.to_thread(decode, raw, type_)
+
+
+def read_search(raw: bytes) -> tuple[Kind, Search]:
+    """Return the kind that a search asks, and the search; quick, for a body that fits.
+
+    Raises:
+        UnknownKind: naming the known ones.
+        One of UNREADABLE: it does not fit; `decoded` says in what.
+    """
+    kind = kind_asked(raw)
+    return kind, decoder_of(kind.search).decode(raw)
 
 
 def kind_asked(raw: bytes) -> Kind:

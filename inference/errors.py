@@ -104,9 +104,13 @@ class Draining(PuppetError):
 class ServerFull(PuppetError):
     """As much work waits as may wait; refused before it was looked at."""
 
+    DETAIL = "as many tickets wait as the server lets wait; try again in a second"
+
 
 class TooLate(PuppetError):
     """The answer cannot come within the time that the client gives it, so the work was not done."""
+
+    DETAIL = "the answer would come after the X-Timeout-Ms of the request; the model was not asked"
 
 
 class ClientLeft(PuppetError):
@@ -185,7 +189,7 @@ def problem(
     )
 
 
-def answer_puppet_error(_: Request[Any, Any, Any], error: PuppetError) -> Response[bytes]:
+def answer_puppet_error(_: Request[Any, Any, Any] | None, error: PuppetError) -> Response[bytes]:
     """Answer one of our own errors by the table."""
     status, headers = STATUS[type(error)], HEADERS.get(type(error), {})
     if isinstance(error, WrongMediaType):

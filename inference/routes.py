@@ -12,12 +12,12 @@ from litestar.params import FromQuery
 from artifacts.errors import Fault, InvalidContent, InvalidInput, KindMismatch
 from artifacts.kinds import KINDS, check_kind, kind_named
 from artifacts.runtime import Model
-from artifacts.schemas import Row
+from artifacts.schemas import Row, Search
 from artifacts.tickets import Prediction
 from artifacts.validation import decoder_of, find_faults
 from inference import access
 from inference.batcher import Batcher, Caller
-from inference.bodies import UNREADABLE, Faults, decoded, encode_all, in_turns
+from inference.bodies import UNREADABLE, Faults, decoded, encode_all, in_turns, kind_asked
 from inference.errors import BodyTooLarge, Draining, ModelLoading, NoTestData, TrainingFailed
 from inference.openapi import (
     ADMIN,
@@ -65,13 +65,14 @@ def batcher_of(request: AnyRequest) -> Batcher:
     return batcher
 
 
-def caller_of(request: AnyRequest) -> Caller:
-    """Return who asks a model.
+def caller_of(request: AnyRequest, arrived: float) -> Caller:
+    """Return who asks a model, once its body has come.
 
     Raises:
         InvalidInput: the header X-Timeout-Ms.
     """
-    return Caller(deadline_after(time.perf_counter(), request.headers.get("x-timeout-ms")))
+    given = request.headers.get("x-timeout-ms")
+    return Caller(deadline_after(arrived, given.encode("latin-1") if given is not None else None))
 
 
 def check_size(raw: bytes, limit: int, what: str) -> None:
@@ -182,10 +183,15 @@ def create_routes(settings: Settings) -> Router:
     )
     async def search(request: AnyRequest) -> Response[bytes]:
         """Answer one input, or several in their order: with the category of a ticket, or the value of a case."""
+        arrived = time.perf_counter()
         access.check_media_type(request)
-        caller = caller_of(request)
         raw = await request.body()
-        return Response(await answer(raw, registry_of(request), batcher_of(request), caller), media_type=access.JSON)
+        caller = caller_of(request, arrived)
+        batcher_of(request).check_room(len(raw))
+        kind = kind_asked(raw)
+        body: Search = await decoded(raw, kind.search)
+        found = await answer(kind, body, registry_of(request), batcher_of(request), caller)
+        return Response(found, media_type=access.JSON)
 
     @post(
         "/test",
@@ -234,9 +240,11 @@ def create_routes(settings: Settings) -> Router:
     )
     async def predict(request: AnyRequest, name: FromQuery[str | None] = None) -> PredictAnswer:
         """Answer with the label of one e-mail: its text as JSON, or the e-mail itself as message/rfc822."""
+        arrived = time.perf_counter()
         media_type = access.check_media_type(request, access.JSON, access.MAIL)
-        caller = caller_of(request)
         raw = await request.body()
+        caller = caller_of(request, arrived)
+        batcher_of(request).check_room(0)
         mail = None
         if media_type == access.MAIL:
             check_size(raw, settings.mail_body_bytes, "an e-mail")

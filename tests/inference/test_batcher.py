@@ -19,6 +19,7 @@ from inference.batcher import (
     INLINE_TOKENS,
     LARGE_FACTOR,
     LOOK_S,
+    REQUEST_TOKENS,
     TURN_TOKENS,
     Batcher,
     Caller,
@@ -28,7 +29,7 @@ from tests.inference.helpers import ACCESS, CLIENT, CONNECTION, DEADLINE_S
 
 pytestmark = pytest.mark.anyio
 
-LIMIT_TOKENS = 4096
+LIMIT_TOKENS = 4 * (1000 + REQUEST_TOKENS)
 
 
 class Fake:
@@ -242,8 +243,9 @@ async def test_nothing_waits_for_more_to_come(batcher: Batcher, fake: Fake) -> N
 
 async def test_turn_is_cut_in_order_of_arrival(batcher: Batcher, fake: Fake) -> None:
     """A turn takes the first who came until it has its tokens; other tasks run before the next one."""
+    batcher.limit_tokens = 4 * TURN_TOKENS
     asking = [
-        asyncio.create_task(batcher.predict(as_model(fake), [ticket(TURN_TOKENS // 2, number)])) for number in range(5)
+        asyncio.create_task(batcher.predict(as_model(fake), [ticket(TURN_TOKENS // 3, number)])) for number in range(8)
     ]
     await asyncio.sleep(0)
     seen = []
@@ -251,7 +253,7 @@ async def test_turn_is_cut_in_order_of_arrival(batcher: Batcher, fake: Fake) -> 
         seen.append(len(fake.batches))
         await asyncio.sleep(0)
 
-    assert fake.batches == [[0, 1], [2, 3], [4]]
+    assert fake.batches == [[0, 1, 2], [3, 4, 5], [6, 7]]
     assert set(seen) >= {1, 2, 3}, "the loop had no turn between the batches"
 
 
@@ -285,7 +287,7 @@ async def test_bad_ticket_fails_no_other(batcher: Batcher) -> None:
 
 async def test_full_queue_refuses_at_once(batcher: Batcher, fake: Fake) -> None:
     """Who finds the queue full is refused without waiting, who fits is answered, and afterwards there is room."""
-    size = LIMIT_TOKENS // 4
+    size = LIMIT_TOKENS // 4 - REQUEST_TOKENS
     asking = [asyncio.create_task(batcher.predict(as_model(fake), [ticket(size, number)])) for number in range(5)]
     await asyncio.sleep(0)
 
@@ -311,7 +313,7 @@ async def test_empty_queue_takes_what_is_over_the_limit(fake: Fake) -> None:
 async def test_large_work_has_its_own_limit(fake: Fake) -> None:
     """The thread's queue is bounded too, small work comes in beside it, and afterwards there is room again."""
     size = INLINE_TOKENS + 1
-    batcher = Batcher(2 * size // LARGE_FACTOR + 1)
+    batcher = Batcher(2 * (size + REQUEST_TOKENS) // LARGE_FACTOR + 1)
     fake.go_on.clear()
     large = [asyncio.create_task(batcher.predict(as_model(fake), [ticket(size)])) for _ in range(2)]
     await asyncio.sleep(0)
@@ -385,7 +387,7 @@ async def test_deadline_that_cannot_be_met_is_refused_at_once(batcher: Batcher, 
     first = asyncio.create_task(batcher.predict(as_model(fake), [ticket(TURN_TOKENS)]))
     await asyncio.sleep(0)
 
-    with pytest.raises(TooLate):  # 1024 tokens of 2 us, before anything was measured
+    with pytest.raises(TooLate):  # 2048 tokens of 2 us, before anything was measured
         await batcher.predict(as_model(fake), [ticket(1)], Caller(time.perf_counter() + 0.001))
     assert await batcher.predict(as_model(fake), [ticket(1)], Caller(time.perf_counter() + DEADLINE_S))
     await first

@@ -87,7 +87,7 @@ def test_unknown_error_of_the_trainer_is_a_failed_training(name: str) -> None:
 )
 def test_error_is_worded_where_it_is_raised(kind: type[PuppetError], name: str) -> None:
     """The table adds no words to the sentence of an error."""
-    answer = errors.answer_puppet_error(None, kind(name))  # type: ignore[arg-type]  # the request is not looked at
+    answer = errors.answer_puppet_error(None, kind(name))
 
     assert (f'"detail":"{name}"'.encode()) in answer.content
 

@@ -442,7 +442,9 @@ async def test_long_text_lets_others_through(
 
 async def test_large_batch_equals_small_ones(client: httpx.AsyncClient) -> None:
     """Tickets that go to the thread in one body get the answers that they get one by one."""
-    vectors = [(CONNECTION + ACCESS + CLIENT)[start : start + 3] * repeats for start in range(8) for repeats in (1, 100)]
+    vectors = [
+        (CONNECTION + ACCESS + CLIENT)[start : start + 3] * repeats for start in range(8) for repeats in (1, 100)
+    ]
     alone = [(await client.post("/search", json=MODEL | {"vector": vector})).json() for vector in vectors]
 
     together = (await client.post("/search", json=MODEL | {"vectors": vectors})).json()["results"]
