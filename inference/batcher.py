@@ -27,6 +27,7 @@ from typing import Any, ParamSpec, TypeVar
 from artifacts.mail import Mail, read_mail
 from artifacts.runtime import Model
 from artifacts.schemas import Answer, Evaluation, Row
+from inference.counters import FULL, LATE, LEFT, TICKETS, Counters
 from inference.errors import ClientLeft, ServerFull, TooLate
 
 P = ParamSpec("P")
@@ -80,16 +81,18 @@ class Job:
         self.arrived = time.perf_counter()
         self.found: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
 
-    def begin(self, now: float) -> bool:
+    def begin(self, now: float, counters: Counters) -> bool:
         """Return whether the job is still worth its work; whoever waits for one that is not is told so."""
         caller = self.caller
         caller.queue_s = now - self.arrived
         if self.found.done():  # cancelled
             return False
         if caller.deadline is not None and now > caller.deadline:
+            counters.count_refusal(LATE)
             self.found.set_exception(TooLate(TooLate.DETAIL))
             return False
         if caller.has_left is not None and caller.queue_s > LOOK_S and caller.has_left():
+            counters.count_refusal(LEFT)
             self.found.set_exception(ClientLeft("the client has closed its connection; nothing was done"))
             return False
         return True
@@ -114,8 +117,9 @@ class Batcher:
         large_tokens: that wait for the thread or run in it.
     """
 
-    def __init__(self, limit_tokens: int) -> None:
+    def __init__(self, limit_tokens: int, counters: Counters | None = None) -> None:
         self.limit_tokens = limit_tokens
+        self._counters = counters if counters is not None else Counters()
         self.waiting_tokens = 0
         self.large_tokens = 0
         self._queue: deque[Job] = deque()
@@ -147,8 +151,10 @@ class Batcher:
         if cost > INLINE_TOKENS + REQUEST_TOKENS:
             waiting, limit = self.large_tokens, self.limit_tokens * LARGE_FACTOR
         if waiting and waiting + cost > limit:
+            self._counters.count_refusal(FULL)
             raise ServerFull(ServerFull.DETAIL)
         if deadline is not None and time.perf_counter() + (waiting + cost) * self._token_s > deadline:
+            self._counters.count_refusal(LATE)
             raise TooLate(TooLate.DETAIL)
 
     async def encode(self, model: Model[E], content: Any) -> E:
@@ -195,11 +201,11 @@ class Batcher:
         while self._queue and num_tokens < TURN_TOKENS:
             job = self._queue.popleft()
             self.waiting_tokens -= job.cost
-            if job.begin(now):
+            if job.begin(now, self._counters):
                 chosen.setdefault(id(job.model), []).append(job)
                 num_tokens += job.cost
         for jobs in chosen.values():
-            _answer(jobs)
+            self._counters.batches.add(TICKETS, _answer(jobs))
         if num_tokens >= LEARN_TOKENS:
             self._token_s += 0.1 * ((time.perf_counter() - now) / num_tokens - self._token_s)
         self._is_turn_due = bool(self._queue)
@@ -211,7 +217,7 @@ class Batcher:
         # The queue is ours and not the thread pool's, so that whoever has left or come too late is noticed on the loop.
         while self._large and not self._large_runs:
             job = self._large.popleft()
-            if job.begin(time.perf_counter()):
+            if job.begin(time.perf_counter(), self._counters):
                 self._large_runs = True
                 running = asyncio.ensure_future(self._in_thread(job.model.predict, job.encoded))
                 running.add_done_callback(functools.partial(self._end_large, job, time.perf_counter()))
@@ -224,6 +230,7 @@ class Batcher:
         if running.cancelled():  # `close`
             job.found.cancel()
         else:
+            self._counters.batches.add(TICKETS, len(job.encoded))
             job.end(running.exception() or running.result(), time.perf_counter() - began)
         self._begin_large()
 
@@ -253,8 +260,11 @@ class Batcher:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _answer(jobs: Sequence[Job]) -> None:
-    """Answer jobs of one model in one go; if that fails each by itself, so that one bad ticket fails no other."""
+def _answer(jobs: Sequence[Job]) -> int:
+    """Answer jobs of one model in one go, and return how many tickets they have.
+
+    If that fails each is tried by itself, so that one bad ticket fails no other.
+    """
     began = time.perf_counter()
     encoded = [one for job in jobs for one in job.encoded]
     try:
@@ -266,9 +276,10 @@ def _answer(jobs: Sequence[Job]) -> None:
                 _answer([job])
         else:
             jobs[0].end(error, time.perf_counter() - began)
-        return
+        return len(encoded)
     model_s = time.perf_counter() - began
     place = 0
     for job in jobs:
         job.end(answers[place : place + len(job.encoded)], model_s)
         place += len(job.encoded)
+    return len(encoded)

@@ -20,13 +20,16 @@ from artifacts.errors import PuppetError
 from inference import errors
 from inference.access import JSON, Gate, is_own_host
 from inference.batcher import Batcher, Caller
-from inference.bodies import UNREADABLE, read_search
+from inference.bodies import read_search
+from inference.counters import Counters
 from inference.errors import ClientLeft, ServerFull, TooLate
 from inference.registry import Registry
 from inference.search import answer, deadline_after
 from inference.settings import Settings
+from inference.tracing import server_timing, trace
 
 PATH = "/search"
+LINES = {status: f"POST {PATH} {status}" for status in (200, 503, 504)}  # as they are counted
 JSON_TYPE = JSON.encode()
 MAX_LENGTH_DIGITS = 9
 
@@ -34,7 +37,9 @@ MAX_LENGTH_DIGITS = 9
 class Dispatcher:
     """An ASGI application in front of another; for one application and its event loop."""
 
-    def __init__(self, ordinary: ASGIApp, settings: Settings, registry: Registry, gate: Gate) -> None:
+    def __init__(
+        self, ordinary: ASGIApp, settings: Settings, registry: Registry, gate: Gate, counters: Counters
+    ) -> None:
         """Take what answers everything else, and what a search needs.
 
         Args:
@@ -42,12 +47,14 @@ class Dispatcher:
             settings: hosts and limits.
             registry: the loaded models.
             gate: that knows the tokens.
+            counters: that count what is answered here; the one behind counts the rest.
         """
         self._ordinary = ordinary
         self._hosts = settings.hosts
         self._limit_bytes = settings.search_body_bytes
         self._registry = registry
         self._gate = gate
+        self._counters = counters
         # Made once: these two say the same each time.
         self._refusals = {kind: refusal(kind(kind.DETAIL)) for kind in (ServerFull, TooLate)}
 
@@ -72,11 +79,20 @@ class Dispatcher:
         except ClientLeft:
             return
         except (ServerFull, TooLate) as error:  # here too, because refusing must cost less than answering
-            await reply(send, *self._refusals[type(error)])
-        except (PuppetError, *UNREADABLE):  # met again there, and answered
+            status, described, body = self._refusals[type(error)]
+            await reply(send, status, [*described, *trace(headers)[1]], body)
+            self._counters.count_request(LINES[status], PATH, time.perf_counter() - arrived)
+        except Exception:  # a fault of the body, or a bug of ours: met again there, answered, and logged if it is a bug
             await self._ordinary(scope, replay(message, receive), send)
         else:
-            await reply(send, 200, [(b"content-type", JSON_TYPE), (b"content-length", b"%d" % len(found))], found)
+            described = [
+                (b"server-timing", server_timing(caller).encode()),
+                (b"content-type", JSON_TYPE),
+                (b"content-length", b"%d" % len(found)),
+                *trace(headers)[1],
+            ]
+            await reply(send, 200, described, found)
+            self._counters.count_request(LINES[200], PATH, time.perf_counter() - arrived)
 
     def _plain(self, scope: Scope) -> dict[bytes, bytes] | None:
         """Return the headers of a request to our path if it may be answered here, by its line and headers."""

@@ -189,7 +189,7 @@ def problem(
     )
 
 
-def answer_puppet_error(_: Request[Any, Any, Any] | None, error: PuppetError) -> Response[bytes]:
+def answer_puppet_error(request: Request[Any, Any, Any] | None, error: PuppetError) -> Response[bytes]:
     """Answer one of our own errors by the table."""
     status, headers = STATUS[type(error)], HEADERS.get(type(error), {})
     if isinstance(error, WrongMediaType):
@@ -197,7 +197,7 @@ def answer_puppet_error(_: Request[Any, Any, Any] | None, error: PuppetError) ->
     elif isinstance(error, TooManyAttempts):
         headers = {"Retry-After": str(error.retry_after_s)}
     if status >= 500 and "Retry-After" not in headers:  # "not now" is no fault of anybody's
-        log.error("%s: %s", type(error).__name__, error)
+        log.error("%s: %s%s", type(error).__name__, error, _asked_as(request))
     faults, num_faults = (error.faults, error.num_faults) if isinstance(error, InvalidInput) else ((), 0)
     return problem(status, str(error), faults, num_faults, headers)
 
@@ -219,5 +219,12 @@ def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException)
 
 def answer_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer what we did not foresee; the text of the error may hold a ticket's words and stays here."""
-    log.exception("bug in %s %s: %s", request.method, request.url.path, type(error).__name__, exc_info=error)
+    bug = type(error).__name__
+    log.exception("bug in %s %s: %s%s", request.method, request.url.path, bug, _asked_as(request), exc_info=error)
     return problem(500, "an error of ours; the server's log has it")
+
+
+def _asked_as(request: Request[Any, Any, Any] | None) -> str:
+    """Return the words of a log line that say which request it was; a client finds the same id in its answer."""
+    request_id = request.scope["state"].get("request_id") if request is not None else None
+    return f" (request {request_id})" if request_id else ""

@@ -106,6 +106,12 @@ def search_answers() -> dict[int, ResponseSpec]:
     return answers([*one, *(SearchAnswers[answer] for answer in one)])  # type: ignore[valid-type]
 
 
+def text_answer() -> dict[int, ResponseSpec]:
+    """Return the OpenAPI entry of a good answer that is text."""
+    media_type = cast(MediaType, "text/plain")
+    return {200: ResponseSpec(str, generate_examples=False, description="The answer.", media_type=media_type)}
+
+
 def refusals(*statuses: int) -> dict[int, ResponseSpec]:
     """Return the OpenAPI entries of a route's error answers."""
     media_type = cast(MediaType, "application/problem+json")

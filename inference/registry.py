@@ -51,6 +51,10 @@ class Registry:
         model = self._serving.get(name)
         return model.version if model is not None else None
 
+    def versions(self) -> dict[str, int]:
+        """Return the version of each model that answers now."""
+        return {name: model.version for name, model in self._serving.items()}
+
     async def refresh(self) -> None:
         """Load what has changed in the store since the last call."""
         async with self._lock:

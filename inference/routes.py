@@ -48,6 +48,7 @@ from inference.schemas import (
 )
 from inference.search import answer, deadline_after
 from inference.settings import Settings
+from inference.tracing import server_timing
 from inference.training import Training
 
 AnyRequest = Request[Any, Any, Any]
@@ -191,7 +192,7 @@ def create_routes(settings: Settings) -> Router:
         kind = kind_asked(raw)
         body: Search = await decoded(raw, kind.search)
         found = await answer(kind, body, registry_of(request), batcher_of(request), caller)
-        return Response(found, media_type=access.JSON)
+        return Response(found, media_type=access.JSON, headers={"Server-Timing": server_timing(caller)})
 
     @post(
         "/test",

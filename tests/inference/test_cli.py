@@ -291,12 +291,12 @@ def test_worker_gets_the_settings_where_nobody_sees_them() -> None:
     """The settings with the token go through stdin; neither arguments nor environment of a worker hold them."""
     settings = Settings(admin_token=TOKEN)
     with socket.socket() as one:
-        child = worker(2, settings, one, 9, {"PATH": "/bin", "PUPPET_ADMIN_TOKEN": TOKEN, "PUPPET_PORT": "1"})
+        child = worker(2, settings, one, 9, 8, {"PATH": "/bin", "PUPPET_ADMIN_TOKEN": TOKEN, "PUPPET_PORT": "1"})
 
         assert msgspec.json.decode(child.stdin, type=Settings) == settings
         assert child.environment == {"PATH": "/bin"}
-        assert child.command[-3:] == (str(one.fileno()), "9", str(os.getpid()))
-        assert child.fds == (one.fileno(), 9)
+        assert child.command[-5:] == (str(one.fileno()), "9", str(os.getpid()), "8", "2")
+        assert child.fds == (one.fileno(), 9, 8)
         assert child.name == "worker 2"
 
 
@@ -307,7 +307,7 @@ def test_worker_is_found_where_the_supervisor_was(
     """A worker imports nothing from the working directory, unless the supervisor itself was imported from there."""
     monkeypatch.setattr(sys, "path", [first, *sys.path])
     with socket.socket() as one:
-        command = worker(1, Settings(), one, 9, {}).command
+        command = worker(1, Settings(), one, 9, 8, {}).command
 
     assert command[:3] == (sys.executable, *words)
 

@@ -118,12 +118,13 @@ async def test_bug_is_logged_and_its_text_not_answered(
 
     monkeypatch.setattr(Batcher, "predict", fail)
 
-    response = await client.post("/search", json=MODEL | {"vector": CONNECTION})
+    headers = {"x-request-id": "find-me"}
+    response = await client.post("/search", json=MODEL | {"vector": CONNECTION}, headers=headers)
 
     check_problem(response, 500)
     assert "words of a ticket" not in response.text
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert record.getMessage() == "bug in POST /search: RuntimeError"
+    assert record.getMessage() == "bug in POST /search: RuntimeError (request find-me)"
     assert record.exc_info
 
 
