@@ -17,7 +17,7 @@ import msgspec
 
 from artifacts.errors import InvalidInput, PuppetError
 from artifacts.logs import start_log
-from inference import listeners
+from inference import cores, listeners
 from inference.board import open_board
 from inference.listeners import listen
 from inference.settings import PREFIX, Settings, read_settings
@@ -48,6 +48,13 @@ def main(**options: object) -> None:
     host, port = listening[0].getsockname()[:2]
     shown = msgspec.structs.replace(settings.shown, port=port)
     log.info("settings %s", msgspec.json.encode(shown).decode())
+    if settings.workers > (num_cores := cores.available()):
+        log.warning(
+            "%d workers share %g cores: more than one for each core answers no faster and takes 120 MB each; "
+            "set --workers or the container's share",
+            settings.workers,
+            num_cores,
+        )
     log.info("listening on http://%s:%d, documentation at /schema", f"[{host}]" if ":" in host else host, port)
     sys.exit(supervise(settings, listening))
 

@@ -7,6 +7,7 @@ serves.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from artifacts.errors import ArtifactRefused, ModelNotTrained, PuppetError
@@ -25,6 +26,7 @@ class Registry:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.on_load: Callable[[], object] = lambda: None  # called whenever something new serves
         self.is_ready = False  # every model with a `current` has been loaded or refused
         self._serving: dict[str, Model[Any]] = {}
         self._seen: dict[str, tuple[int, int]] = {}  # model -> inode and time of the pointer that was last acted on
@@ -72,6 +74,7 @@ class Registry:
                         continue
                     if model is not None:
                         self._serving[name] = model
+                        self.on_load()
                     self._seen[name] = pointer
             self.is_ready = True
 

@@ -6,6 +6,7 @@ Settings come through a pipe, because others can see arguments and the token is 
 """
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -81,6 +82,8 @@ def main() -> None:
         message = "\n  ".join([str(error), *map(str, faults)])
         os.write(report_fd, message.encode()[: REPORT_BYTES // 64 - 1] + b"\0")
         sys.exit(CANNOT_START)
+    # What is loaded stays: the collector of cycles need not walk over it again, which held searches up for 40 ms.
+    app.state.registry.on_load = gc.freeze
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -20,6 +20,7 @@ from artifacts import gru
 from artifacts.errors import ArtifactRefused
 from artifacts.gru import CHUNK_TICKETS, MAX_RUN_TOKENS, GoldenRow, GruManifest, GruModel, encoding, pad, run
 from artifacts.metrics import Metrics
+from artifacts.runtime import open_session
 from artifacts.store import Store
 from artifacts.tickets import Ticket
 from artifacts.vocabulary import MAX_TOKENS, Encoded
@@ -237,6 +238,39 @@ def test_order_is_kept_for_mixed_lengths(model: GruModel) -> None:
     assert found_NC.tolist() == [[len(row), row[0], sum(row)] for row in rows]
     assert [b for b, _ in echo.shapes] == [8] * 6 + [2]
     assert [t for _, t in echo.shapes] == sorted(t for _, t in echo.shapes)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "runs"),
+    [
+        ([512] * 3, [2, 1]),
+        ([128] * 9, [8, 1]),
+        ([129] * 9, [7, 2]),
+        ([10] * 7 + [512], [7, 1]),
+        ([512], [1]),
+        ([], []),
+    ],
+)
+def test_run_is_bounded_in_tokens(model: GruModel, lengths: list[int], runs: list[int]) -> None:
+    """Long tickets run with fewer others, 1,024 tokens together with the padding, so that memory does not grow."""
+    echo = Echo()
+    model._session = echo
+
+    found_NC = model.probabilities([Encoded([2] * length, [], [], 0) for length in lengths])
+
+    assert [b for b, _ in echo.shapes] == runs
+    assert found_NC[:, 0].tolist() == lengths
+
+
+def test_session_does_not_keep_the_file(version: tuple[GruManifest, dict[str, bytes]]) -> None:
+    """The bytes of model.onnx are free once the session is open."""
+    raw = version[1]["model.onnx"]
+    before = sys.getrefcount(raw)
+
+    session = open_session(raw)
+
+    assert sys.getrefcount(raw) == before
+    assert session.get_inputs()
 
 
 def test_threads_share_a_model(model: GruModel) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from artifacts.errors import InvalidInput
 from artifacts.logs import JsonLines
-from inference import cli
+from inference import cli, cores
 from inference.cli import choose_trainer, main, trainer_is_installed, worker
 from inference.listeners import close, listen, turn_away
 from inference.settings import Settings
@@ -320,3 +320,22 @@ def test_supervisor_imports_little() -> None:
     )
 
     assert not set(found.stdout.split()) & {"litestar", "uvicorn", "uvloop", "onnxruntime", "numpy", "torch"}
+
+
+@pytest.mark.parametrize(("num_cores", "is_told"), [(0.5, True), (1.0, True), (2.0, False), (64.0, False)])
+def test_more_workers_than_cores_is_told(
+    runs: list[Supervisor],
+    store: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    num_cores: float,
+    is_told: bool,
+) -> None:
+    """Two workers where there are not as many cores are started, and the log says what that is worth."""
+    monkeypatch.setattr(cores, "available", lambda: num_cores)
+
+    result = puppet_serve("--store", str(store.root), "--port", "0", "--workers", "2", "--trainer", "none")
+
+    assert result.exit_code == 0, result.output
+    assert len(runs) == 1
+    assert ("2 workers share" in caplog.text) == is_told

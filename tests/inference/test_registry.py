@@ -143,6 +143,21 @@ async def test_unchanged_store_is_not_loaded_again(registry: Registry, monkeypat
     assert registry.serving("puppet-o2") is before
 
 
+async def test_what_is_loaded_is_told_once(store: Store) -> None:
+    """`on_load` is called when something new serves, and not when a look finds nothing."""
+    registry, calls = Registry(store), list[dict[str, int]]()
+    registry.on_load = lambda: calls.append(registry.versions())
+
+    for _ in range(3):
+        await registry.refresh()
+    publish_permuted(store)
+    for _ in range(3):
+        await registry.refresh()
+
+    assert calls[-2:] == [{"prices": 1, "puppet-o2": 1}, {"prices": 1, "puppet-o2": 2}]
+    assert len(calls) == 3
+
+
 async def test_created_and_trained_model_appears(registry: Registry, store: Store) -> None:
     """A model that is created and published later serves after the next look."""
     store.create_model("later", "GRU")
