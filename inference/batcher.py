@@ -122,6 +122,7 @@ class Batcher:
         self._counters = counters if counters is not None else Counters()
         self.waiting_tokens = 0
         self.large_tokens = 0
+        self._coming_tokens = 0
         self._queue: deque[Job] = deque()
         self._is_turn_due = False
         self._large: deque[Job] = deque()
@@ -135,7 +136,20 @@ class Batcher:
         Raises:
             ServerFull: it may not.
         """
+        self._coming_tokens = 0  # who asks here has been read: so has the whole of its turn
         self._check(1 + body_bytes // BYTES_A_TOKEN, None)
+
+    def lets_in(self, request_bytes: int) -> bool:
+        """Return whether a request that has just been read from its socket may go on to be parsed.
+
+        Like `check_room`, and sooner: it counts what is read in the same turn of the loop and does not wait yet.
+        """
+        cost = request_bytes // BYTES_A_TOKEN  # the bytes of the head are about what a request counts by itself
+        standing = self.waiting_tokens + self._coming_tokens
+        if standing and standing + cost > self.limit_tokens and cost <= INLINE_TOKENS:
+            return False
+        self._coming_tokens += cost
+        return True
 
     def _check(self, cost: int, deadline: float | None) -> None:
         """Do nothing if work of so many tokens may wait, and can be done in time.
@@ -196,7 +210,7 @@ class Batcher:
     def _turn(self) -> None:
         """Answer what waits, first come first served, up to TURN_TOKENS; the rest has the next turn."""
         chosen: dict[int, list[Job]] = {}  # the model's id -> its jobs
-        num_tokens = 0
+        num_tokens = self._coming_tokens = 0
         now = time.perf_counter()
         while self._queue and num_tokens < TURN_TOKENS:
             job = self._queue.popleft()

@@ -16,7 +16,6 @@ from typing import Any, cast
 
 from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
 
-from artifacts.errors import PuppetError
 from inference import errors
 from inference.access import JSON, Gate, is_own_host
 from inference.batcher import Batcher, Caller
@@ -32,6 +31,7 @@ PATH = "/search"
 LINES = {status: f"POST {PATH} {status}" for status in (200, 503, 504)}  # as they are counted
 JSON_TYPE = JSON.encode()
 MAX_LENGTH_DIGITS = 9
+REFUSALS = {503: ServerFull(ServerFull.DETAIL), 504: TooLate(TooLate.DETAIL)}
 
 
 class Dispatcher:
@@ -55,8 +55,6 @@ class Dispatcher:
         self._registry = registry
         self._gate = gate
         self._counters = counters
-        # Made once: these two say the same each time.
-        self._refusals = {kind: refusal(kind(kind.DETAIL)) for kind in (ServerFull, TooLate)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let it be answered."""
@@ -79,7 +77,7 @@ class Dispatcher:
         except ClientLeft:
             return
         except (ServerFull, TooLate) as error:  # here too, because refusing must cost less than answering
-            status, described, body = self._refusals[type(error)]
+            status, described, body = refusal(errors.STATUS[type(error)])
             await reply(send, status, [*described, *trace(headers)[1]], body)
             self._counters.count_request(LINES[status], PATH, time.perf_counter() - arrived)
         except Exception:  # a fault of the body, or a bug of ours: met again there, answered, and logged if it is a bug
@@ -122,13 +120,14 @@ async def reply(send: Send, status: int, headers: list[tuple[bytes, bytes]], bod
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-def refusal(error: PuppetError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Return status, headers and body of an error as Litestar sends them."""
-    response = errors.answer_puppet_error(None, error)
+@functools.cache  # these say the same each time
+def refusal(status: int) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, headers and body as Litestar sends them, where the server is full (503) or too late (504)."""
+    response = errors.answer_puppet_error(None, REFUSALS[status])
     headers = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
     headers.append((b"content-type", str(response.media_type).encode()))
     headers.append((b"content-length", b"%d" % len(response.content)))
-    return response.status_code or 500, headers, response.content
+    return status, headers, response.content
 
 
 def replay(first: Any, receive: Receive) -> Receive:

@@ -22,6 +22,7 @@ from artifacts.logs import start_log
 from inference.app import create_app
 from inference.board import Board
 from inference.listeners import BACKLOG
+from inference.protocol import Protocol
 from inference.settings import Settings
 from inference.supervisor import CANNOT_START, END_SIGNALS, REPORT_BYTES, die_with
 
@@ -87,7 +88,7 @@ def main() -> None:
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         log_config=None,
         access_log=False,
         server_header=False,
