@@ -75,7 +75,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     test_body_bytes: Bytes = 8 * 2**20
     train_body_bytes: Bytes = 256 * 2**20
     queue_limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 16
-    search_queue_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 8192
+    search_queue_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4096
     keep_versions: Annotated[int, msgspec.Meta(ge=0)] = 0
     train_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=1e7)] = 4 * 3600.0
 
