@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -10,7 +11,10 @@ from litestar import Litestar
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from inference.batcher import Batcher
+from artifacts.gru import GruModel
+from artifacts.tickets import Prediction
+from artifacts.vocabulary import Encoded
+from inference.batcher import LOOK_S, Batcher
 from inference.protocol import Protocol
 from tests.inference.helpers import eventually
 
@@ -209,3 +213,33 @@ async def test_full_server_that_ends_says_so(app: Litestar, full: Batcher) -> No
     assert statuses([answer]) == [503]
     assert b"connection: close\r\n" in answer
     assert peer.wire.closed
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_client_that_hangs_up_costs_no_run(
+    app: Litestar, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, leaves: bool
+) -> None:
+    """A search whose connection is lost while it waits never reaches the model, and nobody calls that an error."""
+    batcher: Batcher = app.state.batcher
+    runs = list[int]()
+    real = GruModel.predict
+
+    def watched(self: GruModel, encoded: Sequence[Encoded]) -> list[Prediction]:
+        runs.append(len(encoded))
+        return real(self, encoded)
+
+    monkeypatch.setattr(GruModel, "predict", watched)
+    peer = Peer(app, Protocol)
+
+    peer.protocol.data_received(search())
+    while not batcher.waiting_tokens:
+        await asyncio.sleep(0)
+    if leaves:
+        peer.protocol.connection_lost(None)
+    time.sleep(5 * LOOK_S)  # the loop is held up, as by a run
+    await eventually(lambda: not peer.protocol.tasks, "the end of the request")
+
+    assert runs == ([] if leaves else [1])
+    assert statuses(answers(peer.wire.written)) == ([] if leaves else [200])
+    assert app.state.counters.refusals == ({"left": 1} if leaves else {})
+    assert not caplog.records
