@@ -27,9 +27,9 @@ Floats = NDArray[np.float32]
 
 CHUNK_TICKETS = 8  # 4 to 8 of like length is cheapest: a run costs its longest ticket (shared notes of 2026-11)
 MAX_RUN_TOKENS = CHUNK_TICKETS * MAX_TOKENS  # B x T of one run; bounds its memory
-# B x T of a run of several tickets: 8 of 512 tokens would gain 8 % over 2, and take 34 MB if no word of them is known,
-# which the runtime keeps for ever.
-RUN_TOKENS = 1024
+# B x T of a run of several tickets, and U: 8 of 512 tokens would gain 8 % over 2, and take 34 MB if no word of them is
+# known, which the runtime keeps for ever.
+RUN_TOKENS, RUN_UNKNOWN = 1024, MAX_TOKENS
 GOLDEN_TOLERANCE = 1e-4  # processors round differently; real bugs move probabilities by 3e-4 and more
 
 TENSORS = [
@@ -199,6 +199,14 @@ class GruModel(Model[Encoded]):
         difference = float(np.abs(found_NC - expected_NC).max())
         if not difference <= GOLDEN_TOLERANCE:  # written so that NaN is refused too
             raise ArtifactRefused(f"{self.where}: golden rows differ by {difference:.2g}, limit is {GOLDEN_TOLERANCE}")
+        self._warm()
+
+    def _warm(self) -> None:
+        """Run the largest shapes once, so that the runtime takes its memory now and not under load."""
+        num_words = len(self.vocabulary)
+        unknown = Encoded([*range(num_words, num_words + MAX_TOKENS)], [], [[1] * MAX_NGRAMS] * MAX_TOKENS, 0)
+        self.probabilities([Encoded([PAD + 1] * (RUN_TOKENS // CHUNK_TICKETS), [], [], 0)] * CHUNK_TICKETS)
+        self.probabilities([unknown])
 
     def encode(self, content: Sequence[str] | str) -> Encoded:
         """Return a ticket's ids; see `Vocabulary.encode`."""
@@ -207,7 +215,8 @@ class GruModel(Model[Encoded]):
     def probabilities(self, tickets: Sequence[Encoded]) -> Floats:
         """Return probabilities_NC float32, rows in the order of `tickets`, each summing to 1.
 
-        Runs in chunks of like length, because a run costs its longest ticket; of at most 8 tickets and 1,024 tokens.
+        Runs in chunks of like length, because a run costs its longest ticket: of at most 8 tickets, 1,024 tokens and
+        512 unknown ones.
         """
         if not tickets:
             return np.empty((0, len(self.labels)), dtype=np.float32)
@@ -219,7 +228,11 @@ class GruModel(Model[Encoded]):
         end = 0
         while end < len(order):
             start, end = end, end + 1
+            num_unknown = len(tickets[order[start]].grams)
             while end < min(len(order), start + CHUNK_TICKETS) and (end + 1 - start) * lengths[end] <= RUN_TOKENS:
+                num_unknown += len(tickets[order[end]].grams)
+                if num_unknown > RUN_UNKNOWN:
+                    break
                 end += 1
             chosen = order[start:end]
             found_NC[chosen] = self._run([tickets[i] for i in chosen])

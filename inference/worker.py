@@ -76,6 +76,8 @@ def main() -> None:
     settings = msgspec.json.decode(sys.stdin.buffer.read(), type=Settings)
     for fd in (socket_fd, report_fd, board_fd):
         os.set_inheritable(fd, False)
+    # Litestar takes its plugin for pydantic in wherever that is installed; nothing here needs it, and it is 9 MB.
+    sys.modules["pydantic"] = None  # type: ignore[assignment]  # as the import system has it: there is none
     try:
         app = create_app(settings, board=Board(board_fd, number))
     except PuppetError as error:

@@ -262,6 +262,35 @@ def test_run_is_bounded_in_tokens(model: GruModel, lengths: list[int], runs: lis
     assert found_NC[:, 0].tolist() == lengths
 
 
+@pytest.mark.parametrize(("num_unknown", "runs"), [(1, [4]), (128, [4]), (129, [3, 1]), (256, [2, 2]), (257, [1] * 4)])
+def test_run_is_bounded_in_unknown_tokens(model: GruModel, num_unknown: int, runs: list[int]) -> None:
+    """Tickets of unknown tokens run with fewer others, 512 such tokens together, because each brings 24 vectors."""
+    echo = Echo()
+    model._session = echo
+    unknown = Encoded([*range(V, V + num_unknown)][:200], [], [[1] * 24] * num_unknown, 0)
+
+    model.probabilities([unknown] * 4)
+
+    assert [b for b, _ in echo.shapes] == runs
+
+
+def test_largest_shapes_are_run_at_load(version: tuple[GruManifest, dict[str, bytes]]) -> None:
+    """A model that has been loaded has run as many tokens, and as many unknown ones, as a run ever has."""
+    shapes = []
+    real = gru.run
+
+    def watched(session: Any, batch: Any, *sizes: int) -> Any:
+        shapes.append((batch[0].size, batch[2].size))
+        return real(session, batch, *sizes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gru, "run", watched)
+        GruModel(*version)
+
+    assert max(tokens for tokens, _ in shapes) == gru.RUN_TOKENS
+    assert max(grams for _, grams in shapes) == gru.RUN_UNKNOWN * 24
+
+
 def test_session_does_not_keep_the_file(version: tuple[GruManifest, dict[str, bytes]]) -> None:
     """The bytes of model.onnx are free once the session is open."""
     raw = version[1]["model.onnx"]
