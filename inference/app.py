@@ -24,16 +24,22 @@ from artifacts.store import Store
 from inference import access, errors
 from inference.access import check_host
 from inference.batcher import Batcher
+from inference.board import Board
+from inference.counters import Counters
+from inference.dispatcher import Dispatcher
+from inference.observer import Observer
 from inference.openapi import body_schemas, token_schemes
 from inference.registry import Registry
 from inference.routes import create_routes
 from inference.routes_jobs import create_job_routes
+from inference.routes_metrics import counted, create_metrics_routes
 from inference.routes_models import create_model_routes
 from inference.settings import Settings
 from inference.training import Training
 
 log = logging.getLogger("puppet")
 
+SHOW_S = 1.0  # what /metrics says of other workers is so old at most
 ASSETS = "/schema/assets"
 ASSET_TYPES = {
     "swagger-ui.css": "text/css",
@@ -42,31 +48,46 @@ ASSET_TYPES = {
 }
 
 
-def create_app(settings: Settings) -> Litestar:
+def create_app(settings: Settings, dispatch: bool = True, board: Board | None = None) -> Litestar:
     """Return the application over the store that the settings name.
 
+    Args:
+        settings: of the server.
+        dispatch: whether plain searches are answered in front of Litestar; the answers are the same.
+        board: where the workers show what they have counted; None for one without others.
     Raises:
         StoreRefused: the store's folder cannot be trusted or used.
     """
     store = Store(settings.store_path)
     registry = Registry(store)
+    gate = access.Gate(settings)
+    counters = board.own() if board is not None else Counters()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        app.state.batcher = Batcher()
+        app.state.batcher = Batcher(settings.search_queue_tokens, counters)
         app.state.training = Training(store, settings)
         for sentence in await asyncio.to_thread(store.sweep):  # what a crash has left; safe beside other processes
             log.info("store: %s", sentence)
         watching = asyncio.create_task(registry.watch())
+        showing = asyncio.create_task(show(app, board)) if board is not None else None
         try:
             yield
         finally:
             app.state.training.drain()
             watching.cancel()
+            if showing is not None:
+                showing.cancel()
             app.state.batcher.close()
 
     app = Litestar(
-        route_handlers=[create_routes(settings), create_model_routes(settings), create_job_routes(settings), asset],
+        route_handlers=[
+            create_routes(settings),
+            create_model_routes(settings),
+            create_job_routes(settings),
+            create_metrics_routes(settings),
+            asset,
+        ],
         lifespan=[lifespan],
         guards=[access.check_role],
         before_request=check_host,
@@ -75,7 +96,16 @@ def create_app(settings: Settings) -> Litestar:
             HTTPException: errors.answer_http_exception,
             Exception: errors.answer_bug,
         },
-        state=State({"settings": settings, "registry": registry, "gate": access.Gate(settings), "draining": False}),
+        state=State(
+            {
+                "settings": settings,
+                "registry": registry,
+                "gate": gate,
+                "draining": False,
+                "counters": counters,
+                "board": board,
+            }
+        ),
         openapi_config=OpenAPIConfig(
             title="Puppet",
             version="0.1.0",
@@ -101,7 +131,17 @@ def create_app(settings: Settings) -> Litestar:
     # Litestar knows the Structs of the answers and drops other schemas from its configuration, so they are added here.
     components = app.openapi_schema.components
     components.schemas = body_schemas() | (components.schemas or {})
+    app.asgi_handler = Observer(app.asgi_handler, counters)
+    if dispatch:
+        app.asgi_handler = Dispatcher(app.asgi_handler, settings, registry, gate, counters)
     return app
+
+
+async def show(app: Litestar, board: Board) -> None:
+    """Show the other workers what this one has counted, for ever."""
+    while True:
+        board.hang(counted(app.state))
+        await asyncio.sleep(SHOW_S)
 
 
 @get(f"{ASSETS}/{{name:str}}", opt=access.OPEN, include_in_schema=False)

@@ -17,7 +17,8 @@ import msgspec
 
 from artifacts.errors import InvalidInput, PuppetError
 from artifacts.logs import start_log
-from inference import listeners
+from inference import cores, listeners
+from inference.board import open_board
 from inference.listeners import listen
 from inference.settings import PREFIX, Settings, read_settings
 from inference.supervisor import END_SIGNALS, Child, Supervisor
@@ -47,6 +48,13 @@ def main(**options: object) -> None:
     host, port = listening[0].getsockname()[:2]
     shown = msgspec.structs.replace(settings.shown, port=port)
     log.info("settings %s", msgspec.json.encode(shown).decode())
+    if settings.workers > (num_cores := cores.available()):
+        log.warning(
+            "%d workers share %g cores: more than one for each core answers no faster and takes 120 MB each; "
+            "set --workers or the container's share",
+            settings.workers,
+            num_cores,
+        )
     log.info("listening on http://%s:%d, documentation at /schema", f"[{host}]" if ":" in host else host, port)
     sys.exit(supervise(settings, listening))
 
@@ -54,6 +62,7 @@ def main(**options: object) -> None:
 def supervise(settings: Settings, listening: Sequence[socket.socket]) -> int:
     """Return the exit status of the server, which has run to its end; the sockets are closed then."""
     reports, report_fd = os.pipe()
+    board_fd = open_board()
     os.set_blocking(reports, False)
 
     def turn_away() -> None:
@@ -62,7 +71,10 @@ def supervise(settings: Settings, listening: Sequence[socket.socket]) -> int:
 
     supervisor = Supervisor(
         [
-            *(worker(number, settings, one, report_fd, os.environ) for number, one in enumerate(listening, 1)),
+            *(
+                worker(number, settings, one, report_fd, board_fd, os.environ)
+                for number, one in enumerate(listening, 1)
+            ),
             *([trainer(settings, report_fd, os.environ)] if settings.trainer == "local" else []),
         ],
         on_end=turn_away,
@@ -82,18 +94,23 @@ def program(module: str) -> tuple[str, ...]:
 
 
 def worker(
-    number: int, settings: Settings, listening: socket.socket, report_fd: int, environment: Mapping[str, str]
+    number: int,
+    settings: Settings,
+    listening: socket.socket,
+    report_fd: int,
+    board_fd: int,
+    environment: Mapping[str, str],
 ) -> Child:
     """Return the worker on one of the sockets; the one that comes after it finds the waiting connections there."""
     return Child(
         f"worker {number}",
         (
             *program("inference.worker"),
-            *(str(listening.fileno()), str(report_fd), str(os.getpid())),
+            *(str(listening.fileno()), str(report_fd), str(os.getpid()), str(board_fd), str(number)),
         ),
         environment={name: value for name, value in environment.items() if not name.startswith(PREFIX)},
         stdin=msgspec.json.encode(settings),
-        fds=(listening.fileno(), report_fd),
+        fds=(listening.fileno(), report_fd, board_fd),
         blocked=END_SIGNALS,  # connections may be waiting on its socket before it can take a signal
     )
 

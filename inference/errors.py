@@ -15,8 +15,9 @@
       IdempotencyConflict                                                              422
       TooManyAttempts                                                                  429
       NotFinite, TrainingFailed                                                        500
-      ArtifactRefused, StoreRefused, ModelLoading, TrainerMissing, Draining   503
-      QueueFull                                                                        503
+      ArtifactRefused, StoreRefused, ModelLoading, TrainerMissing, Draining            503
+      QueueFull, ServerFull, ClientLeft                                                503
+      TooLate                                                                          504
       UnsafeAddress                                                                    (stops the start, never answered)
 
 Domain modules raise these and know no status. An error that is not in the table is our bug: 500, its text stays in the
@@ -100,6 +101,22 @@ class Draining(PuppetError):
     """The server is shutting down."""
 
 
+class ServerFull(PuppetError):
+    """As much work waits as may wait; refused before it was looked at."""
+
+    DETAIL = "as many tickets wait as the server lets wait; try again in a second"
+
+
+class TooLate(PuppetError):
+    """The answer cannot come within the time that the client gives it, so the work was not done."""
+
+    DETAIL = "the answer would come after the X-Timeout-Ms of the request; the model was not asked"
+
+
+class ClientLeft(PuppetError):
+    """The client closed its connection before its work began, so it was not done; nobody reads this."""
+
+
 STATUS: dict[type[PuppetError], int] = {
     errors.InvalidInput: 400,
     errors.InvalidContent: 400,
@@ -137,6 +154,9 @@ STATUS: dict[type[PuppetError], int] = {
     TrainerMissing: 503,
     Draining: 503,
     errors.QueueFull: 503,
+    ServerFull: 503,
+    ClientLeft: 503,
+    TooLate: 504,
     UnsafeAddress: 500,
 }
 HEADERS: dict[type[PuppetError], dict[str, str]] = {
@@ -144,6 +164,9 @@ HEADERS: dict[type[PuppetError], dict[str, str]] = {
     ModelLoading: {"Retry-After": "1"},
     Draining: {"Retry-After": "5"},
     errors.QueueFull: {"Retry-After": "30"},
+    ServerFull: {"Retry-After": "1"},
+    ClientLeft: {"Retry-After": "1"},
+    TooLate: {"Retry-After": "1"},
 }
 
 
@@ -166,7 +189,7 @@ def problem(
     )
 
 
-def answer_puppet_error(_: Request[Any, Any, Any], error: PuppetError) -> Response[bytes]:
+def answer_puppet_error(request: Request[Any, Any, Any] | None, error: PuppetError) -> Response[bytes]:
     """Answer one of our own errors by the table."""
     status, headers = STATUS[type(error)], HEADERS.get(type(error), {})
     if isinstance(error, WrongMediaType):
@@ -174,7 +197,7 @@ def answer_puppet_error(_: Request[Any, Any, Any], error: PuppetError) -> Respon
     elif isinstance(error, TooManyAttempts):
         headers = {"Retry-After": str(error.retry_after_s)}
     if status >= 500 and "Retry-After" not in headers:  # "not now" is no fault of anybody's
-        log.error("%s: %s", type(error).__name__, error)
+        log.error("%s: %s%s", type(error).__name__, error, _asked_as(request))
     faults, num_faults = (error.faults, error.num_faults) if isinstance(error, InvalidInput) else ((), 0)
     return problem(status, str(error), faults, num_faults, headers)
 
@@ -196,5 +219,12 @@ def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException)
 
 def answer_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer what we did not foresee; the text of the error may hold a ticket's words and stays here."""
-    log.exception("bug in %s %s: %s", request.method, request.url.path, type(error).__name__, exc_info=error)
+    bug = type(error).__name__
+    log.exception("bug in %s %s: %s%s", request.method, request.url.path, bug, _asked_as(request), exc_info=error)
     return problem(500, "an error of ours; the server's log has it")
+
+
+def _asked_as(request: Request[Any, Any, Any] | None) -> str:
+    """Return the words of a log line that say which request it was; a client finds the same id in its answer."""
+    request_id = request.scope["state"].get("request_id") if request is not None else None
+    return f" (request {request_id})" if request_id else ""

@@ -39,9 +39,11 @@ ERRORS = {
     421: "The Host header is none of the server's names.",
     429: "Too many wrong tokens from this address; a right one is still let in. Retry-After says when.",
     500: "The training failed, an answer is no number, or an error of ours; the log has it.",
-    503: "Not now: loading, training, shutting down, or no version that can be verified. Retry-After says when.",
+    503: "Not now: full, loading, training, shutting down, or no version that can be verified. Retry-After says when.",
+    504: "The answer cannot come within the X-Timeout-Ms of the request; the model was not asked.",
 }
 READ = (400, 401, 404, 413, 415, 421, 429, 503)
+ASK = (*READ, 500, 504)  # of the routes that ask a model
 ADMIN = (400, 401, 413, 415, 421, 429, 503)
 
 Bodies = dict[str, tuple[Any, msgspec.Struct]]  # name of an example -> type of the body, and the example
@@ -102,6 +104,12 @@ def search_answers() -> dict[int, ResponseSpec]:
     """Return the OpenAPI entry of a good answer of /search, to one input or to several."""
     one = [kind.answer for kind in KINDS.values()]
     return answers([*one, *(SearchAnswers[answer] for answer in one)])  # type: ignore[valid-type]
+
+
+def text_answer() -> dict[int, ResponseSpec]:
+    """Return the OpenAPI entry of a good answer that is text."""
+    media_type = cast(MediaType, "text/plain")
+    return {200: ResponseSpec(str, generate_examples=False, description="The answer.", media_type=media_type)}
 
 
 def refusals(*statuses: int) -> dict[int, ResponseSpec]:

@@ -7,6 +7,7 @@ serves.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from artifacts.errors import ArtifactRefused, ModelNotTrained, PuppetError
@@ -25,6 +26,7 @@ class Registry:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.on_load: Callable[[], object] = lambda: None  # called whenever something new serves
         self.is_ready = False  # every model with a `current` has been loaded or refused
         self._serving: dict[str, Model[Any]] = {}
         self._seen: dict[str, tuple[int, int]] = {}  # model -> inode and time of the pointer that was last acted on
@@ -51,6 +53,10 @@ class Registry:
         model = self._serving.get(name)
         return model.version if model is not None else None
 
+    def versions(self) -> dict[str, int]:
+        """Return the version of each model that answers now."""
+        return {name: model.version for name, model in self._serving.items()}
+
     async def refresh(self) -> None:
         """Load what has changed in the store since the last call."""
         async with self._lock:
@@ -68,6 +74,7 @@ class Registry:
                         continue
                     if model is not None:
                         self._serving[name] = model
+                        self.on_load()
                     self._seen[name] = pointer
             self.is_ready = True
 

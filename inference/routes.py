@@ -2,28 +2,29 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable
-from typing import Any, TypeVar
+import time
+from typing import Any
 
 import msgspec
 from litestar import Request, Response, Router, get, post
 from litestar.params import FromQuery
 
 from artifacts.errors import Fault, InvalidContent, InvalidInput, KindMismatch
-from artifacts.kinds import DEFAULT, KINDS, Kind, check_kind, kind_named
+from artifacts.kinds import KINDS, check_kind, kind_named
 from artifacts.runtime import Model
 from artifacts.schemas import Row, Search
 from artifacts.tickets import Prediction
-from artifacts.validation import MAX_FAULTS_SHOWN, decode, decoder_of, find_faults, summary
+from artifacts.validation import decoder_of, find_faults
 from inference import access
-from inference.batcher import SLICE_TICKETS, Batcher
+from inference.batcher import Batcher, Caller
+from inference.bodies import UNREADABLE, Faults, decoded, encode_all, in_turns, kind_asked
 from inference.errors import BodyTooLarge, Draining, ModelLoading, NoTestData, TrainingFailed
 from inference.openapi import (
     ADMIN,
+    ASK,
     CREATE,
     MAIL_BODY,
     PREDICT,
-    READ,
     SEARCH,
     TEST,
     TRAIN,
@@ -39,49 +40,18 @@ from inference.schemas import (
     Accepted,
     Created,
     CreateModel,
-    KindOnly,
     Predict,
     PredictAnswer,
     Probe,
-    SearchAnswers,
     Test,
     Trained,
 )
+from inference.search import answer, deadline_after
 from inference.settings import Settings
+from inference.tracing import server_timing
 from inference.training import Training
 
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what bytes that do not fit raise
-
-T = TypeVar("T")
-E = TypeVar("E")  # an input as a graph takes it
 AnyRequest = Request[Any, Any, Any]
-
-
-async def decoded(raw: bytes, type_: type[T]) -> T:
-    """Return a body as a `type_`.
-
-    Raises:
-        InvalidInput: with every fault.
-    """
-    try:
-        return decoder_of(type_).decode(raw)
-    except UNREADABLE:
-        # Finding every fault is slow: 256 KiB of nothing else held each search up for 0.8 s.
-        return await asyncio.to_thread(decode, raw, type_)
-
-
-def kind_asked(raw: bytes) -> Kind:
-    """Return the kind of network that a body asks, which says how to decode the rest of it.
-
-    A body that cannot be read is left to the default kind, whose decoder says why.
-
-    Raises:
-        UnknownKind: naming the known ones.
-    """
-    try:
-        return kind_named(decoder_of(KindOnly).decode(raw).neural_network_type)
-    except UNREADABLE:
-        return KINDS[DEFAULT]
 
 
 def registry_of(request: AnyRequest) -> Registry:
@@ -96,56 +66,14 @@ def batcher_of(request: AnyRequest) -> Batcher:
     return batcher
 
 
-async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
-    """Yield the items, and let other requests in between slices of them."""
-    for index, item in enumerate(items):
-        if index and index % SLICE_TICKETS == 0:
-            await asyncio.sleep(0)
-        yield item
+def caller_of(request: AnyRequest, arrived: float) -> Caller:
+    """Return who asks a model, once its body has come.
 
-
-class Faults:
-    """The faults of a body: all are counted and the first 20 kept, for a body of nothing else would fill the memory."""
-
-    def __init__(self) -> None:
-        self._shown: list[Fault] = []
-        self._num = 0
-
-    def add(self, fault: Fault) -> None:
-        """Take one more."""
-        self._num += 1
-        if self._num <= MAX_FAULTS_SHOWN:
-            self._shown.append(fault)
-
-    def refuse(self, what: str) -> None:
-        """Do nothing if there is none.
-
-        Raises:
-            InvalidInput: there are some; `what` says in what.
-        """
-        if self._num:
-            raise InvalidInput(summary(what, self._num), self._shown, self._num)
-
-
-async def encode_all(batcher: Batcher, model: Model[E], contents: dict[str, Any]) -> list[E]:
-    """Return inputs as the model's graph takes them.
-
-    Args:
-        batcher: of the process.
-        model: that is asked.
-        contents: JSON Pointer -> input.
     Raises:
-        InvalidInput: some cannot be read; each with its pointer.
+        InvalidInput: the header X-Timeout-Ms.
     """
-    encoded: list[E] = []
-    faults = Faults()
-    async for pointer, content in in_turns(contents.items()):
-        try:
-            encoded.append(await batcher.encode(model, content))
-        except InvalidContent as error:
-            faults.add(Fault(pointer, str(error)))
-    faults.refuse("body")
-    return encoded
+    given = request.headers.get("x-timeout-ms")
+    return Caller(deadline_after(arrived, given.encode("latin-1") if given is not None else None))
 
 
 def check_size(raw: bytes, limit: int, what: str) -> None:
@@ -252,26 +180,19 @@ def create_routes(settings: Settings) -> Router:
         opt=access.SEARCH,
         security=token_needed(settings, "search"),
         status_code=200,
-        responses=search_answers() | refusals(*READ, 500),
+        responses=search_answers() | refusals(*ASK),
     )
-    async def search(request: AnyRequest) -> Any:
+    async def search(request: AnyRequest) -> Response[bytes]:
         """Answer one input, or several in their order: with the category of a ticket, or the value of a case."""
+        arrived = time.perf_counter()
         access.check_media_type(request)
         raw = await request.body()
+        caller = caller_of(request, arrived)
+        batcher_of(request).check_room(len(raw))
         kind = kind_asked(raw)
         body: Search = await decoded(raw, kind.search)
-        model = registry_of(request).serving(body.name)
-        check_kind(kind.name, body.name, model.manifest.neural_network_type)
-        field, content = body.given
-        if field in body.ONE:
-            encoded = await encode_all(batcher_of(request), model, {f"/{field}": content})
-            (answer,) = await batcher_of(request).predict(model, encoded)
-            return msgspec.structs.replace(answer, id=body.id, model_name=model.name, version=model.version)
-        contents = {f"/{field}/{index}": one for index, one in enumerate(content)}
-        found = await batcher_of(request).predict(model, await encode_all(batcher_of(request), model, contents))
-        if body.ids is not None:
-            found = [msgspec.structs.replace(answer, id=id_) for answer, id_ in zip(found, body.ids, strict=True)]
-        return SearchAnswers(model.name, model.version, found)
+        found = await answer(kind, body, registry_of(request), batcher_of(request), caller)
+        return Response(found, media_type=access.JSON, headers={"Server-Timing": server_timing(caller)})
 
     @post(
         "/test",
@@ -280,7 +201,7 @@ def create_routes(settings: Settings) -> Router:
         security=token_needed(settings, "search"),
         status_code=200,
         request_max_body_size=settings.test_body_bytes,
-        responses=answers(kind.evaluation for kind in KINDS.values()) | refusals(*READ, 500),
+        responses=answers(kind.evaluation for kind in KINDS.values()) | refusals(*ASK),
     )
     async def test(request: AnyRequest) -> Any:
         """Measure the serving version on labelled rows."""
@@ -316,12 +237,15 @@ def create_routes(settings: Settings) -> Router:
         security=token_needed(settings, "search"),
         status_code=200,
         request_max_body_size=max(settings.search_body_bytes, settings.mail_body_bytes),
-        responses=refusals(*READ, 500),
+        responses=refusals(*ASK),
     )
     async def predict(request: AnyRequest, name: FromQuery[str | None] = None) -> PredictAnswer:
         """Answer with the label of one e-mail: its text as JSON, or the e-mail itself as message/rfc822."""
+        arrived = time.perf_counter()
         media_type = access.check_media_type(request, access.JSON, access.MAIL)
         raw = await request.body()
+        caller = caller_of(request, arrived)
+        batcher_of(request).check_room(0)
         mail = None
         if media_type == access.MAIL:
             check_size(raw, settings.mail_body_bytes, "an e-mail")
@@ -337,15 +261,15 @@ def create_routes(settings: Settings) -> Router:
         check_reads_text(model)
         pointer = "/email_text" if mail is None else ""
         encoded = await encode_all(batcher_of(request), model, {pointer: body.email_text})
-        (answer,) = await batcher_of(request).predict(model, encoded)
-        assert isinstance(answer, Prediction), "a kind that reads text answers with a category; this is our bug"
+        (found,) = await batcher_of(request).predict(model, encoded, caller)
+        assert isinstance(found, Prediction), "a kind that reads text answers with a category; this is our bug"
         return PredictAnswer(
-            answer.category,
-            answer.confidence,
+            found.category,
+            found.confidence,
             model.name,
             model.version,
-            answer.unknown_tokens,
-            answer.num_truncated_tokens,
+            found.unknown_tokens,
+            found.num_truncated_tokens,
             body.id,
             mail.stripped if mail is not None else None,
         )

@@ -10,9 +10,9 @@ from artifacts.errors import ArtifactRefused, ModelNotTrained, VersionChanged
 from artifacts.manifest import Manifest
 from artifacts.store import Store
 from inference import access
+from inference.bodies import decoded
 from inference.openapi import ADMIN, PROMOTE, READ, documented, refusals, token_needed
 from inference.registry import Registry
-from inference.routes import decoded
 from inference.schemas import Deleted, ModelAnswer, ModelsAnswer, ModelState, Promote, Serves, VersionAnswer
 from inference.settings import Settings
 

@@ -52,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         test_body_bytes: longest body of /test.
         train_body_bytes: longest body of /train_model.
         queue_limit: trainings that may wait; one more is refused.
+        search_queue_tokens: tokens of tickets that may wait in a worker, each request 20 more; what is beyond is
+            refused with 503 at once.
         keep_versions: newest versions of a model that stay after a training; older ones are deleted, but never the
             serving one nor the one that a rollback would serve. 0 keeps all.
         train_timeout_s: seconds after which a training is ended; 1e7 (116 days) at most, a timer takes no infinity.
@@ -73,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     test_body_bytes: Bytes = 8 * 2**20
     train_body_bytes: Bytes = 256 * 2**20
     queue_limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 16
+    search_queue_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4096
     keep_versions: Annotated[int, msgspec.Meta(ge=0)] = 0
     train_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=1e7)] = 4 * 3600.0
 

@@ -20,6 +20,7 @@ from artifacts import gru
 from artifacts.errors import ArtifactRefused
 from artifacts.gru import CHUNK_TICKETS, MAX_RUN_TOKENS, GoldenRow, GruManifest, GruModel, encoding, pad, run
 from artifacts.metrics import Metrics
+from artifacts.runtime import open_session
 from artifacts.store import Store
 from artifacts.tickets import Ticket
 from artifacts.vocabulary import MAX_TOKENS, Encoded
@@ -237,6 +238,68 @@ def test_order_is_kept_for_mixed_lengths(model: GruModel) -> None:
     assert found_NC.tolist() == [[len(row), row[0], sum(row)] for row in rows]
     assert [b for b, _ in echo.shapes] == [8] * 6 + [2]
     assert [t for _, t in echo.shapes] == sorted(t for _, t in echo.shapes)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "runs"),
+    [
+        ([512] * 3, [2, 1]),
+        ([128] * 9, [8, 1]),
+        ([129] * 9, [7, 2]),
+        ([10] * 7 + [512], [7, 1]),
+        ([512], [1]),
+        ([], []),
+    ],
+)
+def test_run_is_bounded_in_tokens(model: GruModel, lengths: list[int], runs: list[int]) -> None:
+    """Long tickets run with fewer others, 1,024 tokens together with the padding, so that memory does not grow."""
+    echo = Echo()
+    model._session = echo
+
+    found_NC = model.probabilities([Encoded([2] * length, [], [], 0) for length in lengths])
+
+    assert [b for b, _ in echo.shapes] == runs
+    assert found_NC[:, 0].tolist() == lengths
+
+
+@pytest.mark.parametrize(("num_unknown", "runs"), [(1, [4]), (128, [4]), (129, [3, 1]), (256, [2, 2]), (257, [1] * 4)])
+def test_run_is_bounded_in_unknown_tokens(model: GruModel, num_unknown: int, runs: list[int]) -> None:
+    """Tickets of unknown tokens run with fewer others, 512 such tokens together, because each brings 24 vectors."""
+    echo = Echo()
+    model._session = echo
+    unknown = Encoded([*range(V, V + num_unknown)][:200], [], [[1] * 24] * num_unknown, 0)
+
+    model.probabilities([unknown] * 4)
+
+    assert [b for b, _ in echo.shapes] == runs
+
+
+def test_largest_shapes_are_run_at_load(version: tuple[GruManifest, dict[str, bytes]]) -> None:
+    """A model that has been loaded has run as many tokens, and as many unknown ones, as a run ever has."""
+    shapes = []
+    real = gru.run
+
+    def watched(session: Any, batch: Any, *sizes: int) -> Any:
+        shapes.append((batch[0].size, batch[2].size))
+        return real(session, batch, *sizes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gru, "run", watched)
+        GruModel(*version)
+
+    assert max(tokens for tokens, _ in shapes) == gru.RUN_TOKENS
+    assert max(grams for _, grams in shapes) == gru.RUN_UNKNOWN * 24
+
+
+def test_session_does_not_keep_the_file(version: tuple[GruManifest, dict[str, bytes]]) -> None:
+    """The bytes of model.onnx are free once the session is open."""
+    raw = version[1]["model.onnx"]
+    before = sys.getrefcount(raw)
+
+    session = open_session(raw)
+
+    assert sys.getrefcount(raw) == before
+    assert session.get_inputs()
 
 
 def test_threads_share_a_model(model: GruModel) -> None:

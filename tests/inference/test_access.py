@@ -39,6 +39,7 @@ ROLES = {
     ("GET", "/jobs/0a"): "admin",
     ("GET", "/jobs/0a/events"): "admin",
     ("POST", "/jobs/0a/cancel"): "admin",
+    ("GET", "/metrics"): "search",
     ("GET", "/livez"): "open",
     ("GET", "/readyz"): "open",
     ("GET", "/schema"): "open",

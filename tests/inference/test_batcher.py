@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
@@ -12,10 +13,23 @@ from artifacts.gru import GruModel
 from artifacts.schemas import Answer
 from artifacts.tickets import Prediction, Ticket
 from artifacts.vocabulary import Encoded
-from inference.batcher import INLINE_CHARACTERS, INLINE_TOKENS, Batcher
+from inference.batcher import (
+    BYTES_A_TOKEN,
+    INLINE_CHARACTERS,
+    INLINE_TOKENS,
+    LARGE_FACTOR,
+    LOOK_S,
+    REQUEST_TOKENS,
+    TURN_TOKENS,
+    Batcher,
+    Caller,
+)
+from inference.errors import ClientLeft, ServerFull, TooLate
 from tests.inference.helpers import ACCESS, CLIENT, CONNECTION, DEADLINE_S
 
 pytestmark = pytest.mark.anyio
+
+LIMIT_TOKENS = 4 * (1000 + REQUEST_TOKENS)
 
 
 class Fake:
@@ -23,6 +37,7 @@ class Fake:
 
     def __init__(self) -> None:
         self.threads: list[str] = []
+        self.batches: list[list[int]] = []  # of each run the first ids
         self.go_on = threading.Event()
         self.go_on.set()
 
@@ -38,6 +53,7 @@ class Fake:
     def predict(self, tickets: Sequence[Encoded]) -> list[Prediction]:
         """Answer each ticket by what it is."""
         self._work()
+        self.batches.append([one.ids[0] for one in tickets])
         return [Prediction(f"{len(one.ids)}:{one.ids[0]}", 1.0, [], 0) for one in tickets]
 
     def evaluate(self, rows: Sequence[Ticket], tickets: Sequence[Encoded]) -> tuple[int, int]:
@@ -59,7 +75,7 @@ def fake() -> Fake:
 @pytest.fixture
 async def batcher() -> AsyncIterator[Batcher]:
     """Give a batcher, closed at the end."""
-    batcher = Batcher()
+    batcher = Batcher(LIMIT_TOKENS)
     yield batcher
     batcher.close()
 
@@ -97,7 +113,7 @@ def as_model(fake: Fake) -> GruModel:
     ],
 )
 async def test_small_work_runs_where_it_is(batcher: Batcher, fake: Fake, lengths: list[int], is_inline: bool) -> None:
-    """Up to 512 tokens are answered on the loop, without the cost of a thread; one more goes to the thread."""
+    """Up to 2048 tokens are answered on the loop, without the cost of a thread; one more goes to the thread."""
     answers = await batcher.predict(as_model(fake), [ticket(length, place) for place, length in enumerate(lengths)])
 
     assert categories(answers) == [f"{length}:{place}" for place, length in enumerate(lengths)]
@@ -147,6 +163,7 @@ async def test_loop_goes_on_beside_large_work(batcher: Batcher, fake: Fake) -> N
 async def test_each_gets_its_own_answers(batcher: Batcher, fake: Fake) -> None:
     """Of many large requests at once each gets the answers to its own tickets, in its own order."""
     sizes = range(1, 30)
+    batcher.limit_tokens = 10 * INLINE_TOKENS
 
     answers = await asyncio.gather(
         *(batcher.predict(as_model(fake), [ticket(INLINE_TOKENS, size), *[ticket(2, size)] * size]) for size in sizes)
@@ -171,7 +188,7 @@ async def test_error_of_the_model_reaches_who_waits(batcher: Batcher, num_tokens
 
 async def test_closing_ends_the_thread_and_drops_what_has_not_begun(fake: Fake) -> None:
     """After `close`, work that waits for the thread is cancelled and never run; what has begun ends."""
-    batcher = Batcher()
+    batcher = Batcher(LIMIT_TOKENS)
     fake.go_on.clear()
     begun = asyncio.create_task(batcher.evaluate(as_model(fake), [], []))
     waiting = asyncio.create_task(batcher.evaluate(as_model(fake), [], []))
@@ -198,3 +215,218 @@ async def test_thread_and_loop_answer_the_same(batcher: Batcher, model: GruModel
         one = one_by_one[place % len(tickets)]
         assert (answer.category, answer.unknown_tokens) == (one.category, one.unknown_tokens)
         assert answer.confidence == pytest.approx(one.confidence, abs=1e-6)
+
+
+async def test_what_arrives_in_a_turn_runs_together(batcher: Batcher, fake: Fake) -> None:
+    """Requests of one turn of the loop are one batch, whether they bring one ticket or several; the next is its own."""
+    answers = await asyncio.gather(
+        batcher.predict(as_model(fake), [ticket(3, 1)]),
+        batcher.predict(as_model(fake), [ticket(5, 2), ticket(4, 3)]),
+        batcher.predict(as_model(fake), [ticket(2, 4)]),
+    )
+    await batcher.predict(as_model(fake), [ticket(1, 5)])
+
+    assert [categories(found) for found in answers] == [["3:1"], ["5:2", "4:3"], ["2:4"]]
+    assert fake.batches == [[1, 2, 3, 4], [5]]
+
+
+async def test_nothing_waits_for_more_to_come(batcher: Batcher, fake: Fake) -> None:
+    """A lone request is answered in the turn after its own."""
+    asking = asyncio.create_task(batcher.predict(as_model(fake), [ticket(3)]))
+    await asyncio.sleep(0)  # it asks
+    assert not fake.batches
+    await asyncio.sleep(0)  # its turn
+
+    assert fake.batches == [[0]]
+    await asyncio.wait_for(asking, DEADLINE_S)
+
+
+async def test_turn_is_cut_in_order_of_arrival(batcher: Batcher, fake: Fake) -> None:
+    """A turn takes the first who came until it has its tokens; other tasks run before the next one."""
+    batcher.limit_tokens = 4 * TURN_TOKENS
+    asking = [
+        asyncio.create_task(batcher.predict(as_model(fake), [ticket(TURN_TOKENS // 3, number)])) for number in range(8)
+    ]
+    await asyncio.sleep(0)
+    seen = []
+    while not all(task.done() for task in asking):
+        seen.append(len(fake.batches))
+        await asyncio.sleep(0)
+
+    assert fake.batches == [[0, 1, 2], [3, 4, 5], [6, 7]]
+    assert set(seen) >= {1, 2, 3}, "the loop had no turn between the batches"
+
+
+async def test_models_are_not_mixed(batcher: Batcher) -> None:
+    """Requests of one turn for two models are a batch of each."""
+    fakes = [Fake(), Fake()]
+
+    await asyncio.gather(*(batcher.predict(as_model(fakes[number % 2]), [ticket(2, number)]) for number in range(6)))
+
+    assert [fake.batches for fake in fakes] == [[[0, 2, 4]], [[1, 3, 5]]]
+
+
+async def test_bad_ticket_fails_no_other(batcher: Batcher) -> None:
+    """Where a batch fails, each request of it is tried by itself, and only the one that fails again is told so."""
+
+    class Picky(Fake):
+        def predict(self, tickets: Sequence[Encoded]) -> list[Prediction]:
+            if any(one.ids[0] == 2 for one in tickets):
+                raise EmptyTicket("number 2")
+            return super().predict(tickets)
+
+    picky = Picky()
+
+    answers = await asyncio.gather(
+        *(batcher.predict(as_model(picky), [ticket(3, number)]) for number in range(4)), return_exceptions=True
+    )
+
+    assert isinstance(answers.pop(2), EmptyTicket)
+    assert [categories(cast(Sequence[Answer], found)) for found in answers] == [["3:0"], ["3:1"], ["3:3"]]
+
+
+async def test_full_queue_refuses_at_once(batcher: Batcher, fake: Fake) -> None:
+    """Who finds the queue full is refused without waiting, who fits is answered, and afterwards there is room."""
+    size = LIMIT_TOKENS // 4 - REQUEST_TOKENS
+    asking = [asyncio.create_task(batcher.predict(as_model(fake), [ticket(size, number)])) for number in range(5)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(ServerFull):
+        batcher.check_room(1)
+    answers = await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), DEADLINE_S)
+    assert [isinstance(found, ServerFull) for found in answers] == [False] * 4 + [True]
+    assert batcher.waiting_tokens == 0
+    batcher.check_room(LIMIT_TOKENS * BYTES_A_TOKEN)
+    await batcher.predict(as_model(fake), [ticket(1)])
+
+
+async def test_empty_queue_takes_what_is_over_the_limit(fake: Fake) -> None:
+    """A request of more tokens than may wait is answered where nothing waits, on the loop and in the thread."""
+    batcher = Batcher(10)
+
+    for size in (11, INLINE_TOKENS, INLINE_TOKENS + 1):
+        batcher.check_room(size * BYTES_A_TOKEN)
+        assert categories(await batcher.predict(as_model(fake), [ticket(size)])) == [f"{size}:0"]
+    batcher.close()
+
+
+async def test_large_work_has_its_own_limit(fake: Fake) -> None:
+    """The thread's queue is bounded too, small work comes in beside it, and afterwards there is room again."""
+    size = INLINE_TOKENS + 1
+    batcher = Batcher(2 * (size + REQUEST_TOKENS) // LARGE_FACTOR + 1)
+    fake.go_on.clear()
+    large = [asyncio.create_task(batcher.predict(as_model(fake), [ticket(size)])) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(ServerFull):
+        await batcher.predict(as_model(fake), [ticket(size)])
+    assert await batcher.predict(as_model(Fake()), [ticket(1)])
+    fake.go_on.set()
+    await asyncio.wait_for(asyncio.gather(*large), DEADLINE_S)
+    assert batcher.large_tokens == 0
+    assert await batcher.predict(as_model(fake), [ticket(size)])
+    batcher.close()
+
+
+@pytest.mark.parametrize("size", [1, INLINE_TOKENS + 1])
+async def test_work_whose_client_left_is_not_run(batcher: Batcher, fake: Fake, size: int) -> None:
+    """A request whose client goes while it waits never reaches the model; who stands behind it does."""
+    other = Fake()
+    if size > INLINE_TOKENS:
+        other.go_on.clear()
+        first = asyncio.create_task(batcher.predict(as_model(other), [ticket(INLINE_TOKENS + 1)]))
+    else:
+        first = asyncio.create_task(batcher.predict(as_model(other), [ticket(TURN_TOKENS)]))
+    await asyncio.sleep(0)
+    left = asyncio.create_task(batcher.predict(as_model(fake), [ticket(size, 1)], Caller(has_left=lambda: True)))
+    stays = asyncio.create_task(batcher.predict(as_model(fake), [ticket(size, 2)], Caller(has_left=lambda: False)))
+    await asyncio.sleep(0)
+    time.sleep(2 * LOOK_S)  # the loop is held up, as by a run
+    other.go_on.set()
+
+    with pytest.raises(ClientLeft):
+        await asyncio.wait_for(left, DEADLINE_S)
+    assert categories(await stays) == [f"{size}:2"]
+    assert fake.batches == [[2]]
+    await first
+
+
+@pytest.mark.parametrize("size", [1, INLINE_TOKENS + 1])
+async def test_cancelled_work_is_not_run(batcher: Batcher, fake: Fake, size: int) -> None:
+    """Who is cancelled while waiting leaves the queue, and its room is free again."""
+    blocker = Fake()
+    blocker.go_on.clear()
+    first = asyncio.create_task(batcher.predict(as_model(blocker), [ticket(INLINE_TOKENS + 1)]))
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(batcher.predict(as_model(fake), [ticket(size)]))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    blocker.go_on.set()
+    await asyncio.wait([first, waiting], timeout=DEADLINE_S)
+    await batcher.predict(as_model(blocker), [ticket(size)])
+
+    assert waiting.cancelled()
+    assert not fake.batches
+    assert batcher.waiting_tokens == batcher.large_tokens == 0
+
+
+async def test_deadline_that_has_passed_in_the_queue_saves_the_work(batcher: Batcher, fake: Fake) -> None:
+    """A request whose time runs out while it waits is told so and never reaches the model."""
+    caller = Caller(time.perf_counter() + 0.01)
+    asking = asyncio.create_task(batcher.predict(as_model(fake), [ticket(1)], caller))
+    await asyncio.sleep(0)
+    time.sleep(0.02)  # the loop is held up, as by a run
+
+    with pytest.raises(TooLate):
+        await asking
+    assert not fake.batches
+
+
+async def test_deadline_that_cannot_be_met_is_refused_at_once(batcher: Batcher, fake: Fake) -> None:
+    """Who would wait longer than its time, by the tokens before it and what a token takes, does not begin to wait."""
+    first = asyncio.create_task(batcher.predict(as_model(fake), [ticket(TURN_TOKENS)]))
+    await asyncio.sleep(0)
+
+    with pytest.raises(TooLate):  # 2048 tokens of 2 us, before anything was measured
+        await batcher.predict(as_model(fake), [ticket(1)], Caller(time.perf_counter() + 0.001))
+    assert await batcher.predict(as_model(fake), [ticket(1)], Caller(time.perf_counter() + DEADLINE_S))
+    await first
+
+
+async def test_price_of_a_token_is_learnt(batcher: Batcher, fake: Fake) -> None:
+    """After slow turns a deadline is refused that fast ones would have met."""
+
+    class Slow(Fake):
+        def predict(self, tickets: Sequence[Encoded]) -> list[Prediction]:
+            time.sleep(0.01)
+            return super().predict(tickets)
+
+    def caller() -> Caller:
+        return Caller(time.perf_counter() + 0.005)
+
+    assert await batcher.predict(as_model(fake), [ticket(500)], caller())  # 500 of 2 us
+    for _ in range(30):
+        await batcher.predict(as_model(Slow()), [ticket(500)])
+
+    with pytest.raises(TooLate):
+        await batcher.predict(as_model(fake), [ticket(500)], caller())
+
+
+async def test_caller_learns_how_its_time_was_spent(batcher: Batcher, fake: Fake) -> None:
+    """Queue and model are told apart: a held-up loop is the queue, a slow run the model."""
+
+    class Slow(Fake):
+        def predict(self, tickets: Sequence[Encoded]) -> list[Prediction]:
+            time.sleep(0.02)
+            return super().predict(tickets)
+
+    for size in (1, INLINE_TOKENS + 1):
+        caller = Caller()
+        asking = asyncio.create_task(batcher.predict(as_model(Slow()), [ticket(size)], caller))
+        await asyncio.sleep(0)
+        if size == 1:
+            time.sleep(0.01)
+        await asking
+
+        assert caller.model_s >= 0.02
+        assert (caller.queue_s >= 0.01) == (size == 1)

@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from artifacts import validation
-from inference import routes
+from inference import bodies as bodies_module
 from inference.settings import Settings
 from tests.inference.conftest import connect, started
 from tests.inference.helpers import MODEL, POST_ROUTES, check_problem, pointers
@@ -259,7 +259,7 @@ async def test_faults_are_looked_for_beside_the_loop(
         found_in.add(threading.get_ident())
         return validation.decode(raw, type_)
 
-    monkeypatch.setattr(routes, "decode", decode)
+    monkeypatch.setattr(bodies_module, "decode", decode)
 
     problem = check_problem(await client.post("/search", json=MODEL | {"vectors": [0] * 50_000}), 400)
 

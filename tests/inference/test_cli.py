@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from artifacts.errors import InvalidInput
 from artifacts.logs import JsonLines
-from inference import cli
+from inference import cli, cores
 from inference.cli import choose_trainer, main, trainer_is_installed, worker
 from inference.listeners import close, listen, turn_away
 from inference.settings import Settings
@@ -291,12 +291,12 @@ def test_worker_gets_the_settings_where_nobody_sees_them() -> None:
     """The settings with the token go through stdin; neither arguments nor environment of a worker hold them."""
     settings = Settings(admin_token=TOKEN)
     with socket.socket() as one:
-        child = worker(2, settings, one, 9, {"PATH": "/bin", "PUPPET_ADMIN_TOKEN": TOKEN, "PUPPET_PORT": "1"})
+        child = worker(2, settings, one, 9, 8, {"PATH": "/bin", "PUPPET_ADMIN_TOKEN": TOKEN, "PUPPET_PORT": "1"})
 
         assert msgspec.json.decode(child.stdin, type=Settings) == settings
         assert child.environment == {"PATH": "/bin"}
-        assert child.command[-3:] == (str(one.fileno()), "9", str(os.getpid()))
-        assert child.fds == (one.fileno(), 9)
+        assert child.command[-5:] == (str(one.fileno()), "9", str(os.getpid()), "8", "2")
+        assert child.fds == (one.fileno(), 9, 8)
         assert child.name == "worker 2"
 
 
@@ -307,7 +307,7 @@ def test_worker_is_found_where_the_supervisor_was(
     """A worker imports nothing from the working directory, unless the supervisor itself was imported from there."""
     monkeypatch.setattr(sys, "path", [first, *sys.path])
     with socket.socket() as one:
-        command = worker(1, Settings(), one, 9, {}).command
+        command = worker(1, Settings(), one, 9, 8, {}).command
 
     assert command[:3] == (sys.executable, *words)
 
@@ -320,3 +320,22 @@ def test_supervisor_imports_little() -> None:
     )
 
     assert not set(found.stdout.split()) & {"litestar", "uvicorn", "uvloop", "onnxruntime", "numpy", "torch"}
+
+
+@pytest.mark.parametrize(("num_cores", "is_told"), [(0.5, True), (1.0, True), (2.0, False), (64.0, False)])
+def test_more_workers_than_cores_is_told(
+    runs: list[Supervisor],
+    store: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    num_cores: float,
+    is_told: bool,
+) -> None:
+    """Two workers where there are not as many cores are started, and the log says what that is worth."""
+    monkeypatch.setattr(cores, "available", lambda: num_cores)
+
+    result = puppet_serve("--store", str(store.root), "--port", "0", "--workers", "2", "--trainer", "none")
+
+    assert result.exit_code == 0, result.output
+    assert len(runs) == 1
+    assert ("2 workers share" in caplog.text) == is_told

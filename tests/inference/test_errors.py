@@ -87,7 +87,7 @@ def test_unknown_error_of_the_trainer_is_a_failed_training(name: str) -> None:
 )
 def test_error_is_worded_where_it_is_raised(kind: type[PuppetError], name: str) -> None:
     """The table adds no words to the sentence of an error."""
-    answer = errors.answer_puppet_error(None, kind(name))  # type: ignore[arg-type]  # the request is not looked at
+    answer = errors.answer_puppet_error(None, kind(name))
 
     assert (f'"detail":"{name}"'.encode()) in answer.content
 
@@ -118,12 +118,13 @@ async def test_bug_is_logged_and_its_text_not_answered(
 
     monkeypatch.setattr(Batcher, "predict", fail)
 
-    response = await client.post("/search", json=MODEL | {"vector": CONNECTION})
+    headers = {"x-request-id": "find-me"}
+    response = await client.post("/search", json=MODEL | {"vector": CONNECTION}, headers=headers)
 
     check_problem(response, 500)
     assert "words of a ticket" not in response.text
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert record.getMessage() == "bug in POST /search: RuntimeError"
+    assert record.getMessage() == "bug in POST /search: RuntimeError (request find-me)"
     assert record.exc_info
 
 

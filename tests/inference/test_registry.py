@@ -143,6 +143,21 @@ async def test_unchanged_store_is_not_loaded_again(registry: Registry, monkeypat
     assert registry.serving("puppet-o2") is before
 
 
+async def test_what_is_loaded_is_told_once(store: Store) -> None:
+    """`on_load` is called when something new serves, and not when a look finds nothing."""
+    registry, calls = Registry(store), list[dict[str, int]]()
+    registry.on_load = lambda: calls.append(registry.versions())
+
+    for _ in range(3):
+        await registry.refresh()
+    publish_permuted(store)
+    for _ in range(3):
+        await registry.refresh()
+
+    assert calls[-2:] == [{"prices": 1, "puppet-o2": 1}, {"prices": 1, "puppet-o2": 2}]
+    assert len(calls) == 3
+
+
 async def test_created_and_trained_model_appears(registry: Registry, store: Store) -> None:
     """A model that is created and published later serves after the next look."""
     store.create_model("later", "GRU")
@@ -400,7 +415,7 @@ async def test_swap_never_mixes_versions(app: Litestar, store: Store) -> None:
     or the labels of the other would give a pair of category and confidence that belongs to neither.
     """
     registry: Registry = app.state.registry
-    tickets = [CONNECTION, CLIENT, ["ajouter"], ["client", "coffre"]] * 60  # over 512 tokens: they go to the thread
+    tickets = [CONNECTION, CLIENT, ["ajouter"], ["client", "coffre"]] * 250  # over 2048 tokens: they go to the thread
     odd = store.read_version("puppet-o2", 1)
     even = store.read_version("puppet-o2", publish_reworded(store))
     expected = [
@@ -453,7 +468,7 @@ async def test_answer_is_of_the_version_that_began_it(
 
     monkeypatch.setattr(GruModel, "predict", held)
     async with connect(app) as client:
-        asking = asyncio.create_task(client.post("/search", json=MODEL | {"vectors": [CLIENT] * 200}))
+        asking = asyncio.create_task(client.post("/search", json=MODEL | {"vectors": [CLIENT] * 1000}))
         await asyncio.wait_for(in_predict.wait(), DEADLINE_S)
         publish_permuted(store)
         await registry.refresh()

@@ -442,12 +442,14 @@ async def test_long_text_lets_others_through(
 
 async def test_large_batch_equals_small_ones(client: httpx.AsyncClient) -> None:
     """Tickets that go to the thread in one body get the answers that they get one by one."""
-    vectors = [(CONNECTION + ACCESS + CLIENT)[start : start + 3] * repeats for start in range(8) for repeats in (1, 40)]
+    vectors = [
+        (CONNECTION + ACCESS + CLIENT)[start : start + 3] * repeats for start in range(8) for repeats in (1, 100)
+    ]
     alone = [(await client.post("/search", json=MODEL | {"vector": vector})).json() for vector in vectors]
 
     together = (await client.post("/search", json=MODEL | {"vectors": vectors})).json()["results"]
 
-    assert sum(map(len, vectors)) > 512
+    assert sum(map(len, vectors)) > 2048
     assert [result["category"] for result in together] == [one["category"] for one in alone]
     assert [result["confidence"] for result in together] == pytest.approx(
         [one["confidence"] for one in alone], abs=1e-6
@@ -859,11 +861,11 @@ async def test_many_cases_let_others_through(client: httpx.AsyncClient, monkeypa
         np.testing.assert_allclose([result["value"] for result in results[number::5]], one["value"], rtol=1e-12)
 
 
-@pytest.mark.parametrize(("num_cases", "is_inline"), [(1, True), (512, True), (513, False)])
+@pytest.mark.parametrize(("num_cases", "is_inline"), [(1, True), (2048, True), (2049, False)])
 async def test_few_cases_are_answered_where_they_are(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, num_cases: int, is_inline: bool
 ) -> None:
-    """A case counts as one token: up to 512 are answered on the loop, without the cost of a thread."""
+    """A case counts as one token: up to 2048 are answered on the loop, without the cost of a thread."""
     threads = list[bool]()
     real = SimpleNNModel.predict
 

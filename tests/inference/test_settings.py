@@ -45,6 +45,7 @@ def test_environment_sets_every_field() -> None:
         test_body_bytes=2000,
         train_body_bytes=3000,
         queue_limit=5,
+        search_queue_tokens=6,
         keep_versions=7,
         train_timeout_s=1.5,
     )

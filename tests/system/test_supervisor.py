@@ -6,6 +6,7 @@ The callers speak raw HTTP on sockets of their own, because a client library wou
 import collections
 import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -32,6 +33,7 @@ SEARCH = (
     % (len(BODY), BODY)
 )
 READY = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+METRICS = b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
 class Lost(Exception):
@@ -321,3 +323,24 @@ def test_every_worker_serves_a_new_version(pair: Server) -> None:
                 versions[pid].append(json.loads(body)["version"])
 
     assert all(seen == sorted(seen) for seen in versions.values())
+
+
+def test_metrics_are_of_all_workers_and_outlive_one(pair: Server) -> None:
+    """Whichever worker answers, /metrics has the searches of both; it does not fall when one is killed."""
+
+    def searches() -> int:
+        with Connection(pair.port) as connection:
+            text = connection.ask(METRICS)[1].decode()
+        found = re.search(r'^puppet_requests_total\{.*route="/search",status="200"\} (\d+)', text, re.MULTILINE)
+        return int(found[1]) if found else 0
+
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(Connection(pair.port)) for _ in range(30)]
+        assert {connection.ask(SEARCH)[0] for connection in connections} == {200}
+        assert len({holder(pair, connection) for connection in connections}) == 2
+    eventually(lambda: [searches() for _ in range(8)] == [30] * 8, "both workers to have shown what they counted")
+    killed = pair.workers[0]
+    os.kill(killed, signal.SIGKILL)
+    eventually(lambda: killed not in pair.workers and len(ready_workers(pair)) == 2, "the successor")
+
+    assert [searches() for _ in range(8)] == [30] * 8
