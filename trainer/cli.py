@@ -26,7 +26,7 @@ from trainer import cli_versions
 from trainer.config import read_config
 from trainer.kinds import Rows, trainer_of
 from trainer.process import Limits, behave_as_child, spare_cores
-from trainer.run import Promote, check_body, evaluate, fit, read_rows, run_job
+from trainer.run import Promote, check_body, enriched, evaluate, fit, read_rows, run_job
 from trainer.terminal import (
     data_argument,
     err,
@@ -109,10 +109,7 @@ def fit_command(
     config = read_config(trainer.Config, config_file, (*named, *overrides))
     rows = read_rows(data, kind)
     trainer.check_trainable(rows)
-    if unlabelled is not None or vectors is not None:
-        if not kind.reads_text:
-            raise InvalidInput(f"a {kind.name} reads no text; leave out --unlabelled and --vectors")
-        rows = trainer.enriched(rows, unlabelled, vectors, config)
+    rows = enriched(rows, kind, config, unlabelled, vectors)
     test_rows = read_test_rows(test, kind) if test else None
     out.print(f"{data}: " + "\n".join(trainer.show_rows(rows)), soft_wrap=True)
     show_config(trainer.resolved(config, rows))

@@ -11,7 +11,6 @@ graph (export.py), publishing (run.py). `kinds.Trainer` says what each name here
 
 import importlib.util
 import time
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -28,8 +27,7 @@ from trainer import tickets
 from trainer.config import TrainConfig, resolve
 from trainer.kinds import Fitted, Progress, libraries
 from trainer.tickets import MIN_FOR_VALIDATION, Rows, cut, fingerprint, split
-from trainer.unlabelled import read_unlabelled, with_labels
-from trainer.vectors import read_vectors
+from trainer.unlabelled import with_labels
 
 Config = TrainConfig
 OPERATORS = frozenset(
@@ -46,16 +44,6 @@ check_trainable = tickets.check_categories
 def resolved(config: TrainConfig, rows: Rows) -> TrainConfig:
     """Return the settings with a number wherever the recipe or the number of tickets decides."""
     return resolve(config, len(rows.tickets))
-
-
-def enriched(rows: Rows, unlabelled: Path | None, vectors: Path | None, config: TrainConfig) -> Rows:
-    """Return the rows with tickets that have no category, and with pretrained vectors; see `kinds.Trainer.enriched`."""
-    if unlabelled is not None:
-        rows = msgspec.structs.replace(rows, unlabelled=read_unlabelled(unlabelled))
-    if vectors is not None:
-        words = {token for tokens in rows.tokens + rows.unlabelled for token in tokens}
-        rows = msgspec.structs.replace(rows, vectors=read_vectors(vectors, words, config.max_vector_words))
-    return rows
 
 
 def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str | None) -> Fitted:

@@ -7,7 +7,6 @@ only inside `fit`: importing torch takes seconds, and what can be refused is ref
 import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from platform import python_version
 from typing import Any, Protocol, cast
 
@@ -96,15 +95,6 @@ class Trainer(Protocol):
 
         Raises:
             InvalidInput: there is not, and what to add.
-        """
-
-    def enriched(self, rows: Any, unlabelled: Path | None, vectors: Path | None, config: Any) -> Rows:
-        """Return the rows with what else there is to learn from: rows without a label, and vectors of words.
-
-        Only a kind that reads text has it.
-
-        Raises:
-            InvalidInput: a file cannot be read or does not fit.
         """
 
     def resolved(self, config: Any, rows: Any) -> msgspec.Struct:

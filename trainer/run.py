@@ -31,10 +31,14 @@ from artifacts.manifest import Epoch, Manifest, ModelName, Report
 from artifacts.schemas import Evaluation
 from artifacts.store import Store, now
 from artifacts.validation import MAX_FAULTS_SHOWN, decode
+from trainer import tickets
 from trainer.compare import compare_fitted, trained_on
+from trainer.config import TrainConfig
 from trainer.data import RawRow, read_file
 from trainer.kinds import Fitted, Progress, Rows, Silent, trainer_of
 from trainer.mails import read_folder
+from trainer.unlabelled import read_unlabelled
+from trainer.vectors import read_vectors
 
 Promote = Literal["always", "if_better", "never"]
 
@@ -53,6 +57,25 @@ def read_rows(path: Path, kind: Kind) -> Rows:
             raise InvalidInput(f"{path} is a folder, which is read as e-mails; a {kind.name} is trained on a file")
         return trainer.check_rows(read_folder(path), str(path))
     return trainer.check_rows(read_file(path, trainer.table), str(path))
+
+
+def enriched(rows: Rows, kind: Kind, config: msgspec.Struct, unlabelled: Path | None, vectors: Path | None) -> Rows:
+    """Return tickets with what else there is to learn from: tickets without a category, and pretrained vectors.
+
+    Raises:
+        InvalidInput: a file cannot be read or does not fit, or the kind learns nothing from such a one.
+        MailMissing: it is a folder and the extra `mail` is not installed.
+    """
+    if unlabelled is None and vectors is None:
+        return rows
+    if not isinstance(rows, tickets.Rows) or not isinstance(config, TrainConfig):
+        raise InvalidInput(f"a {kind.name} learns from labelled rows alone; leave out --unlabelled and --vectors")
+    if unlabelled is not None:
+        rows = msgspec.structs.replace(rows, unlabelled=read_unlabelled(unlabelled))
+    if vectors is not None:
+        words = {token for tokens in rows.tokens + rows.unlabelled for token in tokens}
+        rows = msgspec.structs.replace(rows, vectors=read_vectors(vectors, words, config.max_vector_words))
+    return rows
 
 
 def fit(

@@ -962,14 +962,14 @@ def test_fit_learns_from_vectors_and_from_unlabelled_tickets(tmp_path: Path, dat
 
 @pytest.mark.parametrize("option", ["--vectors", "--unlabelled"])
 def test_what_a_kind_cannot_learn_from_is_refused(tmp_path: Path, option: str) -> None:
-    """A SimpleNN reads no text; it says so before the file is opened, and leaves no store behind."""
+    """A SimpleNN learns from numbers; it says so before the file is opened, and leaves no store behind."""
     data = tmp_path / "flats.jsonl"
     data.write_text("".join(f'{{"features": [{n}], "target": {n}}}\n' for n in range(20)), "utf-8")
     store = tmp_path / "store"
 
     lines = refusal("fit", data, "--kind", "SimpleNN", "--name", "m", "--store", store, option, tmp_path / "missing")
 
-    assert "a SimpleNN reads no text" in lines[0]
+    assert "a SimpleNN learns from labelled rows alone" in lines[0]
     assert not store.exists()
 
 
