@@ -297,12 +297,18 @@ def make_tickets(data: Path | None, num_tokens: int, seed: int) -> Tickets:
 
 
 @contextmanager
-def trained_store(name: str) -> Iterator[Path]:
-    """Give a store with a model trained on the synthetic tickets with the default settings; it is gone at the end."""
+def trained_store(name: str, data: Path | None = None, store: Path | None = None) -> Iterator[Path]:
+    """Give a store with a model trained with the default settings.
+
+    Args:
+        name: of the model.
+        data: to train on; by default the synthetic tickets.
+        store: to train into; it stays. By default one that is gone at the end.
+    """
     with tempfile.TemporaryDirectory(prefix="puppet-benchmark-") as folder:
-        sample, store = Path(folder) / "sample.jsonl", Path(folder) / "store"
+        sample, store = data or Path(folder) / "sample.jsonl", store or Path(folder) / "store"
         fit = ["fit", str(sample), "--name", name, "--store", str(store)]
-        for arguments in (["sample", str(sample)], fit):
+        for arguments in ([] if data else [["sample", str(sample)]]) + [fit]:
             command = [sys.executable, "-m", "trainer", *arguments]
             if subprocess.run(command, cwd=machine.ROOT, stdout=sys.stderr, check=False).returncode:
                 raise click.ClickException("no model could be trained; name one with --store DIR --name NAME, or --url")
