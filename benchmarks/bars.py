@@ -49,3 +49,37 @@ def plot_bars(path: Path, panels: Sequence[tuple[str, Sequence[tuple[str, Spread
         if place:
             axis.set_yticklabels([])  # the names stand at the left
     write(figure, path)
+
+
+Panel = tuple[str, str, str, dict[str, list[tuple[float, float]]]]  # title, names of both axes, line -> its points
+
+
+def plot_lines(
+    path: Path, panels: Sequence[Panel], *, is_log: tuple[bool, bool] = (False, True), limit: float | None = None
+) -> None:
+    """Write a picture with a panel for each thing measured, each server a line; ours are of one colour.
+
+    Args:
+        path: of the picture.
+        panels: see `Panel`.
+        is_log: of either axis.
+        limit: a level that is wanted, as a dashed line.
+    """
+    figure, axes = new_panels(len(panels))
+    for axis, (title, across, up, lines) in zip(axes, panels, strict=True):
+        others = iter(("#c8553d", "#3d5a80", "#8d6a9f", "#b08900", "#5f6b6d", "#a23b72"))
+        for name, points in lines.items():
+            colour = COLOURS[0] if name.startswith(OURS) else next(others, "#888888")
+            style = "-" if name != "Puppet over HTTP" else "--"
+            axis.plot(*zip(*points, strict=True), style, marker="o", markersize=3, color=colour, label=name)
+        if limit is not None:
+            axis.axhline(limit, linestyle="--", linewidth=1, color="black")
+        for log, scale in zip(is_log, (axis.set_xscale, axis.set_yscale), strict=True):
+            if log:
+                scale("log")
+        axis.set_title(title, fontsize=9)
+        axis.set_xlabel(across, fontsize=8)
+        axis.set_ylabel(up, fontsize=8)
+    handles, names = axes[-1].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right center", fontsize=7)
+    write(figure, path)
