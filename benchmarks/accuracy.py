@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 import click
 import msgspec
@@ -29,6 +30,7 @@ from benchmarks.tables import make_sheets, save_all
 from trainer.config import TrainConfig, read_config
 from trainer.terminal import shows_errors
 
+M = TypeVar("M")  # what a training comes to, for whoever asks for it
 RUNS = "accuracy_runs.jsonl"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
 # Roughly how long each takes with the same rows, so that the longest start first.
@@ -182,8 +184,8 @@ def plan(
     return sorted(works, key=lambda w: -(w.part.num_rows or rows[w.data.label]) * RELATIVE_COST[w.learner])
 
 
-def measure_all(works: Sequence[Work], jobs: int, measure: Callable[[Work], Run]) -> Iterable[Run]:
-    """Yield each run as it ends, `jobs` at a time; after a failure or an interrupt no other is begun."""
+def measure_all(works: Sequence[Work], jobs: int, measure: Callable[[Work], M]) -> Iterable[M]:
+    """Yield what each work comes to as it ends, `jobs` at a time; after a failure or an interrupt no other is begun."""
     with ThreadPoolExecutor(jobs) as pool:  # each thread waits for a process
         waiting = [pool.submit(measure, work) for work in works]
         try:

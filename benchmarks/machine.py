@@ -175,6 +175,23 @@ def save(found: Result, sheet: Sheet, folder: Path = RESULTS) -> Path:
     return path
 
 
+def extend(path: Path, sheets: Sequence[Sheet], pictures: Sequence[tuple[str, Path]]) -> None:
+    """Add more tables to the Markdown of a saved result, and then its pictures, which lie beside it.
+
+    Args:
+        path: from `save`.
+        sheets: each under a heading of its own.
+        pictures: title and path.
+    """
+    lines = []
+    for sheet in sheets:
+        lines += ["", f"## {sheet.title}", "", *table_lines(sheet)]
+    for title, picture in pictures:
+        lines += ["", f"![{title}]({picture.name})"]
+    with path.with_suffix(".md").open("a", encoding="utf-8") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+
+
 def conclude(found: Result, sheet: Sheet, void_because: Sequence[str], save_it: bool) -> None:
     """Show what was measured, keep it if that was asked for, and print it as JSON last.
 

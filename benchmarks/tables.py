@@ -124,9 +124,6 @@ def missing(peers: Sequence[str]) -> str:
 def save_all(found: machine.Result, numbers: Numbers, sheets: Sequence[machine.Sheet], folder: Path) -> Path:
     """Write tables and pictures beside each other, and return the path of the JSON."""
     path = machine.save(found, sheets[0], folder)
-    text = path.with_suffix(".md").read_text("utf-8")
-    for sheet in sheets[1:]:
-        text += "\n".join(["", f"## {sheet.title}", "", *machine.table_lines(sheet), ""])
     pictures = [("Accuracy against microseconds a ticket", path.with_name(f"{path.stem}_latency.png"))]
     plot_latency(pictures[0][1], [(one.label, points(one)) for one in numbers.sets if one.part.num_rows is None])
     if numbers.curves:
@@ -136,8 +133,7 @@ def save_all(found: machine.Result, numbers: Numbers, sheets: Sequence[machine.S
             (label, [(name_of(c.learner), c.curve) for c in numbers.curves if c.label == label]) for label in labels
         ]
         plot_curves(pictures[1][1], panels)
-    text += "".join(f"\n![{title}]({picture.name})\n" for title, picture in pictures)
-    path.with_suffix(".md").write_text(text, "utf-8")
+    machine.extend(path, sheets[1:], pictures)
     return path
 
 
