@@ -5,7 +5,7 @@ A command prints a table for people; the last line of stdout is the whole result
 
 import click
 
-from benchmarks import accuracy, batch, drain, latency, overload, soak, startup, swaps, throughput, training
+from benchmarks import accuracy, batch, drain, latency, overload, soak, stages, startup, swaps, throughput, training
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,6 +21,8 @@ main.add_command(batch.learner_command)
 main.add_command(startup.startup_command)
 main.add_command(overload.overload_command)
 main.add_command(soak.soak_command)
+main.add_command(stages.stages_command)
+main.add_command(stages.process_command)
 main.add_command(accuracy.accuracy_command)
 main.add_command(drain.drain_command)
 main.add_command(swaps.swaps_command)

@@ -20,15 +20,10 @@ class Picture(NamedTuple):
 def save_all(found: machine.Result, sheets: Sequence[machine.Sheet], pictures: Sequence[Picture], folder: Path) -> Path:
     """Write JSON, Markdown and pictures beside each other, and return the path of the JSON."""
     path = machine.save(found, sheets[0], folder)
-    lines = []
-    for sheet in sheets[1:]:
-        lines += ["", f"## {sheet.title}", "", *machine.table_lines(sheet)]
-    for picture in pictures:
-        drawn = path.with_name(f"{path.stem}_{picture.suffix}.png")
-        picture.draw(drawn)
-        lines += ["", f"![{picture.title}]({drawn.name})"]
-    with path.with_suffix(".md").open("a", encoding="utf-8") as file:
-        file.write("".join(f"{line}\n" for line in lines))
+    drawn = [(picture.title, path.with_name(f"{path.stem}_{picture.suffix}.png")) for picture in pictures]
+    for picture, (_, target) in zip(pictures, drawn, strict=True):
+        picture.draw(target)
+    machine.extend(path, sheets[1:], drawn)
     return path
 
 
