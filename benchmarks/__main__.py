@@ -1,4 +1,4 @@
-"""Which questions can be asked: `python -m benchmarks latency` and `python -m benchmarks accuracy`.
+"""Which questions can be asked: `python -m benchmarks latency`, `throughput`, `accuracy` and so on; see --help.
 
 A command prints a table for people; the last line of stdout is the whole result as one JSON object.
 """

@@ -138,7 +138,7 @@ def draw_loads(path: Path, numbers: Numbers) -> None:
 
 def draw_percentiles(path: Path, numbers: Numbers) -> None:
     """Write the picture of the percentiles."""
-    plot_lines(path, percentile_panels(numbers))
+    plot_lines(path, percentile_panels(numbers), ticks=[f"{percentile:g}" for percentile in PERCENTILES])
 
 
 def shares_of(settings: Settings, key: str) -> list[int]:
@@ -282,7 +282,7 @@ def load_panel(numbers: Numbers) -> Panel:
 def percentile_panels(numbers: Numbers) -> list[Panel]:
     """Return the lines of latency against the percentile, over one connection and at the share that is judged."""
     nines = {f"{percentile:g}": place for place, percentile in enumerate(PERCENTILES)}
-    axis = "percentile: " + ", ".join(nines)
+    axis = "percentile"
 
     def points(found: Histogram) -> list[tuple[float, float]]:
         return [(float(nines[percentile]), ms) for percentile, ms in found.percentiles_ms.items()]
