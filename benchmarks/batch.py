@@ -33,7 +33,17 @@ from benchmarks.load import Address, closed_loop, post
 from benchmarks.peers.peer import plain
 from benchmarks.server import pinned
 from benchmarks.sets import read_train
-from benchmarks.workload import TRAIN, Common, Workload, common_options, prepared, read_common, why_void
+from benchmarks.workload import (
+    TRAIN,
+    Common,
+    Workload,
+    common_options,
+    prepared,
+    read_common,
+    shown,
+    source_of,
+    why_void,
+)
 from trainer.sample import generate
 from trainer.terminal import shows_errors
 
@@ -99,7 +109,7 @@ def batch_command(sizes: tuple[int, ...], learners: tuple[str, ...], save: bool,
     settings = Settings(read_common(options), list(sizes), wanted)
     with prepared(settings.common, [PUPPET]) as work, training_file(settings.common) as train:
         numbers = measure(settings, work, train)
-    found = machine.result("batch", here, settings, numbers)
+    found = machine.result("batch", here, shown(settings), numbers)
     picture = report.Picture(
         "Microseconds a ticket", "cost", lambda path: plot_lines(path, [lines(numbers)], is_log=(True, True))
     )
@@ -324,7 +334,7 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
     notes += [f"Not measured: {why}." for why in numbers.not_measured.values()]
     notes.append(
         f"Microseconds a ticket, medians over {common.rounds} rounds of {common.seconds:g} s for each size; one core. "
-        f"Tickets of {common.tokens} tokens from {common.data or 'the synthetic tickets'}. "
+        f"Tickets of {common.tokens} tokens from {source_of(common)}. "
         f"x: times the model's run alone."
     )
     columns = ["what"] + [cell for size in settings.sizes for cell in (f"{size} a batch", "x")]

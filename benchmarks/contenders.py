@@ -74,12 +74,12 @@ def missing(keys: Sequence[str], peers_python: Path) -> dict[str, str]:
     if not wanted:
         return {}
     if not peers_python.exists():
-        absent, why = set(wanted), f"{peers_python} is not there; {HOW_TO_INSTALL}"
+        absent, why = set(wanted), f"the peers' environment is not there; {HOW_TO_INSTALL}"
     else:
         code = "import importlib.util, sys; print(*(m for m in sys.argv[1:] if importlib.util.find_spec(m) is None))"
         done = subprocess.run([peers_python, "-c", code, *wanted], capture_output=True, text=True, check=False)
         absent = set(done.stdout.split()) if done.returncode == 0 else set(wanted)
-        why = f"{', '.join(sorted(absent))} cannot be imported by {peers_python}; {HOW_TO_INSTALL}"
+        why = f"{', '.join(sorted(absent))} cannot be imported in the peers' environment; {HOW_TO_INSTALL}"
     return {key: why for key in keys if absent.intersection(CONTENDERS[key].needs)}
 
 

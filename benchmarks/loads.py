@@ -38,6 +38,9 @@ from benchmarks.workload import (
     at_most,
     prepared,
     share_agreeing,
+    shown,
+    source_of,
+    versions,
     why_void,
 )
 from benchmarks.wrk import find_wrk, saturate
@@ -123,7 +126,7 @@ def run(common: Common, calls: int, servers: Sequence[str], save: bool) -> None:
     settings = Settings(common, calls, list(SHARES), [key for key in CONTENDERS if key in (servers or CONTENDERS)])
     with prepared(common, settings.servers) as work:
         numbers = measure(settings, work)
-    found = machine.result("latency-peers", here, settings, numbers)
+    found = machine.result("latency-peers", here, shown(settings), numbers)
     pictures = [
         report.Picture("p99 against the load", "loads", lambda path: draw_loads(path, numbers)),
         report.Picture("Percentiles", "percentiles", lambda path: draw_percentiles(path, numbers)),
@@ -341,10 +344,11 @@ def make_sheets(settings: Settings, numbers: Numbers) -> list[machine.Sheet]:
     notes = [f"VOID: {reason}" for reason in numbers.void_because]
     notes += [one.sentence for one in numbers.criteria]
     notes += [f"Not measured: {CONTENDERS[key].title}: {why}." for key, why in numbers.not_measured.items()]
+    notes += versions(numbers.peers)
     notes += [
         f"Milliseconds; medians over {common.rounds} rounds, then the range over them; p99.9 of all rounds together. "
         f"{settings.calls} calls a round; tickets of {common.tokens} tokens from "
-        f"{common.data or 'the synthetic tickets'}; server on core {common.server_core}, load on core "
+        f"{source_of(common)}; server on core {common.server_core}, load on core "
         f"{common.generator_core}. x: the p50 of the seed's way over this one.",
         f"{CONTENDERS[PUPPET].title} is what we serve; {CONTENDERS[PUPPET_SEED].title} is the server's share alone. "
         f"Contenders with the same network agree on {numbers.agreeing:.1%} of the tickets.",

@@ -39,6 +39,8 @@ from benchmarks.workload import (
     common_options,
     prepared,
     read_common,
+    shown,
+    source_of,
     why_void,
 )
 from benchmarks.wrk import find_wrk, saturate
@@ -126,7 +128,7 @@ def overload_command(connections: int, save: bool, **options: Any) -> None:
     settings = Settings(read_common(options), connections)
     with prepared(settings.common, [PUPPET]) as work:
         numbers = measure(settings, work)
-    found = machine.result("overload", here, settings, numbers)
+    found = machine.result("overload", here, shown(settings), numbers)
     picture = report.Picture("Goodput and waiting", "rush", lambda path: plot_bars(path, panels(numbers)))
     report.conclude(found, [make_sheet(settings, numbers)], [picture], numbers.void_because, save)
 
@@ -390,7 +392,7 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
     notes += [sentence(rush, numbers.rounds[rush]) for rush in TITLES]
     notes.append(
         f"Tickets a second and milliseconds; phases of {common.seconds:g} s; {settings.connections} connections; "
-        f"tickets of {common.tokens} tokens from {common.data or 'the synthetic tickets'}; server on core "
+        f"tickets of {common.tokens} tokens from {source_of(common)}; server on core "
         f"{common.server_core}, callers on core {common.generator_core}. Goodput: answered with 200 during the rush."
     )
     columns = ["asked", "capacity", "offered", "goodput", "x", "p99 before", "p50", "p99 accepted", "refused"]

@@ -25,7 +25,17 @@ from benchmarks.contenders import PUPPET, running
 from benchmarks.latency import KIND, quiet
 from benchmarks.load import SHORT_SPIN_S, Address, Calls, new_sleeping_loop, open_loop, post, request, schedule
 from benchmarks.server import Server, pinned, proportional_bytes, resident_bytes
-from benchmarks.workload import Common, Criterion, Workload, ask_each, at_most, common_options, prepared, read_common
+from benchmarks.workload import (
+    Common,
+    Criterion,
+    Workload,
+    ask_each,
+    at_most,
+    common_options,
+    prepared,
+    read_common,
+    shown,
+)
 from trainer.terminal import shows_errors
 
 MAX_GROWTH = 2.0  # percent; issue 6
@@ -87,7 +97,7 @@ def soak_command(rate: float, save: bool, **options: Any) -> None:
     settings = Settings(read_common(options), rate)
     with prepared(settings.common, [PUPPET]) as work:
         numbers = measure(settings, work)
-    found = machine.result("soak", here, settings, numbers)
+    found = machine.result("soak", here, shown(settings), numbers)
     picture = report.Picture(
         "Memory over time", "memory", lambda path: plot_lines(path, [panel(numbers)], is_log=(False, False))
     )

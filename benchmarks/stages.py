@@ -33,7 +33,7 @@ from benchmarks.contenders import PUPPET, Model, running
 from benchmarks.latency import Spread, quiet, spread
 from benchmarks.load import Address, closed_loop, post
 from benchmarks.server import pinned
-from benchmarks.workload import Common, Workload, common_options, prepared, read_common, why_void
+from benchmarks.workload import Common, Workload, common_options, prepared, read_common, shown, source_of, why_void
 from trainer.terminal import shows_errors
 
 SHAPES = ((1, 8), (1, 30), (1, 100), (8, 30), (32, 30))  # tickets, tokens of each
@@ -117,7 +117,7 @@ def stages_command(save: bool, **options: Any) -> None:
     settings = Settings(read_common(options))
     with prepared(settings.common, [PUPPET]) as work:
         numbers = measure(settings, work)
-    found = machine.result("stages", here, settings, numbers)
+    found = machine.result("stages", here, shown(settings), numbers)
     picture = report.Picture("Above the floor", "floor", lambda path: plot_bars(path, panels(numbers)))
     report.conclude(found, [make_sheet(settings, numbers)], [picture], numbers.void_because, save)
 
@@ -289,7 +289,7 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
     notes.append(
         f"Microseconds a batch, medians over {common.rounds} rounds. This core does {numbers.peak.flops / 1e9:.0f} "
         f"GFLOP/s and reads {numbers.peak.bytes / 1e9:.0f} GB/s from its cache at most; the floor of a run is the "
-        f"greater of what its operations and its bytes take then. Tokens from {common.data or 'the synthetic tickets'}."
+        f"greater of what its operations and its bytes take then. Tokens from {source_of(common)}."
     )
     columns = ["tickets x tokens", "MFLOP", "kB", "flops us", "bytes us", *STAGES, "run x", "HTTP x"]
     return machine.Sheet("How far a search is above what its arithmetic allows", columns, rows, notes)

@@ -28,6 +28,8 @@ from benchmarks.workload import (
     common_options,
     prepared,
     read_common,
+    shown,
+    versions,
     why_void,
 )
 from trainer.terminal import shows_errors
@@ -85,7 +87,7 @@ def startup_command(searches: int, servers: tuple[str, ...], save: bool, **optio
     settings = Settings(read_common(options), searches, wanted)
     with prepared(settings.common, wanted) as work:
         numbers = measure(settings, work)
-    found = machine.result("startup", here, settings, numbers)
+    found = machine.result("startup", here, shown(settings), numbers)
     picture = report.Picture("Seconds and memory", "start", lambda path: plot_bars(path, panels(numbers)))
     report.conclude(found, [make_sheet(settings, numbers)], [picture], numbers.void_because, save)
 
@@ -178,6 +180,7 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
     notes = [f"VOID: {reason}" for reason in numbers.void_because]
     notes += [one.sentence for one in numbers.criteria]
     notes += [f"Not measured: {CONTENDERS[key].title}: {why}." for key, why in numbers.not_measured.items()]
+    notes += versions(numbers.peers)
     notes.append(
         f"Medians over {settings.common.rounds} starts on core {settings.common.server_core}; memory in MB after "
         f"{settings.searches} searches: of our worker, or of all processes of a peer; then of all processes."

@@ -36,6 +36,9 @@ from benchmarks.workload import (
     prepared,
     read_common,
     share_agreeing,
+    shown,
+    source_of,
+    versions,
     why_void,
 )
 from benchmarks.wrk import Answered, find_wrk, saturate
@@ -146,7 +149,7 @@ def throughput_command(
     settings = Settings(read_common(options), list(connections), wanted)
     with prepared(settings.common, settings.servers) as work:
         numbers = measure(settings, work, workers)
-    found = machine.result("throughput", here, settings, numbers)
+    found = machine.result("throughput", here, shown(settings), numbers)
     pictures = [report.Picture("Searches a second", "rates", lambda path: plot_bars(path, panels(settings, numbers)))]
     report.conclude(found, make_sheets(settings, numbers), pictures, numbers.void_because, save)
 
@@ -283,11 +286,11 @@ def make_sheets(settings: Settings, numbers: Numbers) -> list[machine.Sheet]:
     notes = [f"VOID: {reason}" for reason in numbers.void_because]
     notes += [one.sentence for one in numbers.criteria]
     notes += [f"Not measured: {CONTENDERS[key].title}: {why}." for key, why in numbers.not_measured.items()]
+    notes += versions(numbers.peers)
     common = settings.common
-    where = common.data or "the synthetic tickets"
     notes += [
         f"Medians and ranges over {common.rounds} rounds of {common.seconds:g} s; server on core {common.server_core}, "
-        f"wrk on core {common.generator_core}. Tickets of {common.tokens} tokens from {where}.",
+        f"wrk on core {common.generator_core}. Tickets of {common.tokens} tokens from {source_of(common)}.",
         f"Contenders with the same network agree on {numbers.agreeing:.1%} of the tickets.",
     ]
     columns = ["server", "connections", "a second", "over rounds", "x nothing", "x the seed's way"]

@@ -30,6 +30,7 @@ from benchmarks.sets import read_test
 from trainer.sample import generate
 
 C = TypeVar("C", bound=Callable[..., Any])
+S = TypeVar("S", bound=msgspec.Struct)
 
 TRAIN, TEST = "train.tokens.jsonl", "test.tokens.jsonl"
 AS_IS = "as-is"
@@ -279,6 +280,28 @@ def share_agreeing(said: dict[str, list[Said]]) -> float:
         same = [len({one.category for one in row}) == 1 for row in zip(*answers, strict=True)]
         shares += [sum(same) / len(same)] if same else []
     return min(shares)
+
+
+def shown(settings: S) -> S:
+    """Return settings as they are kept: of each path in their `Common` only its name, for paths tell of a machine."""
+    common: Common = settings.common  # type: ignore[attr-defined]  # which each of these Structs has
+    names = {
+        field: Path(value).name
+        for field in ("store", "data", "peers_python")
+        if (value := getattr(common, field)) is not None
+    }
+    return msgspec.structs.replace(settings, common=msgspec.structs.replace(common, **names))
+
+
+def source_of(common: Common) -> str:
+    """Return where the tickets come from, for people."""
+    return Path(common.data).name if common.data else "the synthetic tickets"
+
+
+def versions(peers: dict[str, str]) -> list[str]:
+    """Return the sentence of the peers' versions; none without peers."""
+    named = ", ".join(f"{name} {number}" for name, number in peers.items())
+    return [f"The peers run on {named}."] if named else []
 
 
 def why_void(common: Common, agreeing: float = 1.0) -> list[str]:

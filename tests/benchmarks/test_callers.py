@@ -69,7 +69,7 @@ def test_callers_leave_a_closed_port() -> None:
 
 
 def test_connection_that_is_reset_while_it_comes_up_is_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A port that closes resets the connections that it has not accepted; a caller leaves then, and has lost nothing."""
+    """A port that closes resets connections that it has not accepted; the caller leaves, and has lost nothing."""
 
     def reset(*_: object) -> None:
         raise ConnectionResetError

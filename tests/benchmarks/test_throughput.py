@@ -77,6 +77,7 @@ def test_table_names_who_was_not_measured() -> None:
     assert sheets[0].rows[0][:3] == ["Litestar, does nothing", "1", "20000"]
     assert [row for row in sheets[0].rows if row[2] == "not measured"]
     assert any("bentoml cannot be imported" in note for note in sheets[0].notes)
+    assert "The peers run on torch 2." in sheets[0].notes
     assert all(len(row) == len(sheet.columns) for sheet in sheets for row in sheet.rows)
 
 

@@ -28,7 +28,7 @@ from benchmarks.contenders import (
 from benchmarks.load import Address
 from benchmarks.peers.seed_graph import NAME, publish_seed_weights
 from benchmarks.peers.weights import Weights, encode, make_weights
-from benchmarks.throughput import throughput_command
+from benchmarks.throughput import Settings, throughput_command
 from benchmarks.workload import (
     Common,
     Said,
@@ -41,6 +41,8 @@ from benchmarks.workload import (
     read_lengths,
     search_body,
     share_agreeing,
+    shown,
+    source_of,
     why_void,
 )
 from benchmarks.wrk import read_answered, saturate
@@ -260,3 +262,14 @@ def test_every_peer_has_its_module() -> None:
     folder = Path(contenders.__file__).parent / "peers" / "servers"
 
     assert all((folder / f"{one.module}.py").is_file() for one in CONTENDERS.values() if one.module)
+
+
+def test_kept_settings_name_no_folder_of_a_machine() -> None:
+    """Of a path its last part is kept, of what was not given nothing."""
+    settings = Settings(common(data="/home/somebody/banking77_fr"), [1], [])
+
+    kept = shown(settings).common
+
+    assert (kept.data, kept.store, kept.peers_python) == ("banking77_fr", None, "python")
+    assert source_of(settings.common) == "banking77_fr"
+    assert source_of(common()) == "the synthetic tickets"
