@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SERVE := .venv-serve/bin
+PEERS := .venv-peers/bin
 
-.PHONY: demo demo-check test check bench faults clean
+.PHONY: demo demo-check test check bench peers faults clean
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -20,6 +21,12 @@ SERVE := .venv-serve/bin
 .venv-serve/test: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-serve
 	$(SERVE)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,mail]'
+	touch $@
+
+# What others would serve with, for the benchmarks that compare: too heavy for the development environment.
+.venv-peers/peers: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	$(PEERS)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
 	touch $@
 
 demo: .venv/train  ## train on synthetic tickets, serve on 127.0.0.1:8000, show a search; Ctrl-C ends it
@@ -41,8 +48,10 @@ check: .venv/dev  ## lint, format, types, imports
 bench: .venv/dev  ## latency of a search on a model trained here; accuracy needs --data DIR, see README
 	$(BIN)/python -m benchmarks latency
 
+peers: .venv-peers/peers  ## the environment of the servers that `benchmarks throughput` and others compare with
+
 faults: .venv/dev  ## kills, disk errors and power cuts at every step of every change; needs root, writes docs/faults.md
 	$(BIN)/python -m tests.faults --save
 
 clean:
-	rm -rf .venv .venv-serve .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .venv-serve .venv-peers .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info

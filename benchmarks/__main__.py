@@ -1,11 +1,25 @@
-"""Which questions can be asked: `python -m benchmarks latency`, `accuracy`, `frontier` and so on.
+"""Which questions can be asked: `python -m benchmarks latency`, `throughput`, `accuracy` and so on; see --help.
 
 A command prints a table for people; the last line of stdout is the whole result as one JSON object.
 """
 
 import click
 
-from benchmarks import accuracy, drain, epoch, frontier, latency, swaps, training
+from benchmarks import (
+    accuracy,
+    batch,
+    drain,
+    epoch,
+    frontier,
+    latency,
+    overload,
+    soak,
+    stages,
+    startup,
+    swaps,
+    throughput,
+    training,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -15,6 +29,14 @@ def main() -> None:
 
 main.add_command(latency.latency_command)
 main.add_command(latency.floor_command)
+main.add_command(throughput.throughput_command)
+main.add_command(batch.batch_command)
+main.add_command(batch.learner_command)
+main.add_command(startup.startup_command)
+main.add_command(overload.overload_command)
+main.add_command(soak.soak_command)
+main.add_command(stages.stages_command)
+main.add_command(stages.process_command)
 main.add_command(accuracy.accuracy_command)
 main.add_command(frontier.frontier_command)
 main.add_command(frontier.shape_costs_command)

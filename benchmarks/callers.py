@@ -44,7 +44,7 @@ def callers(address: Address, request: bytes, num: int) -> Iterator[tuple[Outcom
         while not stop.is_set():
             try:
                 connection = Connection(address, CONNECT_S)
-            except ConnectionRefusedError:
+            except (ConnectionRefusedError, ConnectionResetError):  # the port closed before it was accepted
                 return
             with connection:
                 while connection.may_stay and not stop.is_set():

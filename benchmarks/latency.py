@@ -36,6 +36,7 @@ from artifacts.runtime import open_session
 from artifacts.store import Store
 from artifacts.tickets import Prediction, TicketSearch
 from benchmarks import machine
+from benchmarks.contenders import CONTENDERS, PEERS_PYTHON
 from benchmarks.load import Address, BadAnswer, Calls, Connection, Seconds, closed_loop, open_loop, post, schedule
 from benchmarks.server import Server, pinned, resident_bytes, running_server, two_cores
 from trainer.cli import read_test_rows
@@ -203,6 +204,8 @@ class FloorTask(msgspec.Struct):
 @click.option("--connections", type=click.IntRange(1, 1000), default=16, show_default=True, help="Of the open loop.")
 @click.option("--tokens", type=click.IntRange(1, 512), default=30, show_default=True, help="Of a ticket.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of tickets and arrivals.")
+@click.option("--peers", is_flag=True, help="Beside the peers, and at shares of each server's saturation; needs wrk.")
+@click.option("--server", "servers", multiple=True, type=click.Choice(list(CONTENDERS)), help="With --peers.  [all]")
 @click.option("--save", is_flag=True, help="Keep the result in benchmarks/results, unless it is void.")
 @shows_errors
 def latency_command(
@@ -219,9 +222,24 @@ def latency_command(
     connections: int,
     tokens: int,
     seed: int,
+    peers: bool,
+    servers: tuple[str, ...],
     save: bool,
 ) -> None:
-    """Measure how long a search takes: alone, over one connection, and under load."""
+    """Measure how long a search takes: alone, over one connection, and under load.
+
+    With --peers the same is asked of other servers in turn, and --data is a folder of a set; --rate, --kind, --url and
+    --connections say nothing then.
+    """
+    if peers:
+        from benchmarks import loads, workload  # which are built on this module
+
+        options = {
+            **{"store": store, "name": name, "data": data, "tokens": str(tokens), "seed": seed, "rounds": rounds},
+            **{"seconds": seconds, "warmup": warmup, "peers_python": PEERS_PYTHON},
+        }
+        loads.run(workload.read_common(options), calls, servers, save)
+        return
     address = read_url(url) if url else None
     here = machine.read_machine()
     server_core, generator_core = (None, None) if url else two_cores()
@@ -297,12 +315,18 @@ def make_tickets(data: Path | None, num_tokens: int, seed: int) -> Tickets:
 
 
 @contextmanager
-def trained_store(name: str) -> Iterator[Path]:
-    """Give a store with a model trained on the synthetic tickets with the default settings; it is gone at the end."""
+def trained_store(name: str, data: Path | None = None, store: Path | None = None) -> Iterator[Path]:
+    """Give a store with a model trained with the default settings.
+
+    Args:
+        name: of the model.
+        data: to train on; by default the synthetic tickets.
+        store: to train into; it stays. By default one that is gone at the end.
+    """
     with tempfile.TemporaryDirectory(prefix="puppet-benchmark-") as folder:
-        sample, store = Path(folder) / "sample.jsonl", Path(folder) / "store"
+        sample, store = data or Path(folder) / "sample.jsonl", store or Path(folder) / "store"
         fit = ["fit", str(sample), "--name", name, "--store", str(store)]
-        for arguments in (["sample", str(sample)], fit):
+        for arguments in ([] if data else [["sample", str(sample)]]) + [fit]:
             command = [sys.executable, "-m", "trainer", *arguments]
             if subprocess.run(command, cwd=machine.ROOT, stdout=sys.stderr, check=False).returncode:
                 raise click.ClickException("no model could be trained; name one with --store DIR --name NAME, or --url")

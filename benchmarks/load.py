@@ -158,6 +158,7 @@ class Connection:
 
     Attributes:
         may_stay: False once an answer has said that the server closes the connection.
+        head: status line and headers of the last answer.
     """
 
     def __init__(self, address: Address, timeout_s: float = TIMEOUT_S) -> None:
@@ -169,6 +170,7 @@ class Connection:
         self.socket = socket.create_connection(address, timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.may_stay = True
+        self.head = b""
         self._received = bytearray()
 
     def __enter__(self) -> "Connection":
@@ -200,7 +202,8 @@ class Connection:
         self._received += received
         answer = parse(self._received)
         if answer is not None:
-            self.may_stay = CLOSE not in self._received[: len(self._received) - len(answer[1])]
+            self.head = bytes(self._received[: len(self._received) - len(answer[1])])
+            self.may_stay = CLOSE not in self.head
         return answer
 
     def call(self, request: bytes) -> tuple[int, bytes]:
@@ -249,6 +252,7 @@ async def open_loop(
     timeout_s: float = TIMEOUT_S,
     spin_s: float = SPIN_S,
     take: Callable[[int, bytes], object] | None = None,
+    take_refusal: Callable[[bytes], object] | None = None,
 ) -> Calls:
     """Return what became of one request per arrival.
 
@@ -262,11 +266,12 @@ async def open_loop(
         timeout_s: how long to wait for answers after the last arrival.
         spin_s: before an arrival, in which the loop is turned without rest.
         take: called with each answer of status 200, as the request's number and the body.
+        take_refusal: called with the head of each answer of status 503.
 
     Raises:
         OSError: nobody listens.
     """
-    run = _OpenLoop(address, requests, num_connections, spin_s, take)
+    run = _OpenLoop(address, requests, num_connections, spin_s, take, take_refusal)
     try:
         return await run.run(arrivals_N, timeout_s)
     finally:
@@ -283,9 +288,11 @@ class _OpenLoop:
         num_connections: int,
         spin_s: float,
         take: Callable[[int, bytes], object] | None,
+        take_refusal: Callable[[bytes], object] | None,
     ) -> None:
         self._spin_s = spin_s
         self._take_body = take
+        self._take_refusal = take_refusal
         self._address = address
         self._requests = requests
         self._loop = asyncio.get_running_loop()
@@ -363,6 +370,8 @@ class _OpenLoop:
             self._end(number, answer[0])
             if self._take_body is not None and answer[0] == 200:
                 self._take_body(number, answer[1])
+            elif self._take_refusal is not None and answer[0] == REFUSED:
+                self._take_refusal(connection.head)
             self._carries[connection] = None
             self._rest(connection)
 

@@ -1,7 +1,7 @@
-"""How soon a `puppet-serve` of our own is ready, and how much memory it holds.
+"""How soon a server is ready, and how much memory it holds: a `puppet-serve` of our own, or a peer.
 
-In: a store. Out: the real server in a process of its own on a free port of loopback, on its own core where there are
-two, ended by its process id. Linux only where /proc and core affinity are asked for.
+In: a store, or a peer's command. Out: the real server in a process of its own on a free port of loopback, on its own
+core where there are two, ended by its process id. Linux only where /proc and core affinity are asked for.
 """
 
 import contextlib
@@ -10,18 +10,19 @@ import os
 import platform
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import click
 import msgspec
 
-from benchmarks.load import Address, BadAnswer, Connection
+from benchmarks.load import Address, BadAnswer, Connection, request
 from benchmarks.machine import ROOT
 from inference.settings import PREFIX
 
@@ -99,12 +100,57 @@ def running_server(
             url = _wait_until_ready(process, log, start + START_TIMEOUT_S, 1 if workers == 1 else MANY)
             yield Server(url, process, time.perf_counter() - start)
         finally:
-            process.terminate()
-            try:
-                process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process)
+
+
+@contextlib.contextmanager
+def running_peer(
+    command: Sequence[str], ready_path: str, cores: int | Collection[int] | None = None
+) -> Iterator[Server]:
+    """Give another server, ready, and end it with all that it has started.
+
+    Args:
+        command: that serves on the port of loopback that is its last argument, which is added here.
+        ready_path: where a GET answers 200 once it serves.
+        cores: it runs on these.
+    Raises:
+        click.ClickException: it ended or was not ready in a minute; with the end of what it printed.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))  # free now, and no other program here takes ports meanwhile
+        address = Address(*probe.getsockname())
+    with tempfile.TemporaryFile() as log:
+        start = time.perf_counter()
+        with pinned(cores):
+            # A session of its own, so that whatever it starts can be ended with it.
+            process = subprocess.Popen(
+                [*command, str(address.port)],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_end_with_parent,
+                start_new_session=True,
+            )
+        try:
+            while not is_ready(address, ready_path):
+                if time.perf_counter() > start + START_TIMEOUT_S or process.poll() is not None:
+                    raise click.ClickException(_last_words(process, log))
+                time.sleep(LOOK_S)
+            yield Server(f"http://{address.host}:{address.port}", process, time.perf_counter() - start)
+        finally:
+            _end(process)
+            with contextlib.suppress(ProcessLookupError):  # nothing is left of it
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Ask a process to end, and end it if it does not."""
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _end_with_parent() -> None:
@@ -121,10 +167,14 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", log: IO[bytes], deadli
         if url and all(is_ready(Address.of(url)) for _ in range(num_looks)):
             return url
         time.sleep(LOOK_S)
+    raise click.ClickException(_last_words(process, log))
+
+
+def _last_words(process: "subprocess.Popen[bytes]", log: IO[bytes]) -> str:
     status = process.poll()
     what = "was not ready in time" if status is None else f"ended with status {status}"
     tail = _read(log)[-2000:].decode("utf-8", "backslashreplace")
-    raise click.ClickException(f"the server {what}; its log ends with:\n{tail}")
+    return f"the server {what}; its log ends with:\n{tail}"
 
 
 def _read(log: IO[bytes]) -> bytes:
@@ -144,12 +194,11 @@ def listening_url(log: bytes) -> str:
     return ""
 
 
-def is_ready(address: Address) -> bool:
-    """Return whether /readyz answers 200."""
-    request = f"GET /readyz HTTP/1.1\r\nHost: {address.host}:{address.port}\r\n\r\n".encode("ascii")
+def is_ready(address: Address, path: str = "/readyz") -> bool:
+    """Return whether a GET of the path answers 200."""
     try:
         with Connection(address, timeout_s=1.0) as connection:
-            status, _ = connection.call(request)
+            status, _ = connection.call(request(address, "GET", path))
     except (OSError, BadAnswer):
         return False
     return status == 200
@@ -174,6 +223,11 @@ def descendants(pid: int, *words: str) -> list[int]:
     return found
 
 
+def family(pid: int) -> list[int]:
+    """Return a process and all below it."""
+    return [pid, *(one for child in children(pid) for one in family(child))]
+
+
 def pin_process(pid: int, core: int) -> None:
     """Move every thread of a process that runs to one core; what they start later begins there."""
     for thread in Path(f"/proc/{pid}/task").iterdir():
@@ -188,6 +242,28 @@ def cpu_seconds(pid: int) -> float:
     """
     fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # utime and stime, proc(5)
+
+
+def family_cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process and all below it that still run."""
+    found = 0.0
+    for one in family(pid):
+        with contextlib.suppress(OSError):  # it has ended
+            found += cpu_seconds(one)
+    return found
+
+
+def proportional_bytes(pid: int) -> int | None:
+    """Return a process's proportional share (PSS): pages that n processes share count 1/n; None without /proc.
+
+    This is what another worker adds to a machine, where `resident_bytes` counts shared pages in each.
+    """
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii", "replace")
+    except OSError:
+        return None
+    found = re.search(r"^Pss:\s*(\d+) kB$", rollup, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
 
 
 def resident_bytes(pid: int) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.callers import Outcomes, callers, num_lost
-from benchmarks.load import post
+from benchmarks.load import Address, post
 from tests.benchmarks.fake import GONE, fake_server, http
 
 DEADLINE_S = 30.0
@@ -66,3 +66,17 @@ def test_callers_leave_a_closed_port() -> None:
 
     # The request that closed the port has no answer, nor has one whose connection waited to be accepted then.
     assert 1 <= num_lost(outcomes) <= 2
+
+
+def test_connection_that_is_reset_while_it_comes_up_is_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port that closes resets connections that it has not accepted; the caller leaves, and has lost nothing."""
+
+    def reset(*_: object) -> None:
+        raise ConnectionResetError
+
+    monkeypatch.setattr("benchmarks.callers.Connection", reset)
+
+    with callers(Address("127.0.0.1", 1), b"", 2) as (outcomes, _):
+        pass
+
+    assert not outcomes
