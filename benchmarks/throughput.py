@@ -226,9 +226,14 @@ def summarise(
     criteria = at_least(f"/search at {MANY} connections over the seed's way", over_seed, OVER_SEED, "x")
     criteria += at_least("the same over the handler that does nothing", over_ceiling, OVER_CEILING, "x")
     void = why_void(settings.common, agreeing)
-    if broken := [key for key, by in rates.items() if any(rate.num_errors for rate in by.values())]:
+    if broken := [key for key, by in rates.items() if any(map(is_broken, by.values()))]:
         void.append(f"not every search was answered by {', '.join(broken)}")
     return Numbers(rates, summarise_workers(pairs), agreeing, work.left_out, work.peers, criteria, void)
+
+
+def is_broken(rate: Rate) -> bool:
+    """Return whether a contender failed a search, or stood still for a whole run, which wrk calls no error."""
+    return rate.num_errors > 0 or rate.a_second.lowest == 0
 
 
 def summarise_workers(pairs: list[dict[int, tuple[Measured, float | None]]]) -> Workers | None:

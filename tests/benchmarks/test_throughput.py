@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from benchmarks import report
 from benchmarks.bars import plot_bars
 from benchmarks.contenders import CEILING, PUPPET, SEED_WAY, Model, Stage
+from benchmarks.latency import Spread
 from benchmarks.machine import read_machine, result
-from benchmarks.throughput import Measured, Numbers, Settings, make_sheets, panels, summarise
+from benchmarks.throughput import Measured, Numbers, Settings, is_broken, make_sheets, panels, summarise
 from benchmarks.workload import Said, Workload
 from benchmarks.wrk import Answered
 from tests.benchmarks.test_workload import common
@@ -68,6 +70,16 @@ def test_answers_that_are_no_searches_void_the_run() -> None:
 
     assert found.rates[PUPPET]["64"].num_errors == 1
     assert len(found.void_because) == 1
+
+
+def test_server_that_stood_still_voids_the_run() -> None:
+    """Wrk counts no error where nothing came back before its end."""
+    rate = numbers().rates[PUPPET]["64"]
+
+    still = msgspec.structs.replace(rate, a_second=Spread(13_000.0, 0.0, 13_000.0))
+
+    assert is_broken(still)
+    assert not is_broken(rate)
 
 
 def test_table_names_who_was_not_measured() -> None:
