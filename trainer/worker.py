@@ -28,6 +28,7 @@ log = logging.getLogger("puppet")
 
 SAFE_PATH = ("-P",) if sys.flags.safe_path else ()  # a child finds modules where we do
 POLL_S = 0.1  # how soon a new job, a cancellation or an end is noticed
+RECOVER_S = 2.0  # between two looks for what dead processes have left; a look costs a millisecond
 TROUBLE_S = 1.0  # between two tries while the store cannot be used
 LOG_TAIL_BYTES = 4000
 SCRUBBED = "PUPPET_"  # variables that a training has no use for: tokens are among them
@@ -64,10 +65,15 @@ class Worker:
         """
         self._parent = parent
         with self._alone():
-            for sentence in self._jobs.recover():
-                log.info("%s", sentence)
+            self._recover()
+            recovered_s = time.monotonic()
             while not self._is_ending():
                 try:
+                    # Not at the start alone: the run of a worker that was killed dies with it, but takes some
+                    # milliseconds to let go of the job's lock, and until then it counts as alive.
+                    if time.monotonic() - recovered_s > RECOVER_S:
+                        self._recover()
+                        recovered_s = time.monotonic()
                     job = self._jobs.claim()
                 except StoreRefused as error:  # a full or read-only disk may be mended; nothing was changed
                     log.error("no job can be claimed: %s", error)
@@ -77,6 +83,10 @@ class Worker:
                     time.sleep(POLL_S)
                 else:
                     self._run(job)
+
+    def _recover(self) -> None:
+        for sentence in self._jobs.recover():
+            log.info("%s", sentence)
 
     def _is_ending(self) -> bool:
         return self._stopping or (self._parent is not None and os.getppid() != self._parent)

@@ -169,3 +169,11 @@ def test_any_ticket_encodes_within_the_limits(content: list[str] | str) -> None:
     assert all(1 <= len(rows) <= 24 and 1 <= min(rows) <= max(rows) <= BUCKETS for rows in encoded.grams)
     num_given = len(tokenize(content)) if isinstance(content, str) else len(content)
     assert encoded.num_truncated >= max(0, num_given - MAX_TOKENS)
+
+
+@pytest.mark.parametrize("tokens", [["<PAD>"], ["a", "<PAD>", "b"], ["a", "zzz", "<PAD>"]])
+def test_no_ticket_holds_the_padding(tokens: list[str]) -> None:
+    """A token that is spelled so is read as <UNK>: to the graph the id 0 is the ticket's end."""
+    vocabulary = Vocabulary({"<PAD>": 0, "<UNK>": 1, "a": 2, "b": 3}, 50)
+
+    assert vocabulary.encode(tokens).ids[tokens.index("<PAD>")] == 1
