@@ -73,7 +73,7 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     num_vectors: int = 0
 
 
-class Search(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Trials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a search for settings came to: trials, and the loss of the tickets kept out under the first and the best."""
 
     num_trials: int
@@ -118,7 +118,7 @@ class GruReport(Report, frozen=True, kw_only=True, forbid_unknown_fields=True):
     validation: Metrics | None
     linear_validation: Metrics | None = None  # the linear part alone: what a team would have without the GRU
     gru_validation: Metrics | None = None  # the GRU alone
-    search: Search | None = None  # if there was a time to keep to
+    search: Trials | None = None  # if there was a time to keep to
     # Rows: true category, columns: predicted, in the order of labels.json.
     confusion_matrix: list[list[int]] | None = None
 

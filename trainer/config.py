@@ -96,7 +96,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 SMALL, VERY_SMALL = 2500, 2000  # tickets
-WORTH_A_PROCESS = 50_000  # tickets read, epoch by epoch: some 8 s; another process starts in 3
+WORTH_A_PROCESS = 50_000  # tickets read, epoch by epoch; with fewer, another process is not worth its start
 
 
 def resolve(config: TrainConfig, num_tickets: int) -> TrainConfig:

@@ -34,7 +34,7 @@ def run_all(tasks: Sequence[Callable[[Progress], T]], processes: int, progress: 
     processes = min(processes, len(tasks))
     if processes <= 1:
         return [task(progress) for task in tasks]
-    # A forked process would inherit locks that a thread of PyTorch may hold, so each starts anew, in two seconds.
+    # A forked process would inherit locks that a thread of PyTorch may hold, so each starts anew, which takes seconds.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes - 1, context, initializer=die_with, initargs=(os.getpid(),)) as pool:
         try:

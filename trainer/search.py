@@ -20,7 +20,7 @@ import msgspec
 import optuna
 import torch
 
-from artifacts.gru import Search
+from artifacts.gru import Trials
 from trainer import experts, parallel
 from trainer.budget import FIRST_S, SAMPLE, Pace, fit_into, seconds
 from trainer.calibrate import fit_share, fit_temperature
@@ -49,7 +49,7 @@ def settings_in_time(
     config: TrainConfig,
     progress: Progress,
     end_s: float,
-) -> tuple[TrainConfig, Search]:
+) -> tuple[TrainConfig, Trials]:
     """Return the best settings that were found, such that their training is done in time, and what was tried.
 
     Args:
@@ -68,7 +68,7 @@ def settings_in_time(
     pace = measure(experts.lesson(rows, targets, (part[0][:SAMPLE], []), num_categories, single, False), config)
     num_tickets, num_more = len(rows.tickets), len(rows.unlabelled)
     config, estimate_s = fit_into(config, num_tickets, num_more, pace, end_s - time.monotonic())
-    nothing = Search(num_trials=0, loss_before=None, loss_after=None)
+    nothing = Trials(num_trials=0, loss_before=None, loss_after=None)
     if not part[1]:
         return config, nothing
     lesson = experts.lesson(rows, targets, part, num_categories, single, False)
@@ -94,7 +94,7 @@ def measure(lesson: Lesson, config: TrainConfig) -> Pace:
 
 def search(
     lesson: Lesson, targets: Sequence[int], config: TrainConfig, stop_s: float, progress: Progress
-) -> tuple[TrainConfig, Search]:
+) -> tuple[TrainConfig, Trials]:
     """Return the best settings that were found until the time was over, and what was tried.
 
     Args:
@@ -132,7 +132,7 @@ def search(
     best = min(range(len(losses)), key=losses.__getitem__)
     if losses[best] > losses[0] * (1 - GAIN):
         best = 0
-    return settings[best], Search(num_trials=len(losses), loss_before=losses[0], loss_after=losses[best])
+    return settings[best], Trials(num_trials=len(losses), loss_before=losses[0], loss_after=losses[best])
 
 
 def free(config: TrainConfig) -> list[str]:

@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from artifacts.errors import InvalidInput
-from artifacts.gru import GruReport, Search
+from artifacts.gru import GruReport, Trials
 from artifacts.store import Store
 from tests.trainer import small
 from trainer import experts, run, search
@@ -33,7 +33,7 @@ def test_what_was_set_by_hand_is_not_proposed_anew() -> None:
     assert 3e-3 <= found.lr <= 2e-2
 
 
-def searched(monkeypatch: pytest.MonkeyPatch, loss_of_lr: dict[bool, float]) -> tuple[TrainConfig, Search]:
+def searched(monkeypatch: pytest.MonkeyPatch, loss_of_lr: dict[bool, float]) -> tuple[TrainConfig, Trials]:
     """Return what a search comes to in which a trial's loss depends on whether its rate is the one asked for."""
     rows = small.rows(small.tickets(10))
     targets = [sorted(rows.categories).index(ticket.expected) for ticket in rows.tickets]
