@@ -61,10 +61,18 @@ def explain(model: GruModel, ticket: Encoded) -> Explanation:
     Raises:
         NotFinite: the model answers with what is no probability.
     """
-    steps = begin(model, ticket).steps
+    return finish(begin(model, ticket))
+
+
+def finish(work: Explaining) -> Explanation:
+    """Return the explanation, with all of its steps done at once.
+
+    Raises:
+        NotFinite: the model answers with what is no probability.
+    """
     while True:
         try:
-            next(steps)
+            next(work.steps)
         except StopIteration as end:
             explanation: Explanation = end.value
             return explanation
