@@ -18,6 +18,7 @@ from artifacts.errors import ArtifactRefused, NotFinite
 from artifacts.manifest import Manifest, Report, Sha256, Tensor
 from artifacts.metrics import Metrics, measure
 from artifacts.runtime import Model, Session, open_session
+from artifacts.spellings import Spellings
 from artifacts.text import MAX_NGRAMS, MAX_TOKEN_CHARACTERS, NGRAM_SIZES, TEXT_RULES
 from artifacts.tickets import Prediction, Ticket
 from artifacts.vocabulary import MAX_TOKENS, PAD, Encoded, Vocabulary
@@ -193,6 +194,7 @@ class GruModel(Model[Encoded]):
             raise ArtifactRefused(f"{self.where} was encoded by other rules than this program's; train it again")
         self.labels = msgspec.json.decode(files["labels.json"], type=list[str])
         self.vocabulary = Vocabulary(msgspec.json.decode(files["vocab.json"], type=dict[str, int]), rules.ngram_buckets)
+        self.spellings = Spellings(self.vocabulary)
         self._session = open_session(files["model.onnx"])
         if len(self.vocabulary) != rules.num_words:
             raise ArtifactRefused(f"{self.where}: vocab.json has another number of words than the manifest")

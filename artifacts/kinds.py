@@ -4,13 +4,14 @@ A kind is one row of `KINDS`. Nobody else compares a kind's name: whoever needs 
 a further kind is a row here, a module beside this one and a module in trainer/ (docs/en/05-kinds.md builds one).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from artifacts import gru, simple_nn, tickets
 from artifacts.errors import KindMismatch, UnknownKind
+from artifacts.explain import Explaining, begin
 from artifacts.manifest import Manifest
 from artifacts.metrics import Metrics, ValueMetrics
 from artifacts.runtime import Model
@@ -30,6 +31,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
         files: what a version's folder holds beside `manifest.json`.
         model: loads a version and answers.
         reads_text: whether an input may be raw text and the answer is a `Prediction`, so that POST /predict can ask.
+        explain: makes the explanation of an answer out of a model and an encoded input; None if the kind has none.
         trainer: the module that trains it (trainer/kinds.py says what it brings); a name, because this side never
             imports that one.
         examples: two labelled rows, and a question, for the documentation page.
@@ -44,6 +46,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[str, ...]
     model: type[Model[Any]]
     reads_text: bool = False
+    explain: Callable[[Any, Any], Explaining] | None = None
     trainer: str
     examples: tuple[tuple[Row, Row], Search]
 
@@ -61,6 +64,7 @@ KINDS: dict[str, Kind] = {
             files=("model.onnx", "vocab.json", "labels.json", "golden.json", "report.json"),
             model=gru.GruModel,
             reads_text=True,
+            explain=begin,
             trainer="trainer.gru",
             examples=tickets.EXAMPLES,
         ),

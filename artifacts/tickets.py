@@ -1,7 +1,7 @@
 """Support tickets on the wire: a labelled one, a question about one, and the answer. For every kind that reads text."""
 
 import unicodedata
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -67,6 +67,7 @@ class TicketSearch(Search, frozen=True, kw_only=True, omit_defaults=True):
         text: the raw text of a ticket.
         vectors: of several tickets.
         texts: of several tickets.
+        explain: whether the answer also says what each token of the one ticket weighs.
     """
 
     ONE: ClassVar[tuple[str, ...]] = ("vector", "text")
@@ -76,6 +77,62 @@ class TicketSearch(Search, frozen=True, kw_only=True, omit_defaults=True):
     vectors: list[Tokens] | None = None
     text: str | None = None
     texts: list[str] | None = None
+    explain: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.explain and self.given[0] in self.SEVERAL:  # many times the work of a search, so each asks by itself
+            raise ValueError(f"`explain` goes with one ticket; send `vector` or `text` and not `{self.given[0]}`")
+
+
+class Neighbour(msgspec.Struct, frozen=True):
+    """A known word that is spelt like an unknown token.
+
+    Attributes:
+        token: the word.
+        similarity: 0..1, the share that they have in common of the character n-grams that either has (Jaccard).
+    """
+
+    token: str
+    similarity: float
+
+
+class TokenWeight(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a token weighs in the answer to a ticket.
+
+    Attributes:
+        token: in the spelling in which it is looked up.
+        weight: by how much the log-odds of the explained category fall without it; below 0 it speaks against.
+        confidence: the probability of the explained category without it, 0..1.
+        known: whether the vocabulary holds it.
+        nearest: of an unknown token, the known words that are spelt most like it, nearest first; left out after the
+            64th distinct unknown token of a ticket.
+    """
+
+    token: str
+    weight: float
+    confidence: float
+    known: bool
+    nearest: list[Neighbour] | None = None
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """What each token of a ticket weighs in its answer, found by leaving it out and asking again.
+
+    Attributes:
+        category: the most probable one, which is explained.
+        tokens: in the order of the ticket, blank ones left out.
+        window: how many neighbouring tokens were left out at once, and so share one weight: 1 up to 64 tokens, 8 at
+            512.
+        method: how the weights were found.
+        unit: of the weights; natural logarithm.
+    """
+
+    category: str
+    tokens: list[TokenWeight]
+    window: int
+    method: Literal["occlusion"] = "occlusion"
+    unit: Literal["log-odds"] = "log-odds"
 
 
 class Prediction(Answer, frozen=True, omit_defaults=True):
@@ -86,12 +143,14 @@ class Prediction(Answer, frozen=True, omit_defaults=True):
         confidence: its calibrated probability, 0..1.
         unknown_tokens: the tokens that are not in the vocabulary (read by their character n-grams), each once.
         num_truncated_tokens: tokens past the 512th, which were not read, and tokens cut at 256 characters.
+        explanation: what each token weighs; left out where nobody asked.
     """
 
     category: str
     confidence: float
     unknown_tokens: list[str]
     num_truncated_tokens: int
+    explanation: Explanation | None = None
 
     @property
     def said(self) -> str:

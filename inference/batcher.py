@@ -20,9 +20,9 @@ import asyncio
 import functools
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from artifacts.mail import Mail, read_mail
 from artifacts.runtime import Model
@@ -127,6 +127,7 @@ class Batcher:
         self._is_turn_due = False
         self._large: deque[Job] = deque()
         self._large_runs = False
+        self._stepping = asyncio.Lock()
         self._token_s = TOKEN_S
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
@@ -151,7 +152,7 @@ class Batcher:
         self._coming_tokens += cost
         return True
 
-    def _check(self, cost: int, deadline: float | None) -> None:
+    def _check(self, cost: int, deadline: float | None, is_large: bool = False) -> None:
         """Do nothing if work of so many tokens may wait, and can be done in time.
 
         A queue that is empty takes anything: a request that is larger than the limit has its turn too.
@@ -162,7 +163,7 @@ class Batcher:
         """
         waiting, limit = self.waiting_tokens, self.limit_tokens
         cost += REQUEST_TOKENS
-        if cost > INLINE_TOKENS + REQUEST_TOKENS:
+        if is_large or cost > INLINE_TOKENS + REQUEST_TOKENS:
             waiting, limit = self.large_tokens, self.limit_tokens * LARGE_FACTOR
         if waiting and waiting + cost > limit:
             self._counters.count_refusal(FULL)
@@ -248,6 +249,40 @@ class Batcher:
             job.end(running.exception() or running.result(), time.perf_counter() - began)
         self._begin_large()
 
+    async def in_steps(self, model: Model[Any], steps: Generator[int, None, T], cost: int, caller: Caller) -> T:
+        """Return what a long piece of work comes to: in the thread, step by step, so that others have it in between.
+
+        One piece at a time; however many wait, a large request stands behind one step and no more. It is admitted and
+        given up like a large request, also between two steps.
+
+        Args:
+            model: that is asked.
+            steps: says at each step how many tickets the model was asked, and returns the result.
+            cost: of all steps, in tokens.
+            caller: who waits.
+        Raises:
+            ServerFull, TooLate, ClientLeft: as `predict`.
+        """
+        self._check(cost, caller.deadline, is_large=True)
+        waited_s, model_s = caller.queue_s, caller.model_s
+        job = Job(model, (), cost + REQUEST_TOKENS, caller)
+        self.large_tokens += job.cost
+        try:
+            async with self._stepping:
+                began = time.perf_counter()
+                while job.begin(time.perf_counter(), self._counters):
+                    num_tickets, found = await self._in_thread(_step, steps)
+                    if num_tickets is None:
+                        caller.queue_s, caller.model_s = waited_s, model_s + time.perf_counter() - began
+                        caller.queue_s += began - job.arrived
+                        return cast(T, found)
+                    if num_tickets:
+                        self._counters.batches.add(TICKETS, num_tickets)
+                await job.found  # raises
+                raise AssertionError("a job that does not begin has its error; this is our bug")
+        finally:
+            self.large_tokens -= job.cost
+
     async def evaluate(self, model: Model[E], rows: Sequence[Row], encoded: Sequence[E]) -> Evaluation:
         """Return the metrics on labelled rows and their encoded contents, at least one."""
         return await self._in_thread(model.evaluate, rows, encoded)
@@ -272,6 +307,17 @@ class Batcher:
         self._large.clear()
         self.waiting_tokens = 0
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _step(steps: Generator[int, None, T]) -> tuple[int | None, T | None]:
+    """Do the next step and return what it says, or None and the result at the end.
+
+    An exception that ends an iteration must not leave the thread: a future cannot carry it.
+    """
+    try:
+        return next(steps), None
+    except StopIteration as end:
+        return None, end.value
 
 
 def _answer(jobs: Sequence[Job]) -> int:

@@ -6,12 +6,15 @@ The route in routes.py and the dispatcher in front of it both answer through `an
 """
 
 import time
+from typing import Any
 
 import msgspec
 
-from artifacts.errors import Fault, InvalidContent, InvalidInput
+from artifacts.errors import Fault, InvalidContent, InvalidInput, KindMismatch
 from artifacts.kinds import Kind, check_kind
+from artifacts.runtime import Model
 from artifacts.schemas import Search
+from artifacts.tickets import Explanation, TicketSearch
 from artifacts.validation import summary
 from inference.batcher import Batcher, Caller
 from inference.bodies import encode_all
@@ -36,6 +39,9 @@ async def answer(kind: Kind, body: Search, registry: Registry, batcher: Batcher,
     check_kind(kind.name, body.name, model.manifest.neural_network_type)
     field, content = body.given
     is_one = field in body.ONE
+    explains = isinstance(body, TicketSearch) and body.explain
+    if explains:
+        check_explains(kind, body.name)
     parsed = time.perf_counter()
     if is_one:
         try:
@@ -48,11 +54,36 @@ async def answer(kind: Kind, body: Search, registry: Registry, batcher: Batcher,
     caller.parse_s = parsed - caller.began
     caller.ids_s = time.perf_counter() - parsed
     found = await batcher.predict(model, encoded, caller)
+    if explains:
+        explanation = await explained(kind, model, encoded[0], batcher, caller)
+        found = [msgspec.structs.replace(found[0], explanation=explanation)]
     if is_one:
         return _encode(msgspec.structs.replace(found[0], id=body.id, model_name=model.name, version=model.version))
     if body.ids is not None:
         found = [msgspec.structs.replace(one, id=id_) for one, id_ in zip(found, body.ids, strict=True)]
     return _encode(SearchAnswers(model.name, model.version, found))
+
+
+def check_explains(kind: Kind, name: str) -> None:
+    """Do nothing if the answers of a kind can be explained.
+
+    Raises:
+        KindMismatch: they cannot.
+    """
+    if kind.explain is None:
+        raise KindMismatch(f"model {name} is of neural_network_type {kind.name}, which explains nothing; ask without")
+
+
+async def explained(kind: Kind, model: Model[Any], encoded: Any, batcher: Batcher, caller: Caller) -> Explanation:
+    """Return what each token of a ticket weighs; in the batcher's thread, so that searches go on beside it.
+
+    Raises:
+        ServerFull, TooLate, ClientLeft: as `Batcher.in_steps`.
+        NotFinite: as `explain.explain`.
+    """
+    assert kind.explain is not None, "who explains has been checked; this is our bug"
+    work = kind.explain(model, encoded)
+    return await batcher.in_steps(model, work.steps, work.cost, caller)
 
 
 def deadline_after(arrived: float, timeout_ms: bytes | None) -> float | None:

@@ -1,6 +1,7 @@
 """The command line of `puppet-train`: it parses, calls, and shows; the work is in run.py and data.py.
 
-The commands that look after the versions in the store are in cli_versions.py.
+The commands that look after the versions in the store are in cli_versions.py, those that show how an answer comes
+about in cli_explain.py.
 
 What a person reads goes to the terminal as tables; with `--json` the last line of stdout is one JSON object. An error
 is one message and exit status 1; a wrong option is exit status 2.
@@ -22,7 +23,7 @@ from artifacts.logs import start_log
 from artifacts.manifest import Epoch, Manifest, Report
 from artifacts.schemas import Evaluation, Summary
 from artifacts.store import Store
-from trainer import cli_versions
+from trainer import cli_explain, cli_versions
 from trainer.config import read_config
 from trainer.kinds import Rows, trainer_of
 from trainer.process import Limits, behave_as_child, spare_cores
@@ -47,7 +48,7 @@ def main() -> None:
     """Train, measure and check Puppet's models, offline."""
 
 
-for command in cli_versions.COMMANDS:
+for command in (*cli_versions.COMMANDS, *cli_explain.COMMANDS):
     main.add_command(command)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from typing import Any, cast
 
 import pytest
@@ -25,7 +25,7 @@ from inference.batcher import (
     Caller,
 )
 from inference.errors import ClientLeft, ServerFull, TooLate
-from tests.inference.helpers import ACCESS, CLIENT, CONNECTION, DEADLINE_S
+from tests.inference.helpers import ACCESS, CLIENT, CONNECTION, DEADLINE_S, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -430,3 +430,109 @@ async def test_caller_learns_how_its_time_was_spent(batcher: Batcher, fake: Fake
 
         assert caller.model_s >= 0.02
         assert (caller.queue_s >= 0.01) == (size == 1)
+
+
+def steps_of(fake: Fake, num_steps: int) -> Generator[int, None, str]:
+    """Do so many steps of one ticket each, noted as the fake's batches."""
+    for number in range(num_steps):
+        fake.predict([ticket(1, number)])
+        yield 1
+    return f"{num_steps} steps"
+
+
+async def in_steps(batcher: Batcher, fake: Fake, num_steps: int, caller: Caller | None = None) -> str:
+    """Return what the steps come to."""
+    return await batcher.in_steps(as_model(fake), steps_of(fake, num_steps), num_steps, caller or Caller())
+
+
+async def test_steps_run_in_the_thread(batcher: Batcher, fake: Fake) -> None:
+    """Every step runs off the loop, in order, the result is that of the last, and the caller learns the time."""
+    caller = Caller()
+
+    assert await in_steps(batcher, fake, 3, caller) == "3 steps"
+    assert fake.batches == [[0], [1], [2]]
+    assert all(name.startswith("model") for name in fake.threads)
+    assert caller.model_s > 0
+    assert batcher.large_tokens == 0
+
+
+async def test_searches_go_on_beside_steps(batcher: Batcher, fake: Fake) -> None:
+    """While a step hangs in the thread, plain searches are answered; the steps go on after it."""
+    fake.go_on.clear()
+    slow = asyncio.create_task(in_steps(batcher, fake, 2))
+    await eventually(lambda: fake.threads, "the first step")
+
+    answered = [categories(await batcher.predict(as_model(Fake()), [ticket(1, n)])) for n in range(20)]
+    was_done = slow.done()
+    fake.go_on.set()
+
+    assert answered == [[f"1:{number}"] for number in range(20)]
+    assert not was_done
+    assert await asyncio.wait_for(slow, DEADLINE_S) == "2 steps"
+
+
+async def test_large_request_stands_behind_one_step(batcher: Batcher, fake: Fake) -> None:
+    """Of two pieces of work in many steps, only the step that runs already comes before a large request."""
+    fake.go_on.clear()
+    slow = [asyncio.create_task(in_steps(batcher, fake, 50)) for _ in range(2)]
+    await eventually(lambda: fake.threads, "the first step")
+    large = asyncio.create_task(batcher.predict(as_model(fake), [ticket(INLINE_TOKENS + 1, 99)]))
+    await asyncio.sleep(0)
+    fake.go_on.set()
+
+    await asyncio.wait_for(asyncio.gather(large, *slow), DEADLINE_S)
+
+    assert fake.batches.index([99]) == 1
+    assert len(fake.batches) == 101
+
+
+async def test_steps_are_admitted_like_large_work(fake: Fake) -> None:
+    """Their predicted cost counts; whoever comes when too much waits is refused, or told that it would be too late."""
+    batcher = Batcher(2 * (1000 + REQUEST_TOKENS) // LARGE_FACTOR + 1)
+    other = Fake()
+    with pytest.raises(TooLate):
+        await batcher.in_steps(as_model(other), steps_of(other, 1), 1, Caller(time.perf_counter()))
+    fake.go_on.clear()
+    slow = [asyncio.create_task(batcher.in_steps(as_model(fake), steps_of(fake, 2), 1000, Caller())) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    assert batcher.large_tokens == 2 * (1000 + REQUEST_TOKENS)
+    with pytest.raises(ServerFull):
+        await in_steps(batcher, other, 1)
+    fake.go_on.set()
+    await asyncio.wait_for(asyncio.gather(*slow), DEADLINE_S)
+    assert await in_steps(batcher, other, 1) == "1 steps"
+    assert other.batches == [[0]]
+    batcher.close()
+
+
+async def test_steps_end_when_the_client_leaves(batcher: Batcher, fake: Fake) -> None:
+    """Who leaves between two steps costs no further one, and gives its room back."""
+
+    def slowly() -> Generator[int, None, str]:
+        for number in steps_of(fake, 9):
+            time.sleep(2 * LOOK_S)  # sooner nobody looks
+            yield number
+        return "done"
+
+    def has_left() -> bool:
+        return len(fake.batches) >= 2
+
+    with pytest.raises(ClientLeft):
+        await asyncio.wait_for(batcher.in_steps(as_model(fake), slowly(), 9, Caller(has_left=has_left)), DEADLINE_S)
+
+    assert fake.batches == [[0], [1]]
+    assert batcher.large_tokens == 0
+
+
+async def test_error_of_a_step_is_told(batcher: Batcher, fake: Fake) -> None:
+    """What a step raises reaches who waits, and the next piece of work has its turn."""
+
+    def broken() -> Generator[int, None, str]:
+        yield 1
+        raise EmptyTicket("nothing in it")
+
+    with pytest.raises(EmptyTicket, match="nothing in it"):
+        await batcher.in_steps(as_model(fake), broken(), 1, Caller())
+    assert await in_steps(batcher, fake, 1) == "1 steps"
+    assert batcher.large_tokens == 0

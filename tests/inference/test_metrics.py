@@ -103,9 +103,14 @@ async def test_batches_are_counted_in_tickets(client: httpx.AsyncClient) -> None
     await client.post("/search", json=MODEL | {"vectors": [CONNECTION] * 1000})
 
     found = await read(client)
+    await client.post("/search", json=MODEL | {"vector": CONNECTION, "explain": True})
+    explained = await read(client)
 
     assert found[("puppet_batch_tickets_count", ())] == 2
     assert found[("puppet_batch_tickets_sum", ())] == 1005
+    # The answer, then in one run the ticket once more and without each of its tokens.
+    assert explained[("puppet_batch_tickets_count", ())] == 4
+    assert explained[("puppet_batch_tickets_sum", ())] == 1005 + 1 + (1 + len(CONNECTION))
     assert [found[("puppet_batch_tickets_bucket", (("le", le),))] for le in ("4.0", "8.0", "512.0", "4096.0")] == [
         0, 1, 1, 2,
     ]  # fmt: skip

@@ -1,13 +1,17 @@
-"""What /search says of time and room: a deadline by header, a queue that is full."""
+"""What /search says of time and room, and why: a deadline by header, a queue that is full, what a token weighs."""
 
 import asyncio
 
 import httpx
+import msgspec
 import pytest
 from litestar import Litestar
 
 from artifacts.errors import InvalidInput
-from inference.batcher import Batcher
+from artifacts.explain import explain
+from artifacts.gru import GruModel
+from artifacts.kinds import KINDS
+from inference.batcher import LARGE_FACTOR, Batcher
 from inference.search import deadline_after
 from inference.settings import Settings
 from tests.inference.conftest import connect, started
@@ -98,3 +102,55 @@ async def test_wrong_timeout_is_answered_400(client: httpx.AsyncClient) -> None:
     response = await client.post("/search", json=BODY, headers={"x-timeout-ms": "soon"})
 
     check_problem(response, 400)
+
+
+async def test_explanation_stands_beside_the_plain_answer(model: GruModel, client: httpx.AsyncClient) -> None:
+    """With `explain` the answer is the same and says what each token weighs, as asking without it does."""
+    tokens = ["problème", "conntecter", "coffre", "<PRODUCT>"]
+    plain = await client.post("/search", json=MODEL | {"vector": tokens, "id": 5})
+    off = await client.post("/search", json=MODEL | {"vector": tokens, "id": 5, "explain": False})
+
+    response = await client.post("/search", json=MODEL | {"vector": tokens, "id": 5, "explain": True})
+
+    answer = response.json()
+    explanation = answer.pop("explanation")
+    assert response.status_code == 200, response.text
+    assert plain.content == off.content
+    assert answer == plain.json()
+    assert explanation == msgspec.to_builtins(explain(model, model.encode(tokens)))
+    assert [one["token"] for one in explanation["tokens"]] == tokens
+    assert ["nearest" in one for one in explanation["tokens"]] == [False, True, False, False]
+
+
+async def test_several_tickets_are_not_explained(client: httpx.AsyncClient) -> None:
+    """`explain` with several tickets is a fault that says what to send."""
+    response = await client.post("/search", json=MODEL | {"texts": ["avoir", "coffre"], "explain": True})
+
+    (fault,) = check_problem(response, 400)["errors"]
+    assert "`explain` goes with one ticket; send `vector` or `text`" in fault["detail"]
+
+
+async def test_kind_that_explains_nothing_says_so(
+    app: Litestar, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kind of network that takes tickets and has no explanation is a 400; the model is not asked."""
+    monkeypatch.setitem(KINDS, "GRU", msgspec.structs.replace(KINDS["GRU"], explain=None))
+
+    response = await client.post("/search", json=BODY | {"explain": True})
+
+    assert "explains nothing" in check_problem(response, 400)["detail"]
+    assert (await client.post("/search", json=BODY)).status_code == 200
+
+
+async def test_explanation_that_finds_no_room_is_refused(app: Litestar, client: httpx.AsyncClient) -> None:
+    """It waits in the queue of large work, and is 503 while that is full; plain searches are answered."""
+    batcher: Batcher = app.state.batcher
+    batcher.large_tokens = batcher.limit_tokens * LARGE_FACTOR
+
+    refused = await client.post("/search", json=BODY | {"explain": True})
+    plain = await client.post("/search", json=BODY)
+    batcher.large_tokens = 0
+
+    check_problem(refused, 503)
+    assert plain.status_code == 200
+    assert "explanation" in (await client.post("/search", json=BODY | {"explain": True})).json()

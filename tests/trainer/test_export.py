@@ -17,7 +17,7 @@ from artifacts.runtime import open_session
 from artifacts.vocabulary import RESERVED, Encoded, Vocabulary, build_rows
 from tests import oracle
 from tests.trainer import small
-from trainer import export
+from trainer import export, reference
 from trainer.graph import check_graph
 from trainer.gru import OPERATORS
 from trainer.linear import Linear
@@ -43,7 +43,7 @@ def network(
     return Mixture(members, linear, weight=0.6, linear_weight=1.4).eval()
 
 
-def numpy_of(model: Mixture) -> oracle.Together:
+def numpy_of(model: Mixture) -> reference.Together:
     """Return the same in NumPy."""
     state = {name: value.detach().numpy() for name, value in model.state_dict().items()}
     pretrained = small.PRETRAINED_VD if model.first.projection is not None else None
@@ -78,9 +78,9 @@ def test_graph_equals_the_numpy_oracle(num_layers: int, bidirectional: bool) -> 
 
     assert found_NC.dtype == np.float32
     assert found_NC.shape == (12, 5)
-    np.testing.assert_allclose(found_NC, oracle.probabilities(from_torch, tickets, 2.5), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found_NC, reference.probabilities(from_torch, tickets, 2.5), rtol=0, atol=1e-6)
     # The file alone says as much: what was folded (n-grams, <UNK>, temperature) stands in its weights.
-    np.testing.assert_allclose(found_NC, oracle.probabilities(oracle.from_onnx(raw), tickets), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found_NC, reference.probabilities(reference.from_onnx(raw), tickets), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(("num_members", "num_layers"), [(1, 1), (2, 1), (3, 2)])
@@ -96,8 +96,8 @@ def test_graph_of_all_experts_equals_the_numpy_oracle(num_members: int, num_laye
 
     assert parity.max_difference <= 1e-5
     check_graph(raw, OPERATORS)
-    np.testing.assert_allclose(found_NC, oracle.probabilities(from_torch, tickets, 2.5), rtol=0, atol=1e-6)
-    np.testing.assert_allclose(found_NC, oracle.probabilities(oracle.from_onnx(raw), tickets), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found_NC, reference.probabilities(from_torch, tickets, 2.5), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found_NC, reference.probabilities(reference.from_onnx(raw), tickets), rtol=0, atol=1e-6)
     alone_NC = np.concatenate([answers(raw, [ticket]) for ticket in tickets])
     np.testing.assert_allclose(found_NC, alone_NC, rtol=0, atol=1e-6)
     for weight in ("weight", "linear.weight"):
@@ -118,8 +118,8 @@ def test_graph_with_vectors_equals_the_numpy_oracle() -> None:
     found_NC = answers(raw, tickets)
 
     check_graph(raw, OPERATORS)
-    np.testing.assert_allclose(found_NC, oracle.probabilities(numpy_of(model), tickets, 2.5), rtol=0, atol=1e-6)
-    np.testing.assert_allclose(found_NC, oracle.probabilities(oracle.from_onnx(raw), tickets), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found_NC, reference.probabilities(numpy_of(model), tickets, 2.5), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found_NC, reference.probabilities(reference.from_onnx(raw), tickets), rtol=0, atol=1e-6)
     for member in model:
         assert member.projection is not None
         with torch.no_grad():
@@ -448,7 +448,7 @@ def test_golden_rows_say_what_the_graph_answers() -> None:
     for row in export.golden_rows(raw, small.VOCABULARY, seed=0):
         ticket = small.VOCABULARY.encode(row.tokens)
         assert (row.ids, row.grams) == (ticket.ids, ticket.grams)
-        np.testing.assert_allclose([row.probabilities], oracle.probabilities(expected, [ticket], 1.3), atol=1e-6)
+        np.testing.assert_allclose([row.probabilities], reference.probabilities(expected, [ticket], 1.3), atol=1e-6)
 
 
 @given(num_tickets=st.integers(2, 12), longest=st.integers(1, 60), seed=st.integers(0, 2**32 - 1))

@@ -11,6 +11,7 @@ from artifacts.text import ngrams
 from artifacts.vocabulary import PAD, UNK, Encoded
 from tests import oracle
 from tests.trainer import small
+from trainer import reference
 from trainer.model import LOWEST, TicketClassifier
 
 pytestmark = pytest.mark.torch
@@ -26,7 +27,7 @@ def logits(model: TicketClassifier, tickets: list[Encoded]) -> torch.Tensor:
     return found
 
 
-def numpy_network(model: TicketClassifier) -> oracle.Network:
+def numpy_network(model: TicketClassifier) -> reference.Network:
     """Return the oracle with the weights of `model`."""
     state = {name: value.numpy() for name, value in model.state_dict().items()}
     return oracle.from_state_dict(state, list(small.VOCABULARY.rows))
@@ -38,7 +39,7 @@ def test_network_equals_the_numpy_oracle(num_layers: int, bidirectional: bool) -
     """A ragged batch with unknown tokens gets the logits that the equations give each of its tickets."""
     model = small.network(small.config(num_layers=num_layers, bidirectional=bidirectional))
     tickets = small.ragged(12, longest=30)
-    expected_NC = np.stack([oracle.logits(numpy_network(model), ticket) for ticket in tickets])
+    expected_NC = np.stack([reference.walk(numpy_network(model), ticket).logits_C for ticket in tickets])
 
     found_NC = logits(model, tickets)
 
@@ -55,7 +56,7 @@ def test_batch_without_unknown_tokens_equals_the_oracle() -> None:
 
     found_NC = logits(model, tickets)
 
-    expected_NC = np.stack([oracle.logits(numpy_network(model), ticket) for ticket in tickets])
+    expected_NC = np.stack([reference.walk(numpy_network(model), ticket).logits_C for ticket in tickets])
     np.testing.assert_allclose(found_NC.numpy(), expected_NC, rtol=0, atol=1e-5)
 
 
@@ -67,12 +68,12 @@ def test_a_gru_of_one_number_equals_the_sum_by_hand() -> None:
             weight.zero_()
         gru.get_parameter("weight_ih_l0")[2] = 1.0  # r, z, n: the third is the proposal
     x_T1 = np.array([[math.log(2.0)], [0.0]])
-    lesson = oracle.Direction(np.array([[0.0], [0.0], [1.0]]), np.zeros((3, 1)), np.zeros(3), np.zeros(3))
+    lesson = reference.Direction(np.array([[0.0], [0.0], [1.0]]), np.zeros((3, 1)), np.zeros(3), np.zeros(3))
 
     states, _ = gru(torch.tensor(x_T1, dtype=torch.float32)[None])
 
     np.testing.assert_allclose(states[0].detach().numpy(), [[0.3], [0.15]], atol=1e-6)
-    np.testing.assert_allclose(oracle.read(lesson, x_T1), [[0.3], [0.15]], atol=1e-12)
+    np.testing.assert_allclose(reference.read(lesson, x_T1).h_TH, [[0.3], [0.15]], atol=1e-12)
 
 
 @pytest.mark.parametrize("bidirectional", [True, False])
@@ -185,7 +186,9 @@ def test_reserved_tokens_have_no_spelling() -> None:
 
     found_NC = logits(model, [ticket])
 
-    np.testing.assert_allclose(found_NC[0].numpy(), oracle.logits(numpy_network(model), ticket), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        found_NC[0].numpy(), reference.walk(numpy_network(model), ticket).logits_C, rtol=0, atol=1e-5
+    )
 
 
 def test_dropout_stands_between_layers_only_where_there_are_several() -> None:
@@ -221,5 +224,5 @@ def test_left_out_word_is_read_like_an_unknown_one() -> None:
 
     found_C = logits(model, [known])[0]
 
-    expected_C = oracle.logits(network, Encoded([NUM_WORDS], ["connexion"], grams, 0))
+    expected_C = reference.walk(network, Encoded([NUM_WORDS], ["connexion"], grams, 0)).logits_C
     np.testing.assert_allclose(found_C.numpy(), expected_C, rtol=0, atol=1e-5)
