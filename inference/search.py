@@ -50,7 +50,7 @@ async def answer(kind: Kind, body: Search, registry: Registry, batcher: Batcher,
         encoded = await encode_all(batcher, model, contents)
     caller.parse_s = parsed - caller.began
     caller.ids_s = time.perf_counter() - parsed
-    return written(model, body, await batcher.predict(model, encoded, caller))
+    return written(model, body, field in body.ONE, await batcher.predict(model, encoded, caller))
 
 
 def ask(
@@ -71,25 +71,27 @@ def ask(
     kind, body = read_search(raw)
     model = model_asked(kind, body, registry)
     field, content = body.given
-    contents = [content] if field in body.ONE else content
+    is_one = field in body.ONE
+    contents = [content] if is_one else content
     if len(contents) > SLICE_TICKETS or any(map(is_long, contents)):
         return False
     parsed = time.perf_counter()
     encoded = [model.encode(one) for one in contents]
     caller.parse_s = parsed - caller.began
     caller.ids_s = time.perf_counter() - parsed
-    batcher.submit(model, encoded, caller, functools.partial(_hand_over, model, body, done))
+    batcher.submit(model, encoded, caller, functools.partial(_hand_over, model, body, is_one, done))
     return True
 
 
 def _hand_over(
     model: Model[Any],
     body: Search,
+    is_one: bool,
     done: Callable[[bytes | BaseException], object],
     found: Sequence[Answer] | BaseException,
 ) -> None:
     """Call `done` with the answer as JSON, or the error instead of it."""
-    done(found if isinstance(found, BaseException) else written(model, body, found))
+    done(found if isinstance(found, BaseException) else written(model, body, is_one, found))
 
 
 def model_asked(kind: Kind, body: Search, registry: Registry) -> Model[Any]:
@@ -104,9 +106,9 @@ def model_asked(kind: Kind, body: Search, registry: Registry) -> Model[Any]:
     return model
 
 
-def written(model: Model[Any], body: Search, found: Sequence[Answer]) -> bytes:
-    """Return what a model has found, as JSON."""
-    if body.given[0] in body.ONE:
+def written(model: Model[Any], body: Search, is_one: bool, found: Sequence[Answer]) -> bytes:
+    """Return what a model has found, as JSON; `is_one` says whether one input was asked about, and no list."""
+    if is_one:
         return _encode(msgspec.structs.replace(found[0], id=body.id, model_name=model.name, version=model.version))
     if body.ids is not None:
         found = [msgspec.structs.replace(one, id=id_) for one, id_ in zip(found, body.ids, strict=True)]
