@@ -244,7 +244,7 @@ class GruModel(Model[Encoded]):
         if len(tickets) == 1:
             return self._run(tickets)
         order = sorted(range(len(tickets)), key=lambda i: len(tickets[i].ids))
-        found_NC = np.empty((len(tickets), len(self.labels)), dtype=np.float32)
+        runs = []
         lengths = [len(tickets[i].ids) for i in order]
         end = 0
         while end < len(order):
@@ -255,8 +255,9 @@ class GruModel(Model[Encoded]):
                 if num_unknown > RUN_UNKNOWN:
                     break
                 end += 1
-            chosen = order[start:end]
-            found_NC[chosen] = self._run([tickets[i] for i in chosen])
+            runs.append(self._run([tickets[i] for i in order[start:end]]))
+        found_NC = np.empty((len(tickets), len(self.labels)), dtype=np.float32)
+        found_NC[order] = np.concatenate(runs)  # once, and not run by run, which took 2 us each
         return found_NC
 
     def _run(self, tickets: Sequence[Encoded]) -> Floats:

@@ -76,7 +76,11 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def given(self) -> tuple[str, Any]:
         """The one field that was given, and what it holds."""
-        return next((field, value) for field in self.ONE + self.SEVERAL if (value := getattr(self, field)) is not None)
+        for field in self.ONE + self.SEVERAL:
+            value = getattr(self, field)
+            if value is not None:
+                return field, value
+        raise AssertionError("a search without its input; this is our bug")
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

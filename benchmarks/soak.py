@@ -2,8 +2,8 @@
 
 The ceiling is no growth at all: what the second tenth of the time holds (warm, every shape seen) the last should
 hold too, within 2 %. One open loop at a steady rate asks what a day brings: mostly single tickets, some bodies of 32,
-tickets of nothing but unknown words, raw texts, labelled rows to /test, bodies that are refused, probes, the list of
-models. The worker's resident memory (RSS) and its proportional share (PSS) are read every second.
+tickets of nothing but unknown words, raw texts, labelled rows to /test, bodies that are refused, probes, what
+Prometheus asks. The worker's resident memory (RSS) and its proportional share (PSS) are read every second.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ MIN_SECONDS = 600.0
 TENTH = 0.1  # of the time, whose median is taken at the start and at the end
 LOOKS, LOOK_S = 50, 1.0  # at least so many, and one a second where that is more
 # What -> how many of a hundred requests.
-MIXTURE = {"single": 70, "bodies": 8, "unknown": 6, "text": 6, "test": 2, "refused": 4, "probe": 3, "models": 1}
+MIXTURE = {"single": 70, "bodies": 8, "unknown": 6, "text": 6, "test": 2, "refused": 4, "probe": 3, "metrics": 1}
 GOOD = {200, 400}  # a body that is refused is answered with 400
 
 
@@ -180,7 +180,7 @@ def one_request(kind: str, number: int, address: Address, name: str, tickets: Se
         return post(address, "/test", msgspec.json.encode(body))
     if kind == "refused":
         return post(address, "/search", b'{"name": "%b", "vector": 1}' % name.encode("ascii"))
-    return request(address, "GET", "/readyz" if kind == "probe" else "/models")
+    return request(address, "GET", "/readyz" if kind == "probe" else "/metrics")
 
 
 def summarise(settings: Settings, calls: Calls, looks: Sequence[Look]) -> Numbers:

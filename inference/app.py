@@ -26,7 +26,7 @@ from inference.access import check_host
 from inference.batcher import Batcher
 from inference.board import Board
 from inference.counters import Counters
-from inference.dispatcher import Dispatcher
+from inference.heads import Heads
 from inference.observer import Observer
 from inference.openapi import body_schemas, token_schemes
 from inference.registry import Registry
@@ -48,12 +48,11 @@ ASSET_TYPES = {
 }
 
 
-def create_app(settings: Settings, dispatch: bool = True, board: Board | None = None) -> Litestar:
+def create_app(settings: Settings, board: Board | None = None) -> Litestar:
     """Return the application over the store that the settings name.
 
     Args:
         settings: of the server.
-        dispatch: whether plain searches are answered in front of Litestar; the answers are the same.
         board: where the workers show what they have counted; None for one without others.
     Raises:
         StoreRefused: the store's folder cannot be trusted or used.
@@ -101,6 +100,7 @@ def create_app(settings: Settings, dispatch: bool = True, board: Board | None = 
                 "settings": settings,
                 "registry": registry,
                 "gate": gate,
+                "heads": Heads(settings, gate),
                 "draining": False,
                 "counters": counters,
                 "board": board,
@@ -132,8 +132,6 @@ def create_app(settings: Settings, dispatch: bool = True, board: Board | None = 
     components = app.openapi_schema.components
     components.schemas = body_schemas() | (components.schemas or {})
     app.asgi_handler = Observer(app.asgi_handler, counters)
-    if dispatch:
-        app.asgi_handler = Dispatcher(app.asgi_handler, settings, registry, gate, counters)
     return app
 
 

@@ -18,6 +18,7 @@ that comes late is worth no more than a refusal, and takes the core from one tha
 
 import asyncio
 import functools
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -33,6 +34,7 @@ from inference.errors import ClientLeft, ServerFull, TooLate
 P = ParamSpec("P")
 T = TypeVar("T")
 E = TypeVar("E")  # an input as the model's graph takes it
+Done = Callable[[Sequence[Answer] | BaseException], object]  # takes the answers, or the error instead of them
 
 TURN_TOKENS = 2048  # after which the loop looks at its sockets again: some 40 tickets, 3 ms of the default model
 REQUEST_TOKENS = 20  # that a request costs beside its tickets: 30 us of HTTP and JSON, the model's time for so many
@@ -41,9 +43,10 @@ INLINE_CHARACTERS = 4096  # of a raw text, about 2 ms; 256 KiB of short words ta
 SLICE_TICKETS = 256  # that are decoded and encoded in one turn of the loop, about 1 ms
 BYTES_A_TOKEN = 8  # of a body; French words and what JSON puts around them are 9, so this guesses high
 LARGE_FACTOR = 16  # the thread's queue is so many times the loop's; who sends 20 times the work can wait for it
-LOOK_S = 0.001  # in the queue, after which it is worth 2 us to see whether the client is still there
 LEARN_TOKENS = 256  # of a turn; less says more of the price of a run than of that of a token
 TOKEN_S = 2e-6  # of a token, until the first turn has been measured
+
+log = logging.getLogger("puppet")
 
 
 class Caller:
@@ -52,7 +55,7 @@ class Caller:
     Attributes:
         began: when its body had come, of `time.perf_counter`.
         deadline: of the same clock, after which the answer is of no use; None if there is none.
-        has_left: says whether the client has closed its connection; called on the loop.
+        has_left: says whether it waits no longer; called on the loop.
         parse_s: seconds from bytes to a Struct.
         ids_s: seconds from a Struct to ids.
         queue_s: seconds in the queue.
@@ -61,7 +64,7 @@ class Caller:
 
     __slots__ = ("began", "deadline", "has_left", "ids_s", "model_s", "parse_s", "queue_s")
 
-    def __init__(self, deadline: float | None = None, has_left: Callable[[], bool] | None = None) -> None:
+    def __init__(self, deadline: float | None = None, has_left: Callable[[], bool] = lambda: False) -> None:
         self.began = time.perf_counter()
         self.deadline = deadline
         self.has_left = has_left
@@ -69,43 +72,39 @@ class Caller:
 
 
 class Job:
-    """One request's inputs in a queue."""
+    """One request's inputs in a queue, and whom to tell what came of them."""
 
-    __slots__ = ("arrived", "caller", "cost", "encoded", "found", "model")
+    __slots__ = ("arrived", "caller", "cost", "done", "encoded", "model")
 
-    def __init__(self, model: Model[Any], encoded: Sequence[Any], cost: int, caller: Caller) -> None:
+    def __init__(self, model: Model[Any], encoded: Sequence[Any], cost: int, caller: Caller, done: Done) -> None:
         self.model = model
         self.encoded = encoded
         self.cost = cost
         self.caller = caller
+        self.done = done
         self.arrived = time.perf_counter()
-        self.found: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
 
     def begin(self, now: float, counters: Counters) -> bool:
         """Return whether the job is still worth its work; whoever waits for one that is not is told so."""
         caller = self.caller
         caller.queue_s = now - self.arrived
-        if self.found.done():  # cancelled
+        if caller.has_left():
+            counters.count_refusal(LEFT)
+            self.end(ClientLeft("the client has closed its connection; nothing was done"), 0.0)
             return False
         if caller.deadline is not None and now > caller.deadline:
             counters.count_refusal(LATE)
-            self.found.set_exception(TooLate(TooLate.DETAIL))
-            return False
-        if caller.has_left is not None and caller.queue_s > LOOK_S and caller.has_left():
-            counters.count_refusal(LEFT)
-            self.found.set_exception(ClientLeft("the client has closed its connection; nothing was done"))
+            self.end(TooLate(TooLate.DETAIL), 0.0)
             return False
         return True
 
-    def end(self, answers: Sequence[Answer] | BaseException, model_s: float) -> None:
+    def end(self, found: Sequence[Answer] | BaseException, model_s: float) -> None:
         """Hand the answers, or the error instead of them, to whoever waits."""
         self.caller.model_s = model_s
-        if self.found.done():  # cancelled meanwhile
-            return
-        if isinstance(answers, BaseException):
-            self.found.set_exception(answers)
-        else:
-            self.found.set_result(answers)
+        try:
+            self.done(found)
+        except Exception:  # of one who waits; the others of its turn are answered all the same
+            log.exception("bug in handing over an answer")
 
 
 class Batcher:
@@ -122,7 +121,6 @@ class Batcher:
         self._counters = counters if counters is not None else Counters()
         self.waiting_tokens = 0
         self.large_tokens = 0
-        self._coming_tokens = 0
         self._queue: deque[Job] = deque()
         self._is_turn_due = False
         self._large: deque[Job] = deque()
@@ -137,20 +135,7 @@ class Batcher:
         Raises:
             ServerFull: it may not.
         """
-        self._coming_tokens = 0  # who asks here has been read: so has the whole of its turn
         self._check(1 + body_bytes // BYTES_A_TOKEN, None)
-
-    def lets_in(self, request_bytes: int) -> bool:
-        """Return whether a request that has just been read from its socket may go on to be parsed.
-
-        Like `check_room`, and sooner: it counts what is read in the same turn of the loop and does not wait yet.
-        """
-        cost = request_bytes // BYTES_A_TOKEN  # the bytes of the head are about what a request counts by itself
-        standing = self.waiting_tokens + self._coming_tokens
-        if standing and standing + cost > self.limit_tokens and cost <= INLINE_TOKENS:
-            return False
-        self._coming_tokens += cost
-        return True
 
     def _check(self, cost: int, deadline: float | None, is_large: bool = False) -> None:
         """Do nothing if work of so many tokens may wait, and can be done in time.
@@ -178,7 +163,7 @@ class Batcher:
         Raises:
             InvalidContent: as `Model.encode`.
         """
-        if isinstance(content, str) and len(content) > INLINE_CHARACTERS:
+        if is_long(content):
             return await self._in_thread(model.encode, content)
         return model.encode(content)
 
@@ -188,13 +173,25 @@ class Batcher:
         Raises:
             ServerFull: too much work waits already.
             TooLate: the caller's deadline cannot be met, or has passed in the queue.
-            ClientLeft: the caller has gone while it waited.
             NotFinite: as `Model.predict`.
         """
-        cost = sum(map(model.cost, encoded))
         caller = caller or Caller()
+        found: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
+        caller.has_left = found.cancelled  # by whoever waits
+        self.submit(model, encoded, caller, functools.partial(_settle, found))
+        return await found
+
+    def submit(self, model: Model[E], encoded: Sequence[E], caller: Caller, done: Done) -> None:
+        """Let inputs wait for their turn; `done` is called on the loop with what `predict` would return or raise.
+
+        This is what a plain search goes through: a future, a coroutine and a task around it cost 10 us more.
+
+        Raises:
+            ServerFull, TooLate: at once, as `predict`; `done` is not called.
+        """
+        cost = sum(map(model.cost, encoded))
         self._check(cost, caller.deadline)
-        job = Job(model, encoded, cost + REQUEST_TOKENS, caller)
+        job = Job(model, encoded, cost + REQUEST_TOKENS, caller, done)
         if cost > INLINE_TOKENS:
             self.large_tokens += job.cost
             self._large.append(job)
@@ -204,14 +201,13 @@ class Batcher:
             self._queue.append(job)
             if not self._is_turn_due:
                 self._is_turn_due = True
-                # After every task that is ready now: so the whole of this turn's arrivals stand in the queue by then.
+                # After whatever else is ready now: so the whole of this turn's arrivals stand in the queue by then.
                 asyncio.get_running_loop().call_soon(self._turn)
-        return await job.found
 
     def _turn(self) -> None:
         """Answer what waits, first come first served, up to TURN_TOKENS; the rest has the next turn."""
         chosen: dict[int, list[Job]] = {}  # the model's id -> its jobs
-        num_tokens = self._coming_tokens = 0
+        num_tokens = 0
         now = time.perf_counter()
         while self._queue and num_tokens < TURN_TOKENS:
             job = self._queue.popleft()
@@ -243,7 +239,7 @@ class Batcher:
         self.large_tokens -= job.cost
         self._large_runs = False
         if running.cancelled():  # `close`
-            job.found.cancel()
+            job.end(asyncio.CancelledError(), 0.0)
         else:
             self._counters.batches.add(TICKETS, len(job.encoded))
             job.end(running.exception() or running.result(), time.perf_counter() - began)
@@ -265,7 +261,8 @@ class Batcher:
         """
         self._check(cost, caller.deadline, is_large=True)
         waited_s, model_s = caller.queue_s, caller.model_s
-        job = Job(model, (), cost + REQUEST_TOKENS, caller)
+        given_up: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
+        job = Job(model, (), cost + REQUEST_TOKENS, caller, functools.partial(_settle, given_up))
         self.large_tokens += job.cost
         try:
             async with self._stepping:
@@ -278,7 +275,7 @@ class Batcher:
                         return cast(T, found)
                     if num_tickets:
                         self._counters.batches.add(TICKETS, num_tickets)
-                await job.found  # raises
+                await given_up  # raises
                 raise AssertionError("a job that does not begin has its error; this is our bug")
         finally:
             self.large_tokens -= job.cost
@@ -302,7 +299,7 @@ class Batcher:
     def close(self) -> None:
         """End the thread; work that has not begun is dropped."""
         for job in (*self._queue, *self._large):
-            job.found.cancel()
+            job.end(asyncio.CancelledError(), 0.0)
         self._queue.clear()
         self._large.clear()
         self.waiting_tokens = 0
@@ -318,6 +315,11 @@ def _step(steps: Generator[int, None, T]) -> tuple[int | None, T | None]:
         return next(steps), None
     except StopIteration as end:
         return None, end.value
+
+
+def is_long(content: Any) -> bool:
+    """Return whether an input is a text that is too long to be read in a moment."""
+    return isinstance(content, str) and len(content) > INLINE_CHARACTERS
 
 
 def _answer(jobs: Sequence[Job]) -> int:
@@ -343,3 +345,15 @@ def _answer(jobs: Sequence[Job]) -> int:
         job.end(answers[place : place + len(job.encoded)], model_s)
         place += len(job.encoded)
     return len(encoded)
+
+
+def _settle(found: "asyncio.Future[Sequence[Answer]]", answers: Sequence[Answer] | BaseException) -> None:
+    """Let a future end, unless whoever waits for it has been cancelled."""
+    if found.done():
+        return
+    if isinstance(answers, asyncio.CancelledError):
+        found.cancel()
+    elif isinstance(answers, BaseException):
+        found.set_exception(answers)
+    else:
+        found.set_result(answers)

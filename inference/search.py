@@ -2,10 +2,13 @@
 
     Struct -> ids -> batcher -> answer -> bytes
 
-The route in routes.py and the dispatcher in front of it both answer through `answer`, so they cannot differ.
+The route in routes.py answers through `answer`; the protocol in front of it asks through `ask`, which leaves out what
+takes turns of the loop. Both find the model and write the answer by the same functions, so they cannot differ.
 """
 
+import functools
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -13,11 +16,11 @@ import msgspec
 from artifacts.errors import Fault, InvalidContent, InvalidInput, KindMismatch
 from artifacts.kinds import Kind, check_kind
 from artifacts.runtime import Model
-from artifacts.schemas import Search
+from artifacts.schemas import Answer, Search
 from artifacts.tickets import Explanation, TicketSearch
 from artifacts.validation import summary
-from inference.batcher import Batcher, Caller
-from inference.bodies import encode_all
+from inference.batcher import SLICE_TICKETS, Batcher, Caller, is_long
+from inference.bodies import encode_all, read_search
 from inference.registry import Registry
 from inference.schemas import SearchAnswers
 
@@ -33,17 +36,14 @@ async def answer(kind: Kind, body: Search, registry: Registry, batcher: Batcher,
     Raises:
         InvalidInput, KindMismatch: the body.
         ModelNotFound, ModelNotTrained, InvalidName, ModelLoading, ArtifactRefused: as `Registry.serving`.
-        ServerFull, TooLate, ClientLeft, NotFinite: as `Batcher.predict`.
+        ServerFull, TooLate, NotFinite: as `Batcher.predict`.
     """
-    model = registry.serving(body.name)
-    check_kind(kind.name, body.name, model.manifest.neural_network_type)
+    model = model_asked(kind, body, registry)
     field, content = body.given
-    is_one = field in body.ONE
-    explains = isinstance(body, TicketSearch) and body.explain
-    if explains:
+    if explains(body):
         check_explains(kind, body.name)
     parsed = time.perf_counter()
-    if is_one:
+    if field in body.ONE:
         try:
             encoded = [await batcher.encode(model, content)]
         except InvalidContent as error:
@@ -54,14 +54,77 @@ async def answer(kind: Kind, body: Search, registry: Registry, batcher: Batcher,
     caller.parse_s = parsed - caller.began
     caller.ids_s = time.perf_counter() - parsed
     found = await batcher.predict(model, encoded, caller)
-    if explains:
+    if explains(body):
         explanation = await explained(kind, model, encoded[0], batcher, caller)
         found = [msgspec.structs.replace(found[0], explanation=explanation)]
+    return written(model, body, field in body.ONE, found)
+
+
+def ask(
+    raw: bytes,
+    registry: Registry,
+    batcher: Batcher,
+    caller: Caller,
+    done: Callable[[bytes | BaseException], object],
+) -> bool:
+    """Return whether a search has been asked; if so `done` is called on the loop with its answer or an error.
+
+    It has not if reading it takes more than a moment, and `answer` is to take turns over it.
+
+    Raises:
+        ServerFull, TooLate: it is refused.
+        Others: the body is at fault; `answer` says where.
+    """
+    kind, body = read_search(raw)
+    model = model_asked(kind, body, registry)
+    field, content = body.given
+    is_one = field in body.ONE
+    contents = [content] if is_one else content
+    if explains(body) or len(contents) > SLICE_TICKETS or any(map(is_long, contents)):
+        return False
+    parsed = time.perf_counter()
+    encoded = [model.encode(one) for one in contents]
+    caller.parse_s = parsed - caller.began
+    caller.ids_s = time.perf_counter() - parsed
+    batcher.submit(model, encoded, caller, functools.partial(_hand_over, model, body, is_one, done))
+    return True
+
+
+def _hand_over(
+    model: Model[Any],
+    body: Search,
+    is_one: bool,
+    done: Callable[[bytes | BaseException], object],
+    found: Sequence[Answer] | BaseException,
+) -> None:
+    """Call `done` with the answer as JSON, or the error instead of it."""
+    done(found if isinstance(found, BaseException) else written(model, body, is_one, found))
+
+
+def model_asked(kind: Kind, body: Search, registry: Registry) -> Model[Any]:
+    """Return the model that a search asks.
+
+    Raises:
+        KindMismatch: it is of another kind.
+        Others: as `Registry.serving`.
+    """
+    model = registry.serving(body.name)
+    check_kind(kind.name, body.name, model.manifest.neural_network_type)
+    return model
+
+
+def written(model: Model[Any], body: Search, is_one: bool, found: Sequence[Answer]) -> bytes:
+    """Return what a model has found, as JSON; `is_one` says whether one input was asked about, and no list."""
     if is_one:
         return _encode(msgspec.structs.replace(found[0], id=body.id, model_name=model.name, version=model.version))
     if body.ids is not None:
         found = [msgspec.structs.replace(one, id=id_) for one, id_ in zip(found, body.ids, strict=True)]
     return _encode(SearchAnswers(model.name, model.version, found))
+
+
+def explains(body: Search) -> bool:
+    """Return whether a search asks why, too."""
+    return isinstance(body, TicketSearch) and body.explain
 
 
 def check_explains(kind: Kind, name: str) -> None:

@@ -65,6 +65,8 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         await asyncio.sleep(ANSWER_S)
+        for _ in range(2):  # a turn of the loop looks at its timers before its sockets: read first what has come
+            await asyncio.sleep(0)
         await super().shutdown(sockets)
 
 

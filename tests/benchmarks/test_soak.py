@@ -68,7 +68,7 @@ def test_mixture_is_what_it_says() -> None:
     assert len(requests) == 1000
     assert requests == mixed(ADDRESS, "puppet-o2", TICKETS, 0)
     paths = Counter(one.split(b" ", 2)[1].decode() for one in requests)
-    assert paths == {"/search": 940, "/test": 20, "/readyz": 30, "/models": 10}
+    assert paths == {"/search": 940, "/test": 20, "/readyz": 30, "/metrics": 10}
     bodies = [msgspec.json.decode(one.partition(b"\r\n\r\n")[2]) for one in requests if b" /search " in one]
     assert sum("vectors" in body for body in bodies) == 10 * MIXTURE["bodies"]
     assert sum("text" in body for body in bodies) == 10 * MIXTURE["text"]

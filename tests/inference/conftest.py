@@ -34,9 +34,9 @@ def settings(store: Store) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def started(settings: Settings, dispatch: bool = True) -> AsyncIterator[Litestar]:
+async def started(settings: Settings) -> AsyncIterator[Litestar]:
     """Give a running application whose models are loaded."""
-    app = create_app(settings, dispatch)
+    app = create_app(settings)
     async with app.lifespan():
         await app.state.registry.refresh()
         yield app

@@ -18,7 +18,6 @@ from inference.batcher import (
     INLINE_CHARACTERS,
     INLINE_TOKENS,
     LARGE_FACTOR,
-    LOOK_S,
     REQUEST_TOKENS,
     TURN_TOKENS,
     Batcher,
@@ -338,15 +337,15 @@ async def test_work_whose_client_left_is_not_run(batcher: Batcher, fake: Fake, s
     else:
         first = asyncio.create_task(batcher.predict(as_model(other), [ticket(TURN_TOKENS)]))
     await asyncio.sleep(0)
-    left = asyncio.create_task(batcher.predict(as_model(fake), [ticket(size, 1)], Caller(has_left=lambda: True)))
-    stays = asyncio.create_task(batcher.predict(as_model(fake), [ticket(size, 2)], Caller(has_left=lambda: False)))
+    told: list[object] = []
+    caller = Caller(has_left=lambda: True)
+    batcher.submit(as_model(fake), [ticket(size, 1)], caller, told.append)
+    stays = asyncio.create_task(batcher.predict(as_model(fake), [ticket(size, 2)]))
     await asyncio.sleep(0)
-    time.sleep(2 * LOOK_S)  # the loop is held up, as by a run
     other.go_on.set()
 
-    with pytest.raises(ClientLeft):
-        await asyncio.wait_for(left, DEADLINE_S)
-    assert categories(await stays) == [f"{size}:2"]
+    assert categories(await asyncio.wait_for(stays, DEADLINE_S)) == [f"{size}:2"]
+    assert [type(one) for one in told] == [ClientLeft]
     assert fake.batches == [[2]]
     await first
 
@@ -509,17 +508,13 @@ async def test_steps_are_admitted_like_large_work(fake: Fake) -> None:
 async def test_steps_end_when_the_client_leaves(batcher: Batcher, fake: Fake) -> None:
     """Who leaves between two steps costs no further one, and gives its room back."""
 
-    def slowly() -> Generator[int, None, str]:
-        for number in steps_of(fake, 9):
-            time.sleep(2 * LOOK_S)  # sooner nobody looks
-            yield number
-        return "done"
-
     def has_left() -> bool:
         return len(fake.batches) >= 2
 
     with pytest.raises(ClientLeft):
-        await asyncio.wait_for(batcher.in_steps(as_model(fake), slowly(), 9, Caller(has_left=has_left)), DEADLINE_S)
+        await asyncio.wait_for(
+            batcher.in_steps(as_model(fake), steps_of(fake, 9), 9, Caller(has_left=has_left)), DEADLINE_S
+        )
 
     assert fake.batches == [[0], [1]]
     assert batcher.large_tokens == 0
