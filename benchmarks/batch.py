@@ -27,12 +27,12 @@ from artifacts.tickets import TicketSearch
 from benchmarks import machine, report
 from benchmarks.bars import plot_lines
 from benchmarks.contenders import PUPPET, Model, running
-from benchmarks.latency import KIND, Spread, quiet, spread
 from benchmarks.learners import PEERS
-from benchmarks.load import Address, closed_loop, post
+from benchmarks.load import Address, closed_loop, post, quiet
 from benchmarks.peers.peer import plain
+from benchmarks.rounds import Spread, in_turn, spread
 from benchmarks.server import pinned
-from benchmarks.sets import read_train
+from benchmarks.sets import KIND, read_train
 from benchmarks.workload import (
     TRAIN,
     Common,
@@ -262,8 +262,7 @@ def measure(settings: Settings, work: Workload, train: Path) -> Numbers:
             ask[key] = stack.enter_context(learner_process(task))
         keys = list(ask)
         for number in range(common.rounds):
-            for step in range(len(keys)):
-                key = keys[(number + step) % len(keys)]
+            for key in in_turn(keys, number):
                 measured.setdefault(key, []).append(ask[key]())
     return summarise(settings, measured, left_out)
 

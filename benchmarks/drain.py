@@ -18,11 +18,10 @@ from pathlib import Path
 import click
 import msgspec
 
-from artifacts.tickets import TicketSearch
 from benchmarks import machine
 from benchmarks.callers import callers, num_lost
-from benchmarks.latency import DEFAULT_NAME, KIND, first_answers, make_tickets, trained_store
 from benchmarks.load import REFUSED, Address, post
+from benchmarks.searches import DEFAULT_NAME, OneAnswer, first_answers, make_tickets, search_body, trained_store
 from benchmarks.server import running_server
 from trainer.terminal import shows_errors
 
@@ -108,7 +107,7 @@ def drain_command(
     here = machine.read_machine()
     settings = Settings(str(store) if store else None, name, runs, workers, num_callers, before, tokens, seed)
     ticket = make_tickets(None, tokens, seed).fixed[0]
-    body = msgspec.json.encode(TicketSearch(name=name, neural_network_type=KIND, vector=ticket))
+    body = search_body(name, ticket)
     with ExitStack() as stack:
         if store is None:
             store = stack.enter_context(trained_store(name))
@@ -127,7 +126,7 @@ def measure_run(settings: Settings, store: Path, body: bytes) -> Run:
     with running_server(store, workers=settings.workers) as server:
         address = Address.of(server.url)
         search = post(address, "/search", body)
-        first_answers(address, [search])
+        first_answers(address, [search], OneAnswer)
         with callers(address, search, settings.callers) as (outcomes, _):
             deadline = time.monotonic() + LOAD_S
             while outcomes[200] < settings.before:

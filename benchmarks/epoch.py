@@ -38,9 +38,8 @@ from artifacts.vocabulary import PAD, Encoded, Vocabulary, build_rows
 from benchmarks import machine
 from benchmarks.accuracy import ONE_THREAD
 from benchmarks.arithmetic import BACKWARD, network_flops, peak_flops
-from benchmarks.latency import MIN_ROUNDS, Spread
 from benchmarks.learners import MODEL
-from benchmarks.rounds import interleaved, spread
+from benchmarks.rounds import MIN_ROUNDS, Spread, interleaved, spread, too_few
 from benchmarks.server import pinned
 from benchmarks.sets import KIND, choose, find_sets, read_train
 from benchmarks.tables import changed
@@ -237,9 +236,10 @@ def epoch_command(
         measured = msgspec.json.decode(in_process("loops", task), type=Measured)
         seconds = measure_fits(task, fits, num_cores=here.num_cores) if fits else {}
         found.append(summarise(label, measured, seconds))
-    void = [f"{rounds} rounds, a result has at least {MIN_ROUNDS}"] if rounds < MIN_ROUNDS else []
-    numbers = Numbers(found, void)
-    machine.conclude(machine.result("epoch", here, settings, numbers), make_sheet(settings, numbers), void, save)
+    numbers = Numbers(found, too_few(rounds))
+    machine.conclude(
+        machine.result("epoch", here, settings, numbers), make_sheet(settings, numbers), numbers.void_because, save
+    )
 
 
 @click.command("loops", hidden=True)

@@ -34,10 +34,10 @@ from benchmarks import machine
 from benchmarks.accuracy import ONE_THREAD, RELATIVE_COST, check_plots, measure_all, measured
 from benchmarks.arithmetic import graph_flops, peak_flops
 from benchmarks.intervals import Interval, paired_interval
-from benchmarks.latency import MIN_ROUNDS, Spread, make_tickets
 from benchmarks.learners import BATCH_TICKETS, BATCH_TOKENS, GRU, PEERS, Run, Work, median_us
 from benchmarks.plots import Mark, Panel, plot_frontier
-from benchmarks.rounds import interleaved, spread
+from benchmarks.rounds import MIN_ROUNDS, Spread, interleaved, spread, too_few
+from benchmarks.searches import make_tickets
 from benchmarks.sets import KIND, DataSet, Part, choose, find_sets, read_train
 from benchmarks.summary import bits
 from benchmarks.tables import changed
@@ -474,13 +474,12 @@ def summarise(settings: Settings, runs: Mapping[Key, Run], costs: Mapping[str, C
                 lines=[msgspec.structs.replace(line, is_on_frontier=place in best) for place, line in enumerate(lines)],
             )
         )
-    void = [f"{settings.rounds} rounds, a result has at least {MIN_ROUNDS}"] if settings.rounds < MIN_ROUNDS else []
     return Numbers(
         peak_gflops=statistics.median(one.peak_gflops for one in costs.values()),
         svc_accuracy=statistics.fmean(one.svc_accuracy for one in sets),
         means=means(sets),
         sets=sets,
-        void_because=void,
+        void_because=too_few(settings.rounds),
     )
 
 

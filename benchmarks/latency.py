@@ -13,15 +13,11 @@ generator was late by more than 1 ms at p99 in any round says that it is void.
 # Axes: N requests of a run.
 
 import asyncio
-import gc
-import itertools
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,34 +27,36 @@ import numpy as np
 import uvloop
 
 from artifacts.gru import GruModel, pad
-from artifacts.kinds import kind_named
 from artifacts.runtime import open_session
 from artifacts.store import Store
-from artifacts.tickets import Prediction, TicketSearch
 from benchmarks import machine
 from benchmarks.contenders import CONTENDERS, PEERS_PYTHON
-from benchmarks.load import Address, BadAnswer, Calls, Connection, Seconds, closed_loop, open_loop, post, schedule
+from benchmarks.load import (
+    MAX_LATENESS_MS,
+    Address,
+    Calls,
+    Seconds,
+    closed_loop,
+    open_loop,
+    post,
+    quiet,
+    schedule,
+)
+from benchmarks.rounds import MIN_ROUNDS, Spread, spread, too_few
+from benchmarks.searches import (
+    DEFAULT_NAME,
+    OneAnswer,
+    Tickets,
+    first_answers,
+    make_tickets,
+    search_body,
+    trained_store,
+)
 from benchmarks.server import Server, pinned, resident_bytes, running_server, two_cores
-from trainer.cli import read_test_rows
-from trainer.sample import generate
+from benchmarks.sets import KIND
 from trainer.terminal import shows_errors
-from trainer.tickets import Rows
 
-DEFAULT_NAME = "puppet-o2"  # as the server's own default
-KIND = "GRU"  # whose tickets are asked, and whose session is the floor
-NUM_TICKETS = 256  # distinct ones: enough that no cache holds just them
-MIN_ROUNDS = 5  # STYLE.md, section 8
-MAX_LATENESS_MS = 1.0  # at p99; a later generator measures itself
 TARGET_P50_MS, TARGET_READY_S, TARGET_RESIDENT_MB = 1.0, 3.0, 250.0  # issue 2, "It is done when"
-
-Content = list[str] | str
-
-
-class OneAnswer(Prediction, frozen=True):
-    """The answer to one ticket, which always names its model and version."""
-
-    model_name: str
-    version: int
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -115,14 +113,6 @@ class Loop(msgspec.Struct, frozen=True):
     num_waited: int
 
 
-class Spread(msgspec.Struct, frozen=True):
-    """A number that each round measured once."""
-
-    median: float
-    lowest: float
-    highest: float
-
-
 class OwnServer(msgspec.Struct, frozen=True):
     """The server that was started for each round, and its memory after the round's load."""
 
@@ -166,13 +156,6 @@ class Round(NamedTuple):
     resident_mb: float | None
     model_version: int
     unknown_tokens: float
-
-
-class Tickets(NamedTuple):
-    """What is asked: tickets of a fixed length, and the mixture that the open loop sends."""
-
-    fixed: list[list[str]]
-    mixed: Sequence[Content]
 
 
 class FloorTask(msgspec.Struct):
@@ -291,48 +274,6 @@ def read_url(url: str) -> Address:
         raise click.BadParameter(str(error), param_hint="--url") from error
 
 
-def make_tickets(data: Path | None, num_tokens: int, seed: int) -> Tickets:
-    """Return the same tickets for the same seed: those of a file, or synthetic ones, in random order.
-
-    The fixed ones are cut out of the row of all their tokens, so that the mixture of words stays what it is.
-
-    Raises:
-        InvalidInput: the file does not fit.
-    """
-    contents: list[Content]
-    if data is not None:
-        rows = read_test_rows(data, kind_named(KIND))
-        assert isinstance(rows, Rows), "rows of another kind; this is our bug"
-        order = np.random.default_rng(seed).permutation(len(rows.tickets)).tolist()
-        contents = [rows.tickets[row].content for row in order]
-        words = [rows.tokens[row] for row in order]
-    else:
-        contents = []
-        words = [tokens for _, tokens in generate(3000, seed)]
-    endless = itertools.chain.from_iterable(itertools.cycle(words))
-    fixed = [list(itertools.islice(endless, num_tokens)) for _ in range(NUM_TICKETS)]
-    return Tickets(fixed, contents or fixed)
-
-
-@contextmanager
-def trained_store(name: str, data: Path | None = None, store: Path | None = None) -> Iterator[Path]:
-    """Give a store with a model trained with the default settings.
-
-    Args:
-        name: of the model.
-        data: to train on; by default the synthetic tickets.
-        store: to train into; it stays. By default one that is gone at the end.
-    """
-    with tempfile.TemporaryDirectory(prefix="puppet-benchmark-") as folder:
-        sample, store = data or Path(folder) / "sample.jsonl", store or Path(folder) / "store"
-        fit = ["fit", str(sample), "--name", name, "--store", str(store)]
-        for arguments in ([] if data else [["sample", str(sample)]]) + [fit]:
-            command = [sys.executable, "-m", "trainer", *arguments]
-            if subprocess.run(command, cwd=machine.ROOT, stdout=sys.stderr, check=False).returncode:
-                raise click.ClickException("no model could be trained; name one with --store DIR --name NAME, or --url")
-        yield store
-
-
 def measure_round(
     settings: Settings, number: int, tickets: Tickets, address: Address | None, store: Path | None
 ) -> Round:
@@ -352,9 +293,9 @@ def measure_server(
     Raises:
         click.ClickException: the server does not answer a search.
     """
-    fixed = [post(address, "/search", search_body(settings, ticket)) for ticket in tickets.fixed]
-    mixed = [post(address, "/search", search_body(settings, ticket)) for ticket in tickets.mixed]
-    answers = first_answers(address, fixed)
+    fixed = [post(address, "/search", search_body(settings.name, ticket, settings.kind)) for ticket in tickets.fixed]
+    mixed = [post(address, "/search", search_body(settings.name, ticket, settings.kind)) for ticket in tickets.mixed]
+    answers = first_answers(address, fixed, OneAnswer)
     version = answers[0].version
     floor_N = None
     if store is not None:
@@ -387,43 +328,6 @@ def measure_server(
         version,
         statistics.mean(len(answer.unknown_tokens) for answer in answers),
     )
-
-
-def search_body(settings: Settings, ticket: Content) -> bytes:
-    """Return the body of a search for one ticket."""
-    if isinstance(ticket, str):
-        return msgspec.json.encode(TicketSearch(name=settings.name, neural_network_type=settings.kind, text=ticket))
-    return msgspec.json.encode(TicketSearch(name=settings.name, neural_network_type=settings.kind, vector=ticket))
-
-
-def first_answers(address: Address, requests: Sequence[bytes]) -> list[OneAnswer]:
-    """Return the answer to each request, asked once; what is timed later is known to be a search.
-
-    Raises:
-        click.ClickException: one is no answer of a search.
-    """
-    answers = []
-    try:
-        with Connection(address) as connection:
-            for request in requests:
-                status, body = connection.call(request)
-                if status != 200:
-                    raise click.ClickException(f"the server answers {status}: {body.decode('utf-8', 'replace'):.500}")
-                answers.append(msgspec.json.decode(body, type=OneAnswer))
-    except (OSError, BadAnswer, msgspec.DecodeError) as error:
-        raise click.ClickException(f"no search can be had at {address.host}:{address.port}: {error}") from error
-    return answers
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the garbage collector from stopping the generator."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def time_floor(task: FloorTask) -> Seconds:
@@ -481,11 +385,6 @@ def over_loops(loops: Sequence[Calls]) -> Loop:
     )
 
 
-def spread(values: Sequence[float]) -> Spread:
-    """Return the median, the lowest and the highest."""
-    return Spread(round(statistics.median(values), 3), round(min(values), 3), round(max(values), 3))
-
-
 def why_void(lateness: Rounds) -> list[str]:
     """Return why a run is no result; nothing if it is one."""
     reasons = []
@@ -494,9 +393,7 @@ def why_void(lateness: Rounds) -> list[str]:
             f"the generator was late by {lateness.highest.p99_ms} ms at p99 in one round, "
             f"limit is {MAX_LATENESS_MS} ms; run it on a quiet machine, or with a lower --rate"
         )
-    if len(lateness.rounds) < MIN_ROUNDS:
-        reasons.append(f"{len(lateness.rounds)} rounds, a result has at least {MIN_ROUNDS}")
-    return reasons
+    return reasons + too_few(len(lateness.rounds))
 
 
 def summarise(measured: Sequence[Round]) -> Numbers:

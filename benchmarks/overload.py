@@ -29,8 +29,8 @@ from benchmarks import machine, report
 from benchmarks.bars import plot_bars
 from benchmarks.batch import batch_at, batch_body
 from benchmarks.contenders import PUPPET, running
-from benchmarks.latency import MAX_LATENESS_MS, Spread, quiet, spread
-from benchmarks.load import REFUSED, Address, Calls, Seconds, open_loop, post, request, schedule
+from benchmarks.load import MAX_LATENESS_MS, REFUSED, Address, Calls, Seconds, open_loop, post, quiet, request, schedule
+from benchmarks.rounds import Spread, spread
 from benchmarks.server import pinned
 from benchmarks.workload import (
     Common,
@@ -270,7 +270,7 @@ def read_round(
             normal_p99_ms,
             seconds,
         ),
-        lateness_ms=round(float(np.quantile(calls.lateness_s, 0.99)) * 1e3, 3),
+        lateness_ms=round(calls.lateness_p99_ms, 3),
     )
 
 

@@ -22,9 +22,9 @@ from benchmarks import machine, report
 from benchmarks.bars import Panel, plot_lines
 from benchmarks.batch import batch_at, batch_body
 from benchmarks.contenders import PUPPET, running
-from benchmarks.latency import KIND, quiet
-from benchmarks.load import SHORT_SPIN_S, Address, Calls, new_sleeping_loop, open_loop, post, request, schedule
+from benchmarks.load import SHORT_SPIN_S, Address, Calls, new_sleeping_loop, open_loop, post, quiet, request, schedule
 from benchmarks.server import Server, pinned, proportional_bytes, resident_bytes
+from benchmarks.sets import KIND
 from benchmarks.workload import (
     Common,
     Criterion,

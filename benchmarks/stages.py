@@ -30,8 +30,8 @@ from benchmarks.arithmetic import graph_flops, peak_flops
 from benchmarks.bars import plot_bars
 from benchmarks.batch import batch_body
 from benchmarks.contenders import PUPPET, Model, running
-from benchmarks.latency import Spread, quiet, spread
-from benchmarks.load import Address, closed_loop, post
+from benchmarks.load import Address, closed_loop, post, quiet
+from benchmarks.rounds import Spread, spread
 from benchmarks.server import pinned
 from benchmarks.workload import Common, Workload, common_options, prepared, read_common, shown, source_of, why_void
 from trainer.terminal import shows_errors

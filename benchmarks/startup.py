@@ -16,8 +16,8 @@ import msgspec
 from benchmarks import machine, report
 from benchmarks.bars import plot_bars
 from benchmarks.contenders import CONTENDERS, PUPPET, running
-from benchmarks.latency import Spread, spread
 from benchmarks.load import Address, closed_loop, post
+from benchmarks.rounds import Spread, in_turn, spread
 from benchmarks.server import family, pinned, proportional_bytes, resident_bytes
 from benchmarks.workload import (
     Common,
@@ -97,8 +97,7 @@ def measure(settings: Settings, work: Workload) -> Numbers:
     keys = [key for key in settings.servers if key not in work.left_out]
     found: dict[str, list[Start]] = {}
     for number in range(settings.common.rounds):
-        for step in range(len(keys)):
-            key = keys[(number + step) % len(keys)]
+        for key in in_turn(keys, number):
             click.echo(f"round {number + 1} of {settings.common.rounds}: {CONTENDERS[key].title}", err=True)
             found.setdefault(key, []).append(measure_start(settings, work, key))
     return summarise(settings, found, work)

@@ -15,9 +15,6 @@ voids nothing, because what counts are answers and not milliseconds, and it make
 # Axes: N requests of a run.
 
 import asyncio
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from contextlib import ExitStack
@@ -28,10 +25,19 @@ import click
 import msgspec
 
 from artifacts.store import Store
-from artifacts.tickets import TicketSearch
 from benchmarks import machine
-from benchmarks.latency import DEFAULT_NAME, KIND, OneAnswer, first_answers, make_tickets, quiet, trained_store
-from benchmarks.load import SHORT_SPIN_S, Address, Calls, Connection, new_sleeping_loop, open_loop, post, schedule
+from benchmarks.load import (
+    SHORT_SPIN_S,
+    Address,
+    Calls,
+    Connection,
+    new_sleeping_loop,
+    open_loop,
+    post,
+    quiet,
+    schedule,
+)
+from benchmarks.searches import DEFAULT_NAME, OneAnswer, first_answers, make_tickets, search_body, train, trained_store
 from benchmarks.server import running_server
 from benchmarks.training import Quantiles, quantiles
 from trainer.terminal import shows_errors
@@ -148,13 +154,7 @@ def add_versions(store: Path, name: str) -> tuple[int, int]:
         click.ClickException: none can be trained.
     """
     first = Store(store).current(name).version
-    with tempfile.TemporaryDirectory(prefix="puppet-benchmark-") as folder:
-        sample = str(Path(folder) / "sample.jsonl")
-        fit = ["fit", sample, "--name", name, "--store", str(store), "--set", "seed=1", "--set", "refit=False"]
-        for arguments in (["sample", sample], fit):
-            command = [sys.executable, "-m", "trainer", *arguments]
-            if subprocess.run(command, cwd=machine.ROOT, stdout=sys.stderr, check=False).returncode:
-                raise click.ClickException("no second version could be trained")
+    train(store, name, None, "seed=1", "refit=False")
     return first, publish_permuted(Store(store), name)
 
 
@@ -171,17 +171,13 @@ def publish_permuted(store: Store, name: str) -> int:
 def measure(settings: Settings, store: Path, versions: tuple[int, int]) -> Numbers:
     """Return what the load saw without and with promotions."""
     tickets = make_tickets(None, settings.tokens, settings.seed).fixed
-    bodies = [
-        msgspec.json.encode(TicketSearch(name=settings.name, neural_network_type=KIND, vector=ticket))
-        for ticket in tickets
-    ]
     with running_server(store, workers=settings.workers) as server:
         address = Address.of(server.url)
-        searches = [post(address, "/search", body) for body in bodies]
+        searches = [post(address, "/search", search_body(settings.name, ticket)) for ticket in tickets]
         golden: dict[int, list[OneAnswer]] = {}
         for version in versions:
             promote_and_settle(settings, address, version, searches[0])
-            golden[version] = first_answers(address, searches)
+            golden[version] = first_answers(address, searches, OneAnswer)
         check_golden(golden)
         given: list[Given] = []
 
@@ -228,7 +224,7 @@ def promote_and_settle(settings: Settings, address: Address, version: int, searc
     status = promote(settings, address, version)
     deadline = time.monotonic() + SETTLED_S
     # Each on a connection of its own: the kernel spreads them over the workers.
-    while status != 200 or any(first_answers(address, [search])[0].version != version for _ in range(32)):
+    while status != 200 or any(first_answers(address, [search], OneAnswer)[0].version != version for _ in range(32)):
         if status != 200 or time.monotonic() > deadline:
             raise click.ClickException(f"version {version} does not serve {SETTLED_S:.0f} s after its promotion")
 

@@ -22,8 +22,8 @@ import msgspec
 from benchmarks import machine, report
 from benchmarks.bars import plot_bars
 from benchmarks.contenders import CEILING, CONTENDERS, PUPPET, SEED_WAY, running
-from benchmarks.latency import Spread, spread
 from benchmarks.load import Address
+from benchmarks.rounds import Spread, in_turn, spread
 from benchmarks.server import family, family_cpu_seconds, proportional_bytes
 from benchmarks.workload import (
     Common,
@@ -161,8 +161,7 @@ def measure(settings: Settings, work: Workload, workers: bool) -> Numbers:
     said: dict[str, list[Said]] = {}
     pairs: list[dict[int, tuple[Measured, float | None]]] = []
     for number in range(settings.common.rounds):
-        for step in range(len(keys)):
-            key = keys[(number + step) % len(keys)]
+        for key in in_turn(keys, number):
             click.echo(f"round {number + 1} of {settings.common.rounds}: {CONTENDERS[key].title}", err=True)
             with running(key, work.stage, settings.common.server_core) as server:
                 said[key] = ask_each(Address.of(server.url), work.bodies(key))

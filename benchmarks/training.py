@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -37,19 +37,9 @@ import msgspec
 import numpy as np
 import uvloop
 
-from artifacts.kinds import kind_named
-from artifacts.tickets import TicketSearch
 from benchmarks import machine
-from benchmarks.latency import (
-    DEFAULT_NAME,
-    MAX_LATENESS_MS,
-    MIN_ROUNDS,
-    first_answers,
-    make_tickets,
-    quiet,
-    trained_store,
-)
 from benchmarks.load import (
+    MAX_LATENESS_MS,
     SHORT_SPIN_S,
     Address,
     Calls,
@@ -58,20 +48,28 @@ from benchmarks.load import (
     new_sleeping_loop,
     open_loop,
     post,
+    quiet,
     request,
     schedule,
 )
+from benchmarks.rounds import MIN_ROUNDS, in_turn, too_few
+from benchmarks.searches import (
+    DEFAULT_NAME,
+    NUM_SYNTHETIC,
+    OneAnswer,
+    first_answers,
+    make_tickets,
+    search_body,
+    trained_store,
+)
 from benchmarks.server import Server, cpu_seconds, descendants, pin_process, pinned, running_server
-from trainer.cli import read_test_rows
+from benchmarks.sets import KIND, read_test
 from trainer.process import Limits, behave_as_child
 from trainer.sample import generate
 from trainer.terminal import shows_errors
-from trainer.tickets import Rows
 
-KIND = "GRU"
 TRAINED = "trained-beside"  # the model that is trained; what it publishes would not change the one that is asked
 NOBODY = "nobody"  # a model that is not there
-NUM_TICKETS = 3000  # synthetic ones to train on, the default of `puppet-train sample`
 ENDLESS = {"epochs": 1000, "patience": 1000}  # longer than a round; cancelled then
 BEGIN_S, END_S = 180.0, 30.0  # in which a training begins its second epoch; ends when it is cancelled
 POST_S = 120.0  # for a body; a second or so where nothing else runs
@@ -314,19 +312,15 @@ def three_cores() -> tuple[int, int, int]:
 
 def make_work(settings: Settings, path: Path) -> Work:
     """Return what the server is asked; the long body is written to `path`."""
-    pairs: Sequence[tuple[str | None, list[str]]]
+    pairs: Iterable[tuple[str | None, list[str]]]
     if settings.data is not None:
-        rows = read_test_rows(Path(settings.data), kind_named(KIND))
-        assert isinstance(rows, Rows), "rows of another kind; this is our bug"
-        pairs = [(ticket.category, row) for ticket, row in zip(rows.tickets, rows.tokens, strict=True)]
+        rows = read_test(Path(settings.data))
+        pairs = zip((ticket.category for ticket in rows.tickets), rows.tokens, strict=True)
     else:
-        pairs = generate(NUM_TICKETS, settings.seed)
+        pairs = generate(NUM_SYNTHETIC, settings.seed)
     lines = [msgspec.json.encode({"category": category, "tokens": tokens}) for category, tokens in pairs]
     tickets = make_tickets(None, settings.tokens, settings.seed).fixed
-    searches = [
-        msgspec.json.encode(TicketSearch(name=settings.name, neural_network_type=KIND, vector=ticket))
-        for ticket in tickets
-    ]
+    searches = [search_body(settings.name, ticket) for ticket in tickets]
     write_body(path, lines, int(settings.body_mb * 1e6))
     return Work(searches, train_body(TRAINED, lines, msgspec.json.encode(ENDLESS)), path)
 
@@ -370,7 +364,7 @@ def measure_saturation(settings: Settings, place: Place, store: Path, work: Work
     """Return how many requests a second the server gets through, when each connection asks again at once."""
     with server_in(settings, place, store) as (_, address), pinned(settings.generator_core), quiet():
         searches = [post(address, "/search", body) for body in work.searches]
-        first_answers(address, searches)
+        first_answers(address, searches, OneAnswer)
         found = []
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             for _ in range(4):  # the first is the warm-up
@@ -391,7 +385,7 @@ def measure_round(
     found: dict[Beside, Phase] = {}
     with server_in(settings, place, store) as (server, address):
         searches = [post(address, "/search", body) for body in work.searches]
-        first_answers(address, searches)
+        first_answers(address, searches, OneAnswer)
 
         repeated = 0
 
@@ -400,7 +394,7 @@ def measure_round(
             repeated = 0
             while True:
                 calls = looped(beside)
-                if lateness_ms(calls) <= MAX_LATENESS_MS or repeated == MAX_REPEATED:
+                if calls.lateness_p99_ms <= MAX_LATENESS_MS or repeated == MAX_REPEATED:
                     return calls
                 repeated += 1
 
@@ -414,8 +408,7 @@ def measure_round(
                     )
             return calls
 
-        for step in range(len(BESIDE)):
-            beside = BESIDE[(number + step) % len(BESIDE)]
+        for beside in in_turn(BESIDE, number):
             with pinned(settings.generator_core):
                 if beside == "nothing":
                     found[beside] = Phase(searched(beside))
@@ -533,15 +526,8 @@ def summarise(
             f"the generator was late by {latest} ms at p99 in one round, limit is {MAX_LATENESS_MS} ms; run it on a "
             f"quiet machine, or with a lower --load"
         )
-    num_rounds = min(len(phases) for phases in measured.values())
-    if num_rounds < MIN_ROUNDS:
-        reasons.append(f"{num_rounds} rounds, a result has at least {MIN_ROUNDS}")
+    reasons += too_few(min(len(phases) for phases in measured.values()))
     return Numbers(saturation, rate, lines, reasons)
-
-
-def lateness_ms(calls: Calls) -> float:
-    """Return how late the generator was at p99."""
-    return float(np.quantile(calls.lateness_s, 0.99)) * 1e3
 
 
 def summarise_line(place: Place, beside: Beside, measured: dict[tuple[Place, Beside], list[Phase]]) -> Line:
@@ -574,7 +560,7 @@ def summarise_line(place: Place, beside: Beside, measured: dict[tuple[Place, Bes
         num_calls=sum(len(phase.calls.statuses) for phase in phases),
         num_refused=sum(phase.calls.num_refused for phase in phases),
         num_errors=sum(phase.calls.num_errors for phase in phases),
-        lateness_p99_ms=max(round(lateness_ms(phase.calls), 3) for phase in phases),
+        lateness_p99_ms=max(round(phase.calls.lateness_p99_ms, 3) for phase in phases),
         num_repeated=sum(phase.num_repeated for phase in phases),
         trainer_share=(round(min(shares), 3), round(max(shares), 3)) if shares else None,
         num_posts=len(posts),

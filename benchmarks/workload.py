@@ -19,12 +19,12 @@ import numpy as np
 
 from artifacts.errors import PuppetError
 from artifacts.store import Store
-from artifacts.tickets import TicketSearch
 from benchmarks.contenders import CONTENDERS, PEERS_PYTHON, Model, ModelOf, Stage, missing, peer_versions
-from benchmarks.latency import DEFAULT_NAME, KIND, MIN_ROUNDS, NUM_TICKETS, trained_store
-from benchmarks.load import Address, BadAnswer, Connection, post
+from benchmarks.load import Address, post
 from benchmarks.peers.seed_graph import NAME as SEED_NAME
 from benchmarks.peers.seed_graph import publish_seed_weights
+from benchmarks.rounds import MIN_ROUNDS, too_few
+from benchmarks.searches import DEFAULT_NAME, NUM_SYNTHETIC, NUM_TICKETS, first_answers, search_body, trained_store
 from benchmarks.server import two_cores
 from benchmarks.sets import read_test
 from trainer.sample import generate
@@ -237,7 +237,7 @@ def make_tickets(common: Common) -> list[list[str]]:
         words = read_test(Path(common.data) / TEST).tokens
         words = [words[row] for row in random.permutation(len(words)).tolist()]
     else:
-        words = [tokens for _, tokens in generate(3000, common.seed)]
+        words = [tokens for _, tokens in generate(NUM_SYNTHETIC, common.seed)]
     lengths = read_lengths(common.tokens)
     if lengths is None:
         return [list(row) for row in words[:NUM_TICKETS]]
@@ -248,28 +248,13 @@ def make_tickets(common: Common) -> list[list[str]]:
     ]
 
 
-def search_body(name: str, ticket: list[str]) -> bytes:
-    """Return the body of a search for one ticket."""
-    return msgspec.json.encode(TicketSearch(name=name, neural_network_type=KIND, vector=ticket))
-
-
 def ask_each(address: Address, bodies: Sequence[bytes]) -> list[Said]:
     """Return the answer to each body, asked once; what is timed later is known to be a search.
 
     Raises:
         click.ClickException: one is no answer of a search.
     """
-    found = []
-    try:
-        with Connection(address) as connection:
-            for body in bodies:
-                status, answer = connection.call(post(address, "/search", body))
-                if status != 200:
-                    raise click.ClickException(f"a server answers {status}: {answer.decode('utf-8', 'replace'):.500}")
-                found.append(msgspec.json.decode(answer, type=Said))
-    except (OSError, BadAnswer, msgspec.DecodeError) as error:
-        raise click.ClickException(f"no search can be had at {address.host}:{address.port}: {error}") from error
-    return found
+    return first_answers(address, [post(address, "/search", body) for body in bodies], Said)
 
 
 def share_agreeing(said: dict[str, list[Said]]) -> float:
@@ -306,9 +291,7 @@ def versions(peers: dict[str, str]) -> list[str]:
 
 def why_void(common: Common, agreeing: float = 1.0) -> list[str]:
     """Return why a comparison is no result; nothing if it is one."""
-    reasons = []
-    if common.rounds < MIN_ROUNDS:
-        reasons.append(f"{common.rounds} rounds, a result has at least {MIN_ROUNDS}")
+    reasons = too_few(common.rounds)
     if common.server_core is None:
         reasons.append("there are not two cores, so the load took the server's")
     if agreeing < MIN_AGREEING:

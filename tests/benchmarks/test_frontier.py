@@ -37,9 +37,9 @@ from benchmarks.frontier import (
     verdict,
 )
 from benchmarks.labels import AIR, DOT, Box, place
-from benchmarks.latency import Spread
 from benchmarks.learners import Run, Work
 from benchmarks.plots import plot_frontier
+from benchmarks.rounds import Spread
 from benchmarks.sets import DataSet, Part, read_train
 from tests.conftest import gru_version
 from tests.trainer.small import json_rows, tickets

@@ -15,14 +15,10 @@ from click.testing import CliRunner
 from artifacts.store import Store
 from benchmarks import latency, machine
 from benchmarks.latency import (
-    MIN_ROUNDS,
-    NUM_TICKETS,
     FloorTask,
     Quantiles,
     Round,
     Rounds,
-    first_answers,
-    make_tickets,
     over_loops,
     over_rounds,
     quantiles,
@@ -31,6 +27,8 @@ from benchmarks.latency import (
 )
 from benchmarks.load import NO_ANSWER, Address, Calls, post
 from benchmarks.machine import ROOT, save
+from benchmarks.rounds import MIN_ROUNDS
+from benchmarks.searches import NUM_TICKETS, OneAnswer, first_answers, make_tickets
 from benchmarks.server import is_ready, running_server
 from tests.benchmarks.fake import fake_server, http
 
@@ -158,7 +156,7 @@ def test_floor_times_each_run(store: Store) -> None:
 def test_what_is_no_search_is_not_timed(raw: bytes | None, said: str) -> None:
     """Before anything is timed each ticket is asked once; an error or another program's answer ends the benchmark."""
     with fake_server(lambda _: raw) as fake, pytest.raises(click.ClickException, match=said):
-        first_answers(fake.address, [post(fake.address, "/search", b"{}")])
+        first_answers(fake.address, [post(fake.address, "/search", b"{}")], OneAnswer)
 
 
 def test_server_that_does_not_start_is_quoted(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 from benchmarks import report
 from benchmarks.bars import plot_bars
 from benchmarks.contenders import CEILING, PUPPET, SEED_WAY, Model, Stage
-from benchmarks.latency import Spread
 from benchmarks.machine import read_machine, result
+from benchmarks.rounds import Spread
 from benchmarks.throughput import Measured, Numbers, Settings, is_broken, make_sheets, panels, summarise
 from benchmarks.workload import Said, Workload
 from benchmarks.wrk import Answered

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from artifacts.store import Store
-from benchmarks.latency import MIN_ROUNDS
 from benchmarks.load import Calls
 from benchmarks.machine import ROOT
+from benchmarks.rounds import MIN_ROUNDS
 from benchmarks.training import (
     BESIDE,
     PLACES,
