@@ -22,11 +22,11 @@ from typing import TypeVar
 import click
 import msgspec
 
-from benchmarks import machine
+from benchmarks import machine, report
 from benchmarks.learners import GRU, PEERS, Run, Work, measure_work
 from benchmarks.sets import DataSet, Facts, Part, choose, find_sets, read_facts
 from benchmarks.summary import SUBSAMPLE_ROWS, Numbers, Settings, bare, parts, summary
-from benchmarks.tables import make_sheets, save_all
+from benchmarks.tables import make_sheets, pictures
 from trainer.config import TrainConfig, read_config
 from trainer.terminal import shows_errors
 
@@ -114,12 +114,7 @@ def accuracy_command(
         if runs:  # at least one test file was read
             found = machine.result("accuracy", here, settings, numbers or Numbers(False, [], [], bare(runs)))
             append(found, results / RUNS)
-    accuracies, costs = make_sheets(numbers, settings)
-    machine.show(accuracies)
-    machine.show(costs)
-    if save:
-        click.echo(f"saved as {save_all(found, numbers, [accuracies, costs], results)}")
-    machine.print_json(found)
+    report.conclude(found, make_sheets(numbers, settings), pictures(numbers), [], save, results)
 
 
 @click.command("one-training", hidden=True)

@@ -318,7 +318,7 @@ def lines(numbers: Numbers) -> tuple[str, str, str, dict[str, list[tuple[float, 
     return "What a ticket costs in a batch", "tickets in the batch (log)", "microseconds a ticket (log)", found
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people: the floor first."""
     rows = []
     for key in settings.learners:
@@ -329,12 +329,11 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
             cells.append("" if cost is None or cost.over_floor is None else f"{cost.over_floor:.2f}")
         rows.append([TITLES[key] + (" (not measured)" if key in numbers.not_measured else ""), *cells])
     common = settings.common
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes += [f"Not measured: {why}." for why in numbers.not_measured.values()]
+    notes = [f"Not measured: {why}." for why in numbers.not_measured.values()]
     notes.append(
         f"Microseconds a ticket, medians over {common.rounds} rounds of {common.seconds:g} s for each size; one core. "
         f"Tickets of {common.tokens} tokens from {source_of(common)}. "
         f"x: times the model's run alone."
     )
     columns = ["what"] + [cell for size in settings.sizes for cell in (f"{size} a batch", "x")]
-    return machine.Sheet("What a ticket costs in a batch", columns, rows, notes)
+    return report.Sheet("What a ticket costs in a batch", columns, rows, notes)

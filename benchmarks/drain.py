@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from benchmarks import machine
+from benchmarks import machine, report
 from benchmarks.callers import callers, num_lost
 from benchmarks.load import REFUSED, Address, post
 from benchmarks.searches import DEFAULT_NAME, OneAnswer, first_answers, make_tickets, search_body, trained_store
@@ -113,8 +113,7 @@ def drain_command(
             store = stack.enter_context(trained_store(name))
         numbers = summarise([measure_run(settings, store, body) for _ in range(runs)])
     found = machine.result("drain", here, settings, numbers)
-    sheet = make_sheet(settings, numbers)
-    machine.conclude(found, sheet, numbers.void_because, save)
+    report.conclude(found, [make_sheet(settings, numbers)], [], numbers.void_because, save)
 
 
 def measure_run(settings: Settings, store: Path, body: bytes) -> Run:
@@ -176,7 +175,7 @@ def summarise(runs: list[Run]) -> Numbers:
     )
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people: a line for each run, and their sum."""
     rows = [
         [
@@ -195,14 +194,11 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         numbers.num_lost,
     )
     rows.append(["all", *map(str, counts), "", f"{numbers.end_s:.2f}"])
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes.append(
+    notes = [
         f"{numbers.num_lost} of {numbers.num_requests} requests were lost, in {numbers.num_runs_with_loss} of "
-        f"{len(numbers.runs)} runs; wanted: 0."
-    )
-    notes.append(
+        f"{len(numbers.runs)} runs; wanted: 0.",
         f"{settings.callers} callers without a pause, half on kept connections; {settings.workers} workers; SIGTERM "
-        f"after {settings.before} answers or a few more. The last line has the median of the seconds to the end."
-    )
+        f"after {settings.before} answers or a few more. The last line has the median of the seconds to the end.",
+    ]
     columns = ["run", "answered", "after SIGTERM", "503", "other", "lost", "status", "s to the end"]
-    return machine.Sheet("What SIGTERM under load loses", columns, rows, notes)
+    return report.Sheet("What SIGTERM under load loses", columns, rows, notes)

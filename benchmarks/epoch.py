@@ -35,7 +35,7 @@ from artifacts.gru import pad
 from artifacts.kinds import kind_named
 from artifacts.store import Store
 from artifacts.vocabulary import PAD, Encoded, Vocabulary, build_rows
-from benchmarks import machine
+from benchmarks import machine, report
 from benchmarks.accuracy import ONE_THREAD
 from benchmarks.arithmetic import BACKWARD, network_flops, peak_flops
 from benchmarks.learners import MODEL
@@ -229,17 +229,16 @@ def epoch_command(
     config = read_config(TrainConfig, None, overrides)
     files = choose_files(data.absolute(), sets)
     settings = Settings(config, rounds, fits)
-    found = []
+    lines = []
     for label, path in files:
         click.echo(f"loops on {label}", err=True)
         task = Task(path, overrides, rounds)
         measured = msgspec.json.decode(in_process("loops", task), type=Measured)
         seconds = measure_fits(task, fits, num_cores=here.num_cores) if fits else {}
-        found.append(summarise(label, measured, seconds))
-    numbers = Numbers(found, too_few(rounds))
-    machine.conclude(
-        machine.result("epoch", here, settings, numbers), make_sheet(settings, numbers), numbers.void_because, save
-    )
+        lines.append(summarise(label, measured, seconds))
+    numbers = Numbers(lines, too_few(rounds))
+    found = machine.result("epoch", here, settings, numbers)
+    report.conclude(found, [make_sheet(settings, numbers)], [], numbers.void_because, save)
 
 
 @click.command("loops", hidden=True)
@@ -468,13 +467,13 @@ def summarise(label: str, measured: Measured, fits: dict[int, list[float]]) -> S
     )
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people; the ceiling stands before what was measured under it."""
     columns = [
         *("set: loop", "tickets/s", "over rounds", "epoch s", "processor s", "x ours", "over rounds"),
         *("of ceiling", "padding"),
     ]
-    rows, notes = [], [f"VOID: {reason}" for reason in numbers.void_because]
+    rows, notes = [], []
     for one in numbers.sets:
         rows.append([f"{one.label}: ceiling", f"{one.ceiling_tickets_per_s:.0f}", *["-"] * 5, "100 %", "0 %"])
         for line in one.loops:
@@ -498,7 +497,7 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         f"Medians of {settings.rounds} rounds in which the loops took turns, one thread; `x ours` in processor time, "
         f"round by round. One GRU. Settings: {changed(settings.config)}."
     )
-    return machine.Sheet("Is the training loop worth its complexity", columns, rows, notes)
+    return report.Sheet("Is the training loop worth its complexity", columns, rows, notes)
 
 
 def fit_notes(one: SetNumbers) -> list[str]:

@@ -30,7 +30,7 @@ from artifacts.errors import InvalidInput
 from artifacts.gru import GruManifest, GruModel, pad
 from artifacts.runtime import open_session
 from artifacts.store import Store
-from benchmarks import machine
+from benchmarks import machine, report
 from benchmarks.accuracy import ONE_THREAD, RELATIVE_COST, check_plots, measure_all, measured
 from benchmarks.arithmetic import graph_flops, peak_flops
 from benchmarks.intervals import Interval, paired_interval
@@ -314,17 +314,10 @@ def frontier_command(
     numbers = summarise(settings, runs, costs)
     found = machine.result("frontier", here, settings, numbers)
     sheets = [mean_sheet(settings, numbers), *(set_sheet(settings, one) for one in numbers.sets)]
-    for sheet in sheets:
-        machine.show(sheet)
-    if save and not numbers.void_because:
-        path = machine.save(found, sheets[0], results)
-        picture = path.with_suffix(".png")
-        plot_frontier(picture, panels(numbers), LIMIT_US, AXIS)
-        machine.extend(path, sheets[1:], [("Accuracy against microseconds a ticket", picture)])
-        click.echo(f"saved as {path}")
-    machine.print_json(found)
-    if save and numbers.void_because:
-        raise click.ClickException("a void run is not saved")
+    picture = report.Picture(
+        "Accuracy against microseconds a ticket", "", lambda path: plot_frontier(path, panels(numbers), LIMIT_US, AXIS)
+    )
+    report.conclude(found, sheets, [picture], numbers.void_because, save, results)
 
 
 @click.command("shape-costs", hidden=True)
@@ -520,7 +513,7 @@ def frontier(points: Sequence[tuple[float, float]]) -> set[int]:
     return {place for place, point in enumerate(points) if not any(beats(other, point) for other in points)}
 
 
-def mean_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def mean_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table of shapes, the cheapest first, over all sets."""
     columns = [
         *("shape", "accuracy", "over LinearSVC", "us of 8", "us alone", "floor us", "x floor", "training s"),
@@ -542,7 +535,6 @@ def mean_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
     rows.append([SVC, f"{numbers.svc_accuracy:.4f}", *svc, *(f"{one.svc_accuracy:.4f}" for one in numbers.sets)])
     what = "Means over the sets" if len(numbers.sets) > 1 else "One set"
     notes = [
-        *(f"VOID: {reason}" for reason in numbers.void_because),
         f"The floor is the arithmetic of the GRUs and the head at {numbers.peak_gflops:.0f} GFLOP/s, which this core "
         "reaches on a product of large matrices; `x floor`: how many times that a ticket takes.",
         f"{what}; accuracy: mean of the seeds {settings.seeds}, each on another tenth of the training file that none "
@@ -558,10 +550,10 @@ def mean_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
             if len(numbers.sets) > 1
         ),
     ]
-    return machine.Sheet("Which shape of the network is worth its microseconds", columns, rows, notes)
+    return report.Sheet("Which shape of the network is worth its microseconds", columns, rows, notes)
 
 
-def set_sheet(settings: Settings, one: SetNumbers) -> machine.Sheet:
+def set_sheet(settings: Settings, one: SetNumbers) -> report.Sheet:
     """Return the table of every shape on one set, with how sure the differences are."""
     first = next(iter(settings.shapes))
     columns = [
@@ -587,7 +579,7 @@ def set_sheet(settings: Settings, one: SetNumbers) -> machine.Sheet:
         "Leads in points: paired bootstrap of the held-out tickets of all seeds, 10,000 resamples; the luck of the "
         "training is not in the interval.",
     ]
-    return machine.Sheet(one.label, columns, rows, notes)
+    return report.Sheet(one.label, columns, rows, notes)
 
 
 def lead(interval: Interval) -> tuple[str, str]:

@@ -29,7 +29,7 @@ import uvloop
 from artifacts.gru import GruModel, pad
 from artifacts.runtime import open_session
 from artifacts.store import Store
-from benchmarks import machine
+from benchmarks import machine, report
 from benchmarks.contenders import CONTENDERS, PEERS_PYTHON
 from benchmarks.load import (
     MAX_LATENESS_MS,
@@ -250,8 +250,7 @@ def latency_command(
         measured = [measure_round(settings, number, tickets, address, store) for number in range(rounds)]
     numbers = summarise(measured)
     found = machine.result("latency", here, settings, numbers)
-    sheet = make_sheet(settings, numbers)
-    machine.conclude(found, sheet, numbers.void_because, save)
+    report.conclude(found, [make_sheet(settings, numbers)], [], numbers.void_because, save)
 
 
 @click.command("floor", hidden=True)
@@ -423,7 +422,7 @@ def ratio(loop: Loop, floor: Rounds | None) -> float | None:
     return round(loop.latency.median.p50_ms / floor.median.p50_ms, 2) if floor else None
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people: the floor first, then what was measured, each with its ratio."""
 
     def row(what: str, rounds: Rounds, over: float | None) -> list[str]:
@@ -445,8 +444,7 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         f"{name}: {loop.num_calls} calls, {loop.num_refused} refused, {loop.num_errors} errors"
         for name, loop in (("closed loop", closed), ("open loop", opened))
     ]
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes += [
+    notes = [
         f"Milliseconds; medians over {settings.rounds} rounds, then the range over them. Tickets: {tickets}.",
         f"{loops[0]}; {loops[1]}, {opened.num_waited} waited for one of {settings.connections} connections.",
         f"Closed loop p50 {closed.latency.median.p50_ms:.3f} ms, wanted under {TARGET_P50_MS:g} ms at 30 tokens.",
@@ -462,4 +460,4 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         )
     title = f"How long a search takes: {settings.name} version {numbers.model_version}"
     columns = ["what", "p50", "p95", "p99", "max", "p50 over rounds", "p99 over rounds", "x floor"]
-    return machine.Sheet(title, columns, rows, notes)
+    return report.Sheet(title, columns, rows, notes)

@@ -294,7 +294,7 @@ def percentile_panels(numbers: Numbers) -> list[Panel]:
     return [("one connection", axis, up, ones), (f"open loop at {JUDGED} % of saturation", axis, up, loaded)]
 
 
-def make_sheets(settings: Settings, numbers: Numbers) -> list[machine.Sheet]:
+def make_sheets(settings: Settings, numbers: Numbers) -> list[report.Sheet]:
     """Return a table for one connection and one for the loads, the ceiling first."""
     rows, loaded = [], []
     for key in settings.servers:
@@ -335,8 +335,7 @@ def make_sheets(settings: Settings, numbers: Numbers) -> list[machine.Sheet]:
                 ]
             )
     common = settings.common
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes += [one.sentence for one in numbers.criteria]
+    notes = [one.sentence for one in numbers.criteria]
     notes += [f"Not measured: {CONTENDERS[key].title}: {why}." for key, why in numbers.not_measured.items()]
     notes += versions(numbers.peers)
     notes += [
@@ -355,6 +354,6 @@ def make_sheets(settings: Settings, numbers: Numbers) -> list[machine.Sheet]:
     loaded_columns = ["server", "of saturation", "a second", "p50", "p99", "p99.9", "p99 over rounds", "refused"]
     loaded_columns += ["errors", "lateness", "repeated"]
     return [
-        machine.Sheet("How long a search takes over one connection, side by side", columns, rows, notes),
-        machine.Sheet("How long a search takes under load", loaded_columns, loaded, loaded_notes),
+        report.Sheet("How long a search takes over one connection, side by side", columns, rows, notes),
+        report.Sheet("How long a search takes under load", loaded_columns, loaded, loaded_notes),
     ]

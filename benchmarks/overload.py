@@ -359,7 +359,7 @@ def panels(numbers: Numbers) -> list[tuple[str, list[tuple[str, Spread]]]]:
     return [("tickets a second", goodput), ("p99, ms", waits)]
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people: the capacity first; a line for each round."""
 
     def shown(value: float | None) -> str:
@@ -388,8 +388,7 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
                 ]
             )
     common = settings.common
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes += [sentence(rush, numbers.rounds[rush]) for rush in TITLES]
+    notes = [sentence(rush, numbers.rounds[rush]) for rush in TITLES]
     notes.append(
         f"Tickets a second and milliseconds; phases of {common.seconds:g} s; {settings.connections} connections; "
         f"tickets of {common.tokens} tokens from {source_of(common)}; server on core "
@@ -397,4 +396,4 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
     )
     columns = ["asked", "capacity", "offered", "goodput", "x", "p99 before", "p50", "p99 accepted", "refused"]
     columns += ["p99 of it", "Retry-After", "errors", "probes", "s to normal"]
-    return machine.Sheet("When more is asked than can be done", columns, rows, notes)
+    return report.Sheet("When more is asked than can be done", columns, rows, notes)

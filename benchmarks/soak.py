@@ -225,16 +225,15 @@ def panel(numbers: Numbers) -> Panel:
     return "Memory under mixed load", "seconds", "MB", lines
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people: ten moments of the run."""
     step = max(1, len(numbers.looks) // 10)
     rows = [[f"{one.at_s:.0f}", f"{one.rss_mb:.1f}", f"{one.pss_mb:.1f}"] for one in numbers.looks[::step]]
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes += [one.sentence for one in numbers.criteria]
+    notes = [one.sentence for one in numbers.criteria]
     mixture = ", ".join(f"{share} {kind}" for kind, share in MIXTURE.items())
     notes.append(
         f"From {numbers.first_mb:.1f} MB (second tenth of the time) to {numbers.last_mb:.1f} MB (last tenth), medians; "
         f"PSS grew by {numbers.pss_growth_percent:.2f} %. {numbers.num_requests} requests, {settings.rate:g} a second, "
         f"{numbers.num_errors} not answered as they should be; of a hundred: {mixture}."
     )
-    return machine.Sheet("Whether memory grows", ["second", "RSS MB", "PSS MB"], rows, notes)
+    return report.Sheet("Whether memory grows", ["second", "RSS MB", "PSS MB"], rows, notes)

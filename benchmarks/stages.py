@@ -269,7 +269,7 @@ def panels(numbers: Numbers) -> list[tuple[str, list[tuple[str, Spread]]]]:
     ]
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people: the floor first."""
     rows = [
         [
@@ -285,11 +285,10 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         for shape in numbers.shapes
     ]
     common = settings.common
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes.append(
+    notes = [
         f"Microseconds a batch, medians over {common.rounds} rounds. This core does {numbers.peak.flops / 1e9:.0f} "
         f"GFLOP/s and reads {numbers.peak.bytes / 1e9:.0f} GB/s from its cache at most; the floor of a run is the "
-        f"greater of what its operations and its bytes take then. Tokens from {source_of(common)}."
-    )
+        f"greater of what its operations and its bytes take then. Tokens from {source_of(common)}.",
+    ]
     columns = ["tickets x tokens", "MFLOP", "kB", "flops us", "bytes us", *STAGES, "run x", "HTTP x"]
-    return machine.Sheet("How far a search is above what its arithmetic allows", columns, rows, notes)
+    return report.Sheet("How far a search is above what its arithmetic allows", columns, rows, notes)

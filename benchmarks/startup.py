@@ -158,7 +158,7 @@ def panels(numbers: Numbers) -> list[tuple[str, list[tuple[str, Spread]]]]:
     ]
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people, the floor first."""
     rows = []
     for key in settings.servers:
@@ -176,8 +176,7 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
                     str(one.num_processes),
                 ]
             )
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes += [one.sentence for one in numbers.criteria]
+    notes = [one.sentence for one in numbers.criteria]
     notes += [f"Not measured: {CONTENDERS[key].title}: {why}." for key, why in numbers.not_measured.items()]
     notes += versions(numbers.peers)
     notes.append(
@@ -185,4 +184,4 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         f"{settings.searches} searches: of our worker, or of all processes of a peer; then of all processes."
     )
     columns = ["server", "ready s", "over rounds", "RSS", "PSS", "PSS of all", "processes"]
-    return machine.Sheet("From the start of a process to its first answer", columns, rows, notes)
+    return report.Sheet("From the start of a process to its first answer", columns, rows, notes)

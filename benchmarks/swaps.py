@@ -25,7 +25,7 @@ import click
 import msgspec
 
 from artifacts.store import Store
-from benchmarks import machine
+from benchmarks import machine, report
 from benchmarks.load import (
     SHORT_SPIN_S,
     Address,
@@ -143,8 +143,7 @@ def swaps_command(
         store = stack.enter_context(trained_store(name))
         numbers = measure(settings, store, add_versions(store, name))
     found = machine.result("swaps", here, settings, numbers)
-    sheet = make_sheet(settings, numbers)
-    machine.conclude(found, sheet, numbers.void_because, save)
+    report.conclude(found, [make_sheet(settings, numbers)], [], numbers.void_because, save)
 
 
 def add_versions(store: Path, name: str) -> tuple[int, int]:
@@ -317,7 +316,7 @@ def summarise(settings: Settings, alone: Calls, swapping: Calls, swaps: list[Swa
     )
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people."""
 
     def row(what: str, found: Quantiles, lateness: float) -> list[str]:
@@ -328,8 +327,7 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         row("versions change", numbers.swapping, numbers.lateness_swapping_p99_ms),
     ]
     shares = ", ".join(f"{count} of version {version}" for version, count in numbers.num_by_version.items())
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes += [
+    notes = [
         f"{numbers.num_swaps} promotions, {numbers.num_failed_swaps} failed; {numbers.num_calls} searches meanwhile: "
         f"{numbers.num_errors} errors, {numbers.num_refused} refused; wanted: 0 failures.",
         f"{numbers.num_wrong} answers are not those of the version that they name, wanted 0; {shares}.",
@@ -340,4 +338,4 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         f"{settings.every:g} s. The generator shares the cores with the workers; how late it was is in the latency.",
     ]
     columns = ["what", "p50", "p99", "p99.9", "max", "late p99"]
-    return machine.Sheet(f"What a search sees of {settings.swaps} hot swaps: {settings.name}", columns, rows, notes)
+    return report.Sheet(f"What a search sees of {settings.swaps} hot swaps: {settings.name}", columns, rows, notes)

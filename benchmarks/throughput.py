@@ -265,7 +265,7 @@ def panels(settings: Settings, numbers: Numbers) -> list[tuple[str, list[tuple[s
     ]
 
 
-def make_sheets(settings: Settings, numbers: Numbers) -> list[machine.Sheet]:
+def make_sheets(settings: Settings, numbers: Numbers) -> list[report.Sheet]:
     """Return the table for people, the ceiling first, and that of the workers."""
     rows = []
     for key in settings.servers:
@@ -287,8 +287,7 @@ def make_sheets(settings: Settings, numbers: Numbers) -> list[machine.Sheet]:
                     str(rate.num_errors),
                 ]
             )
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes += [one.sentence for one in numbers.criteria]
+    notes = [one.sentence for one in numbers.criteria]
     notes += [f"Not measured: {CONTENDERS[key].title}: {why}." for key, why in numbers.not_measured.items()]
     notes += versions(numbers.peers)
     common = settings.common
@@ -299,7 +298,7 @@ def make_sheets(settings: Settings, numbers: Numbers) -> list[machine.Sheet]:
     ]
     columns = ["server", "connections", "a second", "over rounds", "x nothing", "x the seed's way"]
     columns += ["a CPU second", "p50 ms", "p99 ms", "errors"]
-    sheets = [machine.Sheet("Searches a second on one core", columns, rows, notes)]
+    sheets = [report.Sheet("Searches a second on one core", columns, rows, notes)]
     if workers := numbers.workers:
         rows = [
             [num, f"{workers.a_second[num].median:.0f}", f"{by.median:.0f}", f"{by.lowest:.0f}-{by.highest:.0f}"]
@@ -312,7 +311,7 @@ def make_sheets(settings: Settings, numbers: Numbers) -> list[machine.Sheet]:
         if added := workers.next_worker_mb:
             notes.append(f"The second worker adds {added.median:.0f} MB ({added.lowest:.0f}-{added.highest:.0f}, PSS).")
         sheets.append(
-            machine.Sheet("One worker and two", ["workers", "a second", "a CPU second", "over rounds"], rows, notes)
+            report.Sheet("One worker and two", ["workers", "a second", "a CPU second", "over rounds"], rows, notes)
         )
     return sheets
 

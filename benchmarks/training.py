@@ -37,7 +37,7 @@ import msgspec
 import numpy as np
 import uvloop
 
-from benchmarks import machine
+from benchmarks import machine, report
 from benchmarks.load import (
     MAX_LATENESS_MS,
     SHORT_SPIN_S,
@@ -275,8 +275,7 @@ def training_command(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="puppet-benchmark-")))
         numbers = measure(settings, store, make_work(settings, folder / "body.json"))
     found = machine.result("training", here, settings, numbers)
-    sheet = make_sheet(settings, numbers)
-    machine.conclude(found, sheet, numbers.void_because, save)
+    report.conclude(found, [make_sheet(settings, numbers)], [], numbers.void_because, save)
 
 
 @click.command("poster", hidden=True)
@@ -568,11 +567,11 @@ def summarise_line(place: Place, beside: Beside, measured: dict[tuple[Place, Bes
     )
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people, and below it what was wanted."""
     names = {"nothing": "alone", "training": "beside a training", "body": f"while {settings.body_mb:g} MB are posted"}
     rows = []
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
+    notes = []
     for line in numbers.lines:
         rows.append(
             [
@@ -610,7 +609,7 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         if line.beside != "nothing":
             notes.append(judge(line))
     columns = ["what", "p50", "p99", "p99.9", "max", "p99 over rounds", "x alone", "late p99", "not answered"]
-    return machine.Sheet(f"What a search takes beside a training: {settings.name}", columns, rows, notes)
+    return report.Sheet(f"What a search takes beside a training: {settings.name}", columns, rows, notes)
 
 
 def judge(line: Line) -> str:

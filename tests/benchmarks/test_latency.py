@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from artifacts.store import Store
-from benchmarks import latency, machine
+from benchmarks import latency, report
 from benchmarks.latency import (
     FloorTask,
     Quantiles,
@@ -26,7 +26,8 @@ from benchmarks.latency import (
     why_void,
 )
 from benchmarks.load import NO_ANSWER, Address, Calls, post
-from benchmarks.machine import ROOT, save
+from benchmarks.machine import ROOT
+from benchmarks.report import save
 from benchmarks.rounds import MIN_ROUNDS
 from benchmarks.searches import NUM_TICKETS, OneAnswer, first_answers, make_tickets
 from benchmarks.server import is_ready, running_server
@@ -252,7 +253,7 @@ def test_void_run_is_not_saved(
     calls = Calls(times_N, times_N, times_N + MILLISECOND, np.full(10, 200, np.int16), 0)
     one = Round(np.full(10, MILLISECOND / 2), calls, calls, None, None, 3, 0.0)
     monkeypatch.setattr(latency, "measure_round", lambda *_: one)
-    monkeypatch.setattr(machine, "save", lambda found, sheet: save(found, sheet, tmp_path))
+    monkeypatch.setattr(report, "save", lambda found, sheets, *_: save(found, sheets, (), tmp_path))
 
     done = CliRunner().invoke(
         latency.latency_command, ["--url", "http://127.0.0.1:1", "--rounds", str(num_rounds), "--save"]

@@ -98,7 +98,7 @@ def test_result_is_kept_with_its_picture(tmp_path: Path) -> None:
     found = numbers()
     picture = report.Picture("Searches", "rates", lambda path: plot_bars(path, panels(SETTINGS, found)))
 
-    path = report.save_all(
+    path = report.save(
         result("throughput", read_machine(), SETTINGS, found), make_sheets(SETTINGS, found), [picture], tmp_path
     )
 
