@@ -102,11 +102,11 @@ class Task(msgspec.Struct, frozen=True):
     "--learner", "learners", multiple=True, type=click.Choice(list(TITLES)), help="To measure; several.  [all]"
 )
 @shows_errors
-def batch_command(sizes: tuple[int, ...], learners: tuple[str, ...], save: bool, **options: Any) -> None:
+def batch_command(sizes: tuple[int, ...], learners: tuple[str, ...], save: bool, **given: Any) -> None:
     """Measure what one ticket costs in batches of several sizes."""
     here = machine.read_machine()
     wanted = [one for one in TITLES if one in (learners or TITLES)]
-    settings = Settings(read_common(options), list(sizes), wanted)
+    settings = Settings(read_common(given), list(sizes), wanted)
     with prepared(settings.common, [PUPPET]) as work, training_file(settings.common) as train:
         numbers = measure(settings, work, train)
     found = machine.result("batch", here, shown(settings), numbers)

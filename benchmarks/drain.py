@@ -12,16 +12,16 @@ import signal
 import statistics
 import subprocess
 import time
-from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
-from benchmarks import machine, report
+from benchmarks import machine, options, report
 from benchmarks.callers import callers, num_lost
 from benchmarks.load import REFUSED, Address, post
-from benchmarks.searches import DEFAULT_NAME, OneAnswer, first_answers, make_tickets, search_body, trained_store
+from benchmarks.searches import OneAnswer, first_answers, make_tickets, search_body, store_or_trained
 from benchmarks.server import running_server
 from trainer.terminal import shows_errors
 
@@ -82,36 +82,23 @@ class Numbers(msgspec.Struct, frozen=True):
 
 
 @click.command("drain")
-@click.option("--store", type=click.Path(path_type=Path), help="Folder of models.  [a model trained for the occasion]")
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Model to ask, of kind GRU.")
+@options.store
+@options.name("Model to ask, of kind GRU.")
 @click.option("--runs", type=click.IntRange(1), default=MIN_RUNS, show_default=True, help="Fewer are void.")
-@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Of the server.")
-@click.option("--callers", "num_callers", type=click.IntRange(2, 500), default=16, show_default=True, help="At once.")
+@options.workers
+@click.option("--callers", type=click.IntRange(2, 500), default=16, show_default=True, help="At once.")
 @click.option("--before", type=click.IntRange(1), default=1000, show_default=True, help="Answers before the signal.")
 @click.option("--tokens", type=click.IntRange(1, 512), default=30, show_default=True, help="Of the ticket.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the ticket.")
-@click.option("--save", is_flag=True, help="Keep the result in benchmarks/results, unless it is void.")
+@options.save
 @shows_errors
-def drain_command(
-    store: Path | None,
-    name: str,
-    runs: int,
-    workers: int,
-    num_callers: int,
-    before: int,
-    tokens: int,
-    seed: int,
-    save: bool,
-) -> None:
+def drain_command(save: bool, **given: Any) -> None:
     """Count the requests that SIGTERM under load loses."""
     here = machine.read_machine()
-    settings = Settings(str(store) if store else None, name, runs, workers, num_callers, before, tokens, seed)
-    ticket = make_tickets(None, tokens, seed).fixed[0]
-    body = search_body(name, ticket)
-    with ExitStack() as stack:
-        if store is None:
-            store = stack.enter_context(trained_store(name))
-        numbers = summarise([measure_run(settings, store, body) for _ in range(runs)])
+    settings = options.read(Settings, given)
+    body = search_body(settings.name, make_tickets(None, settings.tokens, settings.seed).fixed[0])
+    with store_or_trained(settings.store, settings.name) as store:
+        numbers = summarise([measure_run(settings, store, body) for _ in range(settings.runs)])
     found = machine.result("drain", here, settings, numbers)
     report.conclude(found, [make_sheet(settings, numbers)], [], numbers.void_because, save)
 

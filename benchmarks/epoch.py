@@ -35,11 +35,11 @@ from artifacts.gru import pad
 from artifacts.kinds import kind_named
 from artifacts.store import Store
 from artifacts.vocabulary import PAD, Encoded, Vocabulary, build_rows
-from benchmarks import machine, report
+from benchmarks import machine, options, report
 from benchmarks.accuracy import ONE_THREAD
 from benchmarks.arithmetic import BACKWARD, network_flops, peak_flops
 from benchmarks.learners import MODEL
-from benchmarks.rounds import MIN_ROUNDS, Spread, interleaved, spread, too_few
+from benchmarks.rounds import Spread, interleaved, spread, too_few
 from benchmarks.server import pinned
 from benchmarks.sets import KIND, choose, find_sets, read_train
 from benchmarks.tables import changed
@@ -212,14 +212,12 @@ class Numbers(msgspec.Struct, frozen=True):
     help="A file of tickets, or a folder of sets, of which the training files are taken.",
 )
 @click.option("--sets", multiple=True, metavar="NAME", help="A set of the folder; repeatable.  [all]")
-@click.option(
-    "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="One setting of the training; repeatable."
-)
-@click.option("--rounds", type=click.IntRange(1), default=MIN_ROUNDS, show_default=True, help="Fewer are void.")
+@options.settings("One setting of the training; repeatable.")
+@options.rounds
 @click.option(
     "--fits", type=click.IntRange(0), default=3, show_default=True, help="Whole trainings on one core, and on two."
 )
-@click.option("--save", is_flag=True, help="Keep the result in benchmarks/results, unless it is void.")
+@options.save
 @shows_errors
 def epoch_command(
     data: Path, sets: tuple[str, ...], overrides: tuple[str, ...], rounds: int, fits: int, save: bool

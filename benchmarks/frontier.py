@@ -30,11 +30,12 @@ from artifacts.errors import InvalidInput
 from artifacts.gru import GruManifest, GruModel, pad
 from artifacts.runtime import open_session
 from artifacts.store import Store
-from benchmarks import machine, report
+from benchmarks import machine, options, report
 from benchmarks.accuracy import ONE_THREAD, RELATIVE_COST, check_plots, measure_all, measured
 from benchmarks.arithmetic import graph_flops, peak_flops
 from benchmarks.intervals import Interval, paired_interval
 from benchmarks.learners import BATCH_TICKETS, BATCH_TOKENS, GRU, PEERS, Run, Work, median_us
+from benchmarks.options import FOLDER
 from benchmarks.plots import Mark, Panel, plot_frontier
 from benchmarks.rounds import MIN_ROUNDS, Spread, interleaved, spread, too_few
 from benchmarks.searches import make_tickets
@@ -230,12 +231,8 @@ class Numbers(msgspec.Struct, frozen=True):
 
 
 @click.command("frontier")
-@click.option(
-    "--data", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True, help="Folder of sets."
-)
-@click.option(
-    "--sets", multiple=True, metavar="NAME", help="A set, such as banking77_fr or 'banking77_fr (tokens)'; repeatable."
-)
+@options.data_sets
+@options.sets
 @click.option(
     "--shape",
     "asked",
@@ -244,26 +241,15 @@ class Numbers(msgspec.Struct, frozen=True):
     help="Settings of one shape, such as 'grus=2,hidden=32,embedding=32'; repeatable; the first is compared with.  "
     "[a dozen around the default]",
 )
-@click.option(
-    "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="One setting of every training; repeatable."
-)
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each shape on a set.")
+@options.settings("One setting of every training; repeatable.")
+@options.seeds("Trainings of each shape on a set.")
 @click.option(
     "--rounds", type=click.IntRange(1), default=50, show_default=True, help=f"Of costs; under {MIN_ROUNDS} are void."
 )
-@click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Trainings at a time.")
-@click.option(
-    "--resume",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder that keeps each training's numbers; what it has already, of the same commit, is not trained again.",
-)
+@options.jobs("Trainings at a time.")
+@options.resume("each training's numbers; what it has already, of the same commit, is not trained again.")
 @click.option("--save", is_flag=True, help="Keep tables and picture in benchmarks/results, unless the result is void.")
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=machine.RESULTS,
-    help="Another folder for what is kept.",
-)
+@click.option("--results", type=FOLDER, default=machine.RESULTS, help="Another folder for what is kept.")
 @shows_errors
 def frontier_command(
     data: Path,

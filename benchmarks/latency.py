@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import msgspec
@@ -29,8 +29,8 @@ import uvloop
 from artifacts.gru import GruModel, pad
 from artifacts.runtime import open_session
 from artifacts.store import Store
-from benchmarks import machine, report
-from benchmarks.contenders import CONTENDERS, PEERS_PYTHON
+from benchmarks import machine, options, report
+from benchmarks.contenders import PEERS_PYTHON
 from benchmarks.load import (
     MAX_LATENESS_MS,
     Address,
@@ -42,15 +42,15 @@ from benchmarks.load import (
     quiet,
     schedule,
 )
-from benchmarks.rounds import MIN_ROUNDS, Spread, spread, too_few
+from benchmarks.options import PATH
+from benchmarks.rounds import Spread, spread, too_few
 from benchmarks.searches import (
-    DEFAULT_NAME,
     OneAnswer,
     Tickets,
     first_answers,
     make_tickets,
     search_body,
-    trained_store,
+    store_or_trained,
 )
 from benchmarks.server import Server, pinned, resident_bytes, running_server, two_cores
 from benchmarks.sets import KIND
@@ -170,45 +170,24 @@ class FloorTask(msgspec.Struct):
 
 
 @click.command("latency")
-@click.option("--store", type=click.Path(path_type=Path), help="Folder of models.  [a model trained for the occasion]")
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Model to ask.")
+@options.store
+@options.name("Model to ask.")
 @click.option("--kind", default=KIND, show_default=True, help="The model's neural_network_type.")
 @click.option("--url", help="Ask a server that runs already, http://HOST:PORT; with --store the floor is measured too.")
-@click.option("--data", type=click.Path(path_type=Path), help="Tickets to send.  [synthetic ones]")
-@click.option(
-    "--rate", type=click.FloatRange(0, 20_000, min_open=True), default=500.0, show_default=True, help="A second."
-)
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Of a round.")
-@click.option(
-    "--warmup", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds of each loop before it."
-)
-@click.option("--rounds", type=click.IntRange(1), default=MIN_ROUNDS, show_default=True, help="Fewer are void.")
+@click.option("--data", type=PATH, help="Tickets to send.  [synthetic ones]")
+@options.rate
+@options.seconds(10.0, "Of a round.")
+@options.warmup("Seconds of each loop before it.")
+@options.rounds
 @click.option("--calls", type=click.IntRange(1), default=2000, show_default=True, help="Of the closed loop in a round.")
-@click.option("--connections", type=click.IntRange(1, 1000), default=16, show_default=True, help="Of the open loop.")
-@click.option("--tokens", type=click.IntRange(1, 512), default=30, show_default=True, help="Of a ticket.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of tickets and arrivals.")
+@options.connections(16, 1000, "Of the open loop.")
+@options.tokens
+@options.seed
 @click.option("--peers", is_flag=True, help="Beside the peers, and at shares of each server's saturation; needs wrk.")
-@click.option("--server", "servers", multiple=True, type=click.Choice(list(CONTENDERS)), help="With --peers.  [all]")
-@click.option("--save", is_flag=True, help="Keep the result in benchmarks/results, unless it is void.")
+@options.servers("With --peers.  [all]")
+@options.save
 @shows_errors
-def latency_command(
-    store: Path | None,
-    name: str,
-    kind: str,
-    url: str | None,
-    data: Path | None,
-    rate: float,
-    seconds: float,
-    warmup: float,
-    rounds: int,
-    calls: int,
-    connections: int,
-    tokens: int,
-    seed: int,
-    peers: bool,
-    servers: tuple[str, ...],
-    save: bool,
-) -> None:
+def latency_command(peers: bool, servers: tuple[str, ...], save: bool, **given: Any) -> None:
     """Measure how long a search takes: alone, over one connection, and under load.
 
     With --peers the same is asked of other servers in turn, and --data is a folder of a set; --rate, --kind, --url and
@@ -217,37 +196,19 @@ def latency_command(
     if peers:
         from benchmarks import loads, workload  # which are built on this module
 
-        options = {
-            **{"store": store, "name": name, "data": data, "tokens": str(tokens), "seed": seed, "rounds": rounds},
-            **{"seconds": seconds, "warmup": warmup, "peers_python": PEERS_PYTHON},
-        }
-        loads.run(workload.read_common(options), calls, servers, save)
+        common = given | {"tokens": str(given["tokens"]), "peers_python": PEERS_PYTHON}
+        loads.run(workload.read_common(common), given["calls"], servers, save)
         return
-    address = read_url(url) if url else None
+    address = read_url(given["url"]) if given["url"] else None
     here = machine.read_machine()
-    server_core, generator_core = (None, None) if url else two_cores()
-    tickets = make_tickets(data, tokens, seed)
-    settings = Settings(
-        store=str(store) if store else None,
-        name=name,
-        kind=kind,
-        url=url,
-        data=str(data) if data else None,
-        rate=rate,
-        seconds=seconds,
-        warmup=warmup,
-        rounds=rounds,
-        calls=calls,
-        connections=connections,
-        tokens=tokens,
-        seed=seed,
-        server_core=server_core,
-        generator_core=generator_core,
-    )
+    server_core, generator_core = (None, None) if address else two_cores()
+    settings = options.read(Settings, given, server_core=server_core, generator_core=generator_core)
+    tickets = make_tickets(given["data"], settings.tokens, settings.seed)
     with ExitStack() as stack:
-        if store is None and address is None:
-            store = stack.enter_context(trained_store(name))
-        measured = [measure_round(settings, number, tickets, address, store) for number in range(rounds)]
+        store = Path(settings.store) if settings.store else None
+        if address is None:
+            store = stack.enter_context(store_or_trained(settings.store, settings.name))
+        measured = [measure_round(settings, number, tickets, address, store) for number in range(settings.rounds)]
     numbers = summarise(measured)
     found = machine.result("latency", here, settings, numbers)
     report.conclude(found, [make_sheet(settings, numbers)], [], numbers.void_because, save)

@@ -25,7 +25,7 @@ import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
-from benchmarks import machine, report
+from benchmarks import machine, options, report
 from benchmarks.bars import plot_bars
 from benchmarks.batch import batch_at, batch_body
 from benchmarks.contenders import PUPPET, running
@@ -119,13 +119,13 @@ class Numbers(msgspec.Struct, frozen=True):
 
 @click.command("overload")
 @common_options(seconds=5.0)
-@click.option("--connections", type=click.IntRange(1, 1000), default=500, show_default=True, help="Of the callers.")
+@options.connections(500, 1000, "Of the callers.")
 @shows_errors
-def overload_command(connections: int, save: bool, **options: Any) -> None:
+def overload_command(connections: int, save: bool, **given: Any) -> None:
     """Measure what becomes of the callers when twice and five times too much is asked."""
     here = machine.read_machine()
     find_wrk()
-    settings = Settings(read_common(options), connections)
+    settings = Settings(read_common(given), connections)
     with prepared(settings.common, [PUPPET]) as work:
         numbers = measure(settings, work)
     found = machine.result("overload", here, shown(settings), numbers)

@@ -21,7 +21,6 @@ from trainer.sample import generate
 
 A = TypeVar("A")
 
-DEFAULT_NAME = "puppet-o2"  # as the server's own default
 NUM_TICKETS = 256  # distinct ones: enough that no cache holds just them
 NUM_SYNTHETIC = 3000  # of which they are made, the default of `puppet-train sample`
 
@@ -102,6 +101,16 @@ def trained_store(name: str, data: Path | None = None, store: Path | None = None
         store = store or Path(folder) / "store"
         train(store, name, data)
         yield store
+
+
+@contextmanager
+def store_or_trained(store: str | None, name: str) -> Iterator[Path]:
+    """Give the store that was named, or one with a model trained for the occasion."""
+    if store is not None:
+        yield Path(store)
+    else:
+        with trained_store(name) as made:
+            yield made
 
 
 def train(store: Path, name: str, data: Path | None = None, *settings: str) -> None:

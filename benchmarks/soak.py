@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from artifacts.tickets import TicketSearch
-from benchmarks import machine, report
+from benchmarks import machine, options, report
 from benchmarks.bars import Panel, plot_lines
 from benchmarks.batch import batch_at, batch_body
 from benchmarks.contenders import PUPPET, running
@@ -87,14 +87,12 @@ class Numbers(msgspec.Struct, frozen=True):
 
 @click.command("soak")
 @common_options(seconds=MIN_SECONDS)
-@click.option(
-    "--rate", type=click.FloatRange(0, 20_000, min_open=True), default=500.0, show_default=True, help="A second."
-)
+@options.rate
 @shows_errors
-def soak_command(rate: float, save: bool, **options: Any) -> None:
+def soak_command(rate: float, save: bool, **given: Any) -> None:
     """Measure whether memory grows in minutes of mixed load; --seconds says how long."""
     here = machine.read_machine()
-    settings = Settings(read_common(options), rate)
+    settings = Settings(read_common(given), rate)
     with prepared(settings.common, [PUPPET]) as work:
         numbers = measure(settings, work)
     found = machine.result("soak", here, shown(settings), numbers)

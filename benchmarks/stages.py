@@ -111,10 +111,10 @@ class Timed(msgspec.Struct, frozen=True):
 @click.command("stages")
 @common_options(seconds=0.5)
 @shows_errors
-def stages_command(save: bool, **options: Any) -> None:
+def stages_command(save: bool, **given: Any) -> None:
     """Measure how far a search is above what its arithmetic allows, stage by stage."""
     here = machine.read_machine()
-    settings = Settings(read_common(options))
+    settings = Settings(read_common(given))
     with prepared(settings.common, [PUPPET]) as work:
         numbers = measure(settings, work)
     found = machine.result("stages", here, shown(settings), numbers)

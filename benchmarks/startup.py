@@ -13,7 +13,7 @@ from typing import Any
 import click
 import msgspec
 
-from benchmarks import machine, report
+from benchmarks import machine, options, report
 from benchmarks.bars import plot_bars
 from benchmarks.contenders import CONTENDERS, PUPPET, running
 from benchmarks.load import Address, closed_loop, post
@@ -78,13 +78,13 @@ class Numbers(msgspec.Struct, frozen=True):
 @click.command("startup")
 @common_options(seconds=1.0)
 @click.option("--searches", type=click.IntRange(1), default=1000, show_default=True, help="Before memory is read.")
-@click.option("--server", "servers", multiple=True, type=click.Choice(list(CONTENDERS)), help="To measure.  [all]")
+@options.servers("To measure.  [all]")
 @shows_errors
-def startup_command(searches: int, servers: tuple[str, ...], save: bool, **options: Any) -> None:
+def startup_command(searches: int, servers: tuple[str, ...], save: bool, **given: Any) -> None:
     """Measure the seconds until a server is ready, and the memory of one worker."""
     here = machine.read_machine()
     wanted = [key for key in CONTENDERS if key in (servers or CONTENDERS)]
-    settings = Settings(read_common(options), searches, wanted)
+    settings = Settings(read_common(given), searches, wanted)
     with prepared(settings.common, wanted) as work:
         numbers = measure(settings, work)
     found = machine.result("startup", here, shown(settings), numbers)

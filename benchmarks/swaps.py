@@ -17,15 +17,14 @@ voids nothing, because what counts are answers and not milliseconds, and it make
 import asyncio
 import threading
 import time
-from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import msgspec
 
 from artifacts.store import Store
-from benchmarks import machine, report
+from benchmarks import machine, options, report
 from benchmarks.load import (
     SHORT_SPIN_S,
     Address,
@@ -37,7 +36,7 @@ from benchmarks.load import (
     quiet,
     schedule,
 )
-from benchmarks.searches import DEFAULT_NAME, OneAnswer, first_answers, make_tickets, search_body, train, trained_store
+from benchmarks.searches import OneAnswer, first_answers, make_tickets, search_body, train, trained_store
 from benchmarks.server import running_server
 from benchmarks.training import Quantiles, quantiles
 from trainer.terminal import shows_errors
@@ -113,35 +112,22 @@ class Given(NamedTuple):
 
 
 @click.command("swaps")
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Model to train and ask.")
+@options.name("Model to train and ask.")
 @click.option("--swaps", type=click.IntRange(1), default=MIN_SWAPS, show_default=True, help="Fewer are void.")
 @click.option("--every", type=click.FloatRange(0.05, 60), default=0.3, show_default=True, help="Seconds, a promotion.")
-@click.option(
-    "--rate", type=click.FloatRange(0, 20_000, min_open=True), default=500.0, show_default=True, help="A second."
-)
-@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Of the server.")
-@click.option("--connections", type=click.IntRange(1, 500), default=32, show_default=True, help="Of the open loop.")
-@click.option("--tokens", type=click.IntRange(1, 512), default=30, show_default=True, help="Of a ticket.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of tickets and arrivals.")
-@click.option("--save", is_flag=True, help="Keep the result in benchmarks/results, unless it is void.")
+@options.rate
+@options.workers
+@options.connections(32, 500, "Of the open loop.")
+@options.tokens
+@options.seed
+@options.save
 @shows_errors
-def swaps_command(
-    name: str,
-    swaps: int,
-    every: float,
-    rate: float,
-    workers: int,
-    connections: int,
-    tokens: int,
-    seed: int,
-    save: bool,
-) -> None:
+def swaps_command(save: bool, **given: Any) -> None:
     """Change the serving version under load, and look at every answer."""
     here = machine.read_machine()
-    settings = Settings(name, swaps, every, rate, workers, connections, tokens, seed)
-    with ExitStack() as stack:
-        store = stack.enter_context(trained_store(name))
-        numbers = measure(settings, store, add_versions(store, name))
+    settings = options.read(Settings, given)
+    with trained_store(settings.name) as store:
+        numbers = measure(settings, store, add_versions(store, settings.name))
     found = machine.result("swaps", here, settings, numbers)
     report.conclude(found, [make_sheet(settings, numbers)], [], numbers.void_because, save)
 

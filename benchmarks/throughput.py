@@ -19,7 +19,7 @@ from typing import Any
 import click
 import msgspec
 
-from benchmarks import machine, report
+from benchmarks import machine, options, report
 from benchmarks.bars import plot_bars
 from benchmarks.contenders import CEILING, CONTENDERS, PUPPET, SEED_WAY, running
 from benchmarks.load import Address
@@ -134,19 +134,17 @@ class Measured(msgspec.Struct):
     show_default=True,
     help="That ask at once; give it several times.",
 )
-@click.option(
-    "--server", "servers", multiple=True, type=click.Choice(list(CONTENDERS)), help="To measure; several.  [all]"
-)
+@options.servers("To measure; several.  [all]")
 @click.option("--workers/--no-workers", default=True, show_default=True, help="Compare two workers with one as well.")
 @shows_errors
 def throughput_command(
-    connections: tuple[int, ...], servers: tuple[str, ...], workers: bool, save: bool, **options: Any
+    connections: tuple[int, ...], servers: tuple[str, ...], workers: bool, save: bool, **given: Any
 ) -> None:  # fmt: skip
     """Measure searches a second beside the framework's ceiling and what others would serve with."""
     here = machine.read_machine()
     find_wrk()
     wanted = [key for key in CONTENDERS if key in (servers or CONTENDERS)]
-    settings = Settings(read_common(options), list(connections), wanted)
+    settings = Settings(read_common(given), list(connections), wanted)
     with prepared(settings.common, settings.servers) as work:
         numbers = measure(settings, work, workers)
     found = machine.result("throughput", here, shown(settings), numbers)

@@ -28,16 +28,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import click
 import msgspec
 import numpy as np
 import uvloop
 
-from benchmarks import machine, report
+from benchmarks import machine, options, report
 from benchmarks.load import (
     MAX_LATENESS_MS,
     SHORT_SPIN_S,
@@ -52,15 +52,15 @@ from benchmarks.load import (
     request,
     schedule,
 )
-from benchmarks.rounds import MIN_ROUNDS, in_turn, too_few
+from benchmarks.options import PATH
+from benchmarks.rounds import in_turn, too_few
 from benchmarks.searches import (
-    DEFAULT_NAME,
     NUM_SYNTHETIC,
     OneAnswer,
     first_answers,
     make_tickets,
     search_body,
-    trained_store,
+    store_or_trained,
 )
 from benchmarks.server import Server, cpu_seconds, descendants, pin_process, pinned, running_server
 from benchmarks.sets import KIND, read_test
@@ -216,64 +216,36 @@ class Posted(msgspec.Struct):
 
 
 @click.command("training")
-@click.option("--store", type=click.Path(path_type=Path), help="Folder of models.  [a model trained for the occasion]")
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Model to ask, of kind GRU.")
-@click.option("--data", type=click.Path(path_type=Path), help="Tickets to train on.  [synthetic ones]")
+@options.store
+@options.name("Model to ask, of kind GRU.")
+@click.option("--data", type=PATH, help="Tickets to train on.  [synthetic ones]")
 @click.option(
     "--load", type=click.FloatRange(0, 1, min_open=True), default=0.3, show_default=True, help="Of saturation."
 )
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Of a loop.")
-@click.option("--warmup", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds before each loop.")
-@click.option("--rounds", type=click.IntRange(1), default=MIN_ROUNDS, show_default=True, help="Fewer are void.")
+@options.seconds(10.0, "Of a loop.")
+@options.warmup("Seconds before each loop.")
+@options.rounds
 @click.option("--calls", type=click.IntRange(1), default=5000, show_default=True, help="To measure saturation, thrice.")
-@click.option("--connections", type=click.IntRange(1, 500), default=16, show_default=True, help="Of each loop.")
-@click.option("--tokens", type=click.IntRange(1, 512), default=30, show_default=True, help="Of a ticket.")
+@options.connections(16, 500, "Of each loop.")
+@options.tokens
 @click.option(
     "--body-mb", type=click.FloatRange(0.01, 250), default=100.0, show_default=True, help="Of what is posted."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of tickets and arrivals.")
-@click.option("--save", is_flag=True, help="Keep the result in benchmarks/results, unless it is void.")
+@options.seed
+@options.save
 @shows_errors
-def training_command(
-    store: Path | None,
-    name: str,
-    data: Path | None,
-    load: float,
-    seconds: float,
-    warmup: float,
-    rounds: int,
-    calls: int,
-    connections: int,
-    tokens: int,
-    body_mb: float,
-    seed: int,
-    save: bool,
-) -> None:
+def training_command(save: bool, **given: Any) -> None:
     """Measure how much longer a search takes beside a training, and beside the posting of its body."""
     server_core, trainer_core, generator_core = three_cores()
     here = machine.read_machine()
-    settings = Settings(
-        store=str(store) if store else None,
-        name=name,
-        data=str(data) if data else None,
-        load=load,
-        seconds=seconds,
-        warmup=warmup,
-        rounds=rounds,
-        calls=calls,
-        connections=connections,
-        tokens=tokens,
-        body_mb=body_mb,
-        seed=seed,
-        server_core=server_core,
-        trainer_core=trainer_core,
-        generator_core=generator_core,
+    settings = options.read(
+        Settings, given, server_core=server_core, trainer_core=trainer_core, generator_core=generator_core
     )
-    with ExitStack() as stack:
-        if store is None:
-            store = stack.enter_context(trained_store(name))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="puppet-benchmark-")))
-        numbers = measure(settings, store, make_work(settings, folder / "body.json"))
+    with (
+        store_or_trained(settings.store, settings.name) as store,
+        tempfile.TemporaryDirectory(prefix="puppet-benchmark-") as folder,
+    ):
+        numbers = measure(settings, store, make_work(settings, Path(folder) / "body.json"))
     found = machine.result("training", here, settings, numbers)
     report.conclude(found, [make_sheet(settings, numbers)], [], numbers.void_because, save)
 

@@ -19,12 +19,14 @@ import numpy as np
 
 from artifacts.errors import PuppetError
 from artifacts.store import Store
+from benchmarks import options
 from benchmarks.contenders import CONTENDERS, PEERS_PYTHON, Model, ModelOf, Stage, missing, peer_versions
 from benchmarks.load import Address, post
+from benchmarks.options import PATH
 from benchmarks.peers.seed_graph import NAME as SEED_NAME
 from benchmarks.peers.seed_graph import publish_seed_weights
-from benchmarks.rounds import MIN_ROUNDS, too_few
-from benchmarks.searches import DEFAULT_NAME, NUM_SYNTHETIC, NUM_TICKETS, first_answers, search_body, trained_store
+from benchmarks.rounds import too_few
+from benchmarks.searches import NUM_SYNTHETIC, NUM_TICKETS, first_answers, search_body, trained_store
 from benchmarks.server import two_cores
 from benchmarks.sets import read_test
 from trainer.sample import generate
@@ -117,53 +119,36 @@ def common_options(seconds: float) -> Callable[[C], C]:
     Args:
         seconds: by default, of each measurement.
     """
-    path = click.Path(path_type=Path)
-    options = [
-        click.option("--store", type=path, help="Folder of models; one that is not there is trained and stays."),
-        click.option("--name", default=DEFAULT_NAME, show_default=True, help="Model to ask, of kind GRU."),
+    return options.together(
+        click.option("--store", type=PATH, help="Folder of models; one that is not there is trained and stays."),
+        options.name("Model to ask, of kind GRU."),
         click.option(
-            "--data", type=path, help=f"Folder with {TRAIN} and {TEST}, to train and to ask.  [synthetic tickets]"
+            "--data", type=PATH, help=f"Folder with {TRAIN} and {TEST}, to train and to ask.  [synthetic tickets]"
         ),
         click.option("--tokens", default="8-50", show_default=True, help=f"Of a ticket: N, LEAST-MOST or {AS_IS}."),
-        click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of tickets and arrivals."),
+        options.seed,
+        options.rounds,
+        options.seconds(seconds, "Of a measurement."),
+        options.warmup("Seconds before it."),
         click.option(
-            "--rounds", type=click.IntRange(1), default=MIN_ROUNDS, show_default=True, help="Fewer are void."
+            "--peers-python", type=PATH, default=PEERS_PYTHON, help="Of the peers' environment.  [.venv-peers]"
         ),
-        click.option(
-            "--seconds", type=click.FloatRange(0, min_open=True), default=seconds, show_default=True,
-            help="Of a measurement.",
-        ),
-        click.option("--warmup", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds before it."),
-        click.option(
-            "--peers-python", type=path, default=PEERS_PYTHON, help="Of the peers' environment.  [.venv-peers]"
-        ),
-        click.option("--save", is_flag=True, help="Keep the result in benchmarks/results, unless it is void."),
-    ]  # fmt: skip
-
-    def decorate(command: C) -> C:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+        options.save,
+    )
 
 
-def read_common(options: dict[str, Any]) -> Common:
+def read_common(given: dict[str, Any]) -> Common:
     """Return the options of `common_options`, and the cores.
 
     Raises:
         click.BadParameter: `--tokens` is of another form, or `--data` lacks a file.
     """
     server_core, generator_core = two_cores()
-    read_lengths(options["tokens"])
-    data: Path | None = options["data"]
+    read_lengths(given["tokens"])
+    data: Path | None = given["data"]
     if data is not None and not ((data / TRAIN).is_file() and (data / TEST).is_file()):
         raise click.BadParameter(f"{data} has no {TRAIN} and {TEST}", param_hint="--data")
-    shown = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
-    known = {field.name for field in msgspec.structs.fields(Common)}
-    values = {name: value for name, value in shown.items() if name in known}
-    cores = {"server_core": server_core, "generator_core": generator_core}
-    return msgspec.convert(values | cores, Common)
+    return options.read(Common, given, server_core=server_core, generator_core=generator_core)
 
 
 def read_lengths(tokens: str) -> tuple[int, int] | None:
