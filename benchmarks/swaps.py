@@ -38,7 +38,7 @@ from benchmarks.load import (
 )
 from benchmarks.searches import OneAnswer, first_answers, make_tickets, search_body, train, trained_store
 from benchmarks.server import running_server
-from benchmarks.training import Quantiles, quantiles
+from benchmarks.training_summary import Quantiles, quantiles
 from trainer.terminal import shows_errors
 
 MIN_SWAPS = 200

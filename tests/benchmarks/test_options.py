@@ -7,7 +7,7 @@ import click
 import msgspec
 import pytest
 
-from benchmarks import drain, latency, options, swaps, training
+from benchmarks import drain, latency, options, swaps, training, training_summary
 
 
 class Asked(msgspec.Struct):
@@ -24,7 +24,7 @@ class Asked(msgspec.Struct):
         (drain.drain_command, drain.Settings, ()),
         (swaps.swaps_command, swaps.Settings, ()),
         (latency.latency_command, latency.Settings, ("server_core", "generator_core")),
-        (training.training_command, training.Settings, ("server_core", "trainer_core", "generator_core")),
+        (training.training_command, training_summary.Settings, ("server_core", "trainer_core", "generator_core")),
     ],
 )
 def test_every_setting_has_an_option_or_is_a_core(
