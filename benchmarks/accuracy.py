@@ -91,7 +91,8 @@ def accuracy_command(
     facts = [read_facts(one) for one in chosen]  # a fault in the last file is found before an hour is spent on others
     numbered = [config.seed + number for number in range(seeds)]
     works = plan(chosen, facts, learners, numbered, subsamples, curve, overrides)
-    settings = Settings(str(data), [one.label for one in chosen], config, numbered, learners, subsamples, curve, jobs)
+    hashes = {fact.label: (fact.train_sha256, fact.test_sha256) for fact in facts}
+    settings = Settings(hashes, config, numbered, learners, subsamples, curve, jobs)
     runs: list[Run] = []
     numbers = None
     try:

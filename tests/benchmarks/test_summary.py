@@ -36,7 +36,7 @@ RUNS = [
 
 def settings(curve: bool = False) -> Settings:
     """Return what was asked for."""
-    return Settings("data", ["a (text)"], TrainConfig(), [0, 1], ["svc"], 1, curve, 2)
+    return Settings({"a (text)": ("", "")}, TrainConfig(), [0, 1], ["svc"], 1, curve, 2)
 
 
 def test_interval_of_one_ticket_in_four() -> None:
