@@ -16,7 +16,7 @@ import asyncio
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ from benchmarks.load import (
     schedule,
 )
 from benchmarks.options import PATH
-from benchmarks.rounds import Spread, spread, too_few
+from benchmarks.rounds import Spread, spread, spreads, too_few
 from benchmarks.searches import (
     OneAnswer,
     Tickets,
@@ -324,13 +324,7 @@ def quantiles(seconds_N: Seconds) -> Quantiles:
 
 def over_rounds(rounds: Sequence[Quantiles]) -> Rounds:
     """Return each quantile's median, lowest and highest over the rounds."""
-
-    def of_each(choose: Callable[[list[float]], float]) -> Quantiles:
-        return Quantiles(
-            *(round(choose(list(values)), 4) for values in zip(*map(msgspec.structs.astuple, rounds), strict=True))
-        )
-
-    return Rounds(of_each(statistics.median), of_each(min), of_each(max), list(rounds))
+    return Rounds(*spreads(rounds, 4), list(rounds))
 
 
 def over_loops(loops: Sequence[Calls]) -> Loop:

@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 
 M = TypeVar("M")
+S = TypeVar("S", bound=msgspec.Struct)
 
 MIN_ROUNDS = 5  # STYLE.md, section 8
 
@@ -40,6 +41,16 @@ def interleaved(things: Sequence[Callable[[], M]], rounds: int) -> list[list[M]]
 def spread(values: Sequence[float], digits: int = 3) -> Spread:
     """Return median, lowest and highest, rounded."""
     return Spread(*(round(choose(values), digits) for choose in (statistics.median, min, max)))
+
+
+def spreads(rounds: Sequence[S], digits: int) -> tuple[S, S, S]:
+    """Return the median, the lowest and the highest of each number in the rounds, as Structs of their kind."""
+
+    def of_each(choose: Callable[[list[float]], float]) -> S:
+        columns = zip(*map(msgspec.structs.astuple, rounds), strict=True)
+        return type(rounds[0])(*(round(choose(list(values)), digits) for values in columns))
+
+    return of_each(statistics.median), of_each(min), of_each(max)
 
 
 def too_few(rounds: int) -> list[str]:

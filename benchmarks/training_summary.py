@@ -3,7 +3,6 @@
 # Axes: N requests of a run.
 
 import statistics
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import click
@@ -16,7 +15,7 @@ from benchmarks.load import (
     Calls,
     Seconds,
 )
-from benchmarks.rounds import too_few
+from benchmarks.rounds import spreads, too_few
 
 TARGET_RATIO, TARGET_SHARED_MS = 2.0, 5.0  # p99 with over without on a core of its own; p99 on a shared one
 
@@ -161,12 +160,7 @@ def summarise_line(place: Place, beside: Beside, measured: dict[tuple[Place, Bes
     phases = measured[place, beside]
     rounds = [quantiles(phase.calls.latency_s) for phase in phases]
     alone = [quantiles(phase.calls.latency_s) for phase in measured[place, "nothing"]]
-
-    def of_each(choose: Callable[[list[float]], float]) -> Quantiles:
-        columns = zip(*map(msgspec.structs.astuple, rounds), strict=True)
-        return Quantiles(*(round(choose(list(values)), 3) for values in columns))
-
-    median = of_each(statistics.median)
+    median, lowest, highest = spreads(rounds, 3)
     over: float | None = None
     overs: list[float] = []
     if beside != "nothing":
@@ -178,8 +172,8 @@ def summarise_line(place: Place, beside: Beside, measured: dict[tuple[Place, Bes
         place=place,
         beside=beside,
         median=median,
-        lowest=of_each(min),
-        highest=of_each(max),
+        lowest=lowest,
+        highest=highest,
         rounds=rounds,
         p99_over_alone=over,
         p99_over_alone_rounds=overs,
