@@ -32,7 +32,6 @@ from trainer.terminal import shows_errors
 if TYPE_CHECKING:  # importing torch takes seconds, and only the measuring process needs it
     from trainer.model import TicketClassifier
 
-
 WARM_STEPS = 5
 
 

@@ -31,27 +31,10 @@ from artifacts.runtime import open_session
 from artifacts.store import Store
 from benchmarks import machine, options, report
 from benchmarks.contenders import PEERS_PYTHON
-from benchmarks.load import (
-    MAX_LATENESS_MS,
-    Address,
-    Calls,
-    Seconds,
-    closed_loop,
-    open_loop,
-    post,
-    quiet,
-    schedule,
-)
+from benchmarks.load import MAX_LATENESS_MS, Address, Calls, Seconds, closed_loop, open_loop, post, quiet, schedule
 from benchmarks.options import PATH
 from benchmarks.rounds import Spread, spread, spreads, too_few
-from benchmarks.searches import (
-    OneAnswer,
-    Tickets,
-    first_answers,
-    make_tickets,
-    search_body,
-    store_or_trained,
-)
+from benchmarks.searches import OneAnswer, Tickets, first_answers, make_tickets, search_body, store_or_trained
 from benchmarks.server import Server, pinned, resident_bytes, running_server, two_cores
 from benchmarks.sets import KIND
 from trainer.terminal import shows_errors

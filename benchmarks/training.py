@@ -53,14 +53,7 @@ from benchmarks.load import (
 )
 from benchmarks.options import PATH
 from benchmarks.rounds import in_turn
-from benchmarks.searches import (
-    NUM_SYNTHETIC,
-    OneAnswer,
-    first_answers,
-    make_tickets,
-    search_body,
-    store_or_trained,
-)
+from benchmarks.searches import NUM_SYNTHETIC, OneAnswer, first_answers, make_tickets, search_body, store_or_trained
 from benchmarks.server import Server, cpu_seconds, descendants, pin_process, pinned, running_server
 from benchmarks.sets import KIND, read_test
 from benchmarks.training_summary import BESIDE, PLACES, Beside, Numbers, Phase, Place, Settings, make_sheet, summarise
@@ -74,7 +67,6 @@ ENDLESS = {"epochs": 1000, "patience": 1000}  # longer than a round; cancelled t
 BEGIN_S, END_S = 180.0, 30.0  # in which a training begins its second epoch; ends when it is cancelled
 POST_S = 120.0  # for a body; a second or so where nothing else runs
 LOOK_S = 0.05
-
 MAX_REPEATED = 2  # loops in which the generator was late; a training must last for them
 
 

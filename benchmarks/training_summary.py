@@ -10,11 +10,7 @@ import msgspec
 import numpy as np
 
 from benchmarks import report
-from benchmarks.load import (
-    MAX_LATENESS_MS,
-    Calls,
-    Seconds,
-)
+from benchmarks.load import MAX_LATENESS_MS, Calls, Seconds
 from benchmarks.rounds import spreads, too_few
 
 TARGET_RATIO, TARGET_SHARED_MS = 2.0, 5.0  # p99 with over without on a core of its own; p99 on a shared one
