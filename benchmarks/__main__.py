@@ -10,7 +10,9 @@ from benchmarks import (
     batch,
     drain,
     epoch,
+    epoch_loops,
     frontier,
+    frontier_costs,
     latency,
     overload,
     soak,
@@ -39,9 +41,9 @@ main.add_command(stages.stages_command)
 main.add_command(stages.process_command)
 main.add_command(accuracy.accuracy_command)
 main.add_command(frontier.frontier_command)
-main.add_command(frontier.shape_costs_command)
+main.add_command(frontier_costs.shape_costs_command)
 main.add_command(epoch.epoch_command)
-main.add_command(epoch.loops_command)
+main.add_command(epoch_loops.loops_command)
 main.add_command(epoch.one_fit_command)
 main.add_command(drain.drain_command)
 main.add_command(swaps.swaps_command)

@@ -22,11 +22,12 @@ from typing import TypeVar
 import click
 import msgspec
 
-from benchmarks import machine
+from benchmarks import machine, options, report
 from benchmarks.learners import GRU, PEERS, Run, Work, measure_work
+from benchmarks.options import FOLDER
 from benchmarks.sets import DataSet, Facts, Part, choose, find_sets, read_facts
 from benchmarks.summary import SUBSAMPLE_ROWS, Numbers, Settings, bare, parts, summary
-from benchmarks.tables import make_sheets, save_all
+from benchmarks.tables import make_sheets, pictures
 from trainer.config import TrainConfig, read_config
 from trainer.terminal import shows_errors
 
@@ -38,17 +39,11 @@ RELATIVE_COST = {GRU: 10, "minilm": 6, "fasttext": 4, "svc": 1}
 
 
 @click.command("accuracy")
-@click.option(
-    "--data", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True, help="Folder of sets."
-)
-@click.option(
-    "--sets", multiple=True, metavar="NAME", help="A set, such as banking77_fr or 'banking77_fr (tokens)'; repeatable."
-)
-@click.option(
-    "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="One setting of the training; repeatable."
-)
+@options.data_sets
+@options.sets
+@options.settings("One setting of the training; repeatable.")
 @click.option("--recipe", metavar="NAME", help="The same as --set recipe=NAME.")
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of the GRU on each set.")
+@options.seeds("Trainings of the GRU on each set.")
 @click.option(
     "--subsamples",
     type=click.IntRange(0),
@@ -60,16 +55,12 @@ RELATIVE_COST = {GRU: 10, "minilm": 6, "fasttext": 4, "svc": 1}
 @click.option(
     "--peers", metavar="NAMES", help="Of svc,fasttext,minilm; svc is always among them. Default: those installed."
 )
-@click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Processes at a time.")
-@click.option(
-    "--resume",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder that keeps each measurement; what it has already, of the same commit, is not measured again.",
-)
+@options.jobs("Processes at a time.")
+@options.resume("each measurement; what it has already, of the same commit, is not measured again.")
 @click.option("--save", is_flag=True, help="Keep table and pictures in benchmarks/results.")
 @click.option(
     "--results",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     default=machine.RESULTS,
     help=f"Another folder for the results and for {RUNS}, to which every run is appended.",
 )
@@ -100,7 +91,8 @@ def accuracy_command(
     facts = [read_facts(one) for one in chosen]  # a fault in the last file is found before an hour is spent on others
     numbered = [config.seed + number for number in range(seeds)]
     works = plan(chosen, facts, learners, numbered, subsamples, curve, overrides)
-    settings = Settings(str(data), [one.label for one in chosen], config, numbered, learners, subsamples, curve, jobs)
+    hashes = {fact.label: (fact.train_sha256, fact.test_sha256) for fact in facts}
+    settings = Settings(hashes, config, numbered, learners, subsamples, curve, jobs)
     runs: list[Run] = []
     numbers = None
     try:
@@ -114,12 +106,7 @@ def accuracy_command(
         if runs:  # at least one test file was read
             found = machine.result("accuracy", here, settings, numbers or Numbers(False, [], [], bare(runs)))
             append(found, results / RUNS)
-    accuracies, costs = make_sheets(numbers, settings)
-    machine.show(accuracies)
-    machine.show(costs)
-    if save:
-        click.echo(f"saved as {save_all(found, numbers, [accuracies, costs], results)}")
-    machine.print_json(found)
+    report.conclude(found, make_sheets(numbers, settings), pictures(numbers), [], save, results)
 
 
 @click.command("one-training", hidden=True)

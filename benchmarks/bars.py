@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.latency import Spread
 from benchmarks.plots import COLOURS
+from benchmarks.rounds import Spread
 
 OURS = "Puppet"  # what the titles of our own servers begin with
 OTHERS = ("#c8553d", "#3d5a80", "#8d6a9f", "#b08900", "#5f6b6d", "#a23b72")

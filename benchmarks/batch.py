@@ -27,12 +27,12 @@ from artifacts.tickets import TicketSearch
 from benchmarks import machine, report
 from benchmarks.bars import plot_lines
 from benchmarks.contenders import PUPPET, Model, running
-from benchmarks.latency import KIND, Spread, quiet, spread
 from benchmarks.learners import PEERS
-from benchmarks.load import Address, closed_loop, post
+from benchmarks.load import Address, closed_loop, post, quiet
 from benchmarks.peers.peer import plain
+from benchmarks.rounds import Spread, in_turn, spread
 from benchmarks.server import pinned
-from benchmarks.sets import read_train
+from benchmarks.sets import KIND, read_train
 from benchmarks.workload import (
     TRAIN,
     Common,
@@ -102,11 +102,11 @@ class Task(msgspec.Struct, frozen=True):
     "--learner", "learners", multiple=True, type=click.Choice(list(TITLES)), help="To measure; several.  [all]"
 )
 @shows_errors
-def batch_command(sizes: tuple[int, ...], learners: tuple[str, ...], save: bool, **options: Any) -> None:
+def batch_command(sizes: tuple[int, ...], learners: tuple[str, ...], save: bool, **given: Any) -> None:
     """Measure what one ticket costs in batches of several sizes."""
     here = machine.read_machine()
     wanted = [one for one in TITLES if one in (learners or TITLES)]
-    settings = Settings(read_common(options), list(sizes), wanted)
+    settings = Settings(read_common(given), list(sizes), wanted)
     with prepared(settings.common, [PUPPET]) as work, training_file(settings.common) as train:
         numbers = measure(settings, work, train)
     found = machine.result("batch", here, shown(settings), numbers)
@@ -262,8 +262,7 @@ def measure(settings: Settings, work: Workload, train: Path) -> Numbers:
             ask[key] = stack.enter_context(learner_process(task))
         keys = list(ask)
         for number in range(common.rounds):
-            for step in range(len(keys)):
-                key = keys[(number + step) % len(keys)]
+            for key in in_turn(keys, number):
                 measured.setdefault(key, []).append(ask[key]())
     return summarise(settings, measured, left_out)
 
@@ -319,7 +318,7 @@ def lines(numbers: Numbers) -> tuple[str, str, str, dict[str, list[tuple[float, 
     return "What a ticket costs in a batch", "tickets in the batch (log)", "microseconds a ticket (log)", found
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people: the floor first."""
     rows = []
     for key in settings.learners:
@@ -330,12 +329,11 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
             cells.append("" if cost is None or cost.over_floor is None else f"{cost.over_floor:.2f}")
         rows.append([TITLES[key] + (" (not measured)" if key in numbers.not_measured else ""), *cells])
     common = settings.common
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes += [f"Not measured: {why}." for why in numbers.not_measured.values()]
+    notes = [f"Not measured: {why}." for why in numbers.not_measured.values()]
     notes.append(
         f"Microseconds a ticket, medians over {common.rounds} rounds of {common.seconds:g} s for each size; one core. "
         f"Tickets of {common.tokens} tokens from {source_of(common)}. "
         f"x: times the model's run alone."
     )
     columns = ["what"] + [cell for size in settings.sizes for cell in (f"{size} a batch", "x")]
-    return machine.Sheet("What a ticket costs in a batch", columns, rows, notes)
+    return report.Sheet("What a ticket costs in a batch", columns, rows, notes)

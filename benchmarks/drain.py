@@ -12,17 +12,16 @@ import signal
 import statistics
 import subprocess
 import time
-from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 
-from artifacts.tickets import TicketSearch
-from benchmarks import machine
+from benchmarks import machine, options, report
 from benchmarks.callers import callers, num_lost
-from benchmarks.latency import DEFAULT_NAME, KIND, first_answers, make_tickets, trained_store
 from benchmarks.load import REFUSED, Address, post
+from benchmarks.searches import OneAnswer, first_answers, make_tickets, search_body, store_or_trained
 from benchmarks.server import running_server
 from trainer.terminal import shows_errors
 
@@ -83,39 +82,25 @@ class Numbers(msgspec.Struct, frozen=True):
 
 
 @click.command("drain")
-@click.option("--store", type=click.Path(path_type=Path), help="Folder of models.  [a model trained for the occasion]")
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Model to ask, of kind GRU.")
+@options.store
+@options.name("Model to ask, of kind GRU.")
 @click.option("--runs", type=click.IntRange(1), default=MIN_RUNS, show_default=True, help="Fewer are void.")
-@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Of the server.")
-@click.option("--callers", "num_callers", type=click.IntRange(2, 500), default=16, show_default=True, help="At once.")
+@options.workers
+@click.option("--callers", type=click.IntRange(2, 500), default=16, show_default=True, help="At once.")
 @click.option("--before", type=click.IntRange(1), default=1000, show_default=True, help="Answers before the signal.")
 @click.option("--tokens", type=click.IntRange(1, 512), default=30, show_default=True, help="Of the ticket.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the ticket.")
-@click.option("--save", is_flag=True, help="Keep the result in benchmarks/results, unless it is void.")
+@options.save
 @shows_errors
-def drain_command(
-    store: Path | None,
-    name: str,
-    runs: int,
-    workers: int,
-    num_callers: int,
-    before: int,
-    tokens: int,
-    seed: int,
-    save: bool,
-) -> None:
+def drain_command(save: bool, **given: Any) -> None:
     """Count the requests that SIGTERM under load loses."""
     here = machine.read_machine()
-    settings = Settings(str(store) if store else None, name, runs, workers, num_callers, before, tokens, seed)
-    ticket = make_tickets(None, tokens, seed).fixed[0]
-    body = msgspec.json.encode(TicketSearch(name=name, neural_network_type=KIND, vector=ticket))
-    with ExitStack() as stack:
-        if store is None:
-            store = stack.enter_context(trained_store(name))
-        numbers = summarise([measure_run(settings, store, body) for _ in range(runs)])
+    settings = options.read(Settings, given)
+    body = search_body(settings.name, make_tickets(None, settings.tokens, settings.seed).fixed[0])
+    with store_or_trained(settings.store, settings.name) as store:
+        numbers = summarise([measure_run(settings, store, body) for _ in range(settings.runs)])
     found = machine.result("drain", here, settings, numbers)
-    sheet = make_sheet(settings, numbers)
-    machine.conclude(found, sheet, numbers.void_because, save)
+    report.conclude(found, [make_sheet(settings, numbers)], [], numbers.void_because, save)
 
 
 def measure_run(settings: Settings, store: Path, body: bytes) -> Run:
@@ -127,7 +112,7 @@ def measure_run(settings: Settings, store: Path, body: bytes) -> Run:
     with running_server(store, workers=settings.workers) as server:
         address = Address.of(server.url)
         search = post(address, "/search", body)
-        first_answers(address, [search])
+        first_answers(address, [search], OneAnswer)
         with callers(address, search, settings.callers) as (outcomes, _):
             deadline = time.monotonic() + LOAD_S
             while outcomes[200] < settings.before:
@@ -177,7 +162,7 @@ def summarise(runs: list[Run]) -> Numbers:
     )
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people: a line for each run, and their sum."""
     rows = [
         [
@@ -196,14 +181,11 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         numbers.num_lost,
     )
     rows.append(["all", *map(str, counts), "", f"{numbers.end_s:.2f}"])
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes.append(
+    notes = [
         f"{numbers.num_lost} of {numbers.num_requests} requests were lost, in {numbers.num_runs_with_loss} of "
-        f"{len(numbers.runs)} runs; wanted: 0."
-    )
-    notes.append(
+        f"{len(numbers.runs)} runs; wanted: 0.",
         f"{settings.callers} callers without a pause, half on kept connections; {settings.workers} workers; SIGTERM "
-        f"after {settings.before} answers or a few more. The last line has the median of the seconds to the end."
-    )
+        f"after {settings.before} answers or a few more. The last line has the median of the seconds to the end.",
+    ]
     columns = ["run", "answered", "after SIGTERM", "503", "other", "lost", "status", "s to the end"]
-    return machine.Sheet("What SIGTERM under load loses", columns, rows, notes)
+    return report.Sheet("What SIGTERM under load loses", columns, rows, notes)

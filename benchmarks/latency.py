@@ -13,17 +13,13 @@ generator was late by more than 1 ms at p99 in any round says that it is void.
 # Axes: N requests of a run.
 
 import asyncio
-import gc
-import itertools
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import msgspec
@@ -31,34 +27,19 @@ import numpy as np
 import uvloop
 
 from artifacts.gru import GruModel, pad
-from artifacts.kinds import kind_named
 from artifacts.runtime import open_session
 from artifacts.store import Store
-from artifacts.tickets import Prediction, TicketSearch
-from benchmarks import machine
-from benchmarks.contenders import CONTENDERS, PEERS_PYTHON
-from benchmarks.load import Address, BadAnswer, Calls, Connection, Seconds, closed_loop, open_loop, post, schedule
+from benchmarks import machine, options, report
+from benchmarks.contenders import PEERS_PYTHON
+from benchmarks.load import MAX_LATENESS_MS, Address, Calls, Seconds, closed_loop, open_loop, post, quiet, schedule
+from benchmarks.options import PATH
+from benchmarks.rounds import Spread, spread, spreads, too_few
+from benchmarks.searches import OneAnswer, Tickets, first_answers, make_tickets, search_body, store_or_trained
 from benchmarks.server import Server, pinned, resident_bytes, running_server, two_cores
-from trainer.cli import read_test_rows
-from trainer.sample import generate
+from benchmarks.sets import KIND
 from trainer.terminal import shows_errors
-from trainer.tickets import Rows
 
-DEFAULT_NAME = "puppet-o2"  # as the server's own default
-KIND = "GRU"  # whose tickets are asked, and whose session is the floor
-NUM_TICKETS = 256  # distinct ones: enough that no cache holds just them
-MIN_ROUNDS = 5  # STYLE.md, section 8
-MAX_LATENESS_MS = 1.0  # at p99; a later generator measures itself
 TARGET_P50_MS, TARGET_READY_S, TARGET_RESIDENT_MB = 1.0, 3.0, 250.0  # issue 2, "It is done when"
-
-Content = list[str] | str
-
-
-class OneAnswer(Prediction, frozen=True):
-    """The answer to one ticket, which always names its model and version."""
-
-    model_name: str
-    version: int
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -115,14 +96,6 @@ class Loop(msgspec.Struct, frozen=True):
     num_waited: int
 
 
-class Spread(msgspec.Struct, frozen=True):
-    """A number that each round measured once."""
-
-    median: float
-    lowest: float
-    highest: float
-
-
 class OwnServer(msgspec.Struct, frozen=True):
     """The server that was started for each round, and its memory after the round's load."""
 
@@ -168,13 +141,6 @@ class Round(NamedTuple):
     unknown_tokens: float
 
 
-class Tickets(NamedTuple):
-    """What is asked: tickets of a fixed length, and the mixture that the open loop sends."""
-
-    fixed: list[list[str]]
-    mixed: Sequence[Content]
-
-
 class FloorTask(msgspec.Struct):
     """What the floor's process is told on stdin."""
 
@@ -187,45 +153,24 @@ class FloorTask(msgspec.Struct):
 
 
 @click.command("latency")
-@click.option("--store", type=click.Path(path_type=Path), help="Folder of models.  [a model trained for the occasion]")
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Model to ask.")
+@options.store
+@options.name("Model to ask.")
 @click.option("--kind", default=KIND, show_default=True, help="The model's neural_network_type.")
 @click.option("--url", help="Ask a server that runs already, http://HOST:PORT; with --store the floor is measured too.")
-@click.option("--data", type=click.Path(path_type=Path), help="Tickets to send.  [synthetic ones]")
-@click.option(
-    "--rate", type=click.FloatRange(0, 20_000, min_open=True), default=500.0, show_default=True, help="A second."
-)
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Of a round.")
-@click.option(
-    "--warmup", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds of each loop before it."
-)
-@click.option("--rounds", type=click.IntRange(1), default=MIN_ROUNDS, show_default=True, help="Fewer are void.")
+@click.option("--data", type=PATH, help="Tickets to send.  [synthetic ones]")
+@options.rate
+@options.seconds(10.0, "Of a round.")
+@options.warmup("Seconds of each loop before it.")
+@options.rounds
 @click.option("--calls", type=click.IntRange(1), default=2000, show_default=True, help="Of the closed loop in a round.")
-@click.option("--connections", type=click.IntRange(1, 1000), default=16, show_default=True, help="Of the open loop.")
-@click.option("--tokens", type=click.IntRange(1, 512), default=30, show_default=True, help="Of a ticket.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of tickets and arrivals.")
+@options.connections(16, 1000, "Of the open loop.")
+@options.tokens
+@options.seed
 @click.option("--peers", is_flag=True, help="Beside the peers, and at shares of each server's saturation; needs wrk.")
-@click.option("--server", "servers", multiple=True, type=click.Choice(list(CONTENDERS)), help="With --peers.  [all]")
-@click.option("--save", is_flag=True, help="Keep the result in benchmarks/results, unless it is void.")
+@options.servers("With --peers.  [all]")
+@options.save
 @shows_errors
-def latency_command(
-    store: Path | None,
-    name: str,
-    kind: str,
-    url: str | None,
-    data: Path | None,
-    rate: float,
-    seconds: float,
-    warmup: float,
-    rounds: int,
-    calls: int,
-    connections: int,
-    tokens: int,
-    seed: int,
-    peers: bool,
-    servers: tuple[str, ...],
-    save: bool,
-) -> None:
+def latency_command(peers: bool, servers: tuple[str, ...], save: bool, **given: Any) -> None:
     """Measure how long a search takes: alone, over one connection, and under load.
 
     With --peers the same is asked of other servers in turn, and --data is a folder of a set; --rate, --kind, --url and
@@ -234,41 +179,22 @@ def latency_command(
     if peers:
         from benchmarks import loads, workload  # which are built on this module
 
-        options = {
-            **{"store": store, "name": name, "data": data, "tokens": str(tokens), "seed": seed, "rounds": rounds},
-            **{"seconds": seconds, "warmup": warmup, "peers_python": PEERS_PYTHON},
-        }
-        loads.run(workload.read_common(options), calls, servers, save)
+        common = given | {"tokens": str(given["tokens"]), "peers_python": PEERS_PYTHON}
+        loads.run(workload.read_common(common), given["calls"], servers, save)
         return
-    address = read_url(url) if url else None
+    address = read_url(given["url"]) if given["url"] else None
     here = machine.read_machine()
-    server_core, generator_core = (None, None) if url else two_cores()
-    tickets = make_tickets(data, tokens, seed)
-    settings = Settings(
-        store=str(store) if store else None,
-        name=name,
-        kind=kind,
-        url=url,
-        data=str(data) if data else None,
-        rate=rate,
-        seconds=seconds,
-        warmup=warmup,
-        rounds=rounds,
-        calls=calls,
-        connections=connections,
-        tokens=tokens,
-        seed=seed,
-        server_core=server_core,
-        generator_core=generator_core,
-    )
+    server_core, generator_core = (None, None) if address else two_cores()
+    settings = options.read(Settings, given, server_core=server_core, generator_core=generator_core)
+    tickets = make_tickets(given["data"], settings.tokens, settings.seed)
     with ExitStack() as stack:
-        if store is None and address is None:
-            store = stack.enter_context(trained_store(name))
-        measured = [measure_round(settings, number, tickets, address, store) for number in range(rounds)]
+        store = Path(settings.store) if settings.store else None
+        if address is None:
+            store = stack.enter_context(store_or_trained(settings.store, settings.name))
+        measured = [measure_round(settings, number, tickets, address, store) for number in range(settings.rounds)]
     numbers = summarise(measured)
     found = machine.result("latency", here, settings, numbers)
-    sheet = make_sheet(settings, numbers)
-    machine.conclude(found, sheet, numbers.void_because, save)
+    report.conclude(found, [make_sheet(settings, numbers)], [], numbers.void_because, save)
 
 
 @click.command("floor", hidden=True)
@@ -291,48 +217,6 @@ def read_url(url: str) -> Address:
         raise click.BadParameter(str(error), param_hint="--url") from error
 
 
-def make_tickets(data: Path | None, num_tokens: int, seed: int) -> Tickets:
-    """Return the same tickets for the same seed: those of a file, or synthetic ones, in random order.
-
-    The fixed ones are cut out of the row of all their tokens, so that the mixture of words stays what it is.
-
-    Raises:
-        InvalidInput: the file does not fit.
-    """
-    contents: list[Content]
-    if data is not None:
-        rows = read_test_rows(data, kind_named(KIND))
-        assert isinstance(rows, Rows), "rows of another kind; this is our bug"
-        order = np.random.default_rng(seed).permutation(len(rows.tickets)).tolist()
-        contents = [rows.tickets[row].content for row in order]
-        words = [rows.tokens[row] for row in order]
-    else:
-        contents = []
-        words = [tokens for _, tokens in generate(3000, seed)]
-    endless = itertools.chain.from_iterable(itertools.cycle(words))
-    fixed = [list(itertools.islice(endless, num_tokens)) for _ in range(NUM_TICKETS)]
-    return Tickets(fixed, contents or fixed)
-
-
-@contextmanager
-def trained_store(name: str, data: Path | None = None, store: Path | None = None) -> Iterator[Path]:
-    """Give a store with a model trained with the default settings.
-
-    Args:
-        name: of the model.
-        data: to train on; by default the synthetic tickets.
-        store: to train into; it stays. By default one that is gone at the end.
-    """
-    with tempfile.TemporaryDirectory(prefix="puppet-benchmark-") as folder:
-        sample, store = data or Path(folder) / "sample.jsonl", store or Path(folder) / "store"
-        fit = ["fit", str(sample), "--name", name, "--store", str(store)]
-        for arguments in ([] if data else [["sample", str(sample)]]) + [fit]:
-            command = [sys.executable, "-m", "trainer", *arguments]
-            if subprocess.run(command, cwd=machine.ROOT, stdout=sys.stderr, check=False).returncode:
-                raise click.ClickException("no model could be trained; name one with --store DIR --name NAME, or --url")
-        yield store
-
-
 def measure_round(
     settings: Settings, number: int, tickets: Tickets, address: Address | None, store: Path | None
 ) -> Round:
@@ -352,9 +236,9 @@ def measure_server(
     Raises:
         click.ClickException: the server does not answer a search.
     """
-    fixed = [post(address, "/search", search_body(settings, ticket)) for ticket in tickets.fixed]
-    mixed = [post(address, "/search", search_body(settings, ticket)) for ticket in tickets.mixed]
-    answers = first_answers(address, fixed)
+    fixed = [post(address, "/search", search_body(settings.name, ticket, settings.kind)) for ticket in tickets.fixed]
+    mixed = [post(address, "/search", search_body(settings.name, ticket, settings.kind)) for ticket in tickets.mixed]
+    answers = first_answers(address, fixed, OneAnswer)
     version = answers[0].version
     floor_N = None
     if store is not None:
@@ -387,43 +271,6 @@ def measure_server(
         version,
         statistics.mean(len(answer.unknown_tokens) for answer in answers),
     )
-
-
-def search_body(settings: Settings, ticket: Content) -> bytes:
-    """Return the body of a search for one ticket."""
-    if isinstance(ticket, str):
-        return msgspec.json.encode(TicketSearch(name=settings.name, neural_network_type=settings.kind, text=ticket))
-    return msgspec.json.encode(TicketSearch(name=settings.name, neural_network_type=settings.kind, vector=ticket))
-
-
-def first_answers(address: Address, requests: Sequence[bytes]) -> list[OneAnswer]:
-    """Return the answer to each request, asked once; what is timed later is known to be a search.
-
-    Raises:
-        click.ClickException: one is no answer of a search.
-    """
-    answers = []
-    try:
-        with Connection(address) as connection:
-            for request in requests:
-                status, body = connection.call(request)
-                if status != 200:
-                    raise click.ClickException(f"the server answers {status}: {body.decode('utf-8', 'replace'):.500}")
-                answers.append(msgspec.json.decode(body, type=OneAnswer))
-    except (OSError, BadAnswer, msgspec.DecodeError) as error:
-        raise click.ClickException(f"no search can be had at {address.host}:{address.port}: {error}") from error
-    return answers
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the garbage collector from stopping the generator."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def time_floor(task: FloorTask) -> Seconds:
@@ -460,13 +307,7 @@ def quantiles(seconds_N: Seconds) -> Quantiles:
 
 def over_rounds(rounds: Sequence[Quantiles]) -> Rounds:
     """Return each quantile's median, lowest and highest over the rounds."""
-
-    def of_each(choose: Callable[[list[float]], float]) -> Quantiles:
-        return Quantiles(
-            *(round(choose(list(values)), 4) for values in zip(*map(msgspec.structs.astuple, rounds), strict=True))
-        )
-
-    return Rounds(of_each(statistics.median), of_each(min), of_each(max), list(rounds))
+    return Rounds(*spreads(rounds, 4), list(rounds))
 
 
 def over_loops(loops: Sequence[Calls]) -> Loop:
@@ -481,11 +322,6 @@ def over_loops(loops: Sequence[Calls]) -> Loop:
     )
 
 
-def spread(values: Sequence[float]) -> Spread:
-    """Return the median, the lowest and the highest."""
-    return Spread(round(statistics.median(values), 3), round(min(values), 3), round(max(values), 3))
-
-
 def why_void(lateness: Rounds) -> list[str]:
     """Return why a run is no result; nothing if it is one."""
     reasons = []
@@ -494,9 +330,7 @@ def why_void(lateness: Rounds) -> list[str]:
             f"the generator was late by {lateness.highest.p99_ms} ms at p99 in one round, "
             f"limit is {MAX_LATENESS_MS} ms; run it on a quiet machine, or with a lower --rate"
         )
-    if len(lateness.rounds) < MIN_ROUNDS:
-        reasons.append(f"{len(lateness.rounds)} rounds, a result has at least {MIN_ROUNDS}")
-    return reasons
+    return reasons + too_few(len(lateness.rounds))
 
 
 def summarise(measured: Sequence[Round]) -> Numbers:
@@ -526,7 +360,7 @@ def ratio(loop: Loop, floor: Rounds | None) -> float | None:
     return round(loop.latency.median.p50_ms / floor.median.p50_ms, 2) if floor else None
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people: the floor first, then what was measured, each with its ratio."""
 
     def row(what: str, rounds: Rounds, over: float | None) -> list[str]:
@@ -548,8 +382,7 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         f"{name}: {loop.num_calls} calls, {loop.num_refused} refused, {loop.num_errors} errors"
         for name, loop in (("closed loop", closed), ("open loop", opened))
     ]
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes += [
+    notes = [
         f"Milliseconds; medians over {settings.rounds} rounds, then the range over them. Tickets: {tickets}.",
         f"{loops[0]}; {loops[1]}, {opened.num_waited} waited for one of {settings.connections} connections.",
         f"Closed loop p50 {closed.latency.median.p50_ms:.3f} ms, wanted under {TARGET_P50_MS:g} ms at 30 tokens.",
@@ -565,4 +398,4 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         )
     title = f"How long a search takes: {settings.name} version {numbers.model_version}"
     columns = ["what", "p50", "p95", "p99", "max", "p50 over rounds", "p99 over rounds", "x floor"]
-    return machine.Sheet(title, columns, rows, notes)
+    return report.Sheet(title, columns, rows, notes)

@@ -13,12 +13,14 @@ Two ways to ask over HTTP/1.1 on raw sockets, both light, so that the server is 
 # Axes: N requests of a run, M those of them that were answered with 200.
 
 import asyncio
+import contextlib
+import gc
 import re
 import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -30,6 +32,7 @@ Seconds = NDArray[np.float64]
 
 NO_ANSWER = 0  # the status of a request whose answer never came or could not be read
 REFUSED = 503  # the server says "not now"; any other status but 200 is an error
+MAX_LATENESS_MS = 1.0  # at p99; a later generator measures itself
 TIMEOUT_S = 10.0  # after the last arrival; what has not been answered by then is an error
 LEAD_S = 0.01  # from the making of the connections to the origin of the schedule
 # uvloop's and asyncio's timers tick in milliseconds: the last two before an arrival are waited for by turning the loop.
@@ -95,6 +98,11 @@ class Calls(NamedTuple):
         return lateness_N
 
     @property
+    def lateness_p99_ms(self) -> float:
+        """What the generator was late by at p99; 0 of no requests."""
+        return float(np.quantile(self.lateness_s, 0.99)) * 1e3 if len(self.statuses) else 0.0
+
+    @property
     def num_refused(self) -> int:
         """Requests that the server turned away."""
         return int((self.statuses == REFUSED).sum())
@@ -103,6 +111,17 @@ class Calls(NamedTuple):
     def num_errors(self) -> int:
         """Requests that came to anything else than an answer or a refusal."""
         return int(((self.statuses != 200) & (self.statuses != REFUSED)).sum())
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the garbage collector from stopping the generator."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def schedule(rate: float, seconds: float, seed: Sequence[int]) -> Seconds:

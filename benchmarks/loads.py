@@ -18,15 +18,15 @@ from pathlib import Path
 
 import click
 import msgspec
-import numpy as np
 import uvloop
 
 from benchmarks import machine, report
 from benchmarks.bars import Panel, plot_lines
 from benchmarks.contenders import CONTENDERS, PUPPET, PUPPET_SEED, SEED_WAY, running
 from benchmarks.histogram import PERCENTILES, Histogram, histogram
-from benchmarks.latency import MAX_LATENESS_MS, Loop, over_loops, quiet
-from benchmarks.load import Address, Calls, closed_loop, open_loop, post, schedule
+from benchmarks.latency import Loop, over_loops
+from benchmarks.load import MAX_LATENESS_MS, Address, Calls, closed_loop, open_loop, post, quiet, schedule
+from benchmarks.rounds import in_turn
 from benchmarks.server import pinned
 from benchmarks.workload import (
     Common,
@@ -165,8 +165,7 @@ def measure(settings: Settings, work: Workload) -> Numbers:
             saturate(address, bodies, CONNECTIONS, max(1.0, common.warmup), common.generator_core)
             saturation[key] = saturate(address, bodies, CONNECTIONS, common.seconds, common.generator_core).rate
     for number in range(common.rounds):
-        for step in range(len(keys)):
-            key = keys[(number + step) % len(keys)]
+        for key in in_turn(keys, number):
             click.echo(f"round {number + 1} of {common.rounds}: {CONTENDERS[key].title}", err=True)
             with running(key, work.stage, common.server_core) as server:
                 address = Address.of(server.url)
@@ -198,14 +197,9 @@ def measure_load(
             for seconds in (common.warmup, common.seconds):
                 arrivals_N = schedule(rate, seconds, [*seed, num_repeated, seconds == common.seconds])
                 calls = runner.run(open_loop(address, requests, arrivals_N, CONNECTIONS))
-            if lateness_ms(calls) <= MAX_LATENESS_MS or num_repeated == MAX_REPEATED:
+            if calls.lateness_p99_ms <= MAX_LATENESS_MS or num_repeated == MAX_REPEATED:
                 return Opened(calls, num_repeated)
             num_repeated += 1
-
-
-def lateness_ms(calls: Calls) -> float:
-    """Return the generator's lateness at p99; 0 of no calls."""
-    return float(np.quantile(calls.lateness_s, 0.99)) * 1e3 if len(calls.lateness_s) else 0.0
 
 
 def summarise(
@@ -252,7 +246,7 @@ def summarise_load(rate: float, opened: Sequence[Opened]) -> Loaded:
         rate=round(rate, 1),
         loop=over_loops([one.calls for one in opened]),
         histogram=histogram([one.calls.latency_s for one in opened]),
-        lateness_ms=round(max(lateness_ms(one.calls) for one in opened), 3),
+        lateness_ms=round(max(one.calls.lateness_p99_ms for one in opened), 3),
         num_repeated=sum(one.num_repeated for one in opened),
     )
 
@@ -300,7 +294,7 @@ def percentile_panels(numbers: Numbers) -> list[Panel]:
     return [("one connection", axis, up, ones), (f"open loop at {JUDGED} % of saturation", axis, up, loaded)]
 
 
-def make_sheets(settings: Settings, numbers: Numbers) -> list[machine.Sheet]:
+def make_sheets(settings: Settings, numbers: Numbers) -> list[report.Sheet]:
     """Return a table for one connection and one for the loads, the ceiling first."""
     rows, loaded = [], []
     for key in settings.servers:
@@ -341,8 +335,7 @@ def make_sheets(settings: Settings, numbers: Numbers) -> list[machine.Sheet]:
                 ]
             )
     common = settings.common
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes += [one.sentence for one in numbers.criteria]
+    notes = [one.sentence for one in numbers.criteria]
     notes += [f"Not measured: {CONTENDERS[key].title}: {why}." for key, why in numbers.not_measured.items()]
     notes += versions(numbers.peers)
     notes += [
@@ -361,6 +354,6 @@ def make_sheets(settings: Settings, numbers: Numbers) -> list[machine.Sheet]:
     loaded_columns = ["server", "of saturation", "a second", "p50", "p99", "p99.9", "p99 over rounds", "refused"]
     loaded_columns += ["errors", "lateness", "repeated"]
     return [
-        machine.Sheet("How long a search takes over one connection, side by side", columns, rows, notes),
-        machine.Sheet("How long a search takes under load", loaded_columns, loaded, loaded_notes),
+        report.Sheet("How long a search takes over one connection, side by side", columns, rows, notes),
+        report.Sheet("How long a search takes under load", loaded_columns, loaded, loaded_notes),
     ]

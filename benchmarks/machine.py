@@ -1,7 +1,6 @@
-"""Where a number comes from (which machine, which versions, which commit), and where it is kept.
+"""Where a number comes from (which machine, which versions, which commit), and the process of its own that measures it.
 
-In: the settings and the numbers of a benchmark. Out: a table on stdout, then the whole result as one JSON line, and
-with `--save` both as files in benchmarks/results. A saved file is never written over.
+In: the settings and the numbers of a benchmark. Out: its `Result`, which report.py shows and keeps.
 """
 
 import os
@@ -9,15 +8,13 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -71,15 +68,6 @@ class Result(msgspec.Struct, frozen=True):
     numbers: msgspec.Struct
 
 
-class Sheet(msgspec.Struct, frozen=True):
-    """A table for people, and the sentences below it."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-    notes: list[str]
-
-
 def read_machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> Machine:
     """Return this machine as it is now; call it before the measurement makes a load of its own."""
     found = (
@@ -124,92 +112,6 @@ def result(topic: str, machine: Machine, settings: msgspec.Struct, numbers: msgs
     """Return the result of a measurement that has just ended."""
     date = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     return Result(topic, date, machine, read_source(), settings, numbers)
-
-
-def show(sheet: Sheet) -> None:
-    """Print a table and its notes; in a pipe it is wide enough not to be folded."""
-    out = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 180)
-    table = Table(title=sheet.title, title_justify="left", title_style="bold")
-    for place, column in enumerate(sheet.columns):
-        table.add_column(column, justify="right" if place else "left")
-    for row in sheet.rows:
-        table.add_row(*row)
-    out.print(table)
-    for note in sheet.notes:
-        out.print(note, style="bold red" if note.startswith("VOID") else None, soft_wrap=True)
-
-
-def markdown(sheet: Sheet, found: Result) -> str:
-    """Return the table as a short Markdown document."""
-    machine, source = found.machine, found.source
-    commit = (
-        f"commit {source.git_sha[:12]}{' with changes' if source.is_dirty else ''}" if source.git_sha else "no commit"
-    )
-    versions = ", ".join(f"{name} {number}" for name, number in source.libraries.items())
-    lines = [
-        f"# {sheet.title}",
-        "",
-        f"{found.date}, {machine.cpu}, {machine.num_cores} cores, {machine.system}, {commit}.",
-        f"Python {source.python}, {versions}.",
-        "",
-        *table_lines(sheet),
-    ]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def table_lines(sheet: Sheet) -> list[str]:
-    """Return the table and its notes as lines of Markdown."""
-    cells = [sheet.columns, ["---", *["---:"] * (len(sheet.columns) - 1)], *sheet.rows]
-    return [*("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells), "", *sheet.notes]
-
-
-def save(found: Result, sheet: Sheet, folder: Path = RESULTS) -> Path:
-    """Write DATE_machine_topic.json and the Markdown beside it, and return the former's path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = f"{found.date[:10]}_{found.machine.short_name}_{found.topic}"
-    path, number = folder / f"{stem}.json", 2
-    while path.exists():  # a second result of a day is kept beside the first
-        path, number = folder / f"{stem}-{number}.json", number + 1
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
-    path.with_suffix(".md").write_text(markdown(sheet, found), "utf-8")
-    return path
-
-
-def extend(path: Path, sheets: Sequence[Sheet], pictures: Sequence[tuple[str, Path]]) -> None:
-    """Add more tables to the Markdown of a saved result, and then its pictures, which lie beside it.
-
-    Args:
-        path: from `save`.
-        sheets: each under a heading of its own.
-        pictures: title and path.
-    """
-    lines = []
-    for sheet in sheets:
-        lines += ["", f"## {sheet.title}", "", *table_lines(sheet)]
-    for title, picture in pictures:
-        lines += ["", f"![{title}]({picture.name})"]
-    with path.with_suffix(".md").open("a", encoding="utf-8") as file:
-        file.write("".join(f"{line}\n" for line in lines))
-
-
-def conclude(found: Result, sheet: Sheet, void_because: Sequence[str], save_it: bool) -> None:
-    """Show what was measured, keep it if that was asked for, and print it as JSON last.
-
-    Raises:
-        click.ClickException: it was to be kept and is void.
-    """
-    show(sheet)
-    if save_it and not void_because:
-        click.echo(f"saved as {save(found, sheet)}")
-    print_json(found)
-    if save_it and void_because:
-        raise click.ClickException("a void run is not saved")
-
-
-def print_json(found: Result) -> None:
-    """Print the line that other programs read; nothing may follow it on stdout."""
-    sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
-    sys.stdout.flush()
 
 
 def run_child(arguments: list[str], sent: bytes = b"", environment: Mapping[str, str] | None = None) -> bytes:

@@ -25,12 +25,12 @@ import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
-from benchmarks import machine, report
+from benchmarks import machine, options, report
 from benchmarks.bars import plot_bars
 from benchmarks.batch import batch_at, batch_body
 from benchmarks.contenders import PUPPET, running
-from benchmarks.latency import MAX_LATENESS_MS, Spread, quiet, spread
-from benchmarks.load import REFUSED, Address, Calls, Seconds, open_loop, post, request, schedule
+from benchmarks.load import MAX_LATENESS_MS, REFUSED, Address, Calls, Seconds, open_loop, post, quiet, request, schedule
+from benchmarks.rounds import Spread, spread
 from benchmarks.server import pinned
 from benchmarks.workload import (
     Common,
@@ -119,13 +119,13 @@ class Numbers(msgspec.Struct, frozen=True):
 
 @click.command("overload")
 @common_options(seconds=5.0)
-@click.option("--connections", type=click.IntRange(1, 1000), default=500, show_default=True, help="Of the callers.")
+@options.connections(500, 1000, "Of the callers.")
 @shows_errors
-def overload_command(connections: int, save: bool, **options: Any) -> None:
+def overload_command(connections: int, save: bool, **given: Any) -> None:
     """Measure what becomes of the callers when twice and five times too much is asked."""
     here = machine.read_machine()
     find_wrk()
-    settings = Settings(read_common(options), connections)
+    settings = Settings(read_common(given), connections)
     with prepared(settings.common, [PUPPET]) as work:
         numbers = measure(settings, work)
     found = machine.result("overload", here, shown(settings), numbers)
@@ -270,7 +270,7 @@ def read_round(
             normal_p99_ms,
             seconds,
         ),
-        lateness_ms=round(float(np.quantile(calls.lateness_s, 0.99)) * 1e3, 3),
+        lateness_ms=round(calls.lateness_p99_ms, 3),
     )
 
 
@@ -359,7 +359,7 @@ def panels(numbers: Numbers) -> list[tuple[str, list[tuple[str, Spread]]]]:
     return [("tickets a second", goodput), ("p99, ms", waits)]
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people: the capacity first; a line for each round."""
 
     def shown(value: float | None) -> str:
@@ -388,8 +388,7 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
                 ]
             )
     common = settings.common
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes += [sentence(rush, numbers.rounds[rush]) for rush in TITLES]
+    notes = [sentence(rush, numbers.rounds[rush]) for rush in TITLES]
     notes.append(
         f"Tickets a second and milliseconds; phases of {common.seconds:g} s; {settings.connections} connections; "
         f"tickets of {common.tokens} tokens from {source_of(common)}; server on core "
@@ -397,4 +396,4 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
     )
     columns = ["asked", "capacity", "offered", "goodput", "x", "p99 before", "p50", "p99 accepted", "refused"]
     columns += ["p99 of it", "Retry-After", "errors", "probes", "s to normal"]
-    return machine.Sheet("When more is asked than can be done", columns, rows, notes)
+    return report.Sheet("When more is asked than can be done", columns, rows, notes)

@@ -18,13 +18,13 @@ import msgspec
 import numpy as np
 
 from artifacts.tickets import TicketSearch
-from benchmarks import machine, report
+from benchmarks import machine, options, report
 from benchmarks.bars import Panel, plot_lines
 from benchmarks.batch import batch_at, batch_body
 from benchmarks.contenders import PUPPET, running
-from benchmarks.latency import KIND, quiet
-from benchmarks.load import SHORT_SPIN_S, Address, Calls, new_sleeping_loop, open_loop, post, request, schedule
+from benchmarks.load import SHORT_SPIN_S, Address, Calls, new_sleeping_loop, open_loop, post, quiet, request, schedule
 from benchmarks.server import Server, pinned, proportional_bytes, resident_bytes
+from benchmarks.sets import KIND
 from benchmarks.workload import (
     Common,
     Criterion,
@@ -87,14 +87,12 @@ class Numbers(msgspec.Struct, frozen=True):
 
 @click.command("soak")
 @common_options(seconds=MIN_SECONDS)
-@click.option(
-    "--rate", type=click.FloatRange(0, 20_000, min_open=True), default=500.0, show_default=True, help="A second."
-)
+@options.rate
 @shows_errors
-def soak_command(rate: float, save: bool, **options: Any) -> None:
+def soak_command(rate: float, save: bool, **given: Any) -> None:
     """Measure whether memory grows in minutes of mixed load; --seconds says how long."""
     here = machine.read_machine()
-    settings = Settings(read_common(options), rate)
+    settings = Settings(read_common(given), rate)
     with prepared(settings.common, [PUPPET]) as work:
         numbers = measure(settings, work)
     found = machine.result("soak", here, shown(settings), numbers)
@@ -225,16 +223,15 @@ def panel(numbers: Numbers) -> Panel:
     return "Memory under mixed load", "seconds", "MB", lines
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people: ten moments of the run."""
     step = max(1, len(numbers.looks) // 10)
     rows = [[f"{one.at_s:.0f}", f"{one.rss_mb:.1f}", f"{one.pss_mb:.1f}"] for one in numbers.looks[::step]]
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes += [one.sentence for one in numbers.criteria]
+    notes = [one.sentence for one in numbers.criteria]
     mixture = ", ".join(f"{share} {kind}" for kind, share in MIXTURE.items())
     notes.append(
         f"From {numbers.first_mb:.1f} MB (second tenth of the time) to {numbers.last_mb:.1f} MB (last tenth), medians; "
         f"PSS grew by {numbers.pss_growth_percent:.2f} %. {numbers.num_requests} requests, {settings.rate:g} a second, "
         f"{numbers.num_errors} not answered as they should be; of a hundred: {mixture}."
     )
-    return machine.Sheet("Whether memory grows", ["second", "RSS MB", "PSS MB"], rows, notes)
+    return report.Sheet("Whether memory grows", ["second", "RSS MB", "PSS MB"], rows, notes)

@@ -30,8 +30,8 @@ from benchmarks.arithmetic import graph_flops, peak_flops
 from benchmarks.bars import plot_bars
 from benchmarks.batch import batch_body
 from benchmarks.contenders import PUPPET, Model, running
-from benchmarks.latency import Spread, quiet, spread
-from benchmarks.load import Address, closed_loop, post
+from benchmarks.load import Address, closed_loop, post, quiet
+from benchmarks.rounds import Spread, spread
 from benchmarks.server import pinned
 from benchmarks.workload import Common, Workload, common_options, prepared, read_common, shown, source_of, why_void
 from trainer.terminal import shows_errors
@@ -111,10 +111,10 @@ class Timed(msgspec.Struct, frozen=True):
 @click.command("stages")
 @common_options(seconds=0.5)
 @shows_errors
-def stages_command(save: bool, **options: Any) -> None:
+def stages_command(save: bool, **given: Any) -> None:
     """Measure how far a search is above what its arithmetic allows, stage by stage."""
     here = machine.read_machine()
-    settings = Settings(read_common(options))
+    settings = Settings(read_common(given))
     with prepared(settings.common, [PUPPET]) as work:
         numbers = measure(settings, work)
     found = machine.result("stages", here, shown(settings), numbers)
@@ -269,7 +269,7 @@ def panels(numbers: Numbers) -> list[tuple[str, list[tuple[str, Spread]]]]:
     ]
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people: the floor first."""
     rows = [
         [
@@ -285,11 +285,10 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         for shape in numbers.shapes
     ]
     common = settings.common
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes.append(
+    notes = [
         f"Microseconds a batch, medians over {common.rounds} rounds. This core does {numbers.peak.flops / 1e9:.0f} "
         f"GFLOP/s and reads {numbers.peak.bytes / 1e9:.0f} GB/s from its cache at most; the floor of a run is the "
-        f"greater of what its operations and its bytes take then. Tokens from {source_of(common)}."
-    )
+        f"greater of what its operations and its bytes take then. Tokens from {source_of(common)}.",
+    ]
     columns = ["tickets x tokens", "MFLOP", "kB", "flops us", "bytes us", *STAGES, "run x", "HTTP x"]
-    return machine.Sheet("How far a search is above what its arithmetic allows", columns, rows, notes)
+    return report.Sheet("How far a search is above what its arithmetic allows", columns, rows, notes)

@@ -13,11 +13,11 @@ from typing import Any
 import click
 import msgspec
 
-from benchmarks import machine, report
+from benchmarks import machine, options, report
 from benchmarks.bars import plot_bars
 from benchmarks.contenders import CONTENDERS, PUPPET, running
-from benchmarks.latency import Spread, spread
 from benchmarks.load import Address, closed_loop, post
+from benchmarks.rounds import Spread, in_turn, spread
 from benchmarks.server import family, pinned, proportional_bytes, resident_bytes
 from benchmarks.workload import (
     Common,
@@ -78,13 +78,13 @@ class Numbers(msgspec.Struct, frozen=True):
 @click.command("startup")
 @common_options(seconds=1.0)
 @click.option("--searches", type=click.IntRange(1), default=1000, show_default=True, help="Before memory is read.")
-@click.option("--server", "servers", multiple=True, type=click.Choice(list(CONTENDERS)), help="To measure.  [all]")
+@options.servers("To measure.  [all]")
 @shows_errors
-def startup_command(searches: int, servers: tuple[str, ...], save: bool, **options: Any) -> None:
+def startup_command(searches: int, servers: tuple[str, ...], save: bool, **given: Any) -> None:
     """Measure the seconds until a server is ready, and the memory of one worker."""
     here = machine.read_machine()
     wanted = [key for key in CONTENDERS if key in (servers or CONTENDERS)]
-    settings = Settings(read_common(options), searches, wanted)
+    settings = Settings(read_common(given), searches, wanted)
     with prepared(settings.common, wanted) as work:
         numbers = measure(settings, work)
     found = machine.result("startup", here, shown(settings), numbers)
@@ -97,8 +97,7 @@ def measure(settings: Settings, work: Workload) -> Numbers:
     keys = [key for key in settings.servers if key not in work.left_out]
     found: dict[str, list[Start]] = {}
     for number in range(settings.common.rounds):
-        for step in range(len(keys)):
-            key = keys[(number + step) % len(keys)]
+        for key in in_turn(keys, number):
             click.echo(f"round {number + 1} of {settings.common.rounds}: {CONTENDERS[key].title}", err=True)
             found.setdefault(key, []).append(measure_start(settings, work, key))
     return summarise(settings, found, work)
@@ -159,7 +158,7 @@ def panels(numbers: Numbers) -> list[tuple[str, list[tuple[str, Spread]]]]:
     ]
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people, the floor first."""
     rows = []
     for key in settings.servers:
@@ -177,8 +176,7 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
                     str(one.num_processes),
                 ]
             )
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes += [one.sentence for one in numbers.criteria]
+    notes = [one.sentence for one in numbers.criteria]
     notes += [f"Not measured: {CONTENDERS[key].title}: {why}." for key, why in numbers.not_measured.items()]
     notes += versions(numbers.peers)
     notes.append(
@@ -186,4 +184,4 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         f"{settings.searches} searches: of our worker, or of all processes of a peer; then of all processes."
     )
     columns = ["server", "ready s", "over rounds", "RSS", "PSS", "PSS of all", "processes"]
-    return machine.Sheet("From the start of a process to its first answer", columns, rows, notes)
+    return report.Sheet("From the start of a process to its first answer", columns, rows, notes)

@@ -21,10 +21,9 @@ CURVE_SHARES = (1 / 8, 1 / 4, 1 / 2)
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """What was asked for: the folder, the sets that it came to, and every setting of the training."""
+    """What was asked for, and every setting of the training; `sets`: label -> SHA-256 of training and test file."""
 
-    data: str
-    sets: list[str]
+    sets: dict[str, tuple[str, str]]
     config: TrainConfig
     seeds: list[int]
     peers: list[str]

@@ -15,25 +15,30 @@ voids nothing, because what counts are answers and not milliseconds, and it make
 # Axes: N requests of a run.
 
 import asyncio
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import msgspec
 
 from artifacts.store import Store
-from artifacts.tickets import TicketSearch
-from benchmarks import machine
-from benchmarks.latency import DEFAULT_NAME, KIND, OneAnswer, first_answers, make_tickets, quiet, trained_store
-from benchmarks.load import SHORT_SPIN_S, Address, Calls, Connection, new_sleeping_loop, open_loop, post, schedule
+from benchmarks import machine, options, report
+from benchmarks.load import (
+    SHORT_SPIN_S,
+    Address,
+    Calls,
+    Connection,
+    new_sleeping_loop,
+    open_loop,
+    post,
+    quiet,
+    schedule,
+)
+from benchmarks.searches import OneAnswer, first_answers, make_tickets, search_body, train, trained_store
 from benchmarks.server import running_server
-from benchmarks.training import Quantiles, quantiles
+from benchmarks.training_summary import Quantiles, quantiles
 from trainer.terminal import shows_errors
 
 MIN_SWAPS = 200
@@ -107,38 +112,24 @@ class Given(NamedTuple):
 
 
 @click.command("swaps")
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Model to train and ask.")
+@options.name("Model to train and ask.")
 @click.option("--swaps", type=click.IntRange(1), default=MIN_SWAPS, show_default=True, help="Fewer are void.")
 @click.option("--every", type=click.FloatRange(0.05, 60), default=0.3, show_default=True, help="Seconds, a promotion.")
-@click.option(
-    "--rate", type=click.FloatRange(0, 20_000, min_open=True), default=500.0, show_default=True, help="A second."
-)
-@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Of the server.")
-@click.option("--connections", type=click.IntRange(1, 500), default=32, show_default=True, help="Of the open loop.")
-@click.option("--tokens", type=click.IntRange(1, 512), default=30, show_default=True, help="Of a ticket.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of tickets and arrivals.")
-@click.option("--save", is_flag=True, help="Keep the result in benchmarks/results, unless it is void.")
+@options.rate
+@options.workers
+@options.connections(32, 500, "Of the open loop.")
+@options.tokens
+@options.seed
+@options.save
 @shows_errors
-def swaps_command(
-    name: str,
-    swaps: int,
-    every: float,
-    rate: float,
-    workers: int,
-    connections: int,
-    tokens: int,
-    seed: int,
-    save: bool,
-) -> None:
+def swaps_command(save: bool, **given: Any) -> None:
     """Change the serving version under load, and look at every answer."""
     here = machine.read_machine()
-    settings = Settings(name, swaps, every, rate, workers, connections, tokens, seed)
-    with ExitStack() as stack:
-        store = stack.enter_context(trained_store(name))
-        numbers = measure(settings, store, add_versions(store, name))
+    settings = options.read(Settings, given)
+    with trained_store(settings.name) as store:
+        numbers = measure(settings, store, add_versions(store, settings.name))
     found = machine.result("swaps", here, settings, numbers)
-    sheet = make_sheet(settings, numbers)
-    machine.conclude(found, sheet, numbers.void_because, save)
+    report.conclude(found, [make_sheet(settings, numbers)], [], numbers.void_because, save)
 
 
 def add_versions(store: Path, name: str) -> tuple[int, int]:
@@ -148,13 +139,7 @@ def add_versions(store: Path, name: str) -> tuple[int, int]:
         click.ClickException: none can be trained.
     """
     first = Store(store).current(name).version
-    with tempfile.TemporaryDirectory(prefix="puppet-benchmark-") as folder:
-        sample = str(Path(folder) / "sample.jsonl")
-        fit = ["fit", sample, "--name", name, "--store", str(store), "--set", "seed=1", "--set", "refit=False"]
-        for arguments in (["sample", sample], fit):
-            command = [sys.executable, "-m", "trainer", *arguments]
-            if subprocess.run(command, cwd=machine.ROOT, stdout=sys.stderr, check=False).returncode:
-                raise click.ClickException("no second version could be trained")
+    train(store, name, None, "seed=1", "refit=False")
     return first, publish_permuted(Store(store), name)
 
 
@@ -171,17 +156,13 @@ def publish_permuted(store: Store, name: str) -> int:
 def measure(settings: Settings, store: Path, versions: tuple[int, int]) -> Numbers:
     """Return what the load saw without and with promotions."""
     tickets = make_tickets(None, settings.tokens, settings.seed).fixed
-    bodies = [
-        msgspec.json.encode(TicketSearch(name=settings.name, neural_network_type=KIND, vector=ticket))
-        for ticket in tickets
-    ]
     with running_server(store, workers=settings.workers) as server:
         address = Address.of(server.url)
-        searches = [post(address, "/search", body) for body in bodies]
+        searches = [post(address, "/search", search_body(settings.name, ticket)) for ticket in tickets]
         golden: dict[int, list[OneAnswer]] = {}
         for version in versions:
             promote_and_settle(settings, address, version, searches[0])
-            golden[version] = first_answers(address, searches)
+            golden[version] = first_answers(address, searches, OneAnswer)
         check_golden(golden)
         given: list[Given] = []
 
@@ -228,7 +209,7 @@ def promote_and_settle(settings: Settings, address: Address, version: int, searc
     status = promote(settings, address, version)
     deadline = time.monotonic() + SETTLED_S
     # Each on a connection of its own: the kernel spreads them over the workers.
-    while status != 200 or any(first_answers(address, [search])[0].version != version for _ in range(32)):
+    while status != 200 or any(first_answers(address, [search], OneAnswer)[0].version != version for _ in range(32)):
         if status != 200 or time.monotonic() > deadline:
             raise click.ClickException(f"version {version} does not serve {SETTLED_S:.0f} s after its promotion")
 
@@ -321,7 +302,7 @@ def summarise(settings: Settings, alone: Calls, swapping: Calls, swaps: list[Swa
     )
 
 
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
+def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
     """Return the table for people."""
 
     def row(what: str, found: Quantiles, lateness: float) -> list[str]:
@@ -332,8 +313,7 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         row("versions change", numbers.swapping, numbers.lateness_swapping_p99_ms),
     ]
     shares = ", ".join(f"{count} of version {version}" for version, count in numbers.num_by_version.items())
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes += [
+    notes = [
         f"{numbers.num_swaps} promotions, {numbers.num_failed_swaps} failed; {numbers.num_calls} searches meanwhile: "
         f"{numbers.num_errors} errors, {numbers.num_refused} refused; wanted: 0 failures.",
         f"{numbers.num_wrong} answers are not those of the version that they name, wanted 0; {shares}.",
@@ -344,4 +324,4 @@ def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
         f"{settings.every:g} s. The generator shares the cores with the workers; how late it was is in the latency.",
     ]
     columns = ["what", "p50", "p99", "p99.9", "max", "late p99"]
-    return machine.Sheet(f"What a search sees of {settings.swaps} hot swaps: {settings.name}", columns, rows, notes)
+    return report.Sheet(f"What a search sees of {settings.swaps} hot swaps: {settings.name}", columns, rows, notes)

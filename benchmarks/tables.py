@@ -1,12 +1,11 @@
-"""The numbers of a run for people: two tables, a verdict in sentences, and the files that `--save` leaves."""
+"""The numbers of a run for people: two tables, a verdict in sentences, and pictures."""
 
 import statistics
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
-from benchmarks import machine
+from benchmarks import report
 from benchmarks.curve import sentence
 from benchmarks.learners import GRU, PEERS
 from benchmarks.plots import Point, plot_curves, plot_latency
@@ -14,12 +13,12 @@ from benchmarks.summary import Numbers, SetNumbers, Settings
 from trainer.config import TrainConfig
 
 
-def make_sheets(numbers: Numbers, settings: Settings) -> tuple[machine.Sheet, machine.Sheet]:
+def make_sheets(numbers: Numbers, settings: Settings) -> list[report.Sheet]:
     """Return the tables for people: how accurate, and at what cost."""
-    return accuracy_sheet(numbers, settings), cost_sheet(numbers, settings)
+    return [accuracy_sheet(numbers, settings), cost_sheet(numbers, settings)]
 
 
-def accuracy_sheet(numbers: Numbers, settings: Settings) -> machine.Sheet:
+def accuracy_sheet(numbers: Numbers, settings: Settings) -> report.Sheet:
     """Return the table of accuracies, with the verdict and the learning curves as sentences."""
     columns = [
         *("set", "train", "test", "categories", "commonest", "accuracy", "min-max", "macro F1"),
@@ -49,10 +48,10 @@ def accuracy_sheet(numbers: Numbers, settings: Settings) -> machine.Sheet:
         f"Settings: {changed(settings.config)}; peers not measured: {missing(settings.peers)}.",
         *(sentence(f"{one.label}, {name_of(one.learner)}", one.curve) for one in numbers.curves),
     ]
-    return machine.Sheet("How accurate a model trained here is", columns, rows, notes)
+    return report.Sheet("How accurate a model trained here is", columns, rows, notes)
 
 
-def cost_sheet(numbers: Numbers, settings: Settings) -> machine.Sheet:
+def cost_sheet(numbers: Numbers, settings: Settings) -> report.Sheet:
     """Return the table of what an answer, a training and a model cost."""
     titles = [PEERS[name].title for name in settings.peers]
     columns = [
@@ -83,7 +82,7 @@ def cost_sheet(numbers: Numbers, settings: Settings) -> machine.Sheet:
     chosen = {one.label: one.peers["fasttext"].detail for one in numbers.sets if "fasttext" in one.peers}
     if chosen:
         notes.append("fastText chose " + "; ".join(f"{label}: {detail}" for label, detail in chosen.items()) + ".")
-    return machine.Sheet("What an answer costs", columns, rows, notes)
+    return report.Sheet("What an answer costs", columns, rows, notes)
 
 
 def verdict(numbers: Numbers) -> list[str]:
@@ -121,20 +120,20 @@ def missing(peers: Sequence[str]) -> str:
     return ", ".join(peer.title for name, peer in PEERS.items() if name not in peers) or "none"
 
 
-def save_all(found: machine.Result, numbers: Numbers, sheets: Sequence[machine.Sheet], folder: Path) -> Path:
-    """Write tables and pictures beside each other, and return the path of the JSON."""
-    path = machine.save(found, sheets[0], folder)
-    pictures = [("Accuracy against microseconds a ticket", path.with_name(f"{path.stem}_latency.png"))]
-    plot_latency(pictures[0][1], [(one.label, points(one)) for one in numbers.sets if one.part.num_rows is None])
+def pictures(numbers: Numbers) -> list[report.Picture]:
+    """Return the pictures: accuracy against cost, and the learning curves where there are any."""
+    panels = [(one.label, points(one)) for one in numbers.sets if one.part.num_rows is None]
+    found = [
+        report.Picture("Accuracy against microseconds a ticket", "latency", lambda path: plot_latency(path, panels))
+    ]
     if numbers.curves:
-        pictures.append(("Learning curves", path.with_name(f"{path.stem}_curves.png")))
         labels = dict.fromkeys(one.label for one in numbers.curves)
-        panels = [
-            (label, [(name_of(c.learner), c.curve) for c in numbers.curves if c.label == label]) for label in labels
+        curves = [
+            (label, [(name_of(one.learner), one.curve) for one in numbers.curves if one.label == label])
+            for label in labels
         ]
-        plot_curves(pictures[1][1], panels)
-    machine.extend(path, sheets[1:], pictures)
-    return path
+        found.append(report.Picture("Learning curves", "curves", lambda path: plot_curves(path, curves)))
+    return found
 
 
 def points(one: SetNumbers) -> list[Point]:

@@ -19,11 +19,11 @@ from typing import Any
 import click
 import msgspec
 
-from benchmarks import machine, report
+from benchmarks import machine, options, report
 from benchmarks.bars import plot_bars
 from benchmarks.contenders import CEILING, CONTENDERS, PUPPET, SEED_WAY, running
-from benchmarks.latency import Spread, spread
 from benchmarks.load import Address
+from benchmarks.rounds import Spread, in_turn, spread
 from benchmarks.server import family, family_cpu_seconds, proportional_bytes
 from benchmarks.workload import (
     Common,
@@ -134,19 +134,17 @@ class Measured(msgspec.Struct):
     show_default=True,
     help="That ask at once; give it several times.",
 )
-@click.option(
-    "--server", "servers", multiple=True, type=click.Choice(list(CONTENDERS)), help="To measure; several.  [all]"
-)
+@options.servers("To measure; several.  [all]")
 @click.option("--workers/--no-workers", default=True, show_default=True, help="Compare two workers with one as well.")
 @shows_errors
 def throughput_command(
-    connections: tuple[int, ...], servers: tuple[str, ...], workers: bool, save: bool, **options: Any
+    connections: tuple[int, ...], servers: tuple[str, ...], workers: bool, save: bool, **given: Any
 ) -> None:  # fmt: skip
     """Measure searches a second beside the framework's ceiling and what others would serve with."""
     here = machine.read_machine()
     find_wrk()
     wanted = [key for key in CONTENDERS if key in (servers or CONTENDERS)]
-    settings = Settings(read_common(options), list(connections), wanted)
+    settings = Settings(read_common(given), list(connections), wanted)
     with prepared(settings.common, settings.servers) as work:
         numbers = measure(settings, work, workers)
     found = machine.result("throughput", here, shown(settings), numbers)
@@ -161,8 +159,7 @@ def measure(settings: Settings, work: Workload, workers: bool) -> Numbers:
     said: dict[str, list[Said]] = {}
     pairs: list[dict[int, tuple[Measured, float | None]]] = []
     for number in range(settings.common.rounds):
-        for step in range(len(keys)):
-            key = keys[(number + step) % len(keys)]
+        for key in in_turn(keys, number):
             click.echo(f"round {number + 1} of {settings.common.rounds}: {CONTENDERS[key].title}", err=True)
             with running(key, work.stage, settings.common.server_core) as server:
                 said[key] = ask_each(Address.of(server.url), work.bodies(key))
@@ -266,7 +263,7 @@ def panels(settings: Settings, numbers: Numbers) -> list[tuple[str, list[tuple[s
     ]
 
 
-def make_sheets(settings: Settings, numbers: Numbers) -> list[machine.Sheet]:
+def make_sheets(settings: Settings, numbers: Numbers) -> list[report.Sheet]:
     """Return the table for people, the ceiling first, and that of the workers."""
     rows = []
     for key in settings.servers:
@@ -288,8 +285,7 @@ def make_sheets(settings: Settings, numbers: Numbers) -> list[machine.Sheet]:
                     str(rate.num_errors),
                 ]
             )
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    notes += [one.sentence for one in numbers.criteria]
+    notes = [one.sentence for one in numbers.criteria]
     notes += [f"Not measured: {CONTENDERS[key].title}: {why}." for key, why in numbers.not_measured.items()]
     notes += versions(numbers.peers)
     common = settings.common
@@ -300,7 +296,7 @@ def make_sheets(settings: Settings, numbers: Numbers) -> list[machine.Sheet]:
     ]
     columns = ["server", "connections", "a second", "over rounds", "x nothing", "x the seed's way"]
     columns += ["a CPU second", "p50 ms", "p99 ms", "errors"]
-    sheets = [machine.Sheet("Searches a second on one core", columns, rows, notes)]
+    sheets = [report.Sheet("Searches a second on one core", columns, rows, notes)]
     if workers := numbers.workers:
         rows = [
             [num, f"{workers.a_second[num].median:.0f}", f"{by.median:.0f}", f"{by.lowest:.0f}-{by.highest:.0f}"]
@@ -313,7 +309,7 @@ def make_sheets(settings: Settings, numbers: Numbers) -> list[machine.Sheet]:
         if added := workers.next_worker_mb:
             notes.append(f"The second worker adds {added.median:.0f} MB ({added.lowest:.0f}-{added.highest:.0f}, PSS).")
         sheets.append(
-            machine.Sheet("One worker and two", ["workers", "a second", "a CPU second", "over rounds"], rows, notes)
+            report.Sheet("One worker and two", ["workers", "a second", "a CPU second", "over rounds"], rows, notes)
         )
     return sheets
 

@@ -27,164 +27,47 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import msgspec
 import numpy as np
 import uvloop
 
-from artifacts.kinds import kind_named
-from artifacts.tickets import TicketSearch
-from benchmarks import machine
-from benchmarks.latency import (
-    DEFAULT_NAME,
-    MAX_LATENESS_MS,
-    MIN_ROUNDS,
-    first_answers,
-    make_tickets,
-    quiet,
-    trained_store,
-)
+from benchmarks import machine, options, report
 from benchmarks.load import (
+    MAX_LATENESS_MS,
     SHORT_SPIN_S,
     Address,
     Calls,
     Connection,
-    Seconds,
     new_sleeping_loop,
     open_loop,
     post,
+    quiet,
     request,
     schedule,
 )
+from benchmarks.options import PATH
+from benchmarks.rounds import in_turn
+from benchmarks.searches import NUM_SYNTHETIC, OneAnswer, first_answers, make_tickets, search_body, store_or_trained
 from benchmarks.server import Server, cpu_seconds, descendants, pin_process, pinned, running_server
-from trainer.cli import read_test_rows
+from benchmarks.sets import KIND, read_test
+from benchmarks.training_summary import BESIDE, PLACES, Beside, Numbers, Phase, Place, Settings, make_sheet, summarise
 from trainer.process import Limits, behave_as_child
 from trainer.sample import generate
 from trainer.terminal import shows_errors
-from trainer.tickets import Rows
 
-KIND = "GRU"
 TRAINED = "trained-beside"  # the model that is trained; what it publishes would not change the one that is asked
 NOBODY = "nobody"  # a model that is not there
-NUM_TICKETS = 3000  # synthetic ones to train on, the default of `puppet-train sample`
 ENDLESS = {"epochs": 1000, "patience": 1000}  # longer than a round; cancelled then
 BEGIN_S, END_S = 180.0, 30.0  # in which a training begins its second epoch; ends when it is cancelled
 POST_S = 120.0  # for a body; a second or so where nothing else runs
 LOOK_S = 0.05
-TARGET_RATIO, TARGET_SHARED_MS = 2.0, 5.0  # p99 with over without on a core of its own; p99 on a shared one
-
-Place = Literal["own core", "shared core"]
-Beside = Literal["nothing", "training", "body"]
 MAX_REPEATED = 2  # loops in which the generator was late; a training must last for them
-PLACES: tuple[Place, ...] = ("own core", "shared core")
-BESIDE: tuple[Beside, ...] = ("nothing", "training", "body")
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """What was asked for; see the options of the same names.
-
-    Attributes:
-        store: None for a model trained on the spot on synthetic tickets.
-        data: tickets to train on; None for synthetic ones.
-        server_core, trainer_core, generator_core: where they run; a shared core is the server's.
-    """
-
-    store: str | None
-    name: str
-    data: str | None
-    load: float
-    seconds: float
-    warmup: float
-    rounds: int
-    calls: int
-    connections: int
-    tokens: int
-    body_mb: float
-    seed: int
-    server_core: int
-    trainer_core: int
-    generator_core: int
-
-
-class Quantiles(msgspec.Struct, frozen=True):
-    """How the latency is distributed over the requests of one round, in milliseconds."""
-
-    p50_ms: float
-    p99_ms: float
-    p999_ms: float
-    max_ms: float
-
-
-class Line(msgspec.Struct, frozen=True):
-    """What was measured in one place beside one thing.
-
-    Attributes:
-        median, lowest, highest: of each quantile over the rounds.
-        rounds: in order.
-        p99_over_alone: the median p99 over that beside nothing in the same place; None for that one itself.
-        p99_over_alone_rounds: the same within each round.
-        num_refused: answers 503.
-        num_errors: everything but 200 and 503.
-        lateness_p99_ms: of the generator, in the worst round.
-        num_repeated: loops that were thrown away, because the generator was late in them.
-        trainer_share: of a core, that the training got; lowest and highest over the rounds.
-        num_posts: bodies that were posted to the end.
-        post_s: median seconds from a body's first byte to its answer.
-    """
-
-    place: Place
-    beside: Beside
-    median: Quantiles
-    lowest: Quantiles
-    highest: Quantiles
-    rounds: list[Quantiles]
-    p99_over_alone: float | None
-    p99_over_alone_rounds: list[float]
-    num_calls: int
-    num_refused: int
-    num_errors: int
-    lateness_p99_ms: float
-    num_repeated: int
-    trainer_share: tuple[float, float] | None
-    num_posts: int
-    post_s: float | None
-
-
-class Numbers(msgspec.Struct, frozen=True):
-    """What was measured.
-
-    Attributes:
-        saturation: requests a second in each place, the median of three.
-        rate: of the open loop in each place.
-        void_because: why this is no result; empty if it is one.
-    """
-
-    saturation: dict[Place, float]
-    rate: dict[Place, float]
-    lines: list[Line]
-    void_because: list[str]
-
-
-class Phase(NamedTuple):
-    """What one round measured beside one thing.
-
-    Attributes:
-        trainer_share: of a core; None beside another thing.
-        post_s: of each body that was posted to the end.
-        faults: why it measures nothing.
-        num_repeated: loops that were thrown away before it, because the generator was late in them.
-    """
-
-    calls: Calls
-    trainer_share: float | None = None
-    post_s: tuple[float, ...] = ()
-    faults: tuple[str, ...] = ()
-    num_repeated: int = 0
 
 
 class Work(NamedTuple):
@@ -218,67 +101,38 @@ class Posted(msgspec.Struct):
 
 
 @click.command("training")
-@click.option("--store", type=click.Path(path_type=Path), help="Folder of models.  [a model trained for the occasion]")
-@click.option("--name", default=DEFAULT_NAME, show_default=True, help="Model to ask, of kind GRU.")
-@click.option("--data", type=click.Path(path_type=Path), help="Tickets to train on.  [synthetic ones]")
+@options.store
+@options.name("Model to ask, of kind GRU.")
+@click.option("--data", type=PATH, help="Tickets to train on.  [synthetic ones]")
 @click.option(
     "--load", type=click.FloatRange(0, 1, min_open=True), default=0.3, show_default=True, help="Of saturation."
 )
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Of a loop.")
-@click.option("--warmup", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds before each loop.")
-@click.option("--rounds", type=click.IntRange(1), default=MIN_ROUNDS, show_default=True, help="Fewer are void.")
+@options.seconds(10.0, "Of a loop.")
+@options.warmup("Seconds before each loop.")
+@options.rounds
 @click.option("--calls", type=click.IntRange(1), default=5000, show_default=True, help="To measure saturation, thrice.")
-@click.option("--connections", type=click.IntRange(1, 500), default=16, show_default=True, help="Of each loop.")
-@click.option("--tokens", type=click.IntRange(1, 512), default=30, show_default=True, help="Of a ticket.")
+@options.connections(16, 500, "Of each loop.")
+@options.tokens
 @click.option(
     "--body-mb", type=click.FloatRange(0.01, 250), default=100.0, show_default=True, help="Of what is posted."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of tickets and arrivals.")
-@click.option("--save", is_flag=True, help="Keep the result in benchmarks/results, unless it is void.")
+@options.seed
+@options.save
 @shows_errors
-def training_command(
-    store: Path | None,
-    name: str,
-    data: Path | None,
-    load: float,
-    seconds: float,
-    warmup: float,
-    rounds: int,
-    calls: int,
-    connections: int,
-    tokens: int,
-    body_mb: float,
-    seed: int,
-    save: bool,
-) -> None:
+def training_command(save: bool, **given: Any) -> None:
     """Measure how much longer a search takes beside a training, and beside the posting of its body."""
     server_core, trainer_core, generator_core = three_cores()
     here = machine.read_machine()
-    settings = Settings(
-        store=str(store) if store else None,
-        name=name,
-        data=str(data) if data else None,
-        load=load,
-        seconds=seconds,
-        warmup=warmup,
-        rounds=rounds,
-        calls=calls,
-        connections=connections,
-        tokens=tokens,
-        body_mb=body_mb,
-        seed=seed,
-        server_core=server_core,
-        trainer_core=trainer_core,
-        generator_core=generator_core,
+    settings = options.read(
+        Settings, given, server_core=server_core, trainer_core=trainer_core, generator_core=generator_core
     )
-    with ExitStack() as stack:
-        if store is None:
-            store = stack.enter_context(trained_store(name))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="puppet-benchmark-")))
-        numbers = measure(settings, store, make_work(settings, folder / "body.json"))
+    with (
+        store_or_trained(settings.store, settings.name) as store,
+        tempfile.TemporaryDirectory(prefix="puppet-benchmark-") as folder,
+    ):
+        numbers = measure(settings, store, make_work(settings, Path(folder) / "body.json"))
     found = machine.result("training", here, settings, numbers)
-    sheet = make_sheet(settings, numbers)
-    machine.conclude(found, sheet, numbers.void_because, save)
+    report.conclude(found, [make_sheet(settings, numbers)], [], numbers.void_because, save)
 
 
 @click.command("poster", hidden=True)
@@ -314,19 +168,15 @@ def three_cores() -> tuple[int, int, int]:
 
 def make_work(settings: Settings, path: Path) -> Work:
     """Return what the server is asked; the long body is written to `path`."""
-    pairs: Sequence[tuple[str | None, list[str]]]
+    pairs: Iterable[tuple[str | None, list[str]]]
     if settings.data is not None:
-        rows = read_test_rows(Path(settings.data), kind_named(KIND))
-        assert isinstance(rows, Rows), "rows of another kind; this is our bug"
-        pairs = [(ticket.category, row) for ticket, row in zip(rows.tickets, rows.tokens, strict=True)]
+        rows = read_test(Path(settings.data))
+        pairs = zip((ticket.category for ticket in rows.tickets), rows.tokens, strict=True)
     else:
-        pairs = generate(NUM_TICKETS, settings.seed)
+        pairs = generate(NUM_SYNTHETIC, settings.seed)
     lines = [msgspec.json.encode({"category": category, "tokens": tokens}) for category, tokens in pairs]
     tickets = make_tickets(None, settings.tokens, settings.seed).fixed
-    searches = [
-        msgspec.json.encode(TicketSearch(name=settings.name, neural_network_type=KIND, vector=ticket))
-        for ticket in tickets
-    ]
+    searches = [search_body(settings.name, ticket) for ticket in tickets]
     write_body(path, lines, int(settings.body_mb * 1e6))
     return Work(searches, train_body(TRAINED, lines, msgspec.json.encode(ENDLESS)), path)
 
@@ -370,7 +220,7 @@ def measure_saturation(settings: Settings, place: Place, store: Path, work: Work
     """Return how many requests a second the server gets through, when each connection asks again at once."""
     with server_in(settings, place, store) as (_, address), pinned(settings.generator_core), quiet():
         searches = [post(address, "/search", body) for body in work.searches]
-        first_answers(address, searches)
+        first_answers(address, searches, OneAnswer)
         found = []
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             for _ in range(4):  # the first is the warm-up
@@ -391,7 +241,7 @@ def measure_round(
     found: dict[Beside, Phase] = {}
     with server_in(settings, place, store) as (server, address):
         searches = [post(address, "/search", body) for body in work.searches]
-        first_answers(address, searches)
+        first_answers(address, searches, OneAnswer)
 
         repeated = 0
 
@@ -400,7 +250,7 @@ def measure_round(
             repeated = 0
             while True:
                 calls = looped(beside)
-                if lateness_ms(calls) <= MAX_LATENESS_MS or repeated == MAX_REPEATED:
+                if calls.lateness_p99_ms <= MAX_LATENESS_MS or repeated == MAX_REPEATED:
                     return calls
                 repeated += 1
 
@@ -414,8 +264,7 @@ def measure_round(
                     )
             return calls
 
-        for step in range(len(BESIDE)):
-            beside = BESIDE[(number + step) % len(BESIDE)]
+        for beside in in_turn(BESIDE, number):
             with pinned(settings.generator_core):
                 if beside == "nothing":
                     found[beside] = Phase(searched(beside))
@@ -507,134 +356,3 @@ def ask(address: Address, whole: bytes, *expected: int) -> bytes:
     if status not in expected:
         raise click.ClickException(f"the server answers {status}: {body.decode('utf-8', 'replace'):.500}")
     return body
-
-
-def quantiles(seconds_N: Seconds) -> Quantiles:
-    """Return the quantiles of one round.
-
-    Raises:
-        click.ClickException: no request was answered.
-    """
-    if not len(seconds_N):
-        raise click.ClickException("in one round no request was answered with 200; there is no latency to report")
-    found = np.quantile(seconds_N, [0.5, 0.99, 0.999, 1.0]) * 1e3
-    return Quantiles(*(round(value, 3) for value in found.tolist()))
-
-
-def summarise(
-    saturation: dict[Place, float], rate: dict[Place, float], measured: dict[tuple[Place, Beside], list[Phase]]
-) -> Numbers:
-    """Return the numbers over all rounds."""
-    lines = [summarise_line(place, beside, measured) for place, beside in measured]
-    reasons = sorted({fault for phases in measured.values() for phase in phases for fault in phase.faults})
-    latest = max(line.lateness_p99_ms for line in lines)
-    if not latest <= MAX_LATENESS_MS:  # written so that NaN is void too
-        reasons.append(
-            f"the generator was late by {latest} ms at p99 in one round, limit is {MAX_LATENESS_MS} ms; run it on a "
-            f"quiet machine, or with a lower --load"
-        )
-    num_rounds = min(len(phases) for phases in measured.values())
-    if num_rounds < MIN_ROUNDS:
-        reasons.append(f"{num_rounds} rounds, a result has at least {MIN_ROUNDS}")
-    return Numbers(saturation, rate, lines, reasons)
-
-
-def lateness_ms(calls: Calls) -> float:
-    """Return how late the generator was at p99."""
-    return float(np.quantile(calls.lateness_s, 0.99)) * 1e3
-
-
-def summarise_line(place: Place, beside: Beside, measured: dict[tuple[Place, Beside], list[Phase]]) -> Line:
-    """Return what was measured in one place beside one thing, over all rounds."""
-    phases = measured[place, beside]
-    rounds = [quantiles(phase.calls.latency_s) for phase in phases]
-    alone = [quantiles(phase.calls.latency_s) for phase in measured[place, "nothing"]]
-
-    def of_each(choose: Callable[[list[float]], float]) -> Quantiles:
-        columns = zip(*map(msgspec.structs.astuple, rounds), strict=True)
-        return Quantiles(*(round(choose(list(values)), 3) for values in columns))
-
-    median = of_each(statistics.median)
-    over: float | None = None
-    overs: list[float] = []
-    if beside != "nothing":
-        over = round(median.p99_ms / statistics.median(one.p99_ms for one in alone), 2)
-        overs = [round(one.p99_ms / other.p99_ms, 2) for one, other in zip(rounds, alone, strict=True)]
-    shares = [phase.trainer_share for phase in phases if phase.trainer_share is not None]
-    posts = [seconds for phase in phases for seconds in phase.post_s]
-    return Line(
-        place=place,
-        beside=beside,
-        median=median,
-        lowest=of_each(min),
-        highest=of_each(max),
-        rounds=rounds,
-        p99_over_alone=over,
-        p99_over_alone_rounds=overs,
-        num_calls=sum(len(phase.calls.statuses) for phase in phases),
-        num_refused=sum(phase.calls.num_refused for phase in phases),
-        num_errors=sum(phase.calls.num_errors for phase in phases),
-        lateness_p99_ms=max(round(lateness_ms(phase.calls), 3) for phase in phases),
-        num_repeated=sum(phase.num_repeated for phase in phases),
-        trainer_share=(round(min(shares), 3), round(max(shares), 3)) if shares else None,
-        num_posts=len(posts),
-        post_s=round(statistics.median(posts), 2) if posts else None,
-    )
-
-
-def make_sheet(settings: Settings, numbers: Numbers) -> machine.Sheet:
-    """Return the table for people, and below it what was wanted."""
-    names = {"nothing": "alone", "training": "beside a training", "body": f"while {settings.body_mb:g} MB are posted"}
-    rows = []
-    notes = [f"VOID: {reason}" for reason in numbers.void_because]
-    for line in numbers.lines:
-        rows.append(
-            [
-                f"{line.place}: {names[line.beside]}",
-                *(f"{value:.3f}" for value in msgspec.structs.astuple(line.median)),
-                f"{line.lowest.p99_ms:.3f}-{line.highest.p99_ms:.3f}",
-                f"{line.p99_over_alone:.2f}" if line.p99_over_alone is not None else "",
-                f"{line.lateness_p99_ms:.3f}",
-                f"{line.num_refused + line.num_errors} of {line.num_calls}",
-            ]
-        )
-    notes.append(
-        f"Milliseconds; medians over {settings.rounds} rounds of {settings.seconds:g} s, then the range over them. "
-        f"Tickets of {settings.tokens} tokens; one worker."
-    )
-    for place in PLACES:
-        notes.append(
-            f"{place}: saturation {numbers.saturation[place]:.0f} searches a second, the open loop sends "
-            f"{numbers.rate[place]:.0f} ({settings.load:.0%})."
-        )
-    shared = settings.trainer_core == settings.generator_core
-    notes.append(
-        f"Server on core {settings.server_core}, generator on core {settings.generator_core}; training on core "
-        f"{settings.trainer_core} ({'the generator shares it' if shared else 'its own'}), or shared on core "
-        f"{settings.server_core}."
-    )
-    if num_repeated := sum(line.num_repeated for line in numbers.lines):
-        notes.append(f"{num_repeated} loops were thrown away and repeated, because the generator was late in them.")
-    for line in numbers.lines:
-        if line.trainer_share is not None:
-            low, high = line.trainer_share
-            notes.append(f"{line.place}: the training got {low:.0%} to {high:.0%} of a core while it was measured.")
-        if line.post_s is not None:
-            notes.append(f"{line.place}: {line.num_posts} bodies were posted to the end, {line.post_s:.2f} s each.")
-        if line.beside != "nothing":
-            notes.append(judge(line))
-    columns = ["what", "p50", "p99", "p99.9", "max", "p99 over rounds", "x alone", "late p99", "not answered"]
-    return machine.Sheet(f"What a search takes beside a training: {settings.name}", columns, rows, notes)
-
-
-def judge(line: Line) -> str:
-    """Return whether a line is as wanted."""
-    what = "beside a training" if line.beside == "training" else "while a body is posted"
-    if line.place == "own core":
-        assert line.p99_over_alone is not None, "only what is alone has no ratio"
-        met, found = line.p99_over_alone <= TARGET_RATIO, f"{line.p99_over_alone:.2f} times that alone"
-        wanted = f"at most {TARGET_RATIO:g} times"
-    else:
-        met, found = line.median.p99_ms <= TARGET_SHARED_MS, f"{line.median.p99_ms:.2f} ms"
-        wanted = f"at most {TARGET_SHARED_MS:g} ms"
-    return f"{line.place}, {what}: p99 is {found}, wanted {wanted}: {'met' if met else 'MISSED'}."

@@ -19,12 +19,14 @@ import numpy as np
 
 from artifacts.errors import PuppetError
 from artifacts.store import Store
-from artifacts.tickets import TicketSearch
+from benchmarks import options
 from benchmarks.contenders import CONTENDERS, PEERS_PYTHON, Model, ModelOf, Stage, missing, peer_versions
-from benchmarks.latency import DEFAULT_NAME, KIND, MIN_ROUNDS, NUM_TICKETS, trained_store
-from benchmarks.load import Address, BadAnswer, Connection, post
+from benchmarks.load import Address, post
+from benchmarks.options import PATH
 from benchmarks.peers.seed_graph import NAME as SEED_NAME
 from benchmarks.peers.seed_graph import publish_seed_weights
+from benchmarks.rounds import too_few
+from benchmarks.searches import NUM_SYNTHETIC, NUM_TICKETS, first_answers, search_body, trained_store
 from benchmarks.server import two_cores
 from benchmarks.sets import read_test
 from trainer.sample import generate
@@ -117,53 +119,36 @@ def common_options(seconds: float) -> Callable[[C], C]:
     Args:
         seconds: by default, of each measurement.
     """
-    path = click.Path(path_type=Path)
-    options = [
-        click.option("--store", type=path, help="Folder of models; one that is not there is trained and stays."),
-        click.option("--name", default=DEFAULT_NAME, show_default=True, help="Model to ask, of kind GRU."),
+    return options.together(
+        click.option("--store", type=PATH, help="Folder of models; one that is not there is trained and stays."),
+        options.name("Model to ask, of kind GRU."),
         click.option(
-            "--data", type=path, help=f"Folder with {TRAIN} and {TEST}, to train and to ask.  [synthetic tickets]"
+            "--data", type=PATH, help=f"Folder with {TRAIN} and {TEST}, to train and to ask.  [synthetic tickets]"
         ),
         click.option("--tokens", default="8-50", show_default=True, help=f"Of a ticket: N, LEAST-MOST or {AS_IS}."),
-        click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of tickets and arrivals."),
+        options.seed,
+        options.rounds,
+        options.seconds(seconds, "Of a measurement."),
+        options.warmup("Seconds before it."),
         click.option(
-            "--rounds", type=click.IntRange(1), default=MIN_ROUNDS, show_default=True, help="Fewer are void."
+            "--peers-python", type=PATH, default=PEERS_PYTHON, help="Of the peers' environment.  [.venv-peers]"
         ),
-        click.option(
-            "--seconds", type=click.FloatRange(0, min_open=True), default=seconds, show_default=True,
-            help="Of a measurement.",
-        ),
-        click.option("--warmup", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds before it."),
-        click.option(
-            "--peers-python", type=path, default=PEERS_PYTHON, help="Of the peers' environment.  [.venv-peers]"
-        ),
-        click.option("--save", is_flag=True, help="Keep the result in benchmarks/results, unless it is void."),
-    ]  # fmt: skip
-
-    def decorate(command: C) -> C:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+        options.save,
+    )
 
 
-def read_common(options: dict[str, Any]) -> Common:
+def read_common(given: dict[str, Any]) -> Common:
     """Return the options of `common_options`, and the cores.
 
     Raises:
         click.BadParameter: `--tokens` is of another form, or `--data` lacks a file.
     """
     server_core, generator_core = two_cores()
-    read_lengths(options["tokens"])
-    data: Path | None = options["data"]
+    read_lengths(given["tokens"])
+    data: Path | None = given["data"]
     if data is not None and not ((data / TRAIN).is_file() and (data / TEST).is_file()):
         raise click.BadParameter(f"{data} has no {TRAIN} and {TEST}", param_hint="--data")
-    shown = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
-    known = {field.name for field in msgspec.structs.fields(Common)}
-    values = {name: value for name, value in shown.items() if name in known}
-    cores = {"server_core": server_core, "generator_core": generator_core}
-    return msgspec.convert(values | cores, Common)
+    return options.read(Common, given, server_core=server_core, generator_core=generator_core)
 
 
 def read_lengths(tokens: str) -> tuple[int, int] | None:
@@ -237,7 +222,7 @@ def make_tickets(common: Common) -> list[list[str]]:
         words = read_test(Path(common.data) / TEST).tokens
         words = [words[row] for row in random.permutation(len(words)).tolist()]
     else:
-        words = [tokens for _, tokens in generate(3000, common.seed)]
+        words = [tokens for _, tokens in generate(NUM_SYNTHETIC, common.seed)]
     lengths = read_lengths(common.tokens)
     if lengths is None:
         return [list(row) for row in words[:NUM_TICKETS]]
@@ -248,28 +233,13 @@ def make_tickets(common: Common) -> list[list[str]]:
     ]
 
 
-def search_body(name: str, ticket: list[str]) -> bytes:
-    """Return the body of a search for one ticket."""
-    return msgspec.json.encode(TicketSearch(name=name, neural_network_type=KIND, vector=ticket))
-
-
 def ask_each(address: Address, bodies: Sequence[bytes]) -> list[Said]:
     """Return the answer to each body, asked once; what is timed later is known to be a search.
 
     Raises:
         click.ClickException: one is no answer of a search.
     """
-    found = []
-    try:
-        with Connection(address) as connection:
-            for body in bodies:
-                status, answer = connection.call(post(address, "/search", body))
-                if status != 200:
-                    raise click.ClickException(f"a server answers {status}: {answer.decode('utf-8', 'replace'):.500}")
-                found.append(msgspec.json.decode(answer, type=Said))
-    except (OSError, BadAnswer, msgspec.DecodeError) as error:
-        raise click.ClickException(f"no search can be had at {address.host}:{address.port}: {error}") from error
-    return found
+    return first_answers(address, [post(address, "/search", body) for body in bodies], Said)
 
 
 def share_agreeing(said: dict[str, list[Said]]) -> float:
@@ -306,9 +276,7 @@ def versions(peers: dict[str, str]) -> list[str]:
 
 def why_void(common: Common, agreeing: float = 1.0) -> list[str]:
     """Return why a comparison is no result; nothing if it is one."""
-    reasons = []
-    if common.rounds < MIN_ROUNDS:
-        reasons.append(f"{common.rounds} rounds, a result has at least {MIN_ROUNDS}")
+    reasons = too_few(common.rounds)
     if common.server_core is None:
         reasons.append("there are not two cores, so the load took the server's")
     if agreeing < MIN_AGREEING:

@@ -1,5 +1,6 @@
 """`python -m benchmarks accuracy`: what it trains, that it measures the test file, and that every run is on record."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -217,7 +218,9 @@ def test_accuracy_is_of_the_test_file(tmp_path: Path) -> None:
     found = json.loads(done.stdout.splitlines()[-1])
     (numbers,) = found["numbers"]["sets"]
     assert found["topic"] == "accuracy"
-    assert found["settings"]["sets"] == ["small (tokens)"]
+    files = [tmp_path / "sets" / "small" / f"{part}.tokens.jsonl" for part in ("train", "test")]
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    assert found["settings"]["sets"] == {"small (tokens)": hashes}
     assert {name: found["settings"]["config"][name] for name in SMALL} == SMALL
     assert numbers["accuracies"] == [7 / 8, 7 / 8]
     assert numbers["macro_f1s"] == [pytest.approx((2 / 3 + 4 / 5 + 2) / 4)] * 2
@@ -238,6 +241,7 @@ def test_accuracy_is_of_the_test_file(tmp_path: Path) -> None:
     assert costs_row.strip("│").split("│")[-1].strip() == str(numbers["peers"]["svc"]["costs"]["model_bytes"])
     (recorded,) = (results / "accuracy_runs.jsonl").read_text("utf-8").splitlines()
     assert json.loads(recorded) == found
+    assert str(tmp_path) not in recorded
 
 
 def test_fault_in_a_later_set_stops_all_before_training(tmp_path: Path) -> None:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.arithmetic import Flops, graph_flops, network_flops, peak_flops
-from benchmarks.latency import Spread
-from benchmarks.rounds import interleaved, spread
+from benchmarks.rounds import Spread, interleaved, spread
 from tests.trainer.small import CONFIG, VOCABULARY
 
 

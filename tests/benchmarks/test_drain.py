@@ -7,7 +7,8 @@ from click.testing import CliRunner
 from artifacts.store import Store
 from benchmarks import drain
 from benchmarks.drain import MIN_RUNS, Run, Settings, drain_command, make_sheet, measure_run, summarise
-from benchmarks.machine import markdown, read_machine, result
+from benchmarks.machine import read_machine, result
+from benchmarks.report import markdown
 
 GOOD = Run(100, 10, 2, 0, 0, [], 0, 0.5)
 SETTINGS = Settings(None, "puppet-o2", 1, 2, 4, 20, 3, 0)

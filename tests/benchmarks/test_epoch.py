@@ -10,26 +10,22 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import epoch
-from benchmarks.epoch import (
+from benchmarks.epoch import choose_files, measure_fits, time_fit
+from benchmarks.epoch_loops import (
     LOOPS,
     Measured,
-    Settings,
     Taken,
     Task,
     batches_of,
-    choose_files,
-    make_sheet,
-    measure_fits,
     padding_share,
     plain_epoch,
     read_material,
     run_loop,
     shuffled,
-    summarise,
-    time_fit,
     time_loops,
     width,
 )
+from benchmarks.epoch_summary import Numbers, Settings, make_sheet, summarise
 from tests.trainer.small import json_rows, tickets
 from trainer.config import TrainConfig
 
@@ -88,13 +84,12 @@ def test_table_has_the_ceiling_first_and_says_what_a_second_core_gains() -> None
     alone = summarise("b", measured(1.0, 0.5, 2.0, 2.5, 4.0), {1: [10.0]})
     none = summarise("c", measured(1.0, 0.5, 2.0, 2.5, 4.0), {})
 
-    sheet = make_sheet(Settings(TrainConfig(), 2, 2), epoch.Numbers([one, alone, none], ["2 rounds"]))
+    sheet = make_sheet(Settings(TrainConfig(), 2, 2), Numbers([one, alone, none], []))
 
     assert [row[0] for row in sheet.rows[:2]] == ["a: ceiling", "a: the trainer's loop"]
     assert sheet.rows[2][1:] == ["1000", "1000 to 1000", "1.00", "0.50", "0.50", "0.50 to 0.50", "5.0 %", "10 %"]
     assert len(sheet.rows) == 3 * (1 + len(LOOPS))
     assert {len(row) for row in sheet.rows} == {len(sheet.columns)}
-    assert sheet.notes[0] == "VOID: 2 rounds"
     assert any(
         note.endswith("on 2 cores 5.5 s (5.0 to 6.0): 2.00 times as fast, of 2 at most.") for note in sheet.notes
     )

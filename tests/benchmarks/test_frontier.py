@@ -14,32 +14,14 @@ from artifacts.errors import InvalidInput
 from artifacts.gru import GruModel
 from artifacts.store import Store
 from benchmarks import accuracy
-from benchmarks.frontier import (
-    DEFAULT_SHAPES,
-    LIMIT_US,
-    SVC,
-    Cost,
-    Costs,
-    Key,
-    Settings,
-    Shape,
-    frontier,
-    frontier_command,
-    hold_out,
-    known,
-    mean_sheet,
-    panels,
-    plan,
-    read_shape,
-    set_sheet,
-    summarise,
-    timer,
-    verdict,
-)
+from benchmarks.frontier import DEFAULT_SHAPES, Shape, frontier_command, hold_out, known, plan, read_shape
+from benchmarks.frontier_costs import Cost, Costs, timer
+from benchmarks.frontier_summary import LIMIT_US, SVC, Key, Settings, frontier, summarise
+from benchmarks.frontier_tables import mean_sheet, panels, set_sheet, verdict
 from benchmarks.labels import AIR, DOT, Box, place
-from benchmarks.latency import Spread
 from benchmarks.learners import Run, Work
 from benchmarks.plots import plot_frontier
+from benchmarks.rounds import Spread
 from benchmarks.sets import DataSet, Part, read_train
 from tests.conftest import gru_version
 from tests.trainer.small import json_rows, tickets

@@ -13,16 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from artifacts.store import Store
-from benchmarks import latency, machine
+from benchmarks import latency, report
 from benchmarks.latency import (
-    MIN_ROUNDS,
-    NUM_TICKETS,
     FloorTask,
     Quantiles,
     Round,
     Rounds,
-    first_answers,
-    make_tickets,
     over_loops,
     over_rounds,
     quantiles,
@@ -30,7 +26,10 @@ from benchmarks.latency import (
     why_void,
 )
 from benchmarks.load import NO_ANSWER, Address, Calls, post
-from benchmarks.machine import ROOT, save
+from benchmarks.machine import ROOT
+from benchmarks.report import save
+from benchmarks.rounds import MIN_ROUNDS
+from benchmarks.searches import NUM_TICKETS, OneAnswer, first_answers, make_tickets
 from benchmarks.server import is_ready, running_server
 from tests.benchmarks.fake import fake_server, http
 
@@ -158,7 +157,7 @@ def test_floor_times_each_run(store: Store) -> None:
 def test_what_is_no_search_is_not_timed(raw: bytes | None, said: str) -> None:
     """Before anything is timed each ticket is asked once; an error or another program's answer ends the benchmark."""
     with fake_server(lambda _: raw) as fake, pytest.raises(click.ClickException, match=said):
-        first_answers(fake.address, [post(fake.address, "/search", b"{}")])
+        first_answers(fake.address, [post(fake.address, "/search", b"{}")], OneAnswer)
 
 
 def test_server_that_does_not_start_is_quoted(tmp_path: Path) -> None:
@@ -254,7 +253,7 @@ def test_void_run_is_not_saved(
     calls = Calls(times_N, times_N, times_N + MILLISECOND, np.full(10, 200, np.int16), 0)
     one = Round(np.full(10, MILLISECOND / 2), calls, calls, None, None, 3, 0.0)
     monkeypatch.setattr(latency, "measure_round", lambda *_: one)
-    monkeypatch.setattr(machine, "save", lambda found, sheet: save(found, sheet, tmp_path))
+    monkeypatch.setattr(report, "save", lambda found, sheets, *_: save(found, sheets, (), tmp_path))
 
     done = CliRunner().invoke(
         latency.latency_command, ["--url", "http://127.0.0.1:1", "--rounds", str(num_rounds), "--save"]

@@ -4,10 +4,12 @@ import os
 import subprocess
 from pathlib import Path
 
+import click
 import msgspec
 import pytest
 
-from benchmarks.machine import Machine, Result, Sheet, Source, markdown, read_machine, read_source, save
+from benchmarks.machine import Machine, Result, Source, read_machine, read_source
+from benchmarks.report import Sheet, conclude, markdown, save
 from benchmarks.server import listening_url, pinned, resident_bytes, two_cores
 
 
@@ -82,7 +84,7 @@ def test_source_names_the_commit_and_whether_it_was_changed(tmp_path: Path) -> N
 
 def test_results_are_saved_under_their_day_and_never_written_over(tmp_path: Path) -> None:
     """A second result of a day stands beside the first, each with its table."""
-    first, second = (save(a_result(value), SHEET, tmp_path / "results") for value in (1.5, 2.5))
+    first, second = (save(a_result(value), [SHEET], (), tmp_path / "results") for value in (1.5, 2.5))
 
     assert first.name == "2026-11-22_epyc-2c_latency.json"
     assert second.name == "2026-11-22_epyc-2c_latency-2.json"
@@ -102,6 +104,18 @@ def test_markdown_has_machine_commit_table_and_notes() -> None:
     assert "AMD EPYC, 2 cores, Linux 6, commit 0123456789ab." in lines[2]
     assert lines[5:8] == ["| what | p50 |", "| --- | ---: |", "| a \\| b | 0.100 |"]
     assert lines[-1] == "A note."
+
+
+def test_void_run_says_so_first_and_is_not_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Why it is void stands above the notes of the first table, and the JSON is the last line all the same."""
+    with pytest.raises(click.ClickException, match="a void run is not saved"):
+        conclude(a_result(), [SHEET, SHEET], (), ["too few"], True, tmp_path)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[lines.index("VOID: too few") + 1] == "A note."
+    assert lines.count("VOID: too few") == 1
+    assert msgspec.json.decode(lines[-1])["numbers"] == {"value": 1.5}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_listening_url_is_found_in_the_log() -> None:

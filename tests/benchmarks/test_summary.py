@@ -8,9 +8,10 @@ from benchmarks import machine
 from benchmarks.curve import fit_curve, sentence
 from benchmarks.intervals import paired_interval
 from benchmarks.learners import Run, long_batch, part_accuracy
+from benchmarks.report import save
 from benchmarks.sets import Facts, Part
 from benchmarks.summary import Settings, summary
-from benchmarks.tables import make_sheets, save_all
+from benchmarks.tables import make_sheets, pictures
 from tests.trainer.small import rows, tickets
 from trainer.config import TrainConfig
 
@@ -35,7 +36,7 @@ RUNS = [
 
 def settings(curve: bool = False) -> Settings:
     """Return what was asked for."""
-    return Settings("data", ["a (text)"], TrainConfig(), [0, 1], ["svc"], 1, curve, 2)
+    return Settings({"a (text)": ("", "")}, TrainConfig(), [0, 1], ["svc"], 1, curve, 2)
 
 
 def test_interval_of_one_ticket_in_four() -> None:
@@ -132,7 +133,7 @@ def test_saved_run_has_both_tables_and_its_pictures(tmp_path: Path) -> None:
     here = machine.Machine("AMD EPYC", 2, "Linux 6", 0.1)
     found = machine.result("accuracy", here, settings(curve=True), numbers)
 
-    path = save_all(found, numbers, make_sheets(numbers, settings(curve=True)), tmp_path)
+    path = save(found, make_sheets(numbers, settings(curve=True)), pictures(numbers), tmp_path)
 
     text = path.with_suffix(".md").read_text("utf-8")
     assert "# How accurate" in text

@@ -5,7 +5,7 @@ import pytest
 
 from artifacts.store import Store
 from benchmarks import swaps
-from benchmarks.latency import OneAnswer
+from benchmarks.searches import OneAnswer
 from benchmarks.swaps import (
     Given,
     Settings,

@@ -8,8 +8,8 @@ import pytest
 from benchmarks import report
 from benchmarks.bars import plot_bars
 from benchmarks.contenders import CEILING, PUPPET, SEED_WAY, Model, Stage
-from benchmarks.latency import Spread
 from benchmarks.machine import read_machine, result
+from benchmarks.rounds import Spread
 from benchmarks.throughput import Measured, Numbers, Settings, is_broken, make_sheets, panels, summarise
 from benchmarks.workload import Said, Workload
 from benchmarks.wrk import Answered
@@ -98,7 +98,7 @@ def test_result_is_kept_with_its_picture(tmp_path: Path) -> None:
     found = numbers()
     picture = report.Picture("Searches", "rates", lambda path: plot_bars(path, panels(SETTINGS, found)))
 
-    path = report.save_all(
+    path = report.save(
         result("throughput", read_machine(), SETTINGS, found), make_sheets(SETTINGS, found), [picture], tmp_path
     )
 

@@ -10,22 +10,11 @@ import numpy as np
 import pytest
 
 from artifacts.store import Store
-from benchmarks.latency import MIN_ROUNDS
 from benchmarks.load import Calls
 from benchmarks.machine import ROOT
-from benchmarks.training import (
-    BESIDE,
-    PLACES,
-    Beside,
-    Phase,
-    Place,
-    Quantiles,
-    judge,
-    quantiles,
-    summarise,
-    train_body,
-    write_body,
-)
+from benchmarks.rounds import MIN_ROUNDS
+from benchmarks.training import train_body, write_body
+from benchmarks.training_summary import BESIDE, PLACES, Beside, Phase, Place, Quantiles, judge, quantiles, summarise
 from trainer.run import TrainBody
 
 MILLISECOND = 1e-3

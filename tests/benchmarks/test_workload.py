@@ -28,6 +28,7 @@ from benchmarks.contenders import (
 from benchmarks.load import Address
 from benchmarks.peers.seed_graph import NAME, publish_seed_weights
 from benchmarks.peers.weights import Weights, encode, make_weights
+from benchmarks.searches import search_body
 from benchmarks.throughput import Settings, throughput_command
 from benchmarks.workload import (
     Common,
@@ -39,7 +40,6 @@ from benchmarks.workload import (
     prepared,
     read_common,
     read_lengths,
-    search_body,
     share_agreeing,
     shown,
     source_of,
