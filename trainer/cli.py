@@ -62,7 +62,7 @@ for command in (*cli_versions.COMMANDS, *cli_explain.COMMANDS):
 @click.option(
     "--recipe",
     type=click.Choice(["fast", "default", "best"]),
-    help="fast: in seconds, a little less accurate. default: what to use. best: four GRUs, thrice the time and cost.",
+    help="fast: in seconds, a little less accurate. default: what to use. best: four GRUs, twice the time and cost.",
 )
 @click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="One setting; wins over --config.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Be done in this time, and use all of it.")

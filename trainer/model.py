@@ -17,10 +17,9 @@ How a ticket becomes a category, in five steps.
 3. Pooling: per entry of the state the largest and the mean value over the ticket's tokens. The last state alone would
    have to remember everything, and after padding it would not even be a state of the ticket.
 4. A linear layer turns the pooled state into logits.
-5. One such network errs by chance here and there, and another seed elsewhere. So several small ones may be trained and
-   their logits averaged. Source: Hansen and Salamon 1990, "Neural Network Ensembles". Beside the linear part one of
-   E = H = 32 loses nothing that could be measured on whole sets, and each costs a search the same (docs/LOG.md): one is
-   the default, four are the recipe best.
+5. One such network errs by chance here and there, and another seed elsewhere. So a few small ones are trained and their
+   logits averaged: two of E = H = 32 cost about as much as one of 64 and are right more often; one alone loses a fifth
+   of a point (docs/LOG.md). Source: Hansen and Salamon 1990, "Neural Network Ensembles".
 6. Beside them answers an expert of another kind, a linear part that was fitted by itself (linear.py): every token has
    one score per category, and so has every pair of neighbours; they are summed over the ticket and divided by
    sqrt(length), so that a long ticket is surer but not boundlessly so. The weighted sum of both experts is right more

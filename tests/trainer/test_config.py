@@ -215,11 +215,11 @@ def test_settings_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("recipe", "num_tickets", "epochs", "batch", "refit", "folds", "grus"),
     [
-        ("default", 330, 30, 16, True, 4, 1),
-        ("default", 1999, 30, 49, True, 4, 1),
-        ("default", 2000, 30, 50, True, 1, 1),
-        ("default", 2500, 20, 62, True, 1, 1),
-        ("default", 25_000, 20, 64, True, 1, 1),
+        ("default", 330, 30, 16, True, 4, 2),
+        ("default", 1999, 30, 49, True, 4, 2),
+        ("default", 2000, 30, 50, True, 1, 2),
+        ("default", 2500, 20, 62, True, 1, 2),
+        ("default", 25_000, 20, 64, True, 1, 2),
         ("fast", 330, 8, 16, False, 1, 1),
         ("fast", 10_000, 8, 64, False, 1, 1),
         ("best", 10_000, 20, 64, True, 1, 4),
