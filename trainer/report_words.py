@@ -107,7 +107,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "training_title": ("How it was trained", "Comment il a été entraîné"),
     "losses_alt": (
         "Training loss over {epochs} epochs, from {first} to {last}; the weights of epoch {best} were kept.",
-        "Perte d’entraînement sur {epochs} époques, de {first} à {last}\u00a0; les poids de l’époque {best} ont été gardés.",
+        "Perte d’entraînement sur {epochs} époques, de {first} à {last}\u00a0; les poids de l’époque {best} "
+        "ont été gardés.",
     ),
     "reliability_alt": (
         "Accuracy against confidence in {bins} bins; the table below has the numbers.",
