@@ -7,7 +7,7 @@ checks that all kinds share (runtime.py), how the network is trained (trainer/gr
 # Axes: B tickets in a run, T tokens (padded), U unknown tokens of the run, K n-grams of a token, C categories.
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -31,6 +31,7 @@ MAX_RUN_TOKENS = CHUNK_TICKETS * MAX_TOKENS  # B x T of one run; bounds its memo
 # B x T of a run of several tickets, and U: 8 of 512 tokens would gain 8 % over 2, and take 34 MB if no word of them is
 # known, which the runtime keeps for ever.
 RUN_TOKENS, RUN_UNKNOWN = 1024, MAX_TOKENS
+MEASURED_TICKETS = 4096  # of which the probabilities are kept at once: of 150 categories 2.5 MB, however long a test is
 GOLDEN_TOLERANCE = 1e-4  # processors round differently; real bugs move probabilities by 3e-4 and more
 
 TENSORS = [
@@ -274,24 +275,32 @@ class GruModel(Model[Encoded]):
         found_NC = self.probabilities(encoded)
         labels = self.labels
         best = found_NC.argmax(axis=1).tolist()
-        highest = found_NC.max(axis=1).tolist()  # NaN wherever a row holds one
-        if not all(map(math.isfinite, highest)):
-            raise NotFinite(f"{self.where} answers with a probability that is no finite number; train it again")
         return [
             Prediction(labels[label], probability, ticket.unknown, ticket.num_truncated)
-            for label, probability, ticket in zip(best, highest, encoded, strict=True)
+            for label, probability, ticket in zip(best, self._highest(found_NC), encoded, strict=True)
         ]
+
+    def _highest(self, found_NC: Floats) -> list[float]:
+        """Return each ticket's highest probability.
+
+        Raises:
+            NotFinite: a probability is no finite number.
+        """
+        highest: list[float] = found_NC.max(axis=1).tolist()  # NaN wherever a row holds one
+        if not all(map(math.isfinite, highest)):
+            raise NotFinite(f"{self.where} answers with a probability that is no finite number; train it again")
+        return highest
 
     def measure(self, rows: Sequence[Ticket], encoded: Sequence[Encoded]) -> Metrics:
         """Return the metrics on labelled rows and their encoded tickets, at least one."""
-        answers = self.predict(encoded)
-        return measure(
-            self.labels,
-            [row.expected for row in rows],
-            [answer.category for answer in answers],
-            [answer.confidence for answer in answers],
-            [row.id for row in rows],
-        )
+        return measure(self.labels, [row.expected for row in rows], self._blocks(encoded), [row.id for row in rows])
+
+    def _blocks(self, encoded: Sequence[Encoded]) -> Iterator[Floats]:
+        """Give the probabilities of many tickets, some thousand at a time."""
+        for start in range(0, len(encoded), MEASURED_TICKETS):
+            found_NC = self.probabilities(encoded[start : start + MEASURED_TICKETS])
+            self._highest(found_NC)
+            yield found_NC
 
     def evaluate(self, rows: Sequence[Ticket], encoded: Sequence[Encoded]) -> Metrics:
         """Return the metrics with the name and the version that they are of."""

@@ -7,10 +7,12 @@ What a person reads goes to the terminal as tables; with `--json` the last line 
 is one message and exit status 1; a wrong option is exit status 2.
 """
 
+import importlib.util
 import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -152,7 +154,46 @@ def evaluate_command(data: Path, name: str, store: Path, version: int | None, as
     seconds = time.perf_counter() - start
     show_evaluation(evaluation, data, kind)
     if as_json:
-        print_json(name, number, evaluation.summary, seconds, "test")
+        print_json(name, number, evaluation.summary, seconds, "test", msgspec.to_builtins(evaluation))
+
+
+@main.command("report")
+@name_option
+@store_option
+@click.option("--version", "version", type=int, help="Which version; the serving one by default.")
+@click.option("--test", type=click.Path(path_type=Path), help="Measure on this data, and show its worst mistakes.")
+@click.option("--out", "page", type=click.Path(path_type=Path), help="Where the page goes.  [NAME-VERSION.html]")
+@click.option("--card", type=click.Path(path_type=Path), help="Write a model card in Markdown here as well.")
+@click.option(
+    "--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True, help="Of the page; the card is English."
+)
+@shows_errors
+def report_command(
+    name: str, store: Path, version: int | None, test: Path | None, page: Path | None, card: Path | None, lang: str
+) -> None:
+    """Write one HTML page on a published version: what it is, how good, how sure, and where it errs.
+
+    Without --test the numbers are those of the validation tickets. The page needs no network; with --test it holds the
+    tickets that were answered wrongly, so it is for those who may read them.
+    """
+    missing = [library for library in ("jinja2", "matplotlib") if importlib.util.find_spec(library) is None]
+    if missing:
+        raise InvalidInput(f"report needs {' and '.join(missing)}; pip install 'puppet-o2[report]'")
+    from trainer.report import collect, write_card, write_page  # draws with matplotlib, which takes a second to import
+
+    opened = Store(store)
+    kind = kind_named(opened.read_model(name).neural_network_type)
+    number = opened.current(name).version if version is None else version
+    found = collect(opened, name, number, read_test_rows(test, kind) if test else None, test.name if test else "")
+    page = page or Path(f"{name}-{number}.html")
+    for path, text in ((page, write_page(found, lang)), (card, write_card(found) if card else "")):
+        if path is None:
+            continue
+        try:
+            path.write_text(text, "utf-8")
+        except OSError as error:
+            raise InvalidInput(f"cannot write {path}: {error.strerror}") from error
+        out.print(f"written: {path}", soft_wrap=True)
 
 
 @main.command("verify")
@@ -403,7 +444,10 @@ def show_evaluation(evaluation: Evaluation, data: Path, kind: Kind) -> None:
         out.print(part, soft_wrap=True)
 
 
-def print_json(name: str, version: int, metrics: Summary, seconds: float, measured_on: str) -> None:
-    """Print the one line that other programs read."""
-    line = {"name": name, "version": version} | metrics | {"seconds": round(seconds, 3), "measured_on": measured_on}
-    print_line(line)
+def print_json(
+    name: str, version: int, metrics: Summary, seconds: float, measured_on: str, whole: Mapping[str, object] = {}
+) -> None:
+    """Print the one line that other programs read: the metrics in short, and as a whole where these are given."""
+    more = {field: value for field, value in whole.items() if field not in ("model_name", "version")}
+    line = {"name": name, "version": version, **metrics, **more}
+    print_line(line | {"seconds": round(seconds, 3), "measured_on": measured_on})

@@ -29,6 +29,7 @@ from trainer.kinds import Fitted, Progress, libraries
 from trainer.tickets import MIN_FOR_VALIDATION, Rows, cut, fingerprint, split
 from trainer.unlabelled import with_labels
 
+MAX_SHOWN = 5  # confusions and mistakes in the terminal
 Config = TrainConfig
 OPERATORS = frozenset(
     {
@@ -175,14 +176,8 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
 
 def measured(labels: list[str], tickets: list[Ticket], numbers: list[int], probabilities_NC: Floats) -> Metrics:
     """Return the metrics of an expert's answers to tickets that were kept out; mistakes by their number in the data."""
-    best_N = probabilities_NC.argmax(axis=1)
-    found = measure(
-        labels,
-        [ticket.expected for ticket in tickets],
-        [labels[best] for best in best_N.tolist()],
-        probabilities_NC.max(axis=1).tolist(),
-        [ticket.id for ticket in tickets],
-    )
+    expected = [ticket.expected for ticket in tickets]
+    found = measure(labels, expected, [probabilities_NC], [ticket.id for ticket in tickets])
     mistakes = [msgspec.structs.replace(one, row=numbers[one.row]) for one in found.mistakes]
     return msgspec.structs.replace(found, mistakes=mistakes)
 
@@ -252,19 +247,40 @@ def show_validation(manifest: GruManifest, report: GruReport) -> list[str]:
 
 
 def show_evaluation(evaluation: Metrics) -> list[RenderableType]:
-    """Return the table per category, the most frequent confusions, and the metrics."""
+    """Return a table per category and one of the whole, the worst confusions, and the surest mistakes."""
     made = Table()
     for number, column in enumerate(("category", *"PRF", "tickets")):
         made.add_column(column, justify="right" if number else "left")
     for category, metrics in evaluation.per_category.items():
         shares = (metrics.precision, metrics.recall, metrics.f1)
         made.add_row(category, *(f"{share:.3f}" for share in shares), str(metrics.support))
-    lines: list[RenderableType] = [made]
+    lines: list[RenderableType] = [made, show_confidence(evaluation)]
     for category, count in evaluation.unknown_categories.items():
         lines.append(f"the model has no category {category!r}: its {count} tickets count as errors")
-    lines += [f"{one.count} x {one.expected} taken for {one.predicted}" for one in evaluation.confusions[:5]]
+    lines += [f"{one.count} x {one.expected} taken for {one.predicted}" for one in evaluation.confusions[:MAX_SHOWN]]
+    for mistake in evaluation.mistakes[:MAX_SHOWN]:
+        name = f"row {mistake.row}" if mistake.id is None else f"row {mistake.row} (id {mistake.id})"
+        lines.append(f"{name}: {mistake.confidence:.3f} sure of {mistake.predicted}, was {mistake.expected}")
     lines.append(
         f"accuracy {evaluation.accuracy:.4f}, macro F1 {evaluation.macro_f1:.4f}: "
         f"{evaluation.correct_predictions} of {evaluation.total_tests} right"
     )
     return lines
+
+
+def show_confidence(evaluation: Metrics) -> Table:
+    """Return what can be expected of the answers, and of their confidences, as a table."""
+    made = Table("measure", "value", "meaning")
+    if evaluation.accuracy_interval is not None:
+        low, high = evaluation.accuracy_interval.low, evaluation.accuracy_interval.high
+        made.add_row("accuracy", f"{evaluation.accuracy:.4f}", f"{low:.4f} to {high:.4f} on other such tickets (95 %)")
+    for k, share in evaluation.top_k_accuracy.items():
+        if k != "1":  # the accuracy
+            made.add_row(f"top-{k} accuracy", f"{share:.4f}", f"the true category is among the {k} most probable")
+    if evaluation.ece is not None and evaluation.brier is not None:
+        made.add_row("ECE", f"{evaluation.ece:.4f}", "confidence and accuracy differ by so much; 0 is best")
+        made.add_row("Brier score", f"{evaluation.brier:.4f}", "squared error of the probabilities, 0 to 2; 0 is best")
+    for at in evaluation.coverage_at:
+        meaning = "no confidence is enough" if at.threshold is None else f"if sure by {at.threshold:.4f} at least"
+        made.add_row(f"{at.accuracy:.0%} right", f"{at.coverage:.1%}", f"of the tickets answered, {meaning}")
+    return made

@@ -1,6 +1,7 @@
 """Tests of artifacts/metrics.py: the numbers of `/test` and `evaluate`, for categories and for values."""
 
 import random
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -8,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artifacts.calibration import Floats
 from artifacts.metrics import (
     MAX_MISTAKES,
     CategoryMetrics,
     Confusion,
+    ConfusionMatrix,
     LargeError,
+    Metrics,
     Mistake,
     ValueMetrics,
     measure,
@@ -25,6 +29,14 @@ VALUE_PAIRS = st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=200)
 PAIRS = st.lists(st.tuples(st.sampled_from("abcz"), st.sampled_from("abc")), min_size=1, max_size=60)
 
 
+def certain(predicted: Sequence[str], confidences: Sequence[float] = ()) -> Floats:
+    """Return probabilities_NC that say `predicted`, each with its confidence (1 by default); the others share alike."""
+    confidence_N = np.array(confidences or [1.0] * len(predicted), dtype=np.float32)
+    said_NC = np.array([[label == said for label in LABELS] for said in predicted])
+    rest_N = (1 - confidence_N) / (len(LABELS) - 1)
+    return np.where(said_NC, confidence_N[:, None], rest_N[:, None]).astype(np.float32)
+
+
 def test_hand_worked_example() -> None:
     """Five tickets, two wrong, worked by hand.
 
@@ -34,7 +46,7 @@ def test_hand_worked_example() -> None:
     c: 0 hits, never called, 1 is: all 0.
     Accuracy 3/5; macro-F1 = (2/3 + 2/3 + 0)/3 = 4/9.
     """
-    found = measure(LABELS, list("aaabc"), list("aabba"), [0.9, 0.8, 0.7, 0.6, 0.95], [1, None, "t3", 4, 5])
+    found = measure(LABELS, list("aaabc"), [certain("aabba", [0.9, 0.8, 0.7, 0.6, 0.95])], [1, None, "t3", 4, 5])
 
     assert (found.total_tests, found.correct_predictions, found.total_error) == (5, 3, 2)
     assert found.accuracy == pytest.approx(3 / 5)
@@ -45,24 +57,30 @@ def test_hand_worked_example() -> None:
         "c": CategoryMetrics(0.0, 0.0, 0.0, 1),
     }
     assert found.confusions == [Confusion("a", "b", 1), Confusion("c", "a", 1)]
-    assert found.mistakes == [Mistake(4, "c", "a", 0.95, 5), Mistake(2, "a", "b", 0.7, "t3")]
+    confidence = [mistake.confidence for mistake in found.mistakes]
+    assert confidence == pytest.approx([0.95, 0.7])
+    assert found.mistakes == [Mistake(4, "c", "a", confidence[0], 5), Mistake(2, "a", "b", confidence[1], "t3")]
+    assert found.confusion_matrix == ConfusionMatrix(["a", "b", "c"], [(0, 0, 2), (0, 1, 1), (1, 1, 1), (2, 0, 1)])
     assert found.unknown_categories == {}
 
 
 def test_unknown_category_counts_as_error() -> None:
     """A ticket of a category that the model lacks is an error, is listed, and takes part in macro-F1 with 0."""
-    found = measure(LABELS, ["a", "z", "z", "y"], ["a", "a", "b", "c"], [0.5] * 4)
+    found = measure(LABELS, ["a", "z", "z", "y"], [certain("aabc")])
 
     assert (found.correct_predictions, found.total_error, found.accuracy) == (1, 3, 0.25)
     assert found.unknown_categories == {"y": 1, "z": 2}
     assert found.per_category["z"] == CategoryMetrics(0.0, 0.0, 0.0, 2)
     assert found.macro_f1 == pytest.approx((2 / 3 + 0 + 0 + 0 + 0) / 5)
     assert [mistake.expected for mistake in found.mistakes] == ["z", "z", "y"]
+    assert found.confusion_matrix is not None
+    assert found.confusion_matrix.categories == ["a", "b", "c", "y", "z"]
+    assert found.top_k_accuracy == {"1": 0.25, "3": 0.25}, "not even among three of three"
 
 
 def test_known_category_without_tickets_does_not_count() -> None:
     """A category that was neither expected nor predicted is in no table and not in the mean."""
-    found = measure(LABELS, ["a"], ["a"], [1.0])
+    found = measure(LABELS, ["a"], [certain("a")])
 
     assert list(found.per_category) == ["a"]
     assert found.macro_f1 == 1.0
@@ -71,10 +89,10 @@ def test_known_category_without_tickets_does_not_count() -> None:
 
 def test_hundred_surest_mistakes_are_kept() -> None:
     """Of 250 mistakes the 100 with the highest confidence are listed, surest first; all are counted."""
-    confidences = [row / 1000 for row in range(250)]
+    confidences = [float(np.float32(0.5 + row / 1000)) for row in range(250)]
     random.Random(7).shuffle(confidences)
 
-    found = measure(LABELS, ["a"] * 250, ["b"] * 250, confidences)
+    found = measure(LABELS, ["a"] * 250, [certain("b" * 250, confidences)])
 
     assert found.total_error == 250
     assert found.confusions == [Confusion("a", "b", 250)]
@@ -85,7 +103,7 @@ def test_hundred_surest_mistakes_are_kept() -> None:
 
 def test_confusions_come_most_frequent_first() -> None:
     """Ties go by name, so the order never depends on the order of the tickets."""
-    found = measure(LABELS, list("cbbbaa"), list("abccbc"), [0.5] * 6)
+    found = measure(LABELS, list("cbbbaa"), [certain("abccbc")])
 
     expected = [Confusion("b", "c", 2), Confusion("a", "b", 1), Confusion("a", "c", 1), Confusion("c", "a", 1)]
     assert found.confusions == expected
@@ -94,7 +112,7 @@ def test_confusions_come_most_frequent_first() -> None:
 def test_lists_of_unequal_length_are_our_bug() -> None:
     """A missing prediction is an error at once, not a shifted row."""
     with pytest.raises(ValueError, match="zip"):
-        measure(LABELS, ["a", "b"], ["a"], [0.5])
+        measure(LABELS, ["a", "b"], [certain("a")])
 
 
 @given(PAIRS)
@@ -102,7 +120,7 @@ def test_numbers_add_up(pairs: list[tuple[str, str]]) -> None:
     """Supports add up to the tickets, confusions to the errors, shares stay within 0..1."""
     expected, predicted = zip(*pairs, strict=True)
 
-    found = measure(LABELS, expected, predicted, [0.5] * len(pairs))
+    found = measure(LABELS, expected, [certain(predicted)])
 
     assert found.correct_predictions + found.total_error == found.total_tests == len(pairs)
     assert sum(category.support for category in found.per_category.values()) == len(pairs)
@@ -111,20 +129,49 @@ def test_numbers_add_up(pairs: list[tuple[str, str]]) -> None:
     assert set(found.per_category) == set(expected) | set(predicted)
 
 
+@given(PAIRS, st.integers(1, 7))
+def test_blocks_give_the_same_as_one_matrix(pairs: list[tuple[str, str]], size: int) -> None:
+    """How the probabilities are cut, so that few are kept at once, changes nothing."""
+    expected, predicted = zip(*pairs, strict=True)
+    probabilities_NC = certain(predicted, [0.4 + row % 5 / 10 for row in range(len(pairs))])
+
+    found = measure(LABELS, expected, (probabilities_NC[i : i + size] for i in range(0, len(pairs), size)))
+
+    assert found == measure(LABELS, expected, [probabilities_NC])
+
+
+def test_metrics_of_an_older_report_load() -> None:
+    """What was measured later is missing there, and is not made up."""
+    older = {
+        "total_tests": 1, "correct_predictions": 1, "total_error": 0, "accuracy": 1.0, "macro_f1": 1.0,
+        "per_category": {}, "confusions": [], "mistakes": [], "unknown_categories": {},
+    }  # fmt: skip
+
+    found = msgspec.convert(older, Metrics)
+
+    assert (found.ece, found.accuracy_interval, found.coverage) == (None, None, [])
+    assert msgspec.to_builtins(found) == older
+
+
 @pytest.mark.torch
 @given(PAIRS)
 def test_scikit_learn_agrees(pairs: list[tuple[str, str]]) -> None:
     """scikit-learn, which shares no code with ours, computes the same accuracy, macro-F1 and per-category numbers."""
-    from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
+    from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, precision_recall_fscore_support
 
     expected, predicted = map(list, zip(*pairs, strict=True))
     categories = sorted(set(expected) | set(predicted))
 
-    found = measure(LABELS, expected, predicted, [0.5] * len(pairs))
+    found = measure(LABELS, expected, [certain(predicted)])
 
+    assert found.confusion_matrix is not None
     assert found.accuracy == pytest.approx(accuracy_score(expected, predicted))
     assert found.macro_f1 == pytest.approx(f1_score(expected, predicted, average="macro", zero_division=0))
     columns = precision_recall_fscore_support(expected, predicted, labels=categories, zero_division=0)
+    cells = {(row, column): count for row, column, count in found.confusion_matrix.cells}
+    # One more, that no ticket has: of a single category scikit-learn warns.
+    matrix = confusion_matrix(expected, predicted, labels=[*found.confusion_matrix.categories, "absent"])
+    assert cells == {place: count for place, count in np.ndenumerate(matrix) if count}
     for category, precision, recall, f1, support in zip(categories, *columns, strict=True):
         ours = found.per_category[category]
         assert (ours.precision, ours.recall, ours.f1) == pytest.approx((precision, recall, f1))
@@ -133,7 +180,7 @@ def test_scikit_learn_agrees(pairs: list[tuple[str, str]]) -> None:
 
 def test_summary_of_categories() -> None:
     """In short: accuracy, macro-F1 and the number of tickets, which the manifest and `/train_model` show."""
-    found = measure(LABELS, list("aaabc"), list("aabba"), [0.5] * 5)
+    found = measure(LABELS, list("aaabc"), [certain("aabba")])
 
     assert found.summary == {"accuracy": 0.6, "macro_f1": pytest.approx(4 / 9), "num_tickets": 5}
 

@@ -20,15 +20,18 @@ from rich.console import Console
 
 from artifacts.gru import GruManifest, GruReport
 from artifacts.job_records import Checked
+from artifacts.kinds import KINDS
 from artifacts.manifest import Epoch
 from artifacts.store import Store
 from tests.trainer import small
 from tests.trainer.jobs import body, claimed, folder_of
 from tests.trainer.processes import PROJECT, becomes, is_gone
 from trainer import cli, simple_nn
+from trainer.cli import read_test_rows
 from trainer.config import TrainConfig
 from trainer.data import read_file
 from trainer.process import Limits
+from trainer.run import evaluate
 from trainer.tickets import check_rows, table
 
 pytestmark = pytest.mark.torch
@@ -391,9 +394,13 @@ def test_evaluate_measures_the_serving_version(tmp_path: Path, trained: Path, da
     result = puppet_train("evaluate", data, "--name", "m", "--store", trained, "--json")
 
     line = last_line(result.stdout)
-    assert line.keys() == {
-        *("name", "version", "accuracy", "macro_f1", "num_tickets", "seconds", "measured_on"),
-    }
+    opened = Store(trained)
+    whole = evaluate(opened, "m", 2, read_test_rows(data, KINDS["GRU"]))
+    expected = msgspec.json.decode(msgspec.json.encode(whole))
+    assert expected.pop("model_name") == "m"
+    assert line == expected | {
+        "name": "m", "num_tickets": 40, "seconds": line["seconds"], "measured_on": "test"
+    }  # fmt: skip
     assert (line["name"], line["version"], line["measured_on"], line["num_tickets"]) == ("m", 2, "test", 40)
     assert f"accuracy {line['accuracy']:.4f}, macro F1 {line['macro_f1']:.4f}: " in result.stdout
     for category in small.TEMPLATES:
@@ -585,7 +592,10 @@ def test_simple_nn_is_trained_and_measured(tmp_path: Path, file: str) -> None:
     assert manifest.validation.keys() == {"mae", "rmse", "r2", "num_tickets"}
     assert manifest.validation["num_tickets"] == 2
     line = last_line(evaluated.stdout)
-    assert line.keys() == {"name", "version", "mae", "rmse", "r2", "num_tickets", "seconds", "measured_on"}
+    assert line.keys() == {
+        *("name", "version", "mae", "rmse", "r2", "num_tickets", "seconds", "measured_on", "total_tests"),
+        "largest_errors",
+    }
     assert (line["name"], line["version"], line["num_tickets"], line["measured_on"]) == ("prices", 1, 20, "test")
     assert 0.0 < float(str(line["mae"])) <= float(str(line["rmse"]))
     shown = f"MAE {line['mae']:.4g}, RMSE {line['rmse']:.4g}, R2 {line['r2']:.4f} on 20 rows"

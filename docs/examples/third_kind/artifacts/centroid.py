@@ -117,5 +117,6 @@ class CentroidModel(Model[Floats]):
     def evaluate(self, rows: Sequence[Point], encoded: Sequence[Floats]) -> Metrics:
         """Return the metrics of the classifiers; a Centroid has no probability, so its confidence is always 1."""
         said = [answer.category for answer in self.predict(encoded)]
-        metrics = measure(self.labels, [row.expected for row in rows], said, [1.0] * len(said))
+        certain_NC = np.eye(len(self.labels), dtype=np.float32)[[self.labels.index(one) for one in said]]
+        metrics = measure(self.labels, [row.expected for row in rows], [certain_NC])
         return msgspec.structs.replace(metrics, model_name=self.name, version=self.version)
