@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from artifacts.mail import Mail, read_mail
-from artifacts.runtime import Model
+from artifacts.runtime import Answerer, Model
 from artifacts.schemas import Answer, Evaluation, Row
 from inference.counters import FULL, LATE, LEFT, TICKETS, Counters
 from inference.errors import ClientLeft, ServerFull, TooLate
@@ -73,7 +73,7 @@ class Job:
 
     __slots__ = ("arrived", "caller", "cost", "encoded", "found", "model")
 
-    def __init__(self, model: Model[Any], encoded: Sequence[Any], cost: int, caller: Caller) -> None:
+    def __init__(self, model: Answerer[Any], encoded: Sequence[Any], cost: int, caller: Caller) -> None:
         self.model = model
         self.encoded = encoded
         self.cost = cost
@@ -181,7 +181,7 @@ class Batcher:
             return await self._in_thread(model.encode, content)
         return model.encode(content)
 
-    async def predict(self, model: Model[E], encoded: Sequence[E], caller: Caller | None = None) -> Sequence[Answer]:
+    async def predict(self, model: Answerer[E], encoded: Sequence[E], caller: Caller | None = None) -> Sequence[Answer]:
         """Return the answer to each input, in order.
 
         Raises:

@@ -6,15 +6,19 @@ The route in routes.py and the dispatcher in front of it both answer through `an
 """
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from artifacts.errors import Fault, InvalidContent, InvalidInput
 from artifacts.kinds import Kind, check_kind
-from artifacts.schemas import Search
+from artifacts.runtime import Model
+from artifacts.schemas import Answer, Search
 from artifacts.validation import summary
 from inference.batcher import Batcher, Caller
 from inference.bodies import encode_all
+from inference.ranked import rank, ranking_of
 from inference.registry import Registry
 from inference.schemas import SearchAnswers
 
@@ -37,6 +41,12 @@ async def answer(kind: Kind, body: Search, registry: Registry, batcher: Batcher,
     field, content = body.given
     is_one = field in body.ONE
     parsed = time.perf_counter()
+    ranking = ranking_of(model, body.ranking)
+    if ranking is not None:
+        caller.parse_s = parsed - caller.began
+        contents = {f"/{field}": content} if is_one else {f"/{field}/{i}": one for i, one in enumerate(content)}
+        ranked = await rank(model, contents, ranking, batcher, caller)
+        return written(body, model, is_one, ranked)
     if is_one:
         try:
             encoded = [await batcher.encode(model, content)]
@@ -47,7 +57,11 @@ async def answer(kind: Kind, body: Search, registry: Registry, batcher: Batcher,
         encoded = await encode_all(batcher, model, contents)
     caller.parse_s = parsed - caller.began
     caller.ids_s = time.perf_counter() - parsed
-    found = await batcher.predict(model, encoded, caller)
+    return written(body, model, is_one, await batcher.predict(model, encoded, caller))
+
+
+def written(body: Search, model: Model[Any], is_one: bool, found: Sequence[Answer]) -> bytes:
+    """Return answers as JSON, with the ids of the body."""
     if is_one:
         return _encode(msgspec.structs.replace(found[0], id=body.id, model_name=model.name, version=model.version))
     if body.ids is not None:
