@@ -34,24 +34,36 @@ MIN_TICKETS = 50  # kept out; fewer say nothing of a share near 1
 MIN_ROUTED = 20
 TIE = 0.6
 MIN_UNKNOWN, USUAL = 0.5, 0.99  # the share of unknown tokens that this share of the tickets stays below, but at least
-RIDGE = 1.0  # pull towards a = 0, b = 1, where p is honest, as one ticket more would; all right sends b to infinity
+# Pull towards a = 0, b = 1, where p is honest: the temperature was fitted on the same tickets, so a and b are mostly
+# luck. Of 1, 10, 30 and 100 the second lands nearest on whole sets and small ones together (docs/LOG.md).
+PULL = 10.0
+LEAST_PULL = (
+    1.0  # for the tie, of which nothing is known before; without any, tickets that are all right have no best k
+)
 STEPS = 20  # of Newton's method; it is done after ten
 SMALLEST_STEP = 1e-9
 
 
-def logistic(features_NF: Numbers, true_N: Bools, start_F: Numbers) -> Numbers:
-    """Return the weights under which `true_N` is most probable, by Newton's method; `start_F` where nothing pulls."""
+def logistic(features_NF: Numbers, true_N: Bools, start_F: Numbers, pull: float) -> Numbers:
+    """Return the weights under which `true_N` is most probable, by Newton's method.
+
+    Args:
+        features_NF: of each ticket.
+        true_N: whether what is asked about is so.
+        start_F: where the weights begin, and what they are pulled towards.
+        pull: how strongly, as half the square of the distance costs.
+    """
     sign_N = np.where(true_N, 1.0, -1.0)
 
     def loss(weights_F: Numbers) -> float:
-        pull = RIDGE / 2 * np.square(weights_F - start_F).sum()
-        return float(np.logaddexp(0.0, -sign_N * (features_NF @ weights_F)).sum() + pull)
+        cost = pull / 2 * np.square(weights_F - start_F).sum()
+        return float(np.logaddexp(0.0, -sign_N * (features_NF @ weights_F)).sum() + cost)
 
     weights_F = start_F
     for _ in range(STEPS):
         p_N = sigmoid(features_NF @ weights_F)
-        slope_F = features_NF.T @ (true_N - p_N) - RIDGE * (weights_F - start_F)
-        curvature_FF = (features_NF.T * (p_N * (1 - p_N))) @ features_NF + RIDGE * np.eye(len(start_F))
+        slope_F = features_NF.T @ (true_N - p_N) - pull * (weights_F - start_F)
+        curvature_FF = (features_NF.T * (p_N * (1 - p_N))) @ features_NF + pull * np.eye(len(start_F))
         step_F, before = np.linalg.solve(curvature_FF, slope_F), loss(weights_F)
         while loss(weights_F + step_F) > before and np.abs(step_F).max() > SMALLEST_STEP:
             step_F = step_F / 2  # where the curve is flat Newton's step goes far too far
@@ -75,7 +87,7 @@ def find_threshold(confidence_N: Numbers, right_N: Bools, target: float) -> floa
     """
     p_N = np.clip(confidence_N, 1e-6, 1 - 1e-6)
     features_NF = np.stack((np.ones_like(p_N), np.log(p_N / (1 - p_N))), axis=1)
-    weights_F = logistic(features_NF, right_N, np.array([0.0, 1.0]))
+    weights_F = logistic(features_NF, right_N, np.array([0.0, 1.0]), PULL)
     if weights_F[1] <= 0.0:  # the surer, the more often wrong: such confidence chooses nothing
         return None
     order_N = np.argsort(-confidence_N, kind="stable")
@@ -96,7 +108,7 @@ def find_tie_margin(probabilities_NC: Floats, targets_N: NDArray[np.int64]) -> f
     if not either_N.any():
         return 0.0
     margin_N1 = (p_N2[:, :1] - p_N2[:, 1:])[either_N]
-    (k,) = logistic(margin_N1, is_true_N2[either_N, 0], np.array([1.0]))
+    (k,) = logistic(margin_N1, is_true_N2[either_N, 0], np.array([1.0]), LEAST_PULL)
     return float(min(1.0, np.log(TIE / (1 - TIE)) / k)) if k > 0.0 else 1.0
 
 
