@@ -7,6 +7,7 @@ checks that all kinds share (runtime.py), how the network is trained (trainer/gr
 # Axes: B tickets in a run, T tokens (padded), U unknown tokens of the run, K n-grams of a token, C categories.
 
 import math
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
@@ -14,13 +15,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from artifacts.abstain import Abstention, CategoryCoverage, OutOfScope, why_not
 from artifacts.errors import ArtifactRefused, NotFinite
 from artifacts.manifest import Manifest, Report, Sha256, Tensor
 from artifacts.metrics import Metrics, measure
 from artifacts.runtime import Model, Session, open_session
 from artifacts.spellings import Spellings
 from artifacts.text import MAX_NGRAMS, MAX_TOKEN_CHARACTERS, NGRAM_SIZES, TEXT_RULES
-from artifacts.tickets import Prediction, Ticket
+from artifacts.tickets import MAX_TOP_K, Guess, Prediction, RankedPrediction, Ticket
 from artifacts.vocabulary import MAX_TOKENS, PAD, Encoded, Vocabulary
 
 Ints = NDArray[np.int32]
@@ -103,6 +105,7 @@ class GruManifest(Manifest, frozen=True, kw_only=True):
     encoding: Encoding
     data: Data
     calibration: Calibration
+    abstain: Abstention | None = None  # older versions, and those of too few tickets, have none
 
 
 class GoldenRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,6 +126,8 @@ class GruReport(Report, frozen=True, kw_only=True, forbid_unknown_fields=True):
     search: Trials | None = None  # if there was a time to keep to
     # Rows: true category, columns: predicted, in the order of labels.json.
     confusion_matrix: list[list[int]] | None = None
+    coverage: dict[str, CategoryCoverage] | None = None  # of each category, what `abstain` of the manifest routes
+    out_of_scope: OutOfScope | None = None
 
 
 def pad(tickets: Sequence[Encoded], num_words: int) -> tuple[Ints, Ints, Ints]:
@@ -197,6 +202,8 @@ class GruModel(Model[Encoded]):
         self.vocabulary = Vocabulary(msgspec.json.decode(files["vocab.json"], type=dict[str, int]), rules.ngram_buckets)
         self.spellings = Spellings(self.vocabulary)
         self._session = open_session(files["model.onnx"])
+        self.abstention = self.manifest.abstain
+        self.ranker = Ranker(self)
         if len(self.vocabulary) != rules.num_words:
             raise ArtifactRefused(f"{self.where}: vocab.json has another number of words than the manifest")
         answers = self._session.get_outputs()[0].shape  # ["B", C]
@@ -305,6 +312,50 @@ class GruModel(Model[Encoded]):
     def evaluate(self, rows: Sequence[Ticket], encoded: Sequence[Encoded]) -> Metrics:
         """Return the metrics with the name and the version that they are of."""
         return msgspec.structs.replace(self.measure(rows, encoded), model_name=self.name, version=self.version)
+
+
+class Ranker:
+    """A GRU as what names its next best categories too, and says whether it is sure enough of the first.
+
+    Another object than the model, so that plain searches do not pay for what it does. It does not keep its model alive:
+    the two would keep each other, and a version that was replaced would stay in memory. Whoever asks holds the model.
+    """
+
+    def __init__(self, model: GruModel) -> None:
+        self._model = weakref.ref(model)
+
+    def cost(self, encoded: Encoded) -> int:
+        """Return the ticket's length."""
+        return len(encoded.ids)
+
+    def predict(self, encoded: Sequence[Encoded]) -> list[RankedPrediction]:
+        """Return the answer to each ticket, in order: a category, the 20 best, and why not if it is not sure enough.
+
+        Raises:
+            NotFinite: as `Model.predict`.
+        """
+        model = self._model()
+        assert model is not None, "whoever asks a ranker holds its model; this is our bug"
+        found_NC = model.probabilities(encoded)
+        if not np.isfinite(found_NC).all():
+            raise NotFinite(f"{model.where} answers with a probability that is no finite number; train it again")
+        num_words, rule = len(model.vocabulary), model.abstention
+        order_NK = np.argsort(-found_NC, axis=1, kind="stable")[:, :MAX_TOP_K]  # stable: equal ones as argmax has them
+        answers = []
+        for row_C, order_K, ticket in zip(found_NC, order_NK, encoded, strict=True):
+            best = [Guess(model.labels[label], float(row_C[label])) for label in order_K.tolist()]
+            first, second = best[0].confidence, best[1].confidence
+            answers.append(
+                RankedPrediction(
+                    category=best[0].category,
+                    confidence=first,
+                    unknown_tokens=ticket.unknown,
+                    num_truncated_tokens=ticket.num_truncated,
+                    reason=why_not(rule, first, second, ticket.unknown_share(num_words)) if rule is not None else None,
+                    best=best,
+                )
+            )
+        return answers
 
 
 def encoding(num_words: int, ngram_buckets: int) -> Encoding:

@@ -26,6 +26,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
         row: the Struct of one labelled row of data.
         search: the Struct of the body of POST /search.
         answer: the Struct of the answer to one input.
+        ranked: the Struct of the answer to a search that asks for more; None if the kind has no more to say.
         evaluation: the Struct of the answer of POST /test.
         manifest: the Struct of `manifest.json`.
         files: what a version's folder holds beside `manifest.json`.
@@ -41,6 +42,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     row: type[Row]
     search: type[Search]
     answer: type[Answer]
+    ranked: type[Answer] | None = None
     evaluation: type[Evaluation]
     manifest: type[Manifest]
     files: tuple[str, ...]
@@ -59,6 +61,7 @@ KINDS: dict[str, Kind] = {
             row=tickets.Ticket,
             search=tickets.TicketSearch,
             answer=tickets.Prediction,
+            ranked=tickets.RankedPrediction,
             evaluation=Metrics,
             manifest=gru.GruManifest,
             files=("model.onnx", "vocab.json", "labels.json", "golden.json", "report.json"),

@@ -7,10 +7,11 @@ answers with, so what was measured is what serves.
 import abc
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from artifacts.abstain import Abstention
 from artifacts.errors import ArtifactRefused, InvalidContent, NotFinite
 from artifacts.manifest import Manifest
 from artifacts.schemas import Answer, Evaluation
@@ -22,6 +23,7 @@ import onnxruntime as ort
 
 Session: TypeAlias = ort.InferenceSession
 Encoded = TypeVar("Encoded")  # an input as the graph takes it
+Asked = TypeVar("Asked", contravariant=True)
 
 
 def open_session(model: bytes) -> Session:
@@ -41,11 +43,28 @@ def open_session(model: bytes) -> Session:
     return session
 
 
+class Answerer(Protocol[Asked]):
+    """What answers encoded inputs: a model, or a view of one that says more."""
+
+    def cost(self, encoded: Asked, /) -> int:
+        """Return how much work an input is; see `Model.cost`."""
+
+    def predict(self, encoded: Sequence[Asked], /) -> Sequence[Answer]:
+        """Return the answer to each input, in order; see `Model.predict`."""
+
+
 class Model(abc.ABC, Generic[Encoded]):
     """A loaded, verified, warm version; each kind of network has its own subclass.
 
     Holds a session; safe to call from several threads.
+
+    Attributes:
+        abstention: when it may give no category; None if it cannot tell.
+        ranker: the same model, as what also names its next best categories; None if it has none to name.
     """
+
+    abstention: Abstention | None = None
+    ranker: Answerer[Encoded] | None = None
 
     def __init__(self, manifest: Manifest, files: Mapping[str, bytes]) -> None:
         """Open the session and replay the golden rows, which is warm-up, parity check and readiness gate in one.

@@ -44,6 +44,18 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.json.encode(self.content)
 
 
+class Ranking(msgspec.Struct, frozen=True):
+    """What a question asks for beyond a plain answer.
+
+    Attributes:
+        abstain: whether the model may give no category; None: as its own setting has it.
+        top_k: how many of the most probable categories to name; None: none, but 3 where it gives no category.
+    """
+
+    abstain: bool | None = None
+    top_k: int | None = None
+
+
 class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A question about one input, or about several: exactly one of the fields that `ONE` and `SEVERAL` name.
 
@@ -72,6 +84,11 @@ class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"`ids` goes with {names} and has one entry for each ticket")
         if self.id is not None and several is not None:
             raise ValueError(f"`id` goes with one ticket; use `ids` with `{given[0]}`")
+
+    @property
+    def ranking(self) -> Ranking | None:
+        """What is asked for beyond a plain answer; None if nothing is, or the kind has nothing more to say."""
+        return None
 
     @property
     def given(self) -> tuple[str, Any]:

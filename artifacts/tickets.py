@@ -5,9 +5,12 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
-from artifacts.schemas import Answer, Row, Search
+from artifacts.abstain import Reason
+from artifacts.schemas import Answer, Ranking, Row, Search
 from artifacts.text import normalise, tokenize
 
+MAX_TOP_K = 20
+TopK = Annotated[int, msgspec.Meta(ge=1, le=MAX_TOP_K)]
 Tokens = Annotated[list[str], msgspec.Meta(examples=[["avoir", "problème", "connexion", "<PRODUCT>"]])]
 
 
@@ -68,6 +71,8 @@ class TicketSearch(Search, frozen=True, kw_only=True, omit_defaults=True):
         vectors: of several tickets.
         texts: of several tickets.
         explain: whether the answer also says what each token of the one ticket weighs.
+        abstain: whether the model may give no category where it is not sure enough; its own setting by default.
+        top_k: how many of the most probable categories to name beside; all if the model has fewer.
     """
 
     ONE: ClassVar[tuple[str, ...]] = ("vector", "text")
@@ -78,11 +83,20 @@ class TicketSearch(Search, frozen=True, kw_only=True, omit_defaults=True):
     text: str | None = None
     texts: list[str] | None = None
     explain: bool = False
+    abstain: bool | None = None
+    top_k: TopK | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.explain and self.given[0] in self.SEVERAL:  # many times the work of a search, so each asks by itself
             raise ValueError(f"`explain` goes with one ticket; send `vector` or `text` and not `{self.given[0]}`")
+
+    @property
+    def ranking(self) -> Ranking | None:
+        """What is asked for beyond a category."""
+        if self.abstain is None and self.top_k is None:
+            return None
+        return Ranking(self.abstain, self.top_k)
 
 
 class Neighbour(msgspec.Struct, frozen=True):
@@ -154,6 +168,39 @@ class Prediction(Answer, frozen=True, omit_defaults=True):
 
     @property
     def said(self) -> str:
+        """The category."""
+        return self.category
+
+
+class Guess(msgspec.Struct, frozen=True):
+    """One of the most probable categories, with its calibrated probability."""
+
+    category: str
+    confidence: float
+
+
+class RankedPrediction(Answer, frozen=True, omit_defaults=True):
+    """What a model says of one ticket where the search asks for more than a category, or lets the model abstain.
+
+    Attributes:
+        category: the most probable one; None where the model abstains.
+        confidence: of the most probable one, also where it is not given; 0 for an empty ticket.
+        unknown_tokens, num_truncated_tokens: as in `Prediction`.
+        reason: why there is no category; left out where there is one.
+        best: the most probable categories, best first; left out where there is a category and nobody asks for them.
+        explanation: as in `Prediction`.
+    """
+
+    category: str | None
+    confidence: float
+    unknown_tokens: list[str]
+    num_truncated_tokens: int
+    reason: Reason | None = None
+    best: list[Guess] | None = None
+    explanation: Explanation | None = None
+
+    @property
+    def said(self) -> str | None:
         """The category."""
         return self.category
 

@@ -34,6 +34,10 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
     grams: list[list[int]]
     num_truncated: int
 
+    def unknown_share(self, num_words: int) -> float:
+        """Return the share of its tokens that are unknown, where V words are known."""
+        return sum(number >= num_words for number in self.ids) / len(self.ids)
+
 
 class Vocabulary:
     """The rows of the known tokens; encodes tickets. Read-only, so it may be shared between threads."""

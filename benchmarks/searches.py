@@ -27,7 +27,7 @@ NUM_SYNTHETIC = 3000  # of which they are made, the default of `puppet-train sam
 Content = list[str] | str
 
 
-class OneAnswer(Prediction, frozen=True):
+class OneAnswer(Prediction, frozen=True, kw_only=True):
     """The answer to one ticket, which always names its model and version."""
 
     model_name: str

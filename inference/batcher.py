@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar, cast
 
 from artifacts.mail import Mail, read_mail
-from artifacts.runtime import Model
+from artifacts.runtime import Answerer, Model
 from artifacts.schemas import Answer, Evaluation, Row
 from inference.counters import FULL, LATE, LEFT, TICKETS, Counters
 from inference.errors import ClientLeft, ServerFull, TooLate
@@ -76,7 +76,7 @@ class Job:
 
     __slots__ = ("arrived", "caller", "cost", "done", "encoded", "model")
 
-    def __init__(self, model: Model[Any], encoded: Sequence[Any], cost: int, caller: Caller, done: Done) -> None:
+    def __init__(self, model: Answerer[Any], encoded: Sequence[Any], cost: int, caller: Caller, done: Done) -> None:
         self.model = model
         self.encoded = encoded
         self.cost = cost
@@ -167,7 +167,7 @@ class Batcher:
             return await self._in_thread(model.encode, content)
         return model.encode(content)
 
-    async def predict(self, model: Model[E], encoded: Sequence[E], caller: Caller | None = None) -> Sequence[Answer]:
+    async def predict(self, model: Answerer[E], encoded: Sequence[E], caller: Caller | None = None) -> Sequence[Answer]:
         """Return the answer to each input, in order.
 
         Raises:
@@ -181,7 +181,7 @@ class Batcher:
         self.submit(model, encoded, caller, functools.partial(_settle, found))
         return await found
 
-    def submit(self, model: Model[E], encoded: Sequence[E], caller: Caller, done: Done) -> None:
+    def submit(self, model: Answerer[E], encoded: Sequence[E], caller: Caller, done: Done) -> None:
         """Let inputs wait for their turn; `done` is called on the loop with what `predict` would return or raise.
 
         This is what a plain search goes through: a future, a coroutine and a task around it cost 10 us more.

@@ -102,7 +102,7 @@ def accepted() -> dict[int, ResponseSpec]:
 
 def search_answers() -> dict[int, ResponseSpec]:
     """Return the OpenAPI entry of a good answer of /search, to one input or to several."""
-    one = [kind.answer for kind in KINDS.values()]
+    one = [type_ for kind in KINDS.values() for type_ in (kind.answer, kind.ranked) if type_ is not None]
     return answers([*one, *(SearchAnswers[answer] for answer in one)])  # type: ignore[valid-type]
 
 

@@ -12,8 +12,8 @@ from litestar.params import FromQuery
 from artifacts.errors import Fault, InvalidContent, InvalidInput, KindMismatch
 from artifacts.kinds import KINDS, check_kind, kind_named
 from artifacts.runtime import Model
-from artifacts.schemas import Row, Search
-from artifacts.tickets import Prediction
+from artifacts.schemas import Answer, Row, Search
+from artifacts.tickets import Prediction, RankedPrediction
 from artifacts.validation import decoder_of, find_faults
 from inference import access
 from inference.batcher import Batcher, Caller
@@ -35,6 +35,7 @@ from inference.openapi import (
     search_answers,
     token_needed,
 )
+from inference.ranked import rank, ranking_of
 from inference.registry import Registry
 from inference.schemas import (
     Accepted,
@@ -260,9 +261,17 @@ def create_routes(settings: Settings) -> Router:
         model = registry_of(request).serving(named)
         check_reads_text(model)
         pointer = "/email_text" if mail is None else ""
-        encoded = await encode_all(batcher_of(request), model, {pointer: body.email_text})
-        (found,) = await batcher_of(request).predict(model, encoded, caller)
-        assert isinstance(found, Prediction), "a kind that reads text answers with a category; this is our bug"
+        content = {pointer: body.email_text}
+        ranking = ranking_of(model, body.ranking)
+        if ranking is not None:
+            (ranked,) = await rank(model, content, ranking, batcher_of(request), caller)
+            found: Answer = ranked
+        else:
+            encoded = await encode_all(batcher_of(request), model, content)
+            (found,) = await batcher_of(request).predict(model, encoded, caller)
+        assert isinstance(found, Prediction | RankedPrediction), (
+            "a kind that reads text answers with a category; our bug"
+        )
         return PredictAnswer(
             found.category,
             found.confidence,
@@ -272,6 +281,7 @@ def create_routes(settings: Settings) -> Router:
             found.num_truncated_tokens,
             body.id,
             mail.stripped if mail is not None else None,
+            *((found.reason, found.best) if isinstance(found, RankedPrediction) else ()),
         )
 
     @get("/livez", opt=access.OPEN)

@@ -8,12 +8,14 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from artifacts.abstain import Reason
 from artifacts.errors import Fault
 from artifacts.job_events import Event
 from artifacts.job_records import State
 from artifacts.mail import Stripped
 from artifacts.manifest import Manifest, Served
-from artifacts.schemas import Answer, Id, KindName, Name, Row, Summary
+from artifacts.schemas import Answer, Id, KindName, Name, Ranking, Row, Summary
+from artifacts.tickets import Guess, TopK
 
 R = TypeVar("R", bound=Row | msgspec.Raw)
 A = TypeVar("A", bound=Answer)
@@ -63,11 +65,22 @@ class Test(Body, Generic[R], frozen=True):
 
 
 class Predict(Body, frozen=True):
-    """The raw text of one e-mail or ticket; `name` defaults to the server's default model."""
+    """The raw text of one e-mail or ticket; `name` defaults to the server's default model.
+
+    Attributes:
+        abstain, top_k: as in a search.
+    """
 
     email_text: Annotated[str, msgspec.Meta(examples=["Réunion d'équipe prévue demain à 10h."])]
     name: Name | None = None
     id: Id = None
+    abstain: bool | None = None
+    top_k: TopK | None = None
+
+    @property
+    def ranking(self) -> Ranking | None:
+        """What is asked for beyond a label."""
+        return None if self.abstain is None and self.top_k is None else Ranking(self.abstain, self.top_k)
 
 
 class Created(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,10 +120,12 @@ class PredictAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """The label of one e-mail, under the names of the first seed document.
 
     Attributes:
+        predicted_label: None where the model abstains.
         stripped: what an e-mail held that was not read; left out where only its text was sent.
+        reason, best: as in the answer to a search.
     """
 
-    predicted_label: str
+    predicted_label: str | None
     confidence_score: float
     model_name: str
     version: int
@@ -118,6 +133,8 @@ class PredictAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     num_truncated_tokens: int
     id: Id = None
     stripped: Stripped | None = None
+    reason: Reason | None = None
+    best: list[Guess] | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):

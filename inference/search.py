@@ -13,14 +13,14 @@ from typing import Any
 
 import msgspec
 
-from artifacts.errors import Fault, InvalidContent, InvalidInput, KindMismatch
+from artifacts.errors import InvalidInput, KindMismatch
 from artifacts.kinds import Kind, check_kind
 from artifacts.runtime import Model
 from artifacts.schemas import Answer, Search
-from artifacts.tickets import Explanation, TicketSearch
-from artifacts.validation import summary
+from artifacts.tickets import Explanation, RankedPrediction, TicketSearch
 from inference.batcher import SLICE_TICKETS, Batcher, Caller, is_long
 from inference.bodies import encode_all, read_search
+from inference.ranked import rank, ranking_of
 from inference.registry import Registry
 from inference.schemas import SearchAnswers
 
@@ -40,24 +40,24 @@ async def answer(kind: Kind, body: Search, registry: Registry, batcher: Batcher,
     """
     model = model_asked(kind, body, registry)
     field, content = body.given
+    is_one = field in body.ONE
     if explains(body):
         check_explains(kind, body.name)
     parsed = time.perf_counter()
-    if field in body.ONE:
-        try:
-            encoded = [await batcher.encode(model, content)]
-        except InvalidContent as error:
-            raise InvalidInput(summary("body", 1), [Fault(f"/{field}", str(error))]) from error
-    else:
-        contents = {f"/{field}/{index}": one for index, one in enumerate(content)}
-        encoded = await encode_all(batcher, model, contents)
     caller.parse_s = parsed - caller.began
-    caller.ids_s = time.perf_counter() - parsed
-    found = await batcher.predict(model, encoded, caller)
-    if explains(body):
-        explanation = await explained(kind, model, encoded[0], batcher, caller)
+    contents = {f"/{field}": content} if is_one else {f"/{field}/{i}": one for i, one in enumerate(content)}
+    ranking = ranking_of(model, body.ranking)
+    found: Sequence[Answer]
+    if ranking is not None:
+        found = await rank(model, contents, ranking, batcher, caller)
+    else:
+        encoded = await encode_all(batcher, model, contents)
+        caller.ids_s = time.perf_counter() - parsed
+        found = await batcher.predict(model, encoded, caller)
+    if explains(body) and not (isinstance(found[0], RankedPrediction) and found[0].reason == "empty"):
+        explanation = await explained(kind, model, await batcher.encode(model, content), batcher, caller)
         found = [msgspec.structs.replace(found[0], explanation=explanation)]
-    return written(model, body, field in body.ONE, found)
+    return written(model, body, is_one, found)
 
 
 def ask(
@@ -69,7 +69,7 @@ def ask(
 ) -> bool:
     """Return whether a search has been asked; if so `done` is called on the loop with its answer or an error.
 
-    It has not if reading it takes more than a moment, and `answer` is to take turns over it.
+    It has not if reading it takes more than a moment, or more than a plain answer is wanted: that is for `answer`.
 
     Raises:
         ServerFull, TooLate: it is refused.
@@ -80,7 +80,8 @@ def ask(
     field, content = body.given
     is_one = field in body.ONE
     contents = [content] if is_one else content
-    if explains(body) or len(contents) > SLICE_TICKETS or any(map(is_long, contents)):
+    is_plain = ranking_of(model, body.ranking) is None and not explains(body)
+    if not is_plain or len(contents) > SLICE_TICKETS or any(map(is_long, contents)):
         return False
     parsed = time.perf_counter()
     encoded = [model.encode(one) for one in contents]

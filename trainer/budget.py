@@ -14,6 +14,7 @@ import msgspec
 
 from artifacts.errors import InvalidInput
 from trainer.config import TrainConfig
+from trainer.out_of_scope import EPOCHS, SHARE
 
 SAMPLE = 2000  # tickets of the short run
 FIRST_S = 6.0  # to load PyTorch, to export and to prove the graph
@@ -45,6 +46,8 @@ def seconds(config: TrainConfig, num_tickets: int, num_unlabelled: int, pace: Pa
     if num_unlabelled:
         lessons.append((num_tickets + num_unlabelled, 1))
     work_s = sum(n * (config.grus * config.epochs * pace.gru_s + linear * pace.linear_s) for n, linear in lessons)
+    if config.out_of_scope:
+        work_s += (1 - SHARE) * tickets / parts * (EPOCHS * pace.gru_s + pace.linear_s)
     return FIRST_S + MARGIN * work_s / min(config.processes, config.grus * parts)
 
 
@@ -53,8 +56,8 @@ def fit_into(
 ) -> tuple[TrainConfig, float]:
     """Return the settings, reduced as far as the time asks for, and about how long they take.
 
-    What is given up first is what is worth least: folds, then GRUs but one, epochs down to 12, the second training on
-    every ticket, and further epochs.
+    What is given up first is what is worth least: the trial of tickets out of scope, folds, then GRUs but one, epochs
+    down to 12, the second training on every ticket, and further epochs.
 
     Raises:
         InvalidInput: even the least that is worth training takes longer.
@@ -77,6 +80,8 @@ def ladder(config: TrainConfig) -> Sequence[TrainConfig]:
     def then(**changes: object) -> None:
         steps.append(msgspec.structs.replace(steps[-1], **changes))
 
+    if config.out_of_scope:
+        then(out_of_scope=False)
     if config.folds > 1:
         then(folds=1)
     for grus in range(config.grus - 1, 0, -1):

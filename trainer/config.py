@@ -61,6 +61,11 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         max_vector_words: words that a file of vectors brings beyond those of the tickets, each a row of the model.
         processes: that train at once, each a network of its own; the weights are the same whatever their number.
             0: as many as there are cores for this program, or 1 if the work is a matter of seconds.
+        target: share of the tickets that the model routes by itself that is to be right; from it follows the confidence
+            that a ticket needs (trainer/abstain.py).
+        abstain: whether the model gives no category of a ticket that needs more, unless a search asks for one.
+        out_of_scope: try whether confidence tells tickets of no known category apart, on categories left out of a
+            training of its own (trainer/out_of_scope.py); left out: yes, but not in the recipe fast.
     """
 
     grus: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
@@ -93,6 +98,9 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minutes: Annotated[float, msgspec.Meta(ge=0.0, le=10_000.0)] = 0.0
     max_vector_words: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 20_000
     processes: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    target: Annotated[float, msgspec.Meta(ge=0.5, lt=1.0)] = 0.95
+    abstain: bool = False
+    out_of_scope: bool | None = None
 
 
 SMALL, VERY_SMALL = 2500, 2000  # tickets
@@ -114,6 +122,7 @@ def resolve(config: TrainConfig, num_tickets: int) -> TrainConfig:
         refit=config.refit if config.refit is not None else config.recipe != "fast",
         folds=folds,
         processes=config.processes or (num_cores if num_read >= WORTH_A_PROCESS else 1),
+        out_of_scope=config.out_of_scope if config.out_of_scope is not None else config.recipe != "fast",
     )
 
 

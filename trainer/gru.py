@@ -17,13 +17,15 @@ import numpy as np
 from rich.console import RenderableType
 from rich.table import Table
 
+from artifacts.abstain import Abstention, OutOfScope
 from artifacts.errors import InvalidInput
 from artifacts.gru import TENSORS, Floats, GruManifest, GruModel, GruReport, encoding
 from artifacts.metrics import Metrics, measure
 from artifacts.schemas import Summary
 from artifacts.store import now
 from artifacts.tickets import Prediction, Ticket
-from trainer import tickets
+from trainer import out_of_scope, tickets
+from trainer.abstain import coverage_by_category, fit_abstention
 from trainer.config import TrainConfig, resolve
 from trainer.kinds import Fitted, Progress, libraries
 from trainer.tickets import MIN_FOR_VALIDATION, Rows, cut, fingerprint, split
@@ -110,9 +112,10 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         )
     model, vocabulary = found.together(mix), found.vocabulary
     graph, parity = export.export(model, vocabulary, calibration.temperature)
+    scope = out_of_scope.try_out(rows, parts[0], config, progress) if config.out_of_scope else None
 
     probabilities_NC = torch.softmax(logits_NC / calibration.temperature, dim=1).numpy()
-    metrics = matrix = linear_metrics = gru_metrics = None
+    metrics = matrix = linear_metrics = gru_metrics = abstention = coverage = None
     validation: Summary = {"accuracy": None, "macro_f1": None, "num_tickets": 0}
     if kept_out:
         kept = [rows.tickets[row] for row in kept_out]
@@ -123,6 +126,18 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         counts_CC = np.zeros((len(labels), len(labels)), dtype=np.int64)
         np.add.at(counts_CC, (kept_targets_N.numpy(), probabilities_NC.argmax(axis=1)), 1)
         matrix = counts_CC.tolist()
+        unknown_N = np.array(
+            [
+                one.vocabulary.encode(rows.tokens[row]).unknown_share(len(one.vocabulary))
+                for one, (_, validation_rows) in zip(of_parts, parts, strict=True)
+                for row in validation_rows
+            ]
+        )
+        kept_labels_N = kept_targets_N.numpy()
+        sure = fit_abstention(probabilities_NC, kept_labels_N, unknown_N, config.target, config.abstain)
+        if sure is not None:
+            abstention, routed_N = sure
+            coverage = coverage_by_category(labels, probabilities_NC, kept_labels_N, routed_N)
     seconds = time.perf_counter() - start
     data = fingerprint(rows, len(kept_out))
     data = msgspec.structs.replace(
@@ -148,6 +163,7 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         validation=validation,
         calibration=calibration,
         parity=parity,
+        abstain=abstention,
     )
     files = {
         "model.onnx": graph,
@@ -166,6 +182,8 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         gru_validation=gru_metrics,
         confusion_matrix=matrix,
         search=searched,
+        coverage=coverage,
+        out_of_scope=scope,
     )
     unseen = {
         row: Prediction(labels[int(row_C.argmax())], float(row_C.max()), [], 0)
@@ -231,6 +249,7 @@ def show_validation(manifest: GruManifest, report: GruReport) -> list[str]:
         )
         if report.linear_validation.correct_predictions >= metrics.correct_predictions:
             lines.append("the GRU gains nothing over the linear part on these tickets; more of them may change that")
+    lines += show_abstention(manifest.abstain, report.out_of_scope)
     if report.search is not None and report.search.num_trials:
         before, after = report.search.loss_before, report.search.loss_after
         lines.append(
@@ -243,6 +262,26 @@ def show_validation(manifest: GruManifest, report: GruReport) -> list[str]:
         )
     elif manifest.training["refit"]:
         lines.append(f"then trained again on all {manifest.data.num_tickets} tickets, {report.best_epoch} epochs")
+    return lines
+
+
+def show_abstention(rule: Abstention | None, scope: OutOfScope | None) -> list[str]:
+    """Return how many tickets the model routes by itself, and whether it notices those of no known category."""
+    lines = []
+    if rule is not None and rule.accuracy is not None:
+        lines.append(
+            f"routes {rule.coverage:.1%} of tickets by itself, of which {rule.accuracy:.1%} are right "
+            f"(target {rule.target:.1%}: confidence from {rule.threshold:.3f} on)"
+        )
+    elif rule is not None:
+        lines.append(f"routes no ticket by itself: {rule.detail}")
+    else:
+        lines.append("cannot say which tickets it may route by itself: too few were kept out of training")
+    if scope is not None and scope.auroc is not None:
+        lines.append(
+            f"categories that it never saw: AUROC {scope.auroc:.3f} of its confidence ({scope.num_known} tickets of "
+            f"known categories, {scope.num_unknown} of {len(scope.categories)} left out of a quick training)"
+        )
     return lines
 
 

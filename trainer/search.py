@@ -74,7 +74,7 @@ def settings_in_time(
     lesson = experts.lesson(rows, targets, part, num_categories, single, False)
     # A proposal may be of the largest size, in the trial and then in the training.
     largest_s = estimate_s * max(SIZES) / min(SIZES)
-    trial = msgspec.structs.replace(single, grus=1, refit=False, linear_c=1.0)
+    trial = msgspec.structs.replace(single, grus=1, refit=False, linear_c=1.0, out_of_scope=False)
     trial_s = seconds(trial, num_tickets, 0, pace) - FIRST_S
     stop_s = end_s - largest_s
     if time.monotonic() + LEAST_TRIALS * trial_s / config.processes > stop_s:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from artifacts import gru
 from artifacts.errors import ArtifactRefused
-from artifacts.gru import CHUNK_TICKETS, MAX_RUN_TOKENS, GoldenRow, GruManifest, GruModel, encoding, pad, run
+from artifacts.gru import CHUNK_TICKETS, MAX_RUN_TOKENS, GoldenRow, GruManifest, GruModel, Ranker, encoding, pad, run
 from artifacts.metrics import Metrics
 from artifacts.runtime import open_session
 from artifacts.store import Store
@@ -524,6 +525,35 @@ def test_other_table_sizes_are_refused(version: tuple[GruManifest, dict[str, byt
     refused((msgspec.structs.replace(manifest, encoding=changed_encoding), files))
 
 
+def test_ranker_answers_as_its_model_does(model: GruModel) -> None:
+    """Category and confidence are those of `predict`; beside them every category, by falling probability."""
+    texts = ["avoir problème connexion", "ajouter utilisateur zzzz", "x", "création client <COMPANY>"]
+    tickets = [model.encode(text) for text in texts]
+    probabilities_NC = model.probabilities(tickets)
+
+    for plain, ranked, row_C in zip(
+        model.predict(tickets), Ranker(model).predict(tickets), probabilities_NC, strict=True
+    ):
+        assert (ranked.category, ranked.confidence) == (plain.category, plain.confidence)
+        assert (ranked.unknown_tokens, ranked.num_truncated_tokens) == (plain.unknown_tokens, 0)
+        assert ranked.reason is None  # the fixture has no rule
+        assert ranked.best is not None
+        assert [one.confidence for one in ranked.best] == sorted(row_C.tolist(), reverse=True)
+        assert {one.category: one.confidence for one in ranked.best} == dict(
+            zip(model.labels, row_C.tolist(), strict=True)
+        )
+
+
+def test_model_that_nobody_holds_is_gone(version: tuple[GruManifest, dict[str, bytes]]) -> None:
+    """A replaced version leaves the memory at once: its ranker does not keep it, nor wait for the collector."""
+    model = GruModel(*version)
+    watched = weakref.ref(model)
+
+    del model
+
+    assert watched() is None
+
+
 def test_fixture_was_encoded_by_these_rules(version: tuple[GruManifest, dict[str, bytes]]) -> None:
     """The rules in the committed manifest are the ones of this program; a change of them needs a new format."""
     assert version[0].encoding == encoding(V, NUM_ROWS - 1)
@@ -563,8 +593,9 @@ def in_a_new_process(code: str) -> Any:
 def test_importing_artifacts_imports_no_trainer() -> None:
     """The server must start without torch, so nothing of artifacts may lead to it, to onnx or to either side."""
     modules = [
-        "calibration", "disk", "errors", "gru", "job_events", "job_records", "jobs", "kinds", "logs", "mail",
-        "manifest", "metrics", "priority", "replies", "runtime", "schemas", "simple_nn", "store", "text", "tickets",
+        "abstain", "calibration", "disk", "errors", "explain", "gru", "job_events", "job_records", "jobs", "kinds", "logs",
+        "mail", "manifest", "metrics", "priority", "replies", "runtime", "schemas", "simple_nn", "spellings", "store", "text",
+        "tickets",
         "validation", "vocabulary",
     ]  # fmt: skip
     assert modules == sorted(path.stem for path in (ROOT / "artifacts").glob("[a-z]*.py"))

@@ -17,7 +17,7 @@ from artifacts.errors import StoreRefused
 from artifacts.kinds import KINDS
 from artifacts.metrics import Metrics, ValueMetrics
 from artifacts.simple_nn import Example, Value, ValueSearch
-from artifacts.tickets import Prediction, Ticket, TicketSearch
+from artifacts.tickets import Prediction, RankedPrediction, Ticket, TicketSearch
 from inference import schemas
 from inference.app import ASSET_TYPES, create_app
 from inference.settings import Settings
@@ -194,8 +194,10 @@ async def test_document_shows_every_answer(document: dict[str, Any]) -> None:
         "/train_model": {"Trained": schemas.Trained},
         "/search": {
             "Prediction": Prediction,
+            "RankedPrediction": RankedPrediction,
             "Value": Value,
             "SearchAnswers_artifacts.tickets.Prediction_": schemas.SearchAnswers,
+            "SearchAnswers_artifacts.tickets.RankedPrediction_": schemas.SearchAnswers,
             "SearchAnswers_artifacts.simple_nn.Value_": schemas.SearchAnswers,
         },
         "/test": {"Metrics": Metrics, "ValueMetrics": ValueMetrics},

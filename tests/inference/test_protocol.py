@@ -18,7 +18,9 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from artifacts.abstain import Abstention
 from artifacts.gru import GruModel
+from artifacts.store import Store
 from artifacts.tickets import Prediction
 from artifacts.vocabulary import Encoded
 from inference import heads
@@ -239,6 +241,9 @@ OTHERWISE: dict[str, Call] = {  # good or bad, Litestar answers, or uvicorn
     "explained": Call(body(vector=["problème", "conntecter", "coffre"], explain=True, id="e")),
     "a long ticket explained": Call(body(vector=[*CONNECTION, "zzz"] * 200, explain=True)),
     "several explained": Call(body(vectors=[CONNECTION], explain=True)),
+    "the best guesses": Call(body(vectors=[CONNECTION, ["zzz"]], top_k=2)),
+    "the best guesses, explained": Call(body(vector=CONNECTION, top_k=2, explain=True)),
+    "a threshold that is none": Call(body(vector=CONNECTION, abstain=True)),
     "numbers explained": Call(msgspec.json.encode(PRICES | {"vector": [70, 3], "explain": True})),
     "ids that are too few": Call(body(vectors=[CONNECTION, ACCESS], ids=[1])),
     "a number for a word": Call(body(vectors=[[1], ["a", None]])),
@@ -422,6 +427,18 @@ async def test_loading_model_is_litestars(app: Litestar) -> None:
     answer, num_begun = await both(app, Call(PLAIN))
 
     assert (statuses([answer]), num_begun) == ([503], 1)
+
+
+async def test_model_that_abstains_by_itself_is_litestars(settings: Settings, store: Store) -> None:
+    """What it answers where nobody asks for more is no plain answer."""
+    manifest, files = store.read_version(MODEL["name"], 1)
+    rule = Abstention(0.95, None, 0.1, 0.5, num_tickets=600, coverage=0.0, accuracy=None, by_default=True)
+    store.publish(msgspec.structs.replace(manifest, abstain=rule), files)
+    async with started(settings) as app:
+        answer, num_begun = await both(app, Call(PLAIN))
+
+    assert b'"category":null' in answer
+    assert num_begun == 1
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_every_setting_is_listed_with_its_default(language: str, settings: type[
         if field.default == "":
             assert stated.startswith("("), field.name
         elif isinstance(field.default, bool) or not isinstance(field.default, int | float):
-            assert stated == str(field.default).replace("True", "true"), field.name
+            assert stated == re.sub("True|False", lambda word: word[0].lower(), str(field.default)), field.name
         else:
             assert float(stated) == field.default, field.name
 

@@ -24,6 +24,7 @@ NAME = "tiny"  # of the model in the fixture `empty`
 CONFIG = TrainConfig(
     embedding=8, hidden=8, ngram_buckets=64, epochs=3, batch=8, lr=0.02, min_count=1, validation=0.25, threads=1,
     folds=1, grus=1, pairs=100, refit=True, linear_c=1.0, processes=1,
+    out_of_scope=False,
 )  # fmt: skip
 TEMPLATES = {
     "Problème de connexion": "connexion impossible {} expirer",

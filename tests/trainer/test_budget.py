@@ -38,6 +38,16 @@ def test_unlabelled_tickets_are_one_more_training() -> None:
     assert more == pytest.approx(MARGIN * 1500 * (40 * 0.001 + 0.002))
 
 
+def test_trial_of_tickets_out_of_scope_by_hand() -> None:
+    """Four fifths of 900 tickets are read 8 times and by one linear part; given up before anything else."""
+    config = msgspec.structs.replace(BIG, out_of_scope=True)
+
+    assert seconds(config, 1000, 0, PACE) - seconds(BIG, 1000, 0, PACE) == pytest.approx(
+        MARGIN * 720 * (8 * 0.001 + 0.002)
+    )
+    assert ladder(config)[1] == msgspec.structs.replace(BIG, out_of_scope=False)
+
+
 def test_what_fits_is_left_as_it_is() -> None:
     """With time enough nothing is reduced."""
     found, estimate = fit_into(SMALL, 1000, 0, PACE, 1000.0)

@@ -232,12 +232,12 @@ def test_recipe_and_size_decide_what_was_left_open(
     found = resolve(read_config(TrainConfig, None, [f"recipe={recipe}"]), num_tickets)
 
     assert (found.epochs, found.batch, found.refit, found.folds, found.grus) == (epochs, batch, refit, folds, grus)
+    assert found.out_of_scope == (recipe != "fast")  # where a training may take only seconds
 
 
 def test_what_was_set_is_not_decided_again() -> None:
     """A setting wins over the recipe."""
-    asked = read_config(
-        TrainConfig, None, ["recipe=fast", "epochs=3", "batch=7", "refit=true", "folds=4", "grus=3", "processes=2"]
-    )
+    words = ["epochs=3", "batch=7", "refit=true", "folds=4", "grus=3", "processes=2", "out_of_scope=true"]
+    asked = read_config(TrainConfig, None, ["recipe=fast", *words])
 
     assert resolve(asked, 500) == asked

@@ -21,10 +21,12 @@ from tests.trainer import small
 from tests.trainer.small import NAME, Recorder
 from trainer import export, gru, linear, run, train
 from trainer.config import TrainConfig
+from trainer.data import RawRow
 from trainer.experts import directions
 from trainer.linear import Linear
 from trainer.model import Mixture
-from trainer.tickets import Rows, fingerprint, split
+from trainer.sample import generate
+from trainer.tickets import Rows, check_rows, fingerprint, split
 from trainer.vectors import Vectors
 
 pytestmark = pytest.mark.torch
@@ -391,3 +393,36 @@ def test_directions_are_centred_and_of_length_1() -> None:
     found_ND = directions(np.array([[1.0, 5.0], [3.0, 5.0], [2.0, 5.0]], dtype=np.float32))
 
     np.testing.assert_allclose(found_ND, [[-1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+
+
+def test_version_says_what_it_routes_by_itself(empty: Store) -> None:
+    """Rule, coverage of each category and the trial out of scope are in the records, from the tickets kept out."""
+    raw = (msgspec.json.encode({"category": name, "tokens": tokens}) for name, tokens in generate(500, 0))
+    rows = check_rows([RawRow(row) for row in raw], "sample")
+    config = small.config(epochs=6, out_of_scope=True, target=0.8, abstain=True)
+
+    manifest, report = fit(empty, rows, config)
+
+    rule = manifest.abstain
+    assert rule is not None
+    assert (rule.target, rule.by_default, rule.num_tickets) == (0.8, True, manifest.data.num_validation)
+    assert rule.threshold is not None
+    assert rule.accuracy == pytest.approx(0.8, abs=0.06)
+    assert rule.accuracy is not None
+    assert report.validation is not None
+    assert rule.accuracy > report.validation.accuracy
+    assert report.coverage is not None
+    assert sum(one.num_tickets for one in report.coverage.values()) == rule.num_tickets
+    routed = sum(one.coverage * one.num_tickets for one in report.coverage.values())
+    assert routed == pytest.approx(rule.coverage * rule.num_tickets)
+    assert report.out_of_scope is not None
+    assert report.out_of_scope.auroc is not None
+    lines = "\n".join(gru.show_validation(manifest, report))
+    assert f"routes {rule.coverage:.1%} of tickets by itself, of which {rule.accuracy:.1%} are right" in lines
+    assert f"AUROC {report.out_of_scope.auroc:.3f}" in lines
+
+
+def test_too_few_tickets_to_route_by_are_told(fitted: Fitted) -> None:
+    """With ten tickets kept out there is no rule, and the terminal says so."""
+    assert fitted.manifest.abstain is None
+    assert "too few were kept out" in "\n".join(gru.show_validation(fitted.manifest, fitted.report))
