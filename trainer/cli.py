@@ -22,7 +22,7 @@ from artifacts.logs import start_log
 from artifacts.manifest import Epoch, Manifest, Report
 from artifacts.schemas import Evaluation, Summary
 from artifacts.store import Store
-from trainer import cli_versions
+from trainer import cli_audit, cli_versions
 from trainer.config import read_config
 from trainer.kinds import Rows, trainer_of
 from trainer.process import Limits, behave_as_child, spare_cores
@@ -47,7 +47,7 @@ def main() -> None:
     """Train, measure and check Puppet's models, offline."""
 
 
-for command in cli_versions.COMMANDS:
+for command in (*cli_audit.COMMANDS, *cli_versions.COMMANDS):
     main.add_command(command)
 
 

@@ -24,6 +24,7 @@ from artifacts.schemas import Summary
 from artifacts.store import now
 from artifacts.tickets import Prediction, Ticket
 from trainer import tickets
+from trainer.audit import MIN_WORDS, near_empty_rows
 from trainer.config import TrainConfig, resolve
 from trainer.kinds import Fitted, Progress, libraries
 from trainer.tickets import MIN_FOR_VALIDATION, Rows, cut, fingerprint, split
@@ -201,6 +202,8 @@ def show_rows(rows: Rows) -> list[str]:
         lines.append(f"  {rows.num_duplicates} tickets repeat an earlier one; kept, on one side of the split")
     if rows.num_conflicts:
         lines.append(f"  {rows.num_conflicts} distinct tickets stand under more than one category; kept, look at them")
+    if num_near_empty := len(near_empty_rows(rows)):
+        lines.append(f"  {num_near_empty} tickets have fewer than {MIN_WORDS} words; kept, look at them")
     few = sorted(category for category, count in rows.distinct.items() if count < MIN_FOR_VALIDATION)
     if few:
         shown = ", ".join(few[:10]) + (", ..." if len(few) > 10 else "")
