@@ -7,6 +7,7 @@ import click
 
 from benchmarks import (
     accuracy,
+    audit,
     batch,
     drain,
     epoch,
@@ -38,6 +39,7 @@ main.add_command(soak.soak_command)
 main.add_command(stages.stages_command)
 main.add_command(stages.process_command)
 main.add_command(accuracy.accuracy_command)
+main.add_command(audit.audit_command)
 main.add_command(frontier.frontier_command)
 main.add_command(frontier.shape_costs_command)
 main.add_command(epoch.epoch_command)

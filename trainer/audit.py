@@ -88,12 +88,14 @@ class Suspect(msgspec.Struct, frozen=True):
         score: self-confidence, 0..1: how probable its category is to a model that has not seen it; None if no such
             model knows the category.
         reasons: why, in words; never the ticket's.
+        is_mislabelled: whether its category is probably wrong.
     """
 
     row: int
     suggested: str | None
     score: float | None
     reasons: list[str]
+    is_mislabelled: bool = False
 
 
 class Merge(msgspec.Struct, frozen=True):
@@ -187,7 +189,7 @@ def audit(rows: Rows, processes: int = 1, seed: int = 0) -> Audit:
         if folds_N[row] < 0:
             return Suspect(row, None, None, reasons[row])
         suggested = labels[best_N[row]] if best_N[row] != given_N[row] else None
-        return Suspect(row, suggested, float(probabilities_NC[row, given_N[row]]), reasons[row])
+        return Suspect(row, suggested, float(probabilities_NC[row, given_N[row]]), reasons[row], row in wrong)
 
     unscored = np.flatnonzero(folds_N < 0).tolist()
     small = sorted((count, category) for category, count in rows.distinct.items() if count < SMALL_CATEGORY)
