@@ -24,6 +24,7 @@ from artifacts.schemas import Summary
 from artifacts.store import now
 from artifacts.tickets import Prediction, Ticket
 from trainer import tickets
+from trainer.aliases import merged, read_aliases, with_aliases
 from trainer.audit import MIN_WORDS, near_empty_rows
 from trainer.config import TrainConfig, resolve
 from trainer.kinds import Fitted, Progress, libraries
@@ -43,7 +44,12 @@ check_trainable = tickets.check_categories
 
 
 def resolved(config: TrainConfig, rows: Rows) -> TrainConfig:
-    """Return the settings with a number wherever the recipe or the number of tickets decides."""
+    """Return the settings with a number wherever the recipe or the number of tickets decides.
+
+    Raises:
+        InvalidInput: aliases that contradict each other.
+    """
+    read_aliases(config.aliases)
     return resolve(config, len(rows.tickets))
 
 
@@ -53,6 +59,8 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
     if config.minutes and importlib.util.find_spec("optuna") is None:
         raise InvalidInput("minutes needs Optuna to search with; pip install 'puppet-o2[tune]', or leave minutes out")
     config = resolved(config, rows)
+    aliases = read_aliases(config.aliases)
+    rows = merged(rows, aliases, config.min_count)
     labels = sorted(rows.categories)
     label_of = {category: label for label, category in enumerate(labels)}
     targets = [label_of[ticket.expected] for ticket in rows.tickets]
@@ -151,7 +159,7 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
     )
     files = {
         "model.onnx": graph,
-        "vocab.json": msgspec.json.encode(vocabulary.rows),
+        "vocab.json": msgspec.json.encode(with_aliases(vocabulary.rows, aliases)),
         "labels.json": msgspec.json.encode(labels),
         "golden.json": msgspec.json.encode(export.golden_rows(graph, vocabulary, config.seed)),
     }
