@@ -19,6 +19,7 @@ Source: Northcutt, Jiang and Chuang 2021, "Confident Learning", arXiv 1911.00068
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 
 import msgspec
@@ -70,8 +71,7 @@ SAME = (
 )
 _CARD = re.compile(r"(?<![\w+])\d(?:[ -]?\d){12,18}(?!\w)")
 _NAME = r"(?-i:[A-ZÀ-ÖØ-Þ][\w'’-]+)"
-# A capital that no sentence begins, after words that a name follows. "card" and "Visa" have capitals too, so without
-# such words a capital is no sign (docs/LOG.md).
+# A capital after words that a name follows; by itself a capital is mostly a place or a product (docs/LOG.md).
 _NAMED = re.compile(
     r"\b(?:m\.|mr\.?|mme\.?|mrs\.?|ms\.?|mlle|monsieur|madame|dear|my name is|je m['’]appelle|cordialement,?"
     rf"|regards,?)\s+(?P<name>{_NAME})",
@@ -154,7 +154,7 @@ class Audit(msgspec.Struct, frozen=True):
 
 
 def audit(rows: Rows, processes: int = 1, seed: int = 0) -> Audit:
-    """Return what is to be looked at in the tickets; a few seconds, or half a minute for 25,000 tickets.
+    """Return what is to be looked at in the tickets; 74 s of processor time for 25,000 tickets in 91 categories.
 
     Args:
         rows: at least two categories.
@@ -175,7 +175,8 @@ def audit(rows: Rows, processes: int = 1, seed: int = 0) -> Audit:
     for row in wrong:
         reasons[row].append("probably another category")
     near_empty, repeats, conflicts = near_empty_rows(rows), repeated(rows), conflicting(rows)
-    personal = [personal_kinds(ticket.content) for ticket in rows.tickets]
+    words = lower_words(rows)
+    personal = [personal_kinds(ticket.content, words) for ticket in rows.tickets]
     for row, others in conflicts.items():
         reasons[row].append(f"the same ticket is also under {', '.join(others)}")
     for row, first in repeats.items():
@@ -362,13 +363,28 @@ def near_empty_rows(rows: Rows) -> list[int]:
     return [row for row, tokens in enumerate(rows.tokens) if num_words(tokens) < MIN_WORDS]
 
 
-def personal_kinds(content: Sequence[str] | str) -> list[str]:
+def lower_words(rows: Rows) -> set[str]:
+    """Return the words that stand in lower case in the raw texts; a capital does not make a name of these."""
+    return {
+        word
+        for ticket in rows.tickets
+        if isinstance(ticket.content, str)
+        for word in re.findall(r"[\w'’-]+", ticket.content)
+        if word.islower()
+    }
+
+
+def personal_kinds(content: Sequence[str] | str, words: AbstractSet[str] = frozenset()) -> list[str]:
     """Return which personal data a ticket seems to hold: it is found by its form alone, so some is missed.
 
     >>> personal_kinds("Bonjour, je suis Mme Durand, ma carte est 4111 1111 1111 1111")
     ['a card number', 'a name']
     >>> personal_kinds(["rappeler", "06", "12", "34", "56", "78"])
     ['a phone number']
+
+    Args:
+        content: tokens or raw text; names are looked for in raw text only.
+        words: in lower case, that are no names.
     """
     text = content if isinstance(content, str) else " ".join(content)
     kinds = []
@@ -378,7 +394,7 @@ def personal_kinds(content: Sequence[str] | str) -> list[str]:
             kinds.append(kind)
     if any(is_card_number(match.group()) for match in _CARD.finditer(text)):
         kinds.append("a card number")
-    if isinstance(content, str) and _NAMED.search(text):
+    if isinstance(content, str) and any(found["name"].lower() not in words for found in _NAMED.finditer(text)):
         kinds.append("a name")
     return kinds
 

@@ -150,7 +150,7 @@ def test_chapter_ends_with_an_exercise(path: Path) -> None:
     """The last section is the exercise: it links to the file to fill in and to a solution, and gives the check."""
     *_, last = re.split(r"^## ", path.read_text("utf-8"), flags=re.MULTILINE)
     heading, *_ = last.splitlines()
-    number = path.stem[1]
+    number = int(path.stem[:2])
 
     assert heading == EXERCISE[path.parent.name]
     for pattern in (

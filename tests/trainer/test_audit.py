@@ -19,6 +19,7 @@ from trainer.audit import (
     audit,
     conflicting,
     leaks,
+    lower_words,
     merges,
     mislabelled,
     near_empty_rows,
@@ -198,6 +199,16 @@ def test_masks_and_signs_are_no_words() -> None:
 def test_personal_data_is_known_by_its_form(content: str | list[str], kinds: list[str]) -> None:
     """What has the form of personal data is named by its kind; masks and other capitals are not."""
     assert personal_kinds(content) == kinds
+
+
+def test_word_of_the_tickets_is_no_name() -> None:
+    """After a title a capital counts, unless the word stands somewhere in lower case too."""
+    rows = rows_of(("a", "Merci Mr. Appelez Madame Durand"), ("a", "appelez vite"), ("b", "Merci Mr. Appelez-moi"))
+
+    found = audit(rows_of(("a", "Merci Mr. Appelez"), ("a", "appelez Mme Durand"), ("b", "vite")))
+
+    assert lower_words(rows) == {"appelez", "vite"}
+    assert found.num_personal == {"a name": 1}
 
 
 def test_placeholders_of_the_same_thing_are_proposed_as_one() -> None:
