@@ -46,7 +46,9 @@ def inspect_command(data: Path, test: Path | None, csv_file: Path | None, seed: 
     if test_rows is not None:
         found = msgspec.structs.replace(found, leaks=leaks(rows, test_rows))
     seconds = time.perf_counter() - start
-    out.print(f"{data}: {found.num_tickets} tickets in {found.num_categories} categories, {seconds:.1f} s")
+    out.print(
+        f"{data}: {found.num_tickets} tickets in {found.num_categories} categories, {seconds:.1f} s", soft_wrap=True
+    )
     for line in advice(found, test):
         out.print(line, soft_wrap=True)
     show_suspects(found, rows, places)
