@@ -49,7 +49,7 @@ class Spellings:
         if self._gram_P is not None:
             return
         if not self._words:
-            self._words = sorted(self._vocabulary.rows, key=self._vocabulary.rows.__getitem__)
+            self._words = self._vocabulary.words
             yield
         while len(self._sizes) < len(self._words):
             start = len(self._sizes)

@@ -43,20 +43,31 @@ class Vocabulary:
     """The rows of the known tokens; encodes tickets. Read-only, so it may be shared between threads."""
 
     def __init__(self, rows: Mapping[str, int], num_buckets: int) -> None:
-        """Take `rows` (token -> row, without gaps) and the size of the n-gram hash table.
+        """Take `rows` and the size of the n-gram hash table.
+
+        Args:
+            rows: token -> row, without gaps; a later token of a row is a placeholder that is read as the first.
+            num_buckets: of the table.
 
         Raises:
-            ArtifactRefused: the rows have a gap or lack the reserved ones.
+            ArtifactRefused: the rows have a gap, lack the reserved ones, or two words have one row.
         """
         self.rows = dict(rows)
         self.num_buckets = num_buckets
-        if sorted(self.rows.values()) != list(range(len(self.rows))):
-            raise ArtifactRefused("vocab.json: rows are not 0..V-1, each once; publish the version again")
+        found = set(self.rows.values())
+        self.num_rows = len(found)  # V
+        if found != set(range(self.num_rows)):
+            raise ArtifactRefused("vocab.json: rows are not 0..V-1, none left out; publish the version again")
         if tuple(self.rows.get(token) for token in RESERVED) != (PAD, UNK):
             raise ArtifactRefused(f"vocab.json: rows 0 and 1 are not {RESERVED}; publish the version again")
+        first = {row: token for token, row in reversed(self.rows.items())}
+        for token, row in self.rows.items():
+            if token != first[row] and (row <= UNK or not token.startswith("<")):
+                raise ArtifactRefused(f"vocab.json: row {row} is that of two words; publish the version again")
+        self.words = [first[row] for row in range(self.num_rows)]
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self.num_rows
 
     def encode(self, content: Sequence[str] | str) -> Encoded:
         """Return a ticket's ids; `content` is its tokens, taken as they are, or its raw text.
@@ -91,7 +102,7 @@ class Vocabulary:
             return None
         row = self.rows.get(spelling)
         if row is None:
-            row = len(self.rows) + unknown.setdefault(spelling, len(unknown))
+            row = self.num_rows + unknown.setdefault(spelling, len(unknown))
         return row or UNK
 
 

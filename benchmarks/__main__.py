@@ -7,6 +7,7 @@ import click
 
 from benchmarks import (
     accuracy,
+    audit,
     batch,
     drain,
     epoch,
@@ -40,6 +41,7 @@ main.add_command(soak.soak_command)
 main.add_command(stages.stages_command)
 main.add_command(stages.process_command)
 main.add_command(accuracy.accuracy_command)
+main.add_command(audit.audit_command)
 main.add_command(frontier.frontier_command)
 main.add_command(frontier_costs.shape_costs_command)
 main.add_command(epoch.epoch_command)

@@ -25,7 +25,7 @@ from artifacts.logs import start_log
 from artifacts.manifest import Epoch, Manifest, Report
 from artifacts.schemas import Evaluation, Summary
 from artifacts.store import Store
-from trainer import cli_explain, cli_versions
+from trainer import cli_audit, cli_explain, cli_versions
 from trainer.config import read_config
 from trainer.kinds import Rows, trainer_of
 from trainer.process import Limits, behave_as_child, spare_cores
@@ -50,7 +50,7 @@ def main() -> None:
     """Train, measure and check Puppet's models, offline."""
 
 
-for command in (*cli_versions.COMMANDS, *cli_explain.COMMANDS):
+for command in (*cli_audit.COMMANDS, *cli_versions.COMMANDS, *cli_explain.COMMANDS):
     main.add_command(command)
 
 

@@ -15,6 +15,9 @@ from artifacts.errors import Fault, InvalidInput
 
 C = TypeVar("C", bound=msgspec.Struct)
 Share = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
+# Pairs of placeholders, separated by commas.
+_MASK = "<[A-Z][A-Z0-9_]{0,62}>"
+Aliases = Annotated[str, msgspec.Meta(pattern=rf"^({_MASK}={_MASK}(, *{_MASK}={_MASK})*)?$")]
 # Bounded above, because infinity is no number in JSON: a manifest that holds one cannot be read again.
 Positive = Annotated[float, msgspec.Meta(gt=0.0, le=1000.0)]
 
@@ -52,6 +55,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             words that one person wrote.
         max_vocabulary: words with a row of their own at most.
         ngram_buckets: rows of the hashed n-gram table.
+        aliases: placeholders that are read as another, in training and ever after, such as <ENTREPRISE>=<COMPANY>;
+            separated by commas. `puppet-train inspect` proposes them.
         seed: of everything random; the same seed, data and machine give the same weights.
         device: auto takes CUDA where there is one.
         threads: of a process; on a network this small a second one gains little, and where other programs want the
@@ -92,6 +97,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_count: Annotated[int, msgspec.Meta(ge=1)] = 2
     max_vocabulary: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 50_000
     ngram_buckets: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 20_000
+    aliases: Aliases = ""
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1

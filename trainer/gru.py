@@ -26,6 +26,8 @@ from artifacts.store import now
 from artifacts.tickets import Prediction, Ticket
 from trainer import out_of_scope, tickets
 from trainer.abstain import coverage_by_category, fit_abstention
+from trainer.aliases import merged, read_aliases, with_aliases
+from trainer.audit import MIN_WORDS, near_empty_rows
 from trainer.config import TrainConfig, resolve
 from trainer.kinds import Fitted, Progress, libraries
 from trainer.tickets import MIN_FOR_VALIDATION, Rows, cut, fingerprint, split
@@ -45,7 +47,12 @@ check_trainable = tickets.check_categories
 
 
 def resolved(config: TrainConfig, rows: Rows) -> TrainConfig:
-    """Return the settings with a number wherever the recipe or the number of tickets decides."""
+    """Return the settings with a number wherever the recipe or the number of tickets decides.
+
+    Raises:
+        InvalidInput: aliases that contradict each other.
+    """
+    read_aliases(config.aliases)
     return resolve(config, len(rows.tickets))
 
 
@@ -55,6 +62,8 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
     if config.minutes and importlib.util.find_spec("optuna") is None:
         raise InvalidInput("minutes needs Optuna to search with; pip install 'puppet-o2[tune]', or leave minutes out")
     config = resolved(config, rows)
+    aliases = read_aliases(config.aliases)
+    rows = merged(rows, aliases, config.min_count)
     labels = sorted(rows.categories)
     label_of = {category: label for label, category in enumerate(labels)}
     targets = [label_of[ticket.expected] for ticket in rows.tickets]
@@ -167,7 +176,7 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
     )
     files = {
         "model.onnx": graph,
-        "vocab.json": msgspec.json.encode(vocabulary.rows),
+        "vocab.json": msgspec.json.encode(with_aliases(vocabulary.rows, aliases)),
         "labels.json": msgspec.json.encode(labels),
         "golden.json": msgspec.json.encode(export.golden_rows(graph, vocabulary, config.seed)),
     }
@@ -214,6 +223,8 @@ def show_rows(rows: Rows) -> list[str]:
         lines.append(f"  {rows.num_duplicates} tickets repeat an earlier one; kept, on one side of the split")
     if rows.num_conflicts:
         lines.append(f"  {rows.num_conflicts} distinct tickets stand under more than one category; kept, look at them")
+    if num_near_empty := len(near_empty_rows(rows)):
+        lines.append(f"  {num_near_empty} tickets have fewer than {MIN_WORDS} words; kept, look at them")
     few = sorted(category for category, count in rows.distinct.items() if count < MIN_FOR_VALIDATION)
     if few:
         shown = ", ".join(few[:10]) + (", ..." if len(few) > 10 else "")

@@ -315,7 +315,9 @@ def _train_body(store: Store, folder: Path, attempt: int) -> JobResult:
 
     rows = checked("training_data", body.training_data)
     test_rows = checked("test_data", body.test_data) if body.test_data is not None else None
-    fitted = train(store, body.name, rows, config, Told(folder), job=folder.name)
+    told = Told(folder)
+    told.tell(Event(kind="message", time=now(), detail="; ".join(line.strip() for line in trainer.show_rows(rows))))
+    fitted = train(store, body.name, rows, config, told, job=folder.name)
     fitted = msgspec.structs.replace(fitted, manifest=msgspec.structs.replace(fitted.manifest, attempt=attempt))
     guard = Jobs(store).publishing(folder.name, attempt)
     manifest = publish(store, fitted, rows, body.promote, test_rows, guard)

@@ -127,7 +127,7 @@ def steps(model: GruModel, files: Mapping[str, bytes], ticket: Encoded) -> Steps
     logits_C = np.sum(of_networks, axis=0) + scores.logits_C * together.fitted_weight
     bias_C = together.fitted.bias * together.fitted_weight
 
-    words = sorted(model.vocabulary.rows, key=model.vocabulary.rows.__getitem__)
+    words = model.vocabulary.words
     networks = [network_steps(way, logits) for way, logits in zip(walks, of_networks, strict=True)]
     pairs = [
         PairStep(*pair_words(pair, place, len(scores.pairs), words), pair.row, scores_C.tolist())

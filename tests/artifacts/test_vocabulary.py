@@ -145,12 +145,22 @@ def test_text_that_is_no_text_is_refused(vocabulary: Vocabulary, content: list[s
         {"<PAD>": 0, "<UNK>": 1, "a": 3},
         {"<PAD>": 0, "<UNK>": 1, "a": 2, "b": 2},
         {"<PAD>": 0, "<UNK>": 1, "a": -1},
+        {"<PAD>": 0, "<UNK>": 1, "<A>": 1},
     ],
 )
 def test_rows_with_a_gap_are_refused(rows: dict[str, int]) -> None:
-    """Rows that are not 0..V-1, each once, or lack the reserved ones, are no vocabulary."""
+    """Rows that are not 0..V-1, each of one word, or lack the reserved ones, are no vocabulary."""
     with pytest.raises(ArtifactRefused, match=r"vocab\.json"):
         Vocabulary(rows, BUCKETS)
+
+
+def test_alias_has_the_row_of_another_placeholder() -> None:
+    """It is known under that row, and unknown tokens are counted from the number of rows on, not of tokens."""
+    vocabulary = Vocabulary({"<PAD>": 0, "<UNK>": 1, "<A>": 2, "a": 3, "<B>": 2}, BUCKETS)
+
+    assert len(vocabulary) == 4
+    assert vocabulary.encode(["<B>", "a", "x"]).ids == [2, 3, 4]
+    assert vocabulary.encode("<B> a").ids == vocabulary.encode(["<A>", "a"]).ids == [2, 3]
 
 
 @given(st.one_of(st.lists(st.text(max_size=300), max_size=600), st.text(max_size=2000), st.just("été " * 700)))

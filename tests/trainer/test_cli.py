@@ -239,15 +239,16 @@ def test_fit_that_is_to_serve_only_if_better_says_why_it_does_not(tmp_path: Path
 
 
 def test_fit_shows_what_is_odd_in_the_data(tmp_path: Path) -> None:
-    """Duplicates, conflicts and categories too small to validate are counted before the training."""
+    """Duplicates, conflicts, nearly empty tickets, categories too small to validate: counted before the training."""
     tickets = {"a": [["x", str(i)] for i in range(4)] + [["x", "0"]], "b": [["x", "1"]] * 3, "c": [["y"]]}
 
     result = fit(written(tmp_path / "odd.jsonl", tickets), tmp_path / "store")
 
-    assert result.stdout.splitlines()[:4] == [
+    assert result.stdout.splitlines()[:5] == [
         f"{tmp_path / 'odd.jsonl'}: 9 tickets in 3 categories",
         "  3 tickets repeat an earlier one; kept, on one side of the split",
         "  1 distinct tickets stand under more than one category; kept, look at them",
+        "  1 tickets have fewer than 2 words; kept, look at them",
         "  2 categories have fewer than 3 distinct tickets; all are trained on, none validated: b, c",
     ]
 

@@ -57,6 +57,14 @@ def test_names_that_other_programs_rely_on_are_there() -> None:
     assert set(promised.split()) <= set(FIELDS)
 
 
+@pytest.mark.parametrize("value", ["<A>", "a=<B>", "<A>=b", "<A>=<B>;<C>=<D>", "<A>=<B>,", "<a>=<B>"])
+def test_aliases_are_pairs_of_placeholders(value: str) -> None:
+    """Anything but <A>=<B>, separated by commas, is refused with its place."""
+    (fault,) = faults(f"aliases={value}")
+
+    assert fault.pointer == "/aliases"
+
+
 def test_words_of_the_command_line_become_values() -> None:
     """`field=value` is read as the field's type; blanks around it do not matter and the last word wins."""
     found = read_config(

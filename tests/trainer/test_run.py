@@ -245,7 +245,7 @@ def test_number_of_a_version_that_was_turned_away_is_not_given_again(empty: Stor
 
 
 def test_run_tells_how_it_goes(empty: Store) -> None:
-    """How much there is to do, each epoch with its numbers and the time that is left, and the training on all rows."""
+    """What the data is, how much there is to do, each epoch with numbers and time left, the training on all rows."""
     folder = claimed(empty, body(config={**TINY, "refit": True}))
 
     run_job(folder, 1)
@@ -253,13 +253,14 @@ def test_run_tells_how_it_goes(empty: Store) -> None:
     events = [event for _, event in Jobs(empty).read_events(folder.name)]
     messages = [event for event in events if event.kind == "message"]
     assert [event.detail for event in messages] == [
+        "16 tickets in 4 categories",
         "training on 12 rows",
         "training again on all 16 rows",
     ]
-    assert events[0] == messages[0]
-    assert events[0].num_epochs == 3
-    split = events.index(messages[1])
-    epochs, again = events[1:split], events[split + 1 :]
+    assert events[:2] == messages[:2]
+    assert events[1].num_epochs == 3
+    split = events.index(messages[2])
+    epochs, again = events[2:split], events[split + 1 :]
     assert [event.epoch for event in epochs] == [1, 2, 3]
     assert all(event.kind == "epoch" and event.num_epochs == 3 for event in epochs)
     left = [event.seconds_left for event in epochs]
