@@ -173,6 +173,9 @@ def erase(store: Store, jobs: Jobs, name: str, correction_id: str | None = None)
                 num_before = 0 if _is_new(database) else _count(database)
                 if correction is not None:
                     num_before -= _copy(database, folder / DATABASE, correction.id)
+            # A write that was killed before its journal was flushed leaves one that SQLite need not take back, and so
+            # leaves where it is, with the pages as they were.
+            path.with_name(f"{DATABASE}-journal").unlink(missing_ok=True)
             if correction is not None:
                 flush_file(folder / DATABASE)
                 os.replace(folder / DATABASE, path)

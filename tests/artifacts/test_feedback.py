@@ -163,8 +163,13 @@ def test_all_are_erased(store: Store, jobs: Jobs) -> None:
     assert [one.id for one in feedback.read_all(store, NAME)] == ["t-9"]
 
 
-def test_what_a_crash_has_left_is_erased_too(store: Store, jobs: Jobs) -> None:
-    """A journal of a write that was cut off, and a copy of an erasure that was, hold nothing of it afterwards."""
+@pytest.mark.parametrize("flushed", [True, False])
+@pytest.mark.parametrize("erased", [f"t-{CANARY}", None])
+def test_what_a_crash_has_left_is_erased_too(store: Store, jobs: Jobs, flushed: bool, erased: str | None) -> None:
+    """A journal of a write that was cut off, and a copy of an erasure that was, hold nothing of it afterwards.
+
+    A journal that was not flushed yet has zeros where a reader looks whether there is anything to take back.
+    """
     feedback.add(store, NAME, correction(CANARY, CANARY), LIMIT)
     path = store.root / NAME / feedback.DATABASE
     before = path.read_bytes()
@@ -181,14 +186,14 @@ def test_what_a_crash_has_left_is_erased_too(store: Store, jobs: Jobs) -> None:
     torn = path.read_bytes()
     database.close()
     assert torn != before, "nothing was spilled, so there is nothing to take back"
-    path.write_bytes(torn)
-    path.with_name(path.name + "-journal").write_bytes(journal)
+    path.write_bytes(torn if flushed else before)
+    path.with_name(path.name + "-journal").write_bytes(journal if flushed else bytes(12) + journal[12:])
     left_over = store.root / ".tmp" / ("0" * 32)
     left_over.mkdir(mode=0o700)
     (left_over / feedback.DATABASE).write_bytes(before)
     assert len(files_with(store, CANARY)) >= 2
 
-    feedback.erase(store, jobs, NAME, f"t-{CANARY}")
+    feedback.erase(store, jobs, NAME, erased)
 
     assert files_with(store, CANARY, "half done") == []
     assert list(feedback.read_all(store, NAME)) == []
