@@ -130,6 +130,14 @@ class JobNotFound(PuppetError):
     """No training job of that id is known."""
 
 
+class CorrectionNotFound(PuppetError):
+    """The model has no correction of that id; none was sent, or it was erased."""
+
+
+class FeedbackFull(PuppetError):
+    """A model has as many corrections as it may have."""
+
+
 class IdempotencyConflict(PuppetError):
     """An idempotency key came a second time with another request."""
 

@@ -61,6 +61,7 @@ SCHEMA_VERSION = 1
 BUSY_S = 10.0  # a transaction takes milliseconds, one that publishes some tens; only a stopped process takes longer
 MAX_ROW_BYTES = 2**20  # SQLite refuses to write or read a longer one, so a damaged length takes no memory
 MAX_LISTED = 1000
+SEARCHED_BYTES = 2**20  # of a body at once
 
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -330,6 +331,32 @@ class Jobs:
         if job.state != "running":
             self._tidy(job.id, job.keep_data)
         return job
+
+    def drop_bodies(self, model_name: str, holding: Sequence[bytes] | None = None) -> int:
+        """Remove the bodies of a model's trainings that were to be kept, and return how many.
+
+        That of a training which has not ended is removed when it ends.
+
+        Args:
+            model_name: whose trainings.
+            holding: only bodies in which one of these stands; None: all.
+        """
+        with self._database() as database:
+            kept = [
+                row["id"]
+                for row in database.execute("SELECT id FROM jobs WHERE model_name = ? AND keep_data = 1", (model_name,))
+            ]
+        with self._disk():
+            kept = [one for one in kept if holding is None or _holds(self.folder(one) / BODY, holding)]
+        for job_id in kept:
+            with self._writing() as database:
+                database.execute("UPDATE jobs SET keep_data = 0 WHERE id = ?", (job_id,))
+                job = self._find(database, job_id)
+            if job.state not in ("queued", "running"):
+                with self._disk(), contextlib.suppress(FileNotFoundError):
+                    (self.folder(job_id) / BODY).unlink()
+                    flush(self.folder(job_id))
+        return len(kept)
 
     # Running it
 
@@ -724,6 +751,22 @@ class Jobs:
                 "SELECT * FROM jobs ORDER BY seq DESC LIMIT ?", (min(max(limit, 0), MAX_LISTED),)
             ).fetchall()
         return [self._job(row) for row in rows]
+
+
+def _holds(path: Path, wanted: Sequence[bytes]) -> bool:
+    """Return whether one of the strings stands in a file; false for a file that is not there."""
+    overlap = max(map(len, wanted)) - 1  # a string may stand across two pieces
+    end = b""
+    try:
+        with open(path, "rb") as file:
+            while piece := file.read(SEARCHED_BYTES):
+                piece = end + piece
+                if any(one in piece for one in wanted):
+                    return True
+                end = piece[-overlap:] if overlap else b""
+    except FileNotFoundError:
+        pass
+    return False
 
 
 def _new_id() -> str:

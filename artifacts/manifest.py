@@ -149,6 +149,7 @@ class Manifest(Sealed, frozen=True, kw_only=True):
     validation: Summary
     parity: Parity
     comparison: Comparison | None = None  # with `parent`, where that was asked for
+    num_feedback: int = 0  # of the rows that it was trained on, those that are corrections
 
 
 class ManifestHead(msgspec.Struct, frozen=True):

@@ -272,7 +272,7 @@ class Store:
         """
         check_name(name)
         kind = kind_named(kind).name
-        with self._lock_names(), self._temporary_folder() as folder:
+        with self._lock_names(), self.temporary_folder() as folder:
             highest = self._read_deleted(name)
             record = ModelRecord(name=name, neural_network_type=kind, created=now(), highest_version=highest)
             write(folder / MODEL_RECORD, seal(record))
@@ -308,7 +308,7 @@ class Store:
         """
         name = manifest.name
         assert set(files) == set(kind_named(manifest.neural_network_type).files), "files of another kind; our bug"
-        with self._lock(name):
+        with self.lock(name):
             record = self.read_model(name)
             version = record.highest_version + 1
             # First of all the number is used up, so that it is never given twice, whatever happens next.
@@ -317,7 +317,7 @@ class Store:
             )
             records = {file: FileRecord(len(raw), hashlib.sha256(raw).hexdigest()) for file, raw in files.items()}
             manifest = msgspec.structs.replace(manifest, version=version, files=records)
-            with self._temporary_folder() as folder:
+            with self.temporary_folder() as folder:
                 for file, raw in files.items():
                     write(folder / file, raw)
                 write(folder / MANIFEST, seal(manifest))
@@ -347,7 +347,7 @@ class Store:
             VersionNotFound, ArtifactRefused (the version is damaged), ModelNotFound, InvalidName, StoreRefused.
             VersionChanged: another version than `expected` serves, or none.
         """
-        with self._lock(name):
+        with self.lock(name):
             serving = self._serving(name)
             found = serving.version if serving else None
             if expected is not None and found != expected:
@@ -373,7 +373,7 @@ class Store:
             ArtifactRefused: the pointer or that version is damaged; `promote` can name another one.
             ModelNotFound, ModelNotTrained, InvalidName, StoreRefused.
         """
-        with self._lock(name):
+        with self.lock(name):
             serving = self.current(name)
             version = version_before(serving, self.versions(name))
             if version is None:
@@ -395,7 +395,7 @@ class Store:
             VersionNotFound, ModelNotFound, InvalidName, StoreRefused.
             ArtifactRefused: the pointer is damaged, so it cannot be told what serves.
         """
-        with self._lock(name):
+        with self.lock(name):
             serving = self._surely_serving(name)
             self.check_version(name, version)
             if serving is not None and serving.version == version:
@@ -410,7 +410,7 @@ class Store:
         Raises:
             ModelNotFound, InvalidName, StoreRefused.
         """
-        with self._lock(name), self._lock_names(), self._temporary_folder() as folder:
+        with self.lock(name), self._lock_names(), self.temporary_folder() as folder:
             try:
                 highest = self.read_model(name).highest_version
             except ArtifactRefused:
@@ -435,7 +435,7 @@ class Store:
         """
         if keep < 0:
             raise InvalidInput(f"keep is {keep}; it is the number of versions to keep, 0 or more")
-        with self._lock(name):
+        with self.lock(name):
             serving = self._surely_serving(name)
             versions = self.versions(name)
             spared = set() if serving is None else {serving.version, version_before(serving, versions)}
@@ -528,13 +528,13 @@ class Store:
             ) from error
 
     def _remove_versions(self, name: str, versions: list[int]) -> None:
-        with self._temporary_folder() as folder:
+        with self.temporary_folder() as folder:
             take_away([self.root / name / str(version) for version in versions], folder)
 
     # Locks and temporary folders
 
     @contextlib.contextmanager
-    def _lock(self, name: str) -> Iterator[None]:
+    def lock(self, name: str) -> Iterator[None]:
         """Hold the model's lock; it is the folder's own, so there is no lock file to be left over."""
         check_name(name)
         folder = self.root / name
@@ -562,7 +562,7 @@ class Store:
         return lock_folder(self.root / TEMPORARY)
 
     @contextlib.contextmanager
-    def _temporary_folder(self) -> Iterator[Path]:
+    def temporary_folder(self) -> Iterator[Path]:
         """Give a new folder in `.tmp`, removed at the end unless it was put in its place; disk errors are ours."""
         folder = self.root / TEMPORARY / uuid.uuid4().hex
         with contextlib.ExitStack() as ends:
@@ -591,7 +591,7 @@ class Store:
     @contextlib.contextmanager
     def _replaced(self, target: Path, raw: bytes) -> Iterator[None]:
         """Put `raw` in place of a record, durably; if the block fails, the old one comes back."""
-        with self._temporary_folder() as folder:
+        with self.temporary_folder() as folder:
             write(folder / target.name, raw)
             with contextlib.suppress(FileNotFoundError):
                 os.link(target, folder / "old")  # a second name, by which it can come back without being written

@@ -31,6 +31,7 @@ from inference.observer import Observer
 from inference.openapi import body_schemas, token_schemes
 from inference.registry import Registry
 from inference.routes import create_routes
+from inference.routes_feedback import create_feedback_routes
 from inference.routes_jobs import create_job_routes
 from inference.routes_metrics import counted, create_metrics_routes
 from inference.routes_models import create_model_routes
@@ -83,6 +84,7 @@ def create_app(settings: Settings, board: Board | None = None) -> Litestar:
         route_handlers=[
             create_routes(settings),
             create_model_routes(settings),
+            create_feedback_routes(settings),
             create_job_routes(settings),
             create_metrics_routes(settings),
             asset,

@@ -6,7 +6,7 @@
       ModelExists, ModelNotTrained, NoTrainingData, NoTestData                         400  (the seeds' sentences)
       TokenRefused                                                                     401
       ModelNotFound                                                                    404  (the seeds' sentence)
-      VersionNotFound, JobNotFound                                                     404
+      VersionNotFound, JobNotFound, CorrectionNotFound                                 404
       VersionServes, NothingToRollBack, Fenced, TrainingStopped                        409
       VersionChanged                                                                   412
       BodyTooLarge                                                                     413
@@ -18,6 +18,7 @@
       ArtifactRefused, StoreRefused, ModelLoading, TrainerMissing, Draining            503
       QueueFull, ServerFull, ClientLeft                                                503
       TooLate                                                                          504
+      FeedbackFull                                                                     507
       UnsafeAddress                                                                    (stops the start, never answered)
 
 Domain modules raise these and know no status. An error that is not in the table is our bug: 500, its text stays in the
@@ -135,6 +136,7 @@ STATUS: dict[type[PuppetError], int] = {
     errors.ModelNotFound: 404,
     errors.VersionNotFound: 404,
     errors.JobNotFound: 404,
+    errors.CorrectionNotFound: 404,
     errors.VersionServes: 409,
     errors.NothingToRollBack: 409,
     errors.Fenced: 409,
@@ -157,6 +159,7 @@ STATUS: dict[type[PuppetError], int] = {
     ServerFull: 503,
     ClientLeft: 503,
     TooLate: 504,
+    errors.FeedbackFull: 507,
     UnsafeAddress: 500,
 }
 HEADERS: dict[type[PuppetError], dict[str, str]] = {

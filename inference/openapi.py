@@ -24,7 +24,18 @@ from litestar.openapi.spec import (
 
 from artifacts.kinds import KINDS
 from inference.access import OPENED_BY
-from inference.schemas import Accepted, CreateModel, Predict, Problem, Promote, SearchAnswers, Test, Trained, TrainModel
+from inference.schemas import (
+    Accepted,
+    CreateModel,
+    Feedback,
+    Predict,
+    Problem,
+    Promote,
+    SearchAnswers,
+    Test,
+    Trained,
+    TrainModel,
+)
 from inference.settings import Settings
 
 ERRORS = {
@@ -40,8 +51,10 @@ ERRORS = {
     429: "Too many wrong tokens from this address; a right one is still let in. Retry-After says when.",
     500: "The training failed, an answer is no number, or an error of ours; the log has it.",
     503: "Not now: full, loading, training, shutting down, or no version that can be verified. Retry-After says when.",
+    507: "The model has as many corrections as it may have.",
     504: "The answer cannot come within the X-Timeout-Ms of the request; the model was not asked.",
 }
+JSON_LINES = "application/jsonl"
 READ = (400, 401, 404, 413, 415, 421, 429, 503)
 ASK = (*READ, 500, 504)  # of the routes that ask a model
 ADMIN = (400, 401, 413, 415, 421, 429, 503)
@@ -59,6 +72,18 @@ TEST: Bodies = {
     for kind in KINDS.values()
 }
 PREDICT: Bodies = {"predict": (Predict, Predict("Réunion d'équipe prévue demain à 10h."))}
+FEEDBACK: Bodies = {
+    "feedback": (
+        Feedback,
+        Feedback(
+            name="puppet-o2",
+            id="2024-1107",
+            category="Accès utilisateur",
+            tokens=["ajouter", "utilisateur", "coffre"],
+            version=1,
+        ),
+    )
+}
 PROMOTE: Bodies = {"promote": (Promote, Promote(2))}
 MAIL_BODY = {
     "message/rfc822": OpenAPIMediaType(
@@ -66,7 +91,7 @@ MAIL_BODY = {
         example="Subject: Réunion\n\nRéunion d'équipe prévue demain à 10h.",
     )
 }
-_TYPES = [type_ for bodies in (CREATE, TRAIN, SEARCH, TEST, PREDICT, PROMOTE) for type_, _ in bodies.values()]
+_TYPES = [type_ for bodies in (CREATE, TRAIN, SEARCH, TEST, PREDICT, FEEDBACK, PROMOTE) for type_, _ in bodies.values()]
 _REFERENCES, _COMPONENTS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
 
 
@@ -112,6 +137,12 @@ def text_answer() -> dict[int, ResponseSpec]:
     return {200: ResponseSpec(str, generate_examples=False, description="The answer.", media_type=media_type)}
 
 
+def lines_answer() -> dict[int, ResponseSpec]:
+    """Return the OpenAPI entry of a good answer that is one JSON object a line."""
+    media_type = cast(MediaType, JSON_LINES)
+    return {200: ResponseSpec(str, generate_examples=False, description="The answer.", media_type=media_type)}
+
+
 def refusals(*statuses: int) -> dict[int, ResponseSpec]:
     """Return the OpenAPI entries of a route's error answers."""
     media_type = cast(MediaType, "application/problem+json")
@@ -123,7 +154,7 @@ def refusals(*statuses: int) -> dict[int, ResponseSpec]:
 
 def token_schemes(settings: Settings) -> dict[str, SecurityScheme | Reference]:
     """Return the tokens that the server asks for, so that the documentation page has a field for each."""
-    descriptions = {"search": "Opens search, test and predict.", "admin": "Opens every route."}
+    descriptions = {"search": "Opens search, test, predict and feedback.", "admin": "Opens every route."}
     return {
         f"{role}_token": SecurityScheme(type="http", scheme="bearer", description=description)
         for role, description in descriptions.items()

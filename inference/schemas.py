@@ -10,12 +10,13 @@ import msgspec
 
 from artifacts.abstain import Reason
 from artifacts.errors import Fault
+from artifacts.feedback import CorrectionId
 from artifacts.job_events import Event
 from artifacts.job_records import State
 from artifacts.mail import Stripped
 from artifacts.manifest import Manifest, Served
 from artifacts.schemas import Answer, Id, KindName, Name, Ranking, Row, Summary
-from artifacts.tickets import Guess, TopK
+from artifacts.tickets import Guess, Tokens, TopK
 
 R = TypeVar("R", bound=Row | msgspec.Raw)
 A = TypeVar("A", bound=Answer)
@@ -39,6 +40,7 @@ class TrainModel(Body, Generic[R], frozen=True):
         promote: whether the new version serves: always, never, or if it is surely better than the serving one.
         test_data: labelled tickets to compare the two on; without them those that are kept out of training.
         keep_data: whether this body stays on the disk after the training.
+        include_feedback: whether the model's corrections are trained on as well; training_data may be empty then.
     """
 
     name: Name
@@ -48,6 +50,7 @@ class TrainModel(Body, Generic[R], frozen=True):
     promote: Literal["always", "if_better", "never"] = "always"
     test_data: list[R] | None = None
     keep_data: bool = False
+    include_feedback: bool = False
 
 
 class KindOnly(msgspec.Struct, frozen=True):
@@ -81,6 +84,58 @@ class Predict(Body, frozen=True):
     def ranking(self) -> Ranking | None:
         """What is asked for beyond a label."""
         return None if self.abstain is None and self.top_k is None else Ranking(self.abstain, self.top_k)
+
+
+class Feedback(Body, frozen=True, kw_only=True):
+    """The right category of a ticket that a model has answered.
+
+    Attributes:
+        id: by which the desk knows the ticket; a later correction of the same id takes the place of this one.
+        category: the right one; the model may not have it yet.
+        tokens: of the ticket.
+        text: or its raw text; exactly one of the two.
+        version: of the model, whose answer is corrected.
+    """
+
+    name: Name
+    id: CorrectionId | Annotated[int, msgspec.Meta(ge=0, lt=10**18)]
+    category: str
+    tokens: Tokens | None = None
+    text: str | None = None
+    version: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.tokens is None) == (self.text is None):
+            raise ValueError("expected exactly one of `tokens`, `text`")
+
+
+class FeedbackStored(msgspec.Struct, frozen=True, kw_only=True):
+    """The correction is on the disk; a training with `include_feedback` takes it.
+
+    Attributes:
+        replaced: whether there was an earlier one of the id.
+        is_new_category: whether the serving version lacks the category; null if none serves.
+    """
+
+    status: str = "feedback stored"
+    model_name: str
+    id: str
+    replaced: bool
+    is_new_category: bool | None
+
+
+class FeedbackErased(msgspec.Struct, frozen=True, kw_only=True):
+    """The corrections are in no file of the store any more.
+
+    Attributes:
+        num_erased: corrections.
+        num_bodies: bodies of trainings that were kept on the disk and went too.
+    """
+
+    status: str = "erased"
+    model_name: str
+    num_erased: int
+    num_bodies: int
 
 
 class Created(msgspec.Struct, frozen=True, kw_only=True):

@@ -44,14 +44,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         admin_token: that opens every route, of printable ASCII without spaces; from the environment or a file, because
             other users see arguments.
         admin_token_file: path of a file that holds the admin token: of this user, with mode 0600 or stricter, one line.
-        search_token: that opens search, test and predict; while there is none, callers on this machine need none.
+        search_token: that opens search, test, predict and feedback; while there is none, callers on this machine need
+            none.
         search_token_file: path of a file that holds the search token, as above.
         allowed_hosts: names, separated by commas, under which clients may call the server beside its own address.
-        search_body_bytes: longest body of /search and /create_model, and of /predict as JSON.
+        search_body_bytes: longest body of /search, /create_model and /feedback, and of /predict as JSON.
         mail_body_bytes: longest e-mail that /predict takes, attachments included.
         test_body_bytes: longest body of /test.
         train_body_bytes: longest body of /train_model.
         queue_limit: trainings that may wait; one more is refused.
+        feedback_limit: corrections that a model may have; one more is refused.
         search_queue_tokens: tokens of tickets that may wait in a worker, each request 20 more; what is beyond is
             refused with 503 at once.
         keep_versions: newest versions of a model that stay after a training; older ones are deleted, but never the
@@ -75,6 +77,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     test_body_bytes: Bytes = 8 * 2**20
     train_body_bytes: Bytes = 256 * 2**20
     queue_limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 16
+    feedback_limit: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
     search_queue_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4096
     keep_versions: Annotated[int, msgspec.Meta(ge=0)] = 0
     train_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=1e7)] = 4 * 3600.0

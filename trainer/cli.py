@@ -29,7 +29,7 @@ from trainer import cli_audit, cli_explain, cli_versions
 from trainer.config import read_config
 from trainer.kinds import Rows, trainer_of
 from trainer.process import Limits, behave_as_child, spare_cores
-from trainer.run import Promote, check_body, enriched, evaluate, fit, read_rows, run_job
+from trainer.run import Promote, check_body, enriched, evaluate, fit, read_rows, run_job, with_feedback
 from trainer.terminal import (
     data_argument,
     err,
@@ -55,7 +55,7 @@ for command in (*cli_audit.COMMANDS, *cli_versions.COMMANDS, *cli_explain.COMMAN
 
 
 @main.command("fit")
-@data_argument
+@click.argument("data", required=False, type=click.Path(path_type=Path))
 @name_option
 @store_option
 @click.option("--kind", "kind_name", help=f"The neural_network_type of a new model.  [{DEFAULT}]")
@@ -77,6 +77,9 @@ for command in (*cli_audit.COMMANDS, *cli_versions.COMMANDS, *cli_explain.COMMAN
     "--unlabelled", type=click.Path(path_type=Path), help="Tickets without a category, to learn from as well."
 )
 @click.option(
+    "--include-feedback", is_flag=True, help="Train on the model's corrections as well; DATA may be left out then."
+)
+@click.option(
     "--promote",
     type=click.Choice(["always", "if_better", "never"]),
     default="always",
@@ -86,7 +89,7 @@ for command in (*cli_audit.COMMANDS, *cli_versions.COMMANDS, *cli_explain.COMMAN
 @json_option
 @shows_errors
 def fit_command(
-    data: Path,
+    data: Path | None,
     name: str,
     store: Path,
     kind_name: str | None,
@@ -97,6 +100,7 @@ def fit_command(
     minutes: float | None,
     vectors: Path | None,
     unlabelled: Path | None,
+    include_feedback: bool,
     promote: Promote,
     as_json: bool,
 ) -> None:
@@ -106,15 +110,24 @@ def fit_command(
     of e-mails, one folder per category of .eml or mbox files. For --kind SimpleNN a row is features and a target. Every
     row that does not fit is reported before anything is trained.
     """
+    if data is None and not include_feedback:
+        raise click.MissingParameter(param_type="argument", param_hint="'DATA'")
     kind, is_new = kind_of(store, name, kind_name)
     trainer = trainer_of(kind)
     named = [f"{field}={value}" for field, value in (("recipe", recipe), ("minutes", minutes)) if value is not None]
     config = read_config(trainer.Config, config_file, (*named, *overrides))
-    rows = read_rows(data, kind)
+    rows = read_rows(data, kind) if data is not None else None
+    if include_feedback and not is_new:
+        rows = with_feedback(Store(store), name, kind, rows)
+    if rows is None:
+        raise NoTrainingData("No training data provided or training data is empty")
     trainer.check_trainable(rows)
     rows = enriched(rows, kind, config, unlabelled, vectors)
     test_rows = read_test_rows(test, kind) if test else None
-    out.print(f"{data}: " + "\n".join(trainer.show_rows(rows)), soft_wrap=True)
+    source = data if data is not None else f"the corrections of {name}"
+    out.print(f"{source}: " + "\n".join(trainer.show_rows(rows)), soft_wrap=True)
+    if include_feedback and (num_feedback := getattr(rows, "num_feedback", 0)):
+        out.print(f"  {num_feedback} of them are corrections", soft_wrap=True)
     show_config(trainer.resolved(config, rows))
     opened = Store(store)
     if is_new:

@@ -14,8 +14,10 @@ from typing import Literal
 
 import msgspec
 
+from artifacts import feedback
 from artifacts.errors import (
     ArtifactRefused,
+    Fault,
     Fenced,
     InvalidInput,
     ModelNotTrained,
@@ -30,6 +32,7 @@ from artifacts.kinds import Kind, check_kind, kind_named, load
 from artifacts.manifest import Epoch, Manifest, ModelName, Report
 from artifacts.schemas import Evaluation
 from artifacts.store import Store, now
+from artifacts.tickets import Ticket
 from artifacts.validation import MAX_FAULTS_SHOWN, decode
 from trainer import tickets
 from trainer.compare import compare_fitted, trained_on
@@ -57,6 +60,32 @@ def read_rows(path: Path, kind: Kind) -> Rows:
             raise InvalidInput(f"{path} is a folder, which is read as e-mails; a {kind.name} is trained on a file")
         return trainer.check_rows(read_folder(path), str(path))
     return trainer.check_rows(read_file(path, trainer.table), str(path))
+
+
+def with_feedback(store: Store, name: str, kind: Kind, rows: Rows | None) -> Rows:
+    """Return tickets with the corrections of a model, which override rows of the same ticket.
+
+    They carry no id, so that none comes into a report and outlives an erasure.
+
+    Args:
+        store: where the model `name` is.
+        name: of the model.
+        kind: of the model.
+        rows: checked; None if only the corrections are to be trained on.
+    Raises:
+        InvalidInput: corrections are no rows of the kind.
+        NoTrainingData: there is neither a row nor a correction.
+    """
+    if not kind.reads_text:
+        raise InvalidInput(f"corrections are categories of tickets, which a {kind.name} does not learn; leave them out")
+    assert rows is None or isinstance(rows, tickets.Rows), "a kind that reads text is trained on tickets; our bug"
+    raw_rows = [
+        RawRow(msgspec.json.encode(Ticket(category=one.category, tokens=one.tokens, text=one.text)), f"/feedback/{i}")
+        for i, one in enumerate(feedback.read_all(store, name))
+    ]
+    if not raw_rows and rows is not None:
+        return rows
+    return tickets.corrected(rows, tickets.check_rows(raw_rows, "feedback"))
 
 
 def enriched(rows: Rows, kind: Kind, config: msgspec.Struct, unlabelled: Path | None, vectors: Path | None) -> Rows:
@@ -171,11 +200,12 @@ def train(
     except (ModelNotTrained, ArtifactRefused):  # a damaged pointer is no reason not to train
         parent = None
     fitted = trainer.fit(name, rows, config, progress or Silent(), job)
+    num_feedback = rows.num_feedback if isinstance(rows, tickets.Rows) else 0
     check_graph(fitted.files["model.onnx"], trainer.OPERATORS)
     report = msgspec.structs.replace(fitted.report, trained_on=trained_on(rows.tickets))
     return msgspec.structs.replace(
         fitted,
-        manifest=msgspec.structs.replace(fitted.manifest, parent=parent),
+        manifest=msgspec.structs.replace(fitted.manifest, parent=parent, num_feedback=num_feedback),
         files={**fitted.files, "report.json": msgspec.json.encode(report)},
         report=report,
     )
@@ -199,6 +229,7 @@ class TrainBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         promote: whether the new version serves; see `publish`.
         test_data: labelled rows to compare it on with the serving version; it is not trained on them.
         keep_data: whether the body stays in the job's folder after the end.
+        include_feedback: whether the model's corrections are trained on too, those that are there when it begins.
     """
 
     name: ModelName
@@ -208,6 +239,7 @@ class TrainBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     promote: Promote = "always"
     test_data: list[msgspec.Raw] | None = None
     keep_data: bool = False
+    include_feedback: bool = False
 
 
 def check_body(folder: Path) -> Checked:
@@ -227,11 +259,15 @@ def read_body(store: Store, folder: Path) -> tuple[TrainBody, msgspec.Struct]:
     """
     body = decode((folder / BODY).read_bytes(), TrainBody)
     check_kind(body.neural_network_type, body.name, store.read_model(body.name).neural_network_type)
-    if not body.training_data:
+    kind = kind_named(body.neural_network_type)
+    if body.include_feedback and not kind.reads_text:
+        detail = f"corrections are categories of tickets, which a {kind.name} does not learn; leave it out"
+        raise InvalidInput("body does not fit: 1 fault, listed", [Fault("/include_feedback", detail)])
+    if not body.training_data and not (body.include_feedback and feedback.page(store, body.name)):
         raise NoTrainingData("No training data provided or training data is empty")
     if body.test_data == []:
         raise InvalidInput("test_data is empty; send rows to compare the versions on, or leave it out")
-    trainer = trainer_of(kind_named(body.neural_network_type))
+    trainer = trainer_of(kind)
     if bytes(body.config) == b"null":
         return body, trainer.Config()
     return body, decode(body.config, trainer.Config, pointer="/config")
@@ -307,13 +343,16 @@ def run_job(folder: Path, attempt: int) -> JobResult:
 
 def _train_body(store: Store, folder: Path, attempt: int) -> JobResult:
     body, config = read_body(store, folder)
-    assert body.training_data is not None, "checked by read_body"
-    trainer = trainer_of(kind_named(body.neural_network_type))
+    kind = kind_named(body.neural_network_type)
+    trainer = trainer_of(kind)
 
     def checked(field: str, raw_rows: list[msgspec.Raw]) -> Rows:
         return trainer.check_rows((RawRow(raw, f"/{field}/{i}") for i, raw in enumerate(raw_rows)), field)
 
-    rows = checked("training_data", body.training_data)
+    rows = checked("training_data", body.training_data) if body.training_data else None
+    if body.include_feedback:
+        rows = with_feedback(store, body.name, kind, rows)
+    assert rows is not None, "checked by read_body"
     test_rows = checked("test_data", body.test_data) if body.test_data is not None else None
     told = Told(folder)
     told.tell(Event(kind="message", time=now(), detail="; ".join(line.strip() for line in trainer.show_rows(rows))))

@@ -40,6 +40,7 @@ class Rows(msgspec.Struct, frozen=True):
         num_conflicts: distinct tickets that stand under more than one category.
         unlabelled: normalised tokens of further tickets, whose category nobody has said.
         vectors: of words, pretrained elsewhere.
+        num_feedback: tickets that are corrections.
     """
 
     tickets: list[Ticket]
@@ -48,6 +49,7 @@ class Rows(msgspec.Struct, frozen=True):
     num_conflicts: int
     unlabelled: list[list[str]] = []
     vectors: Vectors | None = None
+    num_feedback: int = 0
 
     @property
     def categories(self) -> Counter[str]:
@@ -108,13 +110,36 @@ def check_rows(raw_rows: Iterable[RawRow], what: str) -> Rows:
         InvalidInput: with the first 20 faults and the number of all.
         NoTrainingData: there is no row.
     """
-    tickets, token_lists = decode_rows(raw_rows, what, Ticket, normalised)
+    return noticed(*decode_rows(raw_rows, what, Ticket, normalised))
+
+
+def noticed(tickets: list[Ticket], token_lists: list[list[str]]) -> Rows:
+    """Return checked tickets with what is noticed in them."""
     categories_of: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
     for ticket, tokens in zip(tickets, token_lists, strict=True):
         categories_of[tuple(tokens)].add(ticket.expected)
     num_distinct = sum(map(len, categories_of.values()))
     num_conflicts = sum(len(categories) > 1 for categories in categories_of.values())
     return Rows(tickets, token_lists, len(tickets) - num_distinct, num_conflicts)
+
+
+def corrected(rows: Rows | None, corrections: Rows) -> Rows:
+    """Return the rows and the corrections as one set, in which the latest word of a person counts.
+
+    A row of the same ticket as a correction gives way to it, whatever its category. Of corrections of the same ticket,
+    those that the latest one contradicts give way.
+
+    Args:
+        rows: checked; None if there are none but the corrections.
+        corrections: checked, in the order in which they came.
+    """
+    said = list(zip(corrections.tickets, corrections.tokens, strict=True))
+    latest = {tuple(tokens): ticket.expected for ticket, tokens in said}
+    pairs = list(zip(rows.tickets, rows.tokens, strict=True)) if rows is not None else []
+    kept = [(ticket, tokens) for ticket, tokens in pairs if tuple(tokens) not in latest]
+    added = [(ticket, tokens) for ticket, tokens in said if latest[tuple(tokens)] == ticket.expected]
+    found = noticed([ticket for ticket, _ in kept + added], [tokens for _, tokens in kept + added])
+    return msgspec.structs.replace(found, num_feedback=len(added))
 
 
 def normalised(ticket: Row) -> list[str]:

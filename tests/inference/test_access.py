@@ -35,6 +35,11 @@ ROLES = {
     ("POST", "/models/nobody/rollback"): "admin",
     ("DELETE", "/models/nobody/versions/1"): "admin",
     ("DELETE", "/models/nobody"): "admin",
+    ("POST", "/feedback"): "search",
+    ("GET", "/models/nobody/feedback"): "admin",
+    ("GET", "/models/nobody/feedback/t1"): "admin",
+    ("DELETE", "/models/nobody/feedback"): "admin",
+    ("DELETE", "/models/nobody/feedback/t1"): "admin",
     ("GET", "/jobs"): "admin",
     ("GET", "/jobs/0a"): "admin",
     ("GET", "/jobs/0a/events"): "admin",
@@ -46,7 +51,12 @@ ROLES = {
     ("GET", "/schema/openapi.json"): "open",
     ("GET", "/schema/assets/swagger-ui.css"): "open",
 }
-PLACES = {"{name:str}": "nobody", "{version:int}": "1", "{job_id:str}": "0a"}  # what the paths above have for them
+PLACES = {
+    "{name:str}": "nobody",
+    "{version:int}": "1",
+    "{job_id:str}": "0a",
+    "{correction_id:str}": "t1",
+}  # what the paths above have for them
 # Tokens that are set, who calls -> the roles (o, s, a) whose routes are open to a request without a token, with a wrong
 # one, with the search token, with the admin token. A token that is not set is a wrong one.
 MAY = {

@@ -24,16 +24,17 @@ def test_calls_of_the_seeds_are_answered_as_they_say(tmp_path: Path) -> None:
     assert answers[2]["category"] in ("Accès utilisateur", "Problème de connexion")
     assert answers[3]["total_tests"] == 2
     assert answers[3]["unknown_categories"] == {"Création de client": 1}
-    predictions = answers[6:10]
+    assert (answers[4]["replaced"], answers[4]["is_new_category"]) == (False, True)
+    predictions = answers[7:11]
     assert all(answer["predicted_label"] in MAILS and 0 < answer["confidence_score"] <= 1 for answer in predictions)
     assert ["stripped" in answer for answer in predictions] == [False, False, False, True]
     assert predictions[3]["stripped"]["num_quoted_lines"] == 2
-    assert 100_000 < answers[12]["value"] < 400_000
-    assert {"mae", "rmse", "r2"} <= answers[13].keys()
+    assert 100_000 < answers[13]["value"] < 400_000
+    assert {"mae", "rmse", "r2"} <= answers[14].keys()
 
 
 def test_calls_are_complete() -> None:
     """No `...` is left in them, and the host stands at the top."""
     assert "..." not in CALLS
     assert re.search(r"^@host = http://127\.0\.0\.1:\d+$", CALLS, re.MULTILINE)
-    assert CALLS.count("{{host}}") == 14
+    assert CALLS.count("{{host}}") == 15

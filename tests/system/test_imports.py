@@ -123,6 +123,7 @@ def test_leaves_of_the_server_are_leaves() -> None:
         "protocol": {"access", "batcher", "counters", "errors", "heads", "registry", "search", "tracing"},
         "training": {"errors", "settings"},
         "openapi": {"access", "schemas", "settings"},
+        "routes_feedback": {"access", "bodies", "errors", "openapi", "registry", "schemas", "settings", "training"},
         "routes_jobs": {"access", "openapi", "schemas", "settings", "training"},
         "routes_models": {"access", "bodies", "openapi", "registry", "schemas", "settings"},
         "routes_metrics": {"access", "batcher", "board", "counters", "metrics", "openapi", "registry", "settings"},

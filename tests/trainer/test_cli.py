@@ -18,6 +18,8 @@ from click.testing import CliRunner, Result
 from onnx import helper
 from rich.console import Console
 
+from artifacts import feedback
+from artifacts.feedback import Correction
 from artifacts.gru import GruManifest, GruReport
 from artifacts.job_records import Checked
 from artifacts.kinds import KINDS
@@ -991,3 +993,24 @@ def test_minutes_are_a_setting_too(tmp_path: Path, data: Path) -> None:
     lines = refusal("fit", data, "--name", "m", "--store", tmp_path / "store", "--minutes", "0.001")
 
     assert "of the 0.001 minutes 0 s are left; give more minutes" in lines[0]
+
+
+def test_fit_includes_corrections(tmp_path: Path) -> None:
+    """With the flag the model's corrections are trained on, beside DATA or alone; without them DATA is needed."""
+    data, root = written(tmp_path / "data.jsonl", small.tickets(3)), tmp_path / "store"
+    store = Store(root)
+    store.create_model("m", "GRU")
+    for number, (category, text) in enumerate([("Nouveau", "tout autre chose"), ("Facture", "facture lundi")]):
+        feedback.add(store, "m", Correction(id=str(number), category=category, text=text), 10)
+
+    beside = fit(data, root, "--include-feedback")
+    alone = puppet_train("fit", "--name", "m", "--store", root, "--include-feedback", *SETTINGS)
+    refused = puppet_train("fit", "--name", "m", "--store", root, *SETTINGS, status=2)
+
+    assert "2 of them are corrections" in beside.output
+    assert "the corrections of m: 2 tickets in 2 categories" in alone.output
+    assert "Missing argument 'DATA'" in refused.output
+    assert [store.read_manifest("m", version).num_feedback for version in (1, 2)] == [2, 2]
+    assert (
+        "No training data" in puppet_train("fit", "--name", "n", "--store", root, "--include-feedback", status=1).output
+    )

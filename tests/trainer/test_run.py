@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from artifacts import feedback
 from artifacts.errors import ArtifactRefused, InvalidFeatures, InvalidInput, ModelNotFound, ModelNotTrained
+from artifacts.feedback import Correction
 from artifacts.gru import GruReport
 from artifacts.job_events import Event
 from artifacts.job_records import BODY, EVENTS, RESULT, Checked, Ended, JobResult, read_result
@@ -31,7 +33,7 @@ from trainer.data import RawRow
 from trainer.kinds import Fitted
 from trainer.model import Mixture
 from trainer.process import Limits
-from trainer.run import Told, check_body, evaluate, fit, read_rows, run_job
+from trainer.run import Told, check_body, evaluate, fit, read_rows, run_job, with_feedback
 
 pytestmark = pytest.mark.torch
 
@@ -687,3 +689,63 @@ def test_training_of_a_worker_that_is_gone_does_not_start(empty: Store) -> None:
     assert "the process that asked for this training has ended" in done.stderr
     assert read_result(folder) is None
     assert (folder / BODY).exists()
+
+
+def correct(store: Store, *corrections: tuple[str, str, str]) -> None:
+    """Keep corrections of the model: id, category, text."""
+    for id_, category, text in corrections:
+        feedback.add(store, NAME, Correction(id=id_, category=category, text=text), 100)
+
+
+def test_job_trains_on_corrections_when_it_is_told_to(empty: Store) -> None:
+    """A correction's category is in the version that includes it, counted in the manifest, and in no other.
+
+    Its id and text are in no file of the version; the posted row that it corrects is not trained on.
+    """
+    correct(empty, ("zwxqcanari", "Nouveau", "connexion impossible lundi expirer"), ("b", "Facture", "avoir double"))
+
+    jobs = [claimed_and_run(empty, body(include_feedback=wanted, keep_data=True)) for wanted in (False, True)]
+
+    without, with_them = (empty.read_version(NAME, job.version) for job in jobs)
+    assert [manifest.num_feedback for manifest, _ in (without, with_them)] == [0, 2]
+    labels = [msgspec.json.decode(files["labels.json"], type=list[str]) for _, files in (without, with_them)]
+    assert ["Nouveau" in found for found in labels] == [False, True]
+    assert msgspec.json.decode(msgspec.json.encode(with_them[0]))["data"]["num_tickets"] == 4 * 4 - 1 + 2
+    held = [path for path in empty.root.rglob("*") if path.is_file() and b"zwxqcanari" in path.read_bytes()]
+    assert held == [empty.root / NAME / feedback.DATABASE]
+
+
+def claimed_and_run(store: Store, content: object) -> JobResult:
+    """Return how a job with that body ends."""
+    return run_job(claimed(store, content), 1)
+
+
+@pytest.mark.parametrize("training_data", [[], None])
+def test_corrections_alone_are_trained_on(empty: Store, training_data: list[object] | None) -> None:
+    """Without a posted row the corrections must satisfy the same checks: there are some, of two categories."""
+    wanted = body(include_feedback=True, training_data=training_data)
+    refused = check_body(folder_of(empty, wanted)).refusal
+    assert refused is not None
+    assert refused.error == "NoTrainingData"
+
+    correct(empty, ("1", "a", "le coffre"))
+    with pytest.raises(InvalidInput, match="at least 2"):
+        fit(empty, NAME, with_feedback(empty, NAME, kind_named("GRU"), None), small.CONFIG)
+    correct(empty, ("2", "b", "un client"))
+
+    assert claimed_and_run(empty, wanted).outcome == "trained"
+    assert empty.read_manifest(NAME, 1).num_feedback == 2
+
+
+def test_kind_without_categories_has_no_corrections(empty: Store) -> None:
+    """A SimpleNN is refused with the pointer of the field."""
+    empty.create_model("numbers", "SimpleNN")
+    wanted = body(
+        name="numbers", neural_network_type="SimpleNN", include_feedback=True, config=None,
+        training_data=[msgspec.to_builtins(case) for case in CASES],
+    )  # fmt: skip
+
+    refused = check_body(folder_of(empty, wanted)).refusal
+
+    assert refused is not None
+    assert [fault.pointer for fault in refused.faults] == ["/include_feedback"]

@@ -15,7 +15,7 @@ from tests.trainer import small
 from tests.trainer.files import jsonl, table, written
 from trainer import tickets
 from trainer.data import RawRow, read_file
-from trainer.tickets import MIN_FOR_VALIDATION, Rows, check_categories, check_rows, cut, fingerprint, split
+from trainer.tickets import MIN_FOR_VALIDATION, Rows, check_categories, check_rows, corrected, cut, fingerprint, split
 
 
 def read(path: Path) -> Rows:
@@ -303,3 +303,29 @@ def test_folds_are_stratified() -> None:
 
     for _, validation in cut(rows, 5, 1):
         assert sorted(Counter(rows.tickets[row].expected for row in validation).values()) == [2, 2, 2, 2]
+
+
+def said(*labelled: tuple[str, str]) -> Rows:
+    """Return checked rows of these categories and texts."""
+    return check_rows([RawRow(json.dumps({"category": c, "text": text}).encode()) for c, text in labelled], "test")
+
+
+def test_correction_overrides_rows_of_the_same_ticket() -> None:
+    """Rows whose tokens are a correction's give way to it, once for all copies; the others stay, and are counted."""
+    rows = said(("a", "le coffre"), ("a", "Le  COFFRE !"), ("a", "le Coffre"), ("b", "un client"), ("b", "un client"))
+
+    found = corrected(rows, said(("c", "LE coffre"), ("b", "facture")))
+
+    assert pairs(found) == [
+        ("a", ["le", "coffre", "!"]), ("b", ["un", "client"]), ("b", ["un", "client"]), ("c", ["le", "coffre"]),
+        ("b", ["facture"]),
+    ]  # fmt: skip
+    assert (found.num_feedback, found.num_duplicates, found.num_conflicts) == (2, 1, 0)
+
+
+def test_latest_of_contradicting_corrections_counts() -> None:
+    """Of corrections of one ticket those that the latest contradicts give way; those that say the same stay."""
+    found = corrected(None, said(("a", "le coffre"), ("b", "Le coffre"), ("c", "autre"), ("b", "le coffre")))
+
+    assert [category for category, _ in pairs(found)] == ["b", "c", "b"]
+    assert (found.num_feedback, found.num_duplicates, found.num_conflicts) == (3, 1, 0)
