@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from artifacts.errors import ArtifactRefused
+from artifacts.profile import Profile
 from artifacts.schemas import Summary
 
 FORMAT = 1
@@ -149,6 +150,7 @@ class Manifest(Sealed, frozen=True, kw_only=True):
     validation: Summary
     parity: Parity
     comparison: Comparison | None = None  # with `parent`, where that was asked for
+    profile: Profile | None = None  # of tickets that were kept out; None: too few of them, or a kind without text
 
 
 class ManifestHead(msgspec.Struct, frozen=True):

@@ -28,6 +28,7 @@ from artifacts.mail import Mail, read_mail
 from artifacts.runtime import Model
 from artifacts.schemas import Answer, Evaluation, Row
 from inference.counters import FULL, LATE, LEFT, TICKETS, Counters
+from inference.drift import Drift
 from inference.errors import ClientLeft, ServerFull, TooLate
 
 P = ParamSpec("P")
@@ -117,7 +118,8 @@ class Batcher:
         large_tokens: that wait for the thread or run in it.
     """
 
-    def __init__(self, limit_tokens: int, counters: Counters | None = None) -> None:
+    def __init__(self, limit_tokens: int, counters: Counters | None = None, drift: Drift | None = None) -> None:
+        self._drift = drift
         self.limit_tokens = limit_tokens
         self._counters = counters if counters is not None else Counters()
         self.waiting_tokens = 0
@@ -205,7 +207,10 @@ class Batcher:
                 self._is_turn_due = True
                 # After every task that is ready now: so the whole of this turn's arrivals stand in the queue by then.
                 asyncio.get_running_loop().call_soon(self._turn)
-        return await job.found
+        answers = await job.found
+        if self._drift is not None:
+            self._drift.count(model, encoded, answers)
+        return answers
 
     def _turn(self) -> None:
         """Answer what waits, first come first served, up to TURN_TOKENS; the rest has the next turn."""

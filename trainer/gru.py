@@ -20,9 +20,11 @@ from rich.table import Table
 from artifacts.errors import InvalidInput
 from artifacts.gru import TENSORS, Floats, GruManifest, GruModel, GruReport, encoding
 from artifacts.metrics import Metrics, measure
+from artifacts.profile import Profile
 from artifacts.schemas import Summary
 from artifacts.store import now
 from artifacts.tickets import Prediction, Ticket
+from artifacts.vocabulary import Encoded
 from trainer import tickets
 from trainer.config import TrainConfig, resolve
 from trainer.kinds import Fitted, Progress, libraries
@@ -111,7 +113,7 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
     graph, parity = export.export(model, vocabulary, calibration.temperature)
 
     probabilities_NC = torch.softmax(logits_NC / calibration.temperature, dim=1).numpy()
-    metrics = matrix = linear_metrics = gru_metrics = None
+    metrics = matrix = linear_metrics = gru_metrics = profile = None
     validation: Summary = {"accuracy": None, "macro_f1": None, "num_tickets": 0}
     if kept_out:
         kept = [rows.tickets[row] for row in kept_out]
@@ -122,6 +124,13 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         counts_CC = np.zeros((len(labels), len(labels)), dtype=np.int64)
         np.add.at(counts_CC, (kept_targets_N.numpy(), probabilities_NC.argmax(axis=1)), 1)
         matrix = counts_CC.tolist()
+        # Each by the vocabulary that its part had, to which it is as new as a ticket of tomorrow is to the last one.
+        encoded = [
+            part.vocabulary.encode(rows.tokens[row])
+            for part, (_, validation_rows) in zip(of_parts, parts, strict=True)
+            for row in validation_rows
+        ]
+        profile = profile_of(labels, encoded, probabilities_NC)
     seconds = time.perf_counter() - start
     data = fingerprint(rows, len(kept_out))
     data = msgspec.structs.replace(
@@ -147,6 +156,7 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         validation=validation,
         calibration=calibration,
         parity=parity,
+        profile=profile,
     )
     files = {
         "model.onnx": graph,
@@ -185,6 +195,15 @@ def measured(labels: list[str], tickets: list[Ticket], numbers: list[int], proba
     )
     mistakes = [msgspec.structs.replace(one, row=numbers[one.row]) for one in found.mistakes]
     return msgspec.structs.replace(found, mistakes=mistakes)
+
+
+def profile_of(labels: list[str], encoded: list[Encoded], probabilities_NC: Floats) -> Profile:
+    """Return the counts of what was answered to tickets that were kept out, which a server compares its own with."""
+    profile = Profile()
+    best_N, highest_N = probabilities_NC.argmax(axis=1).tolist(), probabilities_NC.max(axis=1).tolist()
+    for ticket, best, highest in zip(encoded, best_N, highest_N, strict=True):
+        profile.add(labels[best], highest, len(ticket.unknown), len(ticket.ids))
+    return profile
 
 
 def parts_of(rows: Rows, config: TrainConfig) -> list[tuple[list[int], list[int]]]:
