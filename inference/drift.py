@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -116,29 +116,37 @@ class Drift:
         """Take the store's folder, and the days for which counts are kept; 0 counts nothing."""
         self._store = store
         self._num_days = num_days
+        self._noted: list[tuple[Model[Any], Sequence[Encoded], Sequence[Prediction]]] = []  # in this turn of the loop
         self._counts: dict[Key, Profile] = {}  # not saved yet
         self._words: dict[Key, NewWords] = {}  # of today
         self._lock = asyncio.Lock()
         self.is_saved = True
 
     def count(self, model: Model[Any], encoded: Sequence[Any], answers: Sequence[Any]) -> None:
-        """Count the answers to some tickets; a version without a profile has nothing to be compared with."""
+        """Note the answers to some tickets; a version without a profile has nothing to be compared with."""
         if model.manifest.profile is None or not self._num_days:
             return
-        key = (model.name, model.version, int(time.time()) // DAY_S)
-        profile = self._counts.get(key)
-        if profile is None:
-            profile = self._counts[key] = Profile()
-        words = self._words.get(key)
-        if words is None:
-            words = self._words[key] = NewWords()
-        step = -(-len(encoded) // MAX_COUNTED)
-        for ticket, answer in zip(
-            cast(Sequence[Encoded], encoded[::step]), cast(Sequence[Prediction], answers[::step]), strict=True
-        ):
-            profile.add(answer.category, answer.confidence, len(ticket.unknown), len(ticket.ids))
-            if ticket.unknown:
-                words.add(ticket)
+        if not self._noted:  # what is answered in one turn of the loop is counted together, in the next one
+            asyncio.get_running_loop().call_soon(self._count_noted)
+        self._noted.append((model, encoded, answers))
+
+    def _count_noted(self) -> None:
+        noted, self._noted = self._noted, []
+        today = int(time.time()) // DAY_S
+        last: Model[Any] | None = None
+        for model, encoded, answers in noted:
+            if model is not last:
+                last = model
+                key = (model.name, model.version, today)
+                profile = self._counts.setdefault(key, Profile())
+                words = self._words.setdefault(key, NewWords())
+            if len(encoded) > MAX_COUNTED:
+                step = -(-len(encoded) // MAX_COUNTED)
+                encoded, answers = encoded[::step], answers[::step]
+            for ticket, answer in zip(encoded, answers, strict=True):
+                profile.add(answer.category, answer.confidence, len(ticket.unknown), len(ticket.ids))
+                if ticket.unknown:
+                    words.add(ticket)
 
     async def watch(self) -> None:
         """Save what was counted now and then, for ever."""
@@ -162,6 +170,7 @@ class Drift:
                 self.is_saved = False
                 found = Found()
                 log.error("counts of model %s cannot be read, remove %s/%s: %s", name, name, FILE, error)
+            self._count_noted()
             for (of_name, of_version, day), profile in self._counts.items():
                 if (of_name, of_version) == (name, version) and _date(day) >= first:
                     words = self._words.get((name, version, day))
@@ -170,6 +179,7 @@ class Drift:
         return found
 
     async def _save(self) -> None:
+        self._count_noted()
         today = int(time.time()) // DAY_S
         taken = self._counts
         self._counts = {}

@@ -23,7 +23,7 @@ from artifacts.profile import Profile
 from inference.schemas import DriftReason
 
 MIN_TICKETS = 100  # of each sample; with fewer only a landslide would be sure
-ALPHA = 0.001  # a server without drift is told of one so often, all the tests together
+ALPHA = 0.01  # a server without drift is told of one in fewer verdicts than this, all the tests together
 MIN_RATIO, MIN_POINTS = 1.5, 0.02
 MIN_STABILITY_INDEX = 0.2  # the convention of credit scoring, where the index comes from (Siddiqi 2006)
 MIN_DISTANCE, MIN_LENGTH_DISTANCE = 0.1, 0.2
