@@ -60,6 +60,8 @@ def judged(manifest: Manifest, found: Found, is_saved: bool) -> DriftAnswer:
 
 def create_drift_routes(settings: Settings) -> Router:
     """Return the route of the drift."""
+    most = max(1, settings.drift_days)
+    week = min(7, most)
 
     @get(
         "/models/{name:str}/drift",
@@ -67,10 +69,10 @@ def create_drift_routes(settings: Settings) -> Router:
         security=token_needed(settings, "search"),
         responses=refusals(*READ),
     )
-    async def show_drift(request: Request[Any, Any, Any], name: FromPath[str], days: Days = 7) -> DriftAnswer:
+    async def show_drift(request: Request[Any, Any, Any], name: FromPath[str], days: Days = week) -> DriftAnswer:
         """Tell whether the tickets that the serving version answers are still like those of its training, and why."""
-        if not 1 <= days <= max(1, settings.drift_days):
-            raise InvalidInput(f"days is {days}; counts are kept of 1 to {settings.drift_days} days (drift_days)")
+        if not 1 <= days <= most:
+            raise InvalidInput(f"days is {days}; send 1 to {most}, for counts are kept so long (drift_days)")
         registry: Registry = request.app.state.registry
         drift: Drift = request.app.state.drift
         model = registry.serving(name)
