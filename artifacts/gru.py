@@ -323,6 +323,7 @@ class Ranker:
 
     def __init__(self, model: GruModel) -> None:
         self._model = weakref.ref(model)
+        self.name, self.version, self.manifest = model.name, model.version, model.manifest
 
     def cost(self, encoded: Encoded) -> int:
         """Return the ticket's length."""

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from artifacts.errors import ArtifactRefused
+from artifacts.profile import Profile
 from artifacts.schemas import Summary
 
 FORMAT = 1
@@ -150,6 +151,7 @@ class Manifest(Sealed, frozen=True, kw_only=True):
     parity: Parity
     comparison: Comparison | None = None  # with `parent`, where that was asked for
     num_feedback: int = 0  # of the rows that it was trained on, those that are corrections
+    profile: Profile | None = None  # of tickets that were kept out; None: too few of them, or a kind without text
 
 
 class ManifestHead(msgspec.Struct, frozen=True):

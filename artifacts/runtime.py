@@ -46,6 +46,13 @@ def open_session(model: bytes) -> Session:
 class Answerer(Protocol[Asked]):
     """What answers encoded inputs: a model, or a view of one that says more."""
 
+    name: str
+    version: int
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the version."""
+
     def cost(self, encoded: Asked, /) -> int:
         """Return how much work an input is; see `Model.cost`."""
 

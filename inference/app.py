@@ -26,11 +26,13 @@ from inference.access import check_host
 from inference.batcher import Batcher
 from inference.board import Board
 from inference.counters import Counters
+from inference.drift import Drift
 from inference.heads import Heads
 from inference.observer import Observer
 from inference.openapi import body_schemas, token_schemes
 from inference.registry import Registry
 from inference.routes import create_routes
+from inference.routes_drift import create_drift_routes
 from inference.routes_feedback import create_feedback_routes
 from inference.routes_jobs import create_job_routes
 from inference.routes_metrics import counted, create_metrics_routes
@@ -62,28 +64,33 @@ def create_app(settings: Settings, board: Board | None = None) -> Litestar:
     registry = Registry(store)
     gate = access.Gate(settings)
     counters = board.own() if board is not None else Counters()
+    drift = Drift(store.root, settings.drift_days)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        app.state.batcher = Batcher(settings.search_queue_tokens, counters)
+        app.state.batcher = Batcher(settings.search_queue_tokens, counters, drift)
         app.state.training = Training(store, settings)
         for sentence in await asyncio.to_thread(store.sweep):  # what a crash has left; safe beside other processes
             log.info("store: %s", sentence)
         watching = asyncio.create_task(registry.watch())
+        saving = asyncio.create_task(drift.watch())
         showing = asyncio.create_task(show(app, board)) if board is not None else None
         try:
             yield
         finally:
             app.state.training.drain()
             watching.cancel()
+            saving.cancel()
             if showing is not None:
                 showing.cancel()
             app.state.batcher.close()
+            await drift.save()
 
     app = Litestar(
         route_handlers=[
             create_routes(settings),
             create_model_routes(settings),
+            create_drift_routes(settings),
             create_feedback_routes(settings),
             create_job_routes(settings),
             create_metrics_routes(settings),
@@ -106,6 +113,7 @@ def create_app(settings: Settings, board: Board | None = None) -> Litestar:
                 "draining": False,
                 "counters": counters,
                 "board": board,
+                "drift": drift,
             }
         ),
         openapi_config=OpenAPIConfig(

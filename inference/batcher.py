@@ -29,6 +29,7 @@ from artifacts.mail import Mail, read_mail
 from artifacts.runtime import Answerer, Model
 from artifacts.schemas import Answer, Evaluation, Row
 from inference.counters import FULL, LATE, LEFT, TICKETS, Counters
+from inference.drift import Drift
 from inference.errors import ClientLeft, ServerFull, TooLate
 
 P = ParamSpec("P")
@@ -116,7 +117,8 @@ class Batcher:
         large_tokens: that wait for the thread or run in it.
     """
 
-    def __init__(self, limit_tokens: int, counters: Counters | None = None) -> None:
+    def __init__(self, limit_tokens: int, counters: Counters | None = None, drift: Drift | None = None) -> None:
+        self._drift = drift
         self.limit_tokens = limit_tokens
         self._counters = counters if counters is not None else Counters()
         self.waiting_tokens = 0
@@ -191,6 +193,8 @@ class Batcher:
         """
         cost = sum(map(model.cost, encoded))
         self._check(cost, caller.deadline)
+        if self._drift is not None:
+            done = functools.partial(self._drift.count_and, done, model, encoded)
         job = Job(model, encoded, cost + REQUEST_TOKENS, caller, done)
         if cost > INLINE_TOKENS:
             self.large_tokens += job.cost

@@ -314,3 +314,61 @@ class Probe(msgspec.Struct, frozen=True):
     """The answer of a probe."""
 
     status: str
+
+
+Verdict = Literal["drift", "stable", "not_enough_data"]
+
+
+class DriftReason(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing in which the tickets differ from those of the training.
+
+    Attributes:
+        what: category_share, category_shares (all together), confidence, unknown_tokens or length.
+        expected: share of the training's kept-out tickets that `detail` speaks of.
+        found: share of the tickets answered; for category_shares both are the population stability index.
+        detail: the same as a sentence.
+        category: whose share it is.
+    """
+
+    what: str
+    expected: float
+    found: float
+    detail: str
+    category: str | None = None
+
+
+class NewWord(msgspec.Struct, frozen=True):
+    """A word that the model does not know, and how many tickets held it."""
+
+    word: str
+    num_tickets: int
+
+
+class DriftDay(msgspec.Struct, frozen=True):
+    """The tickets answered on a day (UTC)."""
+
+    day: str
+    num_tickets: int
+
+
+class DriftAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the tickets that a version answers are still like those of its training.
+
+    Attributes:
+        detail: why there is no verdict, or what the counts lack; else empty.
+        reasons: in what the tickets differ, what is surest first.
+        num_tickets: that were answered in these days.
+        num_expected: tickets that were kept out of the training, with which they are compared.
+        days: on which tickets were answered.
+        new_words: what the model does not know and ten tickets of a day held, most frequent first.
+    """
+
+    model_name: str
+    version: int
+    verdict: Verdict
+    detail: str
+    reasons: list[DriftReason]
+    num_tickets: int
+    num_expected: int
+    days: list[DriftDay]
+    new_words: list[NewWord]

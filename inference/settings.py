@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             refused with 503 at once.
         keep_versions: newest versions of a model that stay after a training; older ones are deleted, but never the
             serving one nor the one that a rollback would serve. 0 keeps all.
+        drift_days: days for which is kept what /models/{name}/drift counts; 0 counts nothing.
         train_timeout_s: seconds after which a training is ended; 1e7 (116 days) at most, a timer takes no infinity.
     """
 
@@ -80,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     feedback_limit: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
     search_queue_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4096
     keep_versions: Annotated[int, msgspec.Meta(ge=0)] = 0
+    drift_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 30
     train_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=1e7)] = 4 * 3600.0
 
     @property

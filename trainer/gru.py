@@ -21,9 +21,11 @@ from artifacts.abstain import Abstention, OutOfScope
 from artifacts.errors import InvalidInput
 from artifacts.gru import TENSORS, Floats, GruManifest, GruModel, GruReport, encoding
 from artifacts.metrics import Metrics, measure
+from artifacts.profile import Profile
 from artifacts.schemas import Summary
 from artifacts.store import now
 from artifacts.tickets import Prediction, Ticket
+from artifacts.vocabulary import Encoded
 from trainer import out_of_scope, tickets
 from trainer.abstain import coverage_by_category, fit_abstention
 from trainer.aliases import merged, read_aliases, with_aliases
@@ -124,7 +126,7 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
     scope = out_of_scope.try_out(rows, parts[0], config, progress) if config.out_of_scope else None
 
     probabilities_NC = torch.softmax(logits_NC / calibration.temperature, dim=1).numpy()
-    metrics = matrix = linear_metrics = gru_metrics = abstention = coverage = None
+    metrics = matrix = linear_metrics = gru_metrics = abstention = coverage = profile = None
     validation: Summary = {"accuracy": None, "macro_f1": None, "num_tickets": 0}
     if kept_out:
         kept = [rows.tickets[row] for row in kept_out]
@@ -135,13 +137,14 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         counts_CC = np.zeros((len(labels), len(labels)), dtype=np.int64)
         np.add.at(counts_CC, (kept_targets_N.numpy(), probabilities_NC.argmax(axis=1)), 1)
         matrix = counts_CC.tolist()
-        unknown_N = np.array(
-            [
-                one.vocabulary.encode(rows.tokens[row]).unknown_share(len(one.vocabulary))
-                for one, (_, validation_rows) in zip(of_parts, parts, strict=True)
-                for row in validation_rows
-            ]
-        )
+        # Each by the vocabulary that its part had, to which it is as new as a ticket of tomorrow is to the last one.
+        read = [
+            (part.vocabulary.encode(rows.tokens[row]), len(part.vocabulary))
+            for part, (_, validation_rows) in zip(of_parts, parts, strict=True)
+            for row in validation_rows
+        ]
+        profile = profile_of(labels, [ticket for ticket, _ in read], probabilities_NC)
+        unknown_N = np.array([ticket.unknown_share(num_words) for ticket, num_words in read])
         kept_labels_N = kept_targets_N.numpy()
         sure = fit_abstention(probabilities_NC, kept_labels_N, unknown_N, config.target, config.abstain)
         if sure is not None:
@@ -173,6 +176,7 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         calibration=calibration,
         parity=parity,
         abstain=abstention,
+        profile=profile,
     )
     files = {
         "model.onnx": graph,
@@ -207,6 +211,15 @@ def measured(labels: list[str], tickets: list[Ticket], numbers: list[int], proba
     found = measure(labels, expected, [probabilities_NC], [ticket.id for ticket in tickets])
     mistakes = [msgspec.structs.replace(one, row=numbers[one.row]) for one in found.mistakes]
     return msgspec.structs.replace(found, mistakes=mistakes)
+
+
+def profile_of(labels: list[str], encoded: list[Encoded], probabilities_NC: Floats) -> Profile:
+    """Return the counts of what was answered to tickets that were kept out, which a server compares its own with."""
+    profile = Profile()
+    best_N, highest_N = probabilities_NC.argmax(axis=1).tolist(), probabilities_NC.max(axis=1).tolist()
+    for ticket, best, highest in zip(encoded, best_N, highest_N, strict=True):
+        profile.add(labels[best], highest, len(ticket.unknown), len(ticket.ids))
+    return profile
 
 
 def parts_of(rows: Rows, config: TrainConfig) -> list[tuple[list[int], list[int]]]:

@@ -31,6 +31,7 @@ ROLES = {
     ("GET", "/models"): "search",
     ("GET", "/models/nobody"): "search",
     ("GET", "/models/nobody/versions/1"): "search",
+    ("GET", "/models/nobody/drift"): "search",
     ("POST", "/models/nobody/promote"): "admin",
     ("POST", "/models/nobody/rollback"): "admin",
     ("DELETE", "/models/nobody/versions/1"): "admin",

@@ -43,6 +43,7 @@ OTHERS: dict[str, dict[str, tuple[str, type[msgspec.Struct] | None]]] = {
         "get": ("search", schemas.VersionAnswer),
         "delete": ("admin", schemas.Deleted),
     },
+    "/models/{name}/drift": {"get": ("search", schemas.DriftAnswer)},
     "/models/{name}/promote": {"post": ("admin", schemas.Serves)},
     "/models/{name}/rollback": {"post": ("admin", schemas.Serves)},
     "/jobs": {"get": ("admin", schemas.JobsAnswer)},

@@ -97,6 +97,27 @@ def test_manifest_read_back_is_the_one_returned(fitted: Fitted) -> None:
     assert msgspec.json.decode(files["report.json"], type=GruReport) == fitted.report
 
 
+@pytest.mark.parametrize("folds", [1, 2])
+def test_profile_is_of_tickets_that_were_not_seen(empty: Store, folds: int) -> None:
+    """Each ticket has a word of its own: to the network that had not seen it, it is unknown, though it is known now."""
+    of_category = small.tickets(10)
+    own = {name: [[*words, f"mot{name[0]}{i}"] for i, words in enumerate(group)] for name, group in of_category.items()}
+
+    manifest, report = fit(empty, small.rows(own), small.config(epochs=1, folds=folds, min_count=1))
+
+    profile = manifest.profile
+    assert profile is not None
+    assert profile.num_tickets == manifest.data.num_validation == sum(profile.categories.values())
+    assert (profile.num_tickets, profile.unknown[0]) == (40 if folds == 2 else profile.num_tickets, 0)
+    assert report.validation is not None
+    of_answers = {name: of.precision for name, of in report.validation.per_category.items() if of.precision}
+    assert set(of_answers) <= set(profile.categories)
+    vocabulary = GruModel(*empty.read_version(NAME, 1)).vocabulary
+    assert all(vocabulary.encode(words).unknown == [] for group in own.values() for words in group)
+    found, _ = empty.read_version(NAME, 1)
+    assert found.profile == profile
+
+
 def test_manifest_says_how_the_version_was_made(fitted: Fitted) -> None:
     """Tensors, encoding, libraries, data, parity and validation stand in it; the job is None for `fit`."""
     manifest = fitted.manifest
