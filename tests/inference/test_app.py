@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from artifacts.errors import StoreRefused
+from artifacts.feedback import Correction
 from artifacts.kinds import KINDS
 from artifacts.metrics import Metrics, ValueMetrics
 from artifacts.simple_nn import Example, Value, ValueSearch
@@ -24,6 +25,11 @@ from inference.settings import Settings
 from tests.inference.conftest import connect, started
 from tests.inference.helpers import POST_ROUTES, check_problem
 
+STREAMS = {
+    "/metrics": "text/plain",
+    "/models/{name}/feedback": "application/jsonl",
+    "/jobs/{job_id}/events": "text/event-stream",
+}
 ROOT = Path(__file__).parents[2]
 BODIES: dict[str, dict[str, Any]] = {  # of each route: the name of its schema -> the type that says its fields
     "/create_model": {"CreateModel": schemas.CreateModel},
@@ -44,6 +50,12 @@ OTHERS: dict[str, dict[str, tuple[str, type[msgspec.Struct] | None]]] = {
         "delete": ("admin", schemas.Deleted),
     },
     "/models/{name}/drift": {"get": ("search", schemas.DriftAnswer)},
+    "/models/{name}/feedback": {"get": ("admin", None), "delete": ("admin", schemas.FeedbackErased)},
+    "/models/{name}/feedback/{correction_id}": {
+        "get": ("admin", Correction),
+        "delete": ("admin", schemas.FeedbackErased),
+    },
+    "/feedback": {"post": ("search", schemas.FeedbackStored)},
     "/models/{name}/promote": {"post": ("admin", schemas.Serves)},
     "/models/{name}/rollback": {"post": ("admin", schemas.Serves)},
     "/jobs": {"get": ("admin", schemas.JobsAnswer)},
@@ -214,7 +226,7 @@ async def test_document_shows_every_answer(document: dict[str, Any]) -> None:
         else:
             expected = answers[path]
         if not expected:
-            assert list(said["200"]["content"]) == ["text/plain" if path == "/metrics" else "text/event-stream"]
+            assert list(said["200"]["content"]) == [STREAMS[path]]
             continue
         schema = said["200"]["content"]["application/json"]["schema"]
         assert ("oneOf" in schema) == (len(expected) > 1)

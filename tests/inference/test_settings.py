@@ -48,6 +48,7 @@ def test_environment_sets_every_field() -> None:
         search_queue_tokens=6,
         keep_versions=7,
         drift_days=8,
+        feedback_limit=9,
         train_timeout_s=1.5,
     )
     names = [name for name in FIELDS if name not in FILES]  # which would be a second way to set the tokens
