@@ -7,7 +7,8 @@ The threshold. Sort the kept-out tickets by confidence, the surest first. The mo
 share that is right; wanted is the longest beginning whose share is still the target. Counting who is right in it is
 noisy: of 600 tickets some 25 mistakes decide. So the mistakes are smoothed first, by a logistic curve with two numbers,
     P(right | confidence p) = sigmoid(a + b logit(p))
-fitted to all kept-out tickets, and the mean of that curve over a beginning stands for its share of right answers.
+fitted to all kept-out tickets, and the mean of that curve over a beginning stands for its share of right answers. That
+share must be half a standard error above the target: on few tickets the threshold is a guess, and the careful one.
 Sources: Geifman and El-Yaniv 2017, "Selective Classification for Deep Neural Networks", arXiv 1705.08500; Platt 1999,
 "Probabilistic Outputs for Support Vector Machines". Compared on unseen tickets with the plain count, with its
 finite-sample correction (conformal risk control, arXiv 2208.02814) and with the mean confidence (docs/LOG.md).
@@ -37,9 +38,8 @@ MIN_UNKNOWN, USUAL = 0.5, 0.99  # the share of unknown tokens that this share of
 # Pull towards a = 0, b = 1, where p is honest: the temperature was fitted on the same tickets, so a and b are mostly
 # luck. Of 1, 10, 30 and 100 the second lands nearest on whole sets and small ones together (docs/LOG.md).
 PULL = 10.0
-LEAST_PULL = (
-    1.0  # for the tie, of which nothing is known before; without any, tickets that are all right have no best k
-)
+LEAST_PULL = 1.0  # for the tie, of which nothing is known before; without any, tickets all right have no best k
+CAUTION = 0.5  # standard errors above the target, for falling short of a promise is worse than a ticket too many by hand
 STEPS = 20  # of Newton's method; it is done after ten
 SMALLEST_STEP = 1e-9
 
@@ -93,7 +93,8 @@ def find_threshold(confidence_N: Numbers, right_N: Bools, target: float) -> floa
     order_N = np.argsort(-confidence_N, kind="stable")
     sorted_N = confidence_N[order_N]
     chance_N = sigmoid(features_NF @ weights_F)[order_N]
-    share_N = np.cumsum(chance_N) / np.arange(1, len(p_N) + 1)
+    n_N = np.arange(1, len(p_N) + 1)
+    share_N = np.cumsum(chance_N) / n_N - CAUTION * np.sqrt(target * (1 - target) / n_N)
     is_end_N = np.append(sorted_N[1:] < sorted_N[:-1], True)  # equally sure tickets are routed together or not at all
     ends = np.flatnonzero(is_end_N & (share_N >= target))
     return float(sorted_N[ends[-1]]) if len(ends) and ends[-1] + 1 >= MIN_ROUTED else None

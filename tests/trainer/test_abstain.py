@@ -42,8 +42,8 @@ def test_threshold_keeps_the_target_on_other_tickets(target: float) -> None:
         found.append((right_N[routed_N].mean(), routed_N.mean()))
 
     accuracy, coverage = np.mean(found, axis=0)
-    assert accuracy == pytest.approx(target, abs=0.01)
-    assert coverage == pytest.approx(most, abs=0.05)
+    assert target <= accuracy <= target + 0.015
+    assert most - 0.06 <= coverage <= most
 
 
 def test_overconfident_network_is_seen_through() -> None:
