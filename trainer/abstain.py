@@ -39,7 +39,9 @@ MIN_UNKNOWN, USUAL = 0.5, 0.99  # the share of unknown tokens that this share of
 # luck. Of 1, 10, 30 and 100 the second lands nearest on whole sets and small ones together (docs/LOG.md).
 PULL = 10.0
 LEAST_PULL = 1.0  # for the tie, of which nothing is known before; without any, tickets all right have no best k
-CAUTION = 0.5  # standard errors above the target, for falling short of a promise is worse than a ticket too many by hand
+CAUTION = (
+    0.5  # standard errors above the target, for falling short of a promise is worse than a ticket too many by hand
+)
 STEPS = 20  # of Newton's method; it is done after ten
 SMALLEST_STEP = 1e-9
 

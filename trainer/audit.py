@@ -33,7 +33,7 @@ from artifacts.text import split
 from artifacts.vocabulary import Vocabulary, build_rows
 from trainer import linear, parallel
 from trainer.kinds import Progress, Silent
-from trainer.tickets import Rows
+from trainer.tickets import MIN_WORDS, Rows, near_empty_rows
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -46,7 +46,6 @@ MIN_TO_JUDGE = 3  # distinct tickets of a category: with fewer, a ticket kept ou
 # Distinct tickets of a category: with 8 each banking77 is at .72, with 130 at .93 (README); and what 10 % of fewer than
 # ten validate is less than a ticket.
 SMALL_CATEGORY = 10
-MIN_WORDS = 2  # words of a ticket, masks and signs not counted, below which it says next to nothing
 # Categories are proposed to be merged if so large a share of the smaller one's tickets is confused with the other, in
 # every fold and in both directions: luck is not so steady.
 MERGE_SHARE = 0.1
@@ -55,8 +54,6 @@ NEAR = 0.8  # Jaccard similarity of near duplicates, as in Lee et al. 2022, "Ded
 PIECE, NUM_PIECES = 5, 2**18  # letters of a hashed piece of text, and the rows that pieces are hashed to
 CHUNK = 256  # test tickets that are compared at once; bounds the memory to CHUNK x N similarities
 
-_PLACEHOLDER = re.compile(r"<[A-Z0-9][A-Z0-9_.,:/]*>")
-_WORD = re.compile(r"\w")
 # Masks of the same thing in English, French and the abbreviations of common tools; the first is what text.py writes.
 SAME = (
     ("<COMPANY>", "<ENTREPRISE>", "<SOCIETE>", "<ORGANISATION>", "<ORGANIZATION>", "<ORG>"),
@@ -347,20 +344,6 @@ def conflicting(rows: Rows) -> dict[int, list[str]]:
         for row, (ticket, tokens) in enumerate(zip(rows.tickets, rows.tokens, strict=True))
         if len(of_key[tuple(tokens)]) > 1
     }
-
-
-def near_empty_rows(rows: Rows) -> list[int]:
-    """Return the tickets of fewer than two words; masks such as `<NAME>` and signs are no words.
-
-    A token with spaces ("mot de passe") is as many words as it has.
-    """
-
-    def num_words(tokens: Sequence[str]) -> int:
-        return sum(
-            bool(_WORD.search(word)) and not _PLACEHOLDER.fullmatch(word) for token in tokens for word in token.split()
-        )
-
-    return [row for row, tokens in enumerate(rows.tokens) if num_words(tokens) < MIN_WORDS]
 
 
 def lower_words(rows: Rows) -> set[str]:

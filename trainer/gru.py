@@ -29,10 +29,9 @@ from artifacts.vocabulary import Encoded
 from trainer import out_of_scope, tickets
 from trainer.abstain import coverage_by_category, fit_abstention
 from trainer.aliases import merged, read_aliases, with_aliases
-from trainer.audit import MIN_WORDS, near_empty_rows
 from trainer.config import TrainConfig, resolve
 from trainer.kinds import Fitted, Progress, libraries
-from trainer.tickets import MIN_FOR_VALIDATION, Rows, cut, fingerprint, split
+from trainer.tickets import MIN_FOR_VALIDATION, MIN_WORDS, Rows, cut, fingerprint, near_empty_rows, split
 from trainer.unlabelled import with_labels
 
 MAX_SHOWN = 5  # confusions and mistakes in the terminal

@@ -115,7 +115,11 @@ def write_card(found: Found) -> str:
 
 def experts(report: GruReport) -> list[tuple[str, Metrics]]:
     """Return the validation metrics of both parts together and of each alone, as far as they were measured."""
-    every = (("together", report.validation), ("gru", report.gru_validation), ("linear", report.linear_validation))
+    every = (
+        ("together", report.validation),
+        ("gru_alone", report.gru_validation),
+        ("linear", report.linear_validation),
+    )
     return [(name, metrics) for name, metrics in every if metrics is not None]
 
 

@@ -49,7 +49,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "part": ("Classifier", "Classifieur"),
     "together": ("Both together", "Les deux ensemble"),
-    "gru": ("GRU alone", "GRU seul"),
+    "gru_alone": ("GRU alone", "GRU seul"),
     "linear": ("Linear part alone", "Partie linéaire seule"),
     "calibration": ("Can its confidence be believed?", "Peut-on croire sa confiance\u00a0?"),
     "calibration_note": (

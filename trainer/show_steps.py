@@ -109,7 +109,7 @@ def show_answer(steps: Steps) -> None:
         of_networks = sum(network.logits[label] for network in steps.networks)
         parts = (of_networks, steps.linear.logits[label], steps.linear.bias[label], steps.logits[label])
         rows.append((steps.categories[label], *parts, steps.probabilities[label]))
-    show(("category", "GRU", "linear", "bias", "logit", "probability"), rows)
+    show(("category", "GRU's", "linear's", "bias", "logit", "probability"), rows)
     if len(steps.categories) > MAX_CATEGORIES:
         say(f"... and {len(steps.categories) - MAX_CATEGORIES} categories more.")
 

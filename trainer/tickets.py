@@ -12,6 +12,7 @@ Decisions, each with a test:
 """
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -28,6 +29,9 @@ from trainer.vectors import Vectors
 CATEGORY_FIELDS = ("category", "label")
 CONTENT_FIELDS = ("tokens", "text", "email_text")
 MIN_FOR_VALIDATION = 3  # distinct tickets that a category needs before one is kept out of training
+MIN_WORDS = 2  # words of a ticket, masks and signs not counted, below which it says next to nothing
+_PLACEHOLDER = re.compile(r"<[A-Z0-9][A-Z0-9_.,:/]*>")
+_WORD = re.compile(r"\w")
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -241,3 +245,17 @@ def fingerprint(rows: Rows, num_validation: int) -> Data:
         num_duplicates=rows.num_duplicates,
         num_conflicts=rows.num_conflicts,
     )
+
+
+def near_empty_rows(rows: Rows) -> list[int]:
+    """Return the tickets of fewer than two words; masks such as `<NAME>` and signs are no words.
+
+    A token with spaces ("mot de passe") is as many words as it has.
+    """
+
+    def num_words(tokens: Sequence[str]) -> int:
+        return sum(
+            bool(_WORD.search(word)) and not _PLACEHOLDER.fullmatch(word) for token in tokens for word in token.split()
+        )
+
+    return [row for row, tokens in enumerate(rows.tokens) if num_words(tokens) < MIN_WORDS]

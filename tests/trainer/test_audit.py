@@ -22,14 +22,13 @@ from trainer.audit import (
     lower_words,
     merges,
     mislabelled,
-    near_empty_rows,
     personal_kinds,
     proposed_aliases,
     repeated,
 )
 from trainer.data import RawRow
 from trainer.sample import generate
-from trainer.tickets import Rows, check_rows
+from trainer.tickets import Rows, check_rows, near_empty_rows
 
 
 def rows_of(*tickets: tuple[str, str | list[str]]) -> Rows:
