@@ -35,9 +35,10 @@ demo: .venv/train  ## train on synthetic tickets, serve on 127.0.0.1:8000, show 
 demo-check: .venv/train  ## the demo on a free port, then the seeds' calls, then exit
 	$(BIN)/python demo.py --check
 
-test: .venv/dev .venv-serve/test  ## every test, and those of the server again where there is no torch
+test: .venv/dev .venv-serve/test  ## every test, those of the server where there is no torch
 	$(SERVE)/python -m pytest -q tests/artifacts tests/inference -m "not torch"
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q tests/artifacts tests/inference -m torch
+	$(BIN)/python -m pytest -q --ignore=tests/artifacts --ignore=tests/inference
 
 check: .venv/dev  ## lint, format, types, imports
 	$(BIN)/ruff check .

@@ -169,7 +169,8 @@ class Protocol(HttpToolsProtocol):
         self, status: int, described: bytes, traced: Mapping[bytes, bytes], body: bytes, caller: Caller
     ) -> None:
         """Write an answer as uvicorn would, and count it."""
-        usual = self.server_state.default_headers
+        # A copy, because a signal may add to them between any two lines here: who is not told so is not to be closed.
+        usual = tuple(self.server_state.default_headers)
         lines = [b"%s: %s\r\n" % header for header in usual]
         lines += [described, *(b"%s: %s\r\n" % header for header in trace(traced)[1])]
         self.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", body)))
