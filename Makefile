@@ -4,7 +4,7 @@ BIN := .venv/bin
 SERVE := .venv-serve/bin
 PEERS := .venv-peers/bin
 
-.PHONY: demo demo-check test check bench peers faults clean
+.PHONY: demo demo-check test test-serving test-training check bench peers faults clean
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -35,10 +35,15 @@ demo: .venv/train  ## train on synthetic tickets, serve on 127.0.0.1:8000, show 
 demo-check: .venv/train  ## the demo on a free port, then the seeds' calls, then exit
 	$(BIN)/python demo.py --check
 
-test: .venv/dev .venv-serve/test  ## every test, those of the server where there is no torch
+test: .venv/dev .venv-serve/test  ## every test, those of the server where there is no torch; two at a time
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-serving test-training
+
+test-serving: .venv-serve/test
 	$(SERVE)/python -m pytest -q tests/artifacts tests/inference -m "not torch"
+
+test-training: .venv/dev  # the trainer's first: those of whole systems come when the others are done
 	$(BIN)/python -m pytest -q tests/artifacts tests/inference -m torch
-	$(BIN)/python -m pytest -q --ignore=tests/artifacts --ignore=tests/inference
+	$(BIN)/python -m pytest -q tests/trainer tests/faults tests/benchmarks tests/system
 
 check: .venv/dev  ## lint, format, types, imports
 	$(BIN)/ruff check .
