@@ -4,7 +4,7 @@ BIN := .venv/bin
 SERVE := .venv-serve/bin
 PEERS := .venv-peers/bin
 
-.PHONY: demo demo-check test test-serving test-training check bench peers faults clean
+.PHONY: demo demo-check test test-serving test-training test-documents check bench peers faults clean
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -36,14 +36,19 @@ demo-check: .venv/train  ## the demo on a free port, then the seeds' calls, then
 	$(BIN)/python demo.py --check
 
 test: .venv/dev .venv-serve/test  ## every test, those of the server where there is no torch; two at a time
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-serving test-training
+	$(MAKE) --no-print-directory -j2 --output-sync=target test-serving test-training test-documents
 
 test-serving: .venv-serve/test
 	$(SERVE)/python -m pytest -q tests/artifacts tests/inference -m "not torch"
 
-test-training: .venv/dev  # the trainer's first: those of whole systems come when the others are done
+DOCUMENTS := $(addprefix tests/system/test_,docs.py readme.py exercises.py lessons.py reference.py)
+
+test-training: .venv/dev
 	$(BIN)/python -m pytest -q tests/artifacts tests/inference -m torch
-	$(BIN)/python -m pytest -q tests/trainer tests/faults tests/benchmarks tests/system
+	$(BIN)/python -m pytest -q tests/trainer tests/faults tests/benchmarks tests/system $(DOCUMENTS:%=--ignore=%)
+
+test-documents: .venv/dev
+	$(BIN)/python -m pytest -q $(DOCUMENTS)
 
 check: .venv/dev  ## lint, format, types, imports
 	$(BIN)/ruff check .

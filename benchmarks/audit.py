@@ -24,7 +24,7 @@ from artifacts.tickets import Ticket
 from benchmarks import machine, report
 from benchmarks.sets import choose, find_sets, read_train
 from trainer.audit import Ints, answers, audit
-from trainer.cli_audit import num_cores
+from trainer.config import num_cores
 from trainer.kinds import Silent
 from trainer.terminal import shows_errors
 from trainer.tickets import Rows

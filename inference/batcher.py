@@ -175,11 +175,13 @@ class Batcher:
         Raises:
             ServerFull: too much work waits already.
             TooLate: the caller's deadline cannot be met, or has passed in the queue.
+            ClientLeft: the caller has gone while it waited.
             NotFinite: as `Model.predict`.
         """
         caller = caller or Caller()
         found: asyncio.Future[Sequence[Answer]] = asyncio.get_running_loop().create_future()
-        caller.has_left = found.cancelled  # by whoever waits
+        has_left = caller.has_left
+        caller.has_left = lambda: found.cancelled() or has_left()
         self.submit(model, encoded, caller, functools.partial(_settle, found))
         return await found
 

@@ -27,7 +27,6 @@ import msgspec
 from artifacts.profile import Profile
 from artifacts.runtime import Answerer
 from artifacts.schemas import Answer
-from artifacts.tickets import Prediction
 from artifacts.vocabulary import Encoded
 
 FILE = "drift.sqlite"
@@ -47,6 +46,7 @@ WHAT = ("confidence", "unknown", "lengths")  # the histograms of a Profile
 log = logging.getLogger("puppet")
 
 Key = tuple[str, int, int]  # model, version, day since 1970
+Noted = tuple[Answerer[Any], Sequence[Encoded], Sequence[Any]]  # what was asked, and the answers
 
 
 class NewWords:
@@ -97,13 +97,19 @@ class Found(msgspec.Struct):
 
     def add(self, day: str, what: str, bin_: str, tickets: int) -> None:
         """Add one count."""
+        put(self.profile, self.words, what, bin_, tickets)
         if what == "category":
-            self.profile.categories[bin_] = self.profile.categories.get(bin_, 0) + tickets
             self.days[day] = self.days.get(day, 0) + tickets
-        elif what == "word":
-            self.words[bin_] = self.words.get(bin_, 0) + tickets
-        elif what in WHAT:
-            getattr(self.profile, what)[int(bin_)] += tickets
+
+
+def put(profile: Profile, words: dict[str, int], what: str, bin_: str, tickets: int) -> None:
+    """Add one count, which `_rows` has yielded, to others."""
+    if what == "category":
+        profile.categories[bin_] = profile.categories.get(bin_, 0) + tickets
+    elif what == "word":
+        words[bin_] = words.get(bin_, 0) + tickets
+    elif what in WHAT:
+        getattr(profile, what)[int(bin_)] += tickets
 
 
 class Drift:
@@ -117,9 +123,7 @@ class Drift:
         """Take the store's folder, and the days for which counts are kept; 0 counts nothing."""
         self._store = store
         self._num_days = num_days
-        self._noted: list[
-            tuple[Answerer[Any], Sequence[Encoded], Sequence[Prediction]]
-        ] = []  # in this turn of the loop
+        self._noted: list[Noted] = []  # in this turn of the loop
         self._counts: dict[Key, Profile] = {}  # not saved yet
         self._words: dict[Key, NewWords] = {}  # of today
         self._lock = asyncio.Lock()
@@ -216,19 +220,11 @@ class Drift:
                     log.warning("counts of model %s stay in memory, they cannot be written: %s", name, error)
         self.is_saved = not failed
         for name, version, day, what, bin_, tickets in failed:
-            self._put_back((name, version, _day(day)), what, bin_, tickets)
+            key = name, version, _day(day)
+            put(self._counts.setdefault(key, Profile()), self._words[key].words, what, bin_, tickets)
         oldest = today if not failed else today - self._num_days + 1
         self._words = {key: words for key, words in self._words.items() if key[2] >= oldest}
         self._counts = {key: profile for key, profile in self._counts.items() if key in self._words}
-
-    def _put_back(self, key: Key, what: str, bin_: str, tickets: int) -> None:
-        profile = self._counts.setdefault(key, Profile())
-        if what == "category":
-            profile.categories[bin_] = profile.categories.get(bin_, 0) + tickets
-        elif what == "word":
-            self._words[key].words[bin_] = self._words[key].words.get(bin_, 0) + tickets
-        else:
-            getattr(profile, what)[int(bin_)] += tickets
 
     def _write(self, name: str, rows: Sequence[tuple[int, str, str, str, int]], oldest: str) -> None:
         with _opened(self._store / name / FILE, "rwc") as file, file:

@@ -36,7 +36,7 @@ async def answer(kind: Kind, body: Search, registry: Registry, batcher: Batcher,
     Raises:
         InvalidInput, KindMismatch: the body.
         ModelNotFound, ModelNotTrained, InvalidName, ModelLoading, ArtifactRefused: as `Registry.serving`.
-        ServerFull, TooLate, NotFinite: as `Batcher.predict`.
+        ServerFull, TooLate, ClientLeft, NotFinite: as `Batcher.predict`.
     """
     model = model_asked(kind, body, registry)
     field, content = body.given

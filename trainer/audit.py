@@ -32,6 +32,7 @@ from scipy.special import log_softmax, softmax
 from artifacts.text import split
 from artifacts.vocabulary import Vocabulary, build_rows
 from trainer import linear, parallel
+from trainer.config import TrainConfig
 from trainer.kinds import Progress, Silent
 from trainer.tickets import MIN_WORDS, Rows, near_empty_rows
 
@@ -40,7 +41,7 @@ Ints = NDArray[np.int64]
 
 NUM_FOLDS = 5  # each model learns from 80 % of the tickets
 LINEAR_C = 0.3  # tighter than for a model that serves: it should not bend to the wrong tickets (docs/LOG.md)
-NUM_PAIRS, NUM_BUCKETS, MAX_WORDS = 20_000, 20_000, 50_000  # as TrainConfig has them
+DEFAULTS = TrainConfig()  # of the words, pairs and n-grams that the linear part tells apart
 SHARPNESS = (0.05, 50.0)  # of the scores, between which 1/T is searched
 MIN_TO_JUDGE = 3  # distinct tickets of a category: with fewer, a ticket kept out leaves nothing to know it by
 # Distinct tickets of a category: with 8 each banking77 is at .72, with 130 at .93 (README); and what 10 % of fewer than
@@ -267,8 +268,8 @@ def answers(
     """Return scores_NC of the tickets asked about, from a linear part that learnt the others."""
     if not asked:
         return np.empty((0, num_categories))
-    vocabulary = Vocabulary(build_rows(taught, 2, MAX_WORDS), NUM_BUCKETS)
-    features = linear.Features(vocabulary, NUM_PAIRS)
+    vocabulary = Vocabulary(build_rows(taught, DEFAULTS.min_count, DEFAULTS.max_vocabulary), DEFAULTS.ngram_buckets)
+    features = linear.Features(vocabulary, DEFAULTS.pairs)
     fitted = linear.fit([vocabulary.encode(one) for one in taught], targets, features, num_categories, LINEAR_C)
     return linear.scores(fitted, [vocabulary.encode(one) for one in asked]).astype(np.float64)
 

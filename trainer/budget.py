@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import msgspec
 
 from artifacts.errors import InvalidInput
-from trainer.config import TrainConfig
-from trainer.out_of_scope import EPOCHS, SHARE
+from trainer.config import FAST_EPOCHS, TrainConfig
+from trainer.out_of_scope import SHARE
 
 SAMPLE = 2000  # tickets of the short run
 FIRST_S = 6.0  # to load PyTorch, to export and to prove the graph
@@ -47,7 +47,7 @@ def seconds(config: TrainConfig, num_tickets: int, num_unlabelled: int, pace: Pa
         lessons.append((num_tickets + num_unlabelled, 1))
     work_s = sum(n * (config.grus * config.epochs * pace.gru_s + linear * pace.linear_s) for n, linear in lessons)
     if config.out_of_scope:
-        work_s += (1 - SHARE) * tickets / parts * (EPOCHS * pace.gru_s + pace.linear_s)
+        work_s += (1 - SHARE) * tickets / parts * (FAST_EPOCHS * pace.gru_s + pace.linear_s)
     return FIRST_S + MARGIN * work_s / min(config.processes, config.grus * parts)
 
 

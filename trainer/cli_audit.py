@@ -4,7 +4,6 @@ What is looked for is in audit.py; here it is read, shown, and written as a CSV 
 """
 
 import csv
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.table import Table
 from artifacts.errors import InvalidInput, PuppetError
 from trainer import simple_nn, tickets
 from trainer.audit import SMALL_CATEGORY, Audit, Leak, audit, leaks
+from trainer.config import num_cores
 from trainer.data import RawRow, read_file
 from trainer.mails import read_folder
 from trainer.terminal import data_argument, json_option, out, print_line, shows_errors
@@ -94,11 +94,6 @@ def holds_numbers(path: Path) -> bool:
 def place_of(raw_row: RawRow) -> str:
     """Return where a row stands, as one looks for it: its line, or the pointer into a JSON body or a folder."""
     return f"line {raw_row.line}" if raw_row.line is not None else raw_row.pointer
-
-
-def num_cores() -> int:
-    """Return how many cores this program may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def advice(found: Audit, test: Path | None) -> list[str]:

@@ -110,15 +110,15 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 SMALL, VERY_SMALL = 2500, 2000  # tickets
+FAST_EPOCHS = 8
 WORTH_A_PROCESS = 50_000  # tickets read, epoch by epoch; with fewer, another process is not worth its start
 
 
 def resolve(config: TrainConfig, num_tickets: int) -> TrainConfig:
     """Return the settings with a number wherever the recipe or the size of the set decides."""
-    epochs = config.epochs or (8 if config.recipe == "fast" else 30 if num_tickets < SMALL else 20)
+    epochs = config.epochs or (FAST_EPOCHS if config.recipe == "fast" else 30 if num_tickets < SMALL else 20)
     folds = config.folds or (4 if num_tickets < VERY_SMALL and config.recipe != "fast" else 1)
     grus = config.grus or {"fast": 1, "default": 2, "best": 4}[config.recipe]
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     num_read = num_tickets * epochs * grus * folds
     return msgspec.structs.replace(
         config,
@@ -127,9 +127,14 @@ def resolve(config: TrainConfig, num_tickets: int) -> TrainConfig:
         batch=config.batch or min(64, max(16, num_tickets // 40)),
         refit=config.refit if config.refit is not None else config.recipe != "fast",
         folds=folds,
-        processes=config.processes or (num_cores if num_read >= WORTH_A_PROCESS else 1),
+        processes=config.processes or (num_cores() if num_read >= WORTH_A_PROCESS else 1),
         out_of_scope=config.out_of_scope if config.out_of_scope is not None else config.recipe != "fast",
     )
+
+
+def num_cores() -> int:
+    """Return how many cores this program may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_config(type_: type[C], file: Path | None, overrides: Iterable[str] = ()) -> C:

@@ -23,14 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.abstain import OutOfScope
-from trainer.config import TrainConfig
+from trainer.config import FAST_EPOCHS, TrainConfig
 from trainer.kinds import Progress
 from trainer.tickets import Rows
 
 SHARE = 0.2  # of the categories, that is left out
 MIN_CATEGORIES = 5
 MIN_TICKETS = 20  # of either sort
-EPOCHS = 8  # as the recipe fast has
 
 Numbers = NDArray[np.float64]
 
@@ -84,8 +83,8 @@ def try_out(rows: Rows, part: tuple[list[int], list[int]], config: TrainConfig, 
     from trainer.calibrate import fit_share, fit_temperature
 
     # Two folds by name: then the tickets to answer choose no epoch, half of whom have no label here.
-    quick = msgspec.structs.replace(config, grus=1, epochs=EPOCHS, folds=2, linear_c=config.linear_c or 1.0)
-    progress.start(len(teaching), EPOCHS, is_refit=False)
+    quick = msgspec.structs.replace(config, grus=1, epochs=FAST_EPOCHS, folds=2, linear_c=config.linear_c or 1.0)
+    progress.start(len(teaching), FAST_EPOCHS, is_refit=False)
     lessons = [(teaching, kept_out + unknown)]
     (found,) = experts.train(rows, [max(0, target) for target in targets], lessons, len(known), quick, progress)
     n = len(kept_out)
@@ -95,6 +94,7 @@ def try_out(rows: Rows, part: tuple[list[int], list[int]], config: TrainConfig, 
     temperature = fit_temperature(logits_KC[:n], known_N).temperature
     confidence_K = torch.softmax(logits_KC / temperature, dim=1).amax(dim=1).numpy().astype(np.float64)
     detail = (
-        f"the linear part and one GRU of {EPOCHS} epochs, taught {len(teaching)} tickets of {len(known)} categories"
+        f"the linear part and one GRU of {FAST_EPOCHS} epochs, "
+        f"taught {len(teaching)} tickets of {len(known)} categories"
     )
     return OutOfScope(auroc(confidence_K[:n], confidence_K[n:]), n, len(unknown), out, detail)

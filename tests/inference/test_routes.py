@@ -931,3 +931,40 @@ async def test_server_is_not_ready_before_its_models_are_loaded(app: Litestar, c
     assert (await client.get("/livez")).status_code == 200
     await eventually(lambda: app.state.registry.is_ready, "the next look at the store")
     assert (await client.get("/readyz")).status_code == 200
+
+
+@pytest.mark.parametrize("more", [{}, {"explain": True}, {"top_k": 2}])
+async def test_client_that_left_costs_no_run(
+    app: Litestar, monkeypatch: pytest.MonkeyPatch, more: dict[str, Any]
+) -> None:
+    """A search on the ordinary way whose client closes its connection while it waits never reaches the model."""
+    raw = json.dumps(MODEL | {"vector": CONNECTION} | more).encode()
+    messages: list[Any] = [{"type": "http.request", "body": raw, "more_body": False}]
+    left = asyncio.Event()
+    runs: list[int] = []
+
+    async def receive() -> Any:
+        if messages:
+            return messages.pop()
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        pass
+
+    model, batcher = app.state.registry.serving(MODEL["name"]), app.state.batcher
+    monkeypatch.setattr(type(model), "probabilities", lambda _, encoded: runs.append(len(encoded)))
+    head = [(b"host", b"localhost"), (b"content-type", b"application/json"), (b"content-length", b"%d" % len(raw))]
+    scope = {
+        "type": "http", "method": "POST", "path": "/search", "raw_path": b"/search", "query_string": b"",
+        "root_path": "", "scheme": "http", "http_version": "1.1", "server": ("localhost", 80),
+        "client": ("127.0.0.1", 1), "headers": head,
+    }  # fmt: skip
+    asking = asyncio.ensure_future(app(scope, receive, send))  # type: ignore[arg-type]
+    while not batcher.waiting_tokens:
+        assert not asking.done()
+        await asyncio.sleep(0)
+    left.set()
+    await asyncio.wait_for(asking, DEADLINE_S)
+
+    assert not runs

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.trainer import small
 from tests.trainer.small import Recorder
-from trainer import out_of_scope
+from trainer.config import FAST_EPOCHS
 from trainer.data import RawRow
 from trainer.kinds import Silent
 from trainer.out_of_scope import auroc, left_out, try_out
@@ -71,7 +71,7 @@ def test_confidence_tells_left_out_categories_apart(monkeypatch: pytest.MonkeyPa
     assert found.num_known == sum(rows.tickets[row].expected not in found.categories for row in part[1])
     assert found.auroc is not None
     assert 0.7 < found.auroc <= 1.0
-    assert [epochs for _, epochs, _ in told.starts] == [out_of_scope.EPOCHS]
+    assert [epochs for _, epochs, _ in told.starts] == [FAST_EPOCHS]
 
 
 def test_too_little_to_try_is_said() -> None:
