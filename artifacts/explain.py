@@ -31,7 +31,7 @@ from artifacts.vocabulary import UNK, Encoded
 
 MAX_VARIANTS = 64  # that are asked of one ticket: without a bound, 512 tokens are 513 runs of the longest kind
 MAX_UNKNOWN = 64  # distinct unknown tokens whose neighbours are looked up
-SLICE_TOKENS = 2048  # between two looks at who else wants the thread: 4 ms of the default model
+SLICE_TOKENS = 256  # between two looks at who else wants the thread: eight tickets of 30, one run (docs/LOG.md)
 SLICE_UNKNOWN = 8  # tokens whose neighbours are looked up in one slice; 0.2 ms each with 50,000 words
 SMALLEST = float(np.finfo(np.float32).tiny)  # a probability of 0 has no logarithm
 
@@ -141,7 +141,7 @@ def _steps(model: GruModel, asked: Sequence[Encoded]) -> Generator[int, None, Ex
 
 
 def _slices(asked: Sequence[Encoded]) -> Iterator[Sequence[Encoded]]:
-    """Yield the tickets in their order, at least one and about 2,048 tokens at a time."""
+    """Yield the tickets in their order, at least one and about 256 tokens at a time."""
     size = max(1, SLICE_TOKENS // len(asked[0].ids))
     for start in range(0, len(asked), size):
         yield asked[start : start + size]
