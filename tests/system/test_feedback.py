@@ -13,7 +13,7 @@ from artifacts.store import Store
 from tests.system.server import Server, eventually, serving
 
 NAME = "puppet-o2"
-NUM_POSTS = 200
+NUM_POSTS = 1000
 NUM_CLIENTS = 8
 
 pytestmark = pytest.mark.system
