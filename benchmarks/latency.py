@@ -97,7 +97,7 @@ class Loop(msgspec.Struct, frozen=True):
 
 
 class OwnServer(msgspec.Struct, frozen=True):
-    """The server that was started for each round, and its memory after the round's load."""
+    """The server that was started for each round, and the memory of its worker after the round's load."""
 
     ready_s: Spread
     resident_mb: Spread | None
@@ -261,7 +261,7 @@ def measure_server(
         closed = closed_loop(address, fixed, settings.calls)
         open_for(settings.warmup, [settings.seed, number, 1])
         opened = open_for(settings.seconds, [settings.seed, number, 0])
-    resident = resident_bytes(server.pid) if server else None
+    resident = resident_bytes(server.workers[0]) if server else None
     return Round(
         floor_N,
         closed,
@@ -394,7 +394,7 @@ def make_sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
         held = f"{resident.median:.0f} MB" if resident else "unknown"
         notes.append(
             f"Server: ready in {ready.median:.2f} s ({ready.lowest:.2f}-{ready.highest:.2f}), wanted under "
-            f"{TARGET_READY_S:g} s; holds {held} after the load, wanted under {TARGET_RESIDENT_MB:g} MB."
+            f"{TARGET_READY_S:g} s; its worker holds {held} after the load, wanted under {TARGET_RESIDENT_MB:g} MB."
         )
     title = f"How long a search takes: {settings.name} version {numbers.model_version}"
     columns = ["what", "p50", "p95", "p99", "max", "p50 over rounds", "p99 over rounds", "x floor"]

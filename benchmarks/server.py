@@ -77,6 +77,14 @@ def pinned(cores: int | Collection[int] | None) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def an_installed_environment() -> dict[str, str]:
+    """Return our environment, in which Python may keep what it has compiled, as an installed package has been.
+
+    Where it may not (PYTHONDONTWRITEBYTECODE, usual in containers' builds) each start compiles a checkout anew.
+    """
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 @contextlib.contextmanager
 def running_server(
     store: Path, cores: int | Collection[int] | None = None, *, workers: int = 1, trainer: str = "none"
@@ -88,7 +96,7 @@ def running_server(
     """
     options = {"--port": "0", "--store": str(store.absolute()), "--trainer": trainer, "--workers": str(workers)}
     command = [sys.executable, "-m", "inference", *(word for option in options.items() for word in option)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    environment = {name: value for name, value in an_installed_environment().items() if not name.startswith(PREFIX)}
     with tempfile.TemporaryFile() as log:  # a pipe that nobody empties would stop the server one day
         start = time.perf_counter()
         with pinned(cores):  # which the child inherits
@@ -126,6 +134,7 @@ def running_peer(
             process = subprocess.Popen(
                 [*command, str(address.port)],
                 cwd=ROOT,
+                env=an_installed_environment(),
                 stdout=log,
                 stderr=log,
                 preexec_fn=_end_with_parent,
