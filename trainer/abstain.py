@@ -35,9 +35,11 @@ MIN_TICKETS = 50  # kept out; fewer say nothing of a share near 1
 MIN_ROUTED = 20
 TIE = 0.6
 MIN_UNKNOWN, USUAL = 0.5, 0.99  # the share of unknown tokens that this share of the tickets stays below, but at least
-# Pull towards a = 0, b = 1, where p is honest: the temperature was fitted on the same tickets, so a and b are mostly
-# luck. Of 1, 10, 30 and 100 the second lands nearest on whole sets and small ones together (docs/LOG.md).
-PULL = 10.0
+# Pull towards a = 0, b = 1, where p is honest, because the temperature was fitted on the same tickets. After one split
+# of a large set a and b are mostly luck, and the network that learns from a ninth more tickets is hardly surer. On a
+# small set it is too sure by up to five points, so that there the mistakes have the word (docs/LOG.md).
+STRONG_PULL, WEAK_PULL = 300.0, 10.0
+STRONG_FROM = 500  # tickets that one split kept out; with 350 it was better on one set and worse on another
 LEAST_PULL = 1.0  # for the tie, of which nothing is known before; without any, tickets all right have no best k
 CAUTION = (
     0.5  # standard errors above the target, for falling short of a promise is worse than a ticket too many by hand
@@ -79,17 +81,18 @@ def sigmoid(values: Numbers) -> Numbers:
     return found
 
 
-def find_threshold(confidence_N: Numbers, right_N: Bools, target: float) -> float | None:
+def find_threshold(confidence_N: Numbers, right_N: Bools, target: float, pull: float = WEAK_PULL) -> float | None:
     """Return the lowest confidence down to which the target is reached; None if there is none.
 
     Args:
         confidence_N: of the most probable category.
         right_N: whether that is the true one.
         target: share to be right.
+        pull: towards the confidence's own word; STRONG_PULL or WEAK_PULL.
     """
     p_N = np.clip(confidence_N, 1e-6, 1 - 1e-6)
     features_NF = np.stack((np.ones_like(p_N), np.log(p_N / (1 - p_N))), axis=1)
-    weights_F = logistic(features_NF, right_N, np.array([0.0, 1.0]), PULL)
+    weights_F = logistic(features_NF, right_N, np.array([0.0, 1.0]), pull)
     if weights_F[1] <= 0.0:  # the surer, the more often wrong: such confidence chooses nothing
         return None
     order_N = np.argsort(-confidence_N, kind="stable")
@@ -121,6 +124,7 @@ def fit_abstention(
     unknown_N: Numbers,
     target: float,
     by_default: bool,
+    pull: float = WEAK_PULL,
 ) -> tuple[Abstention, Bools] | None:
     """Return the rule, and which of the tickets it routes; None if there are too few to find one.
 
@@ -130,6 +134,7 @@ def fit_abstention(
         unknown_N: share of each ticket's tokens that the network did not know.
         target: share of the routed to be right.
         by_default: see `Abstention`.
+        pull: see `find_threshold`.
     """
     if len(targets_N) < MIN_TICKETS:
         return None
@@ -137,7 +142,7 @@ def fit_abstention(
     right_N = probabilities_NC.argmax(axis=1) == targets_N
     rule = Abstention(
         target=target,
-        threshold=find_threshold(confidence_N, right_N, target),
+        threshold=find_threshold(confidence_N, right_N, target, pull),
         tie_margin=find_tie_margin(probabilities_NC, targets_N),
         max_unknown=max(MIN_UNKNOWN, float(np.quantile(unknown_N, USUAL))),
         num_tickets=len(targets_N),

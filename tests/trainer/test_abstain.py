@@ -10,7 +10,9 @@ from artifacts.gru import Floats
 from trainer.abstain import (
     MIN_ROUTED,
     MIN_TICKETS,
+    STRONG_PULL,
     TIE,
+    WEAK_PULL,
     coverage_by_category,
     find_threshold,
     find_tie_margin,
@@ -56,6 +58,22 @@ def test_overconfident_network_is_seen_through() -> None:
 
     assert threshold is not None
     assert right_N[bold_N >= threshold].mean() == pytest.approx(0.9, abs=0.015)
+
+
+@pytest.mark.parametrize(("pull", "least", "most"), [(STRONG_PULL, 0.0, 0.006), (WEAK_PULL, 0.006, 0.02)])
+def test_luck_of_the_draw_moves_a_strongly_pulled_threshold_less(pull: float, least: float, most: float) -> None:
+    """Over draws of 600 tickets of an honest network the share right of unseen ones varies by less."""
+    unseen_NC, truth_N = simulated(50_000, 0)
+    confidence_N, right_N = unseen_NC.max(axis=1).astype(np.float64), unseen_NC.argmax(axis=1) == truth_N
+    shares = []
+    for seed in range(1, 41):
+        p_NC, labels_N = simulated(600, seed)
+        sure_N = p_NC.max(axis=1).astype(np.float64)
+        threshold = find_threshold(sure_N, p_NC.argmax(axis=1) == labels_N, 0.95, pull)
+        shares.append(right_N[confidence_N >= threshold].mean())
+
+    assert np.mean(shares) == pytest.approx(0.955, abs=0.01)
+    assert least < np.std(shares) < most
 
 
 def test_confidence_that_says_nothing_reaches_no_target() -> None:
