@@ -7,7 +7,7 @@ report.html and the card in card.md.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -105,7 +105,8 @@ def write_page(found: Found, language: str) -> str:
         mistakes=[(mistake, text_of(found.tickets, mistake)) for mistake in metrics.mistakes[:MAX_MISTAKES]],
         experts=experts(report),
         max_confusions=MAX_CONFUSIONS,
-        least_routed=least_routed(report),
+        least_routed=least_routed(report.coverage),
+        least_routed_test=least_routed(metrics.abstention.per_category if metrics.abstention is not None else None),
         scope=measured_scope(report),
     )
 
@@ -118,7 +119,7 @@ def write_card(found: Found) -> str:
         found=found,
         experts=experts(found.report),
         categories=categories,
-        least_routed=least_routed(found.report),
+        least_routed=least_routed(found.report.coverage),
         scope=measured_scope(found.report),
     )
 
@@ -133,9 +134,9 @@ def experts(report: GruReport) -> list[tuple[str, Metrics]]:
     return [(name, metrics) for name, metrics in every if metrics is not None]
 
 
-def least_routed(report: GruReport) -> list[tuple[str, CategoryCoverage]]:
-    """Return at most 10 categories of which not every ticket kept out is routed, the least routed first."""
-    found = [(category, one) for category, one in (report.coverage or {}).items() if one.coverage < 1.0]
+def least_routed(coverage: Mapping[str, CategoryCoverage] | None) -> list[tuple[str, CategoryCoverage]]:
+    """Return at most 10 categories of which not every ticket is routed, the least routed first."""
+    found = [(category, one) for category, one in (coverage or {}).items() if one.coverage < 1.0]
     # Of two that are routed alike the one with more tickets says more.
     return sorted(found, key=lambda item: (item[1].coverage, -item[1].num_tickets, item[0]))[:MAX_LEAST_ROUTED]
 

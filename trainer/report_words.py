@@ -87,7 +87,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "À aucune confiance il n’y en a autant de justes, donc il n’aiguille rien seul\u00a0: donner plus de tickets, "
         "ou une cible plus basse.",
     ),
-    "target": ("Target: right of the routed", "Cible\u00a0: justes parmi les aiguillés"),
+    "target": ("Target: right among the routed", "Cible\u00a0: justes parmi les aiguillés"),
     "tie_margin": ("The two best categories apart by at least", "Écart d’au moins entre les deux meilleures"),
     "max_unknown": ("Unknown tokens at most", "Tokens inconnus au plus"),
     "abstains": ("Abstains", "S’abstient"),
@@ -98,7 +98,20 @@ WORDS: dict[str, tuple[str, str]] = {
     "if_asked": ("only if a search asks for it", "seulement si une recherche le demande"),
     "kept_out": ("Kept out of training", "Tenus à l’écart"),
     "routed": ("Routed by itself", "Aiguillés seul"),
-    "right_routed": ("Right of the routed", "Justes parmi les aiguillés"),
+    "right_routed": ("Right among the routed", "Justes parmi les aiguillés"),
+    "test_file": ("Test file", "Fichier de test"),
+    "reasons": (
+        "Why the others of the test file are not routed:",
+        "Pourquoi les autres du fichier de test ne sont pas aiguillés\u00a0:",
+    ),
+    "reason": ("Reason", "Raison"),
+    "low_confidence": ("not sure enough (low_confidence)", "pas assez sûr (low_confidence)"),
+    "top_two_tie": ("one of two categories (top_two_tie)", "l’une de deux catégories (top_two_tie)"),
+    "unknown_tokens": ("too many unknown tokens (unknown_tokens)", "trop de tokens inconnus (unknown_tokens)"),
+    "least_routed_test": (
+        "The categories that it routes least, of the test file.",
+        "Les catégories qu’il aiguille le moins, dans le fichier de test.",
+    ),
     "least_routed": (
         "The categories that it routes least, of the tickets kept out. Of a handful of tickets a share says little.",
         "Les catégories qu’il aiguille le moins, parmi les tickets tenus à l’écart. D’une poignée de tickets une part "

@@ -221,22 +221,68 @@ def test_rule_of_abstention_is_shown(store: Store, tmp_path: Path, language: str
     assert section.index(HOSTILE) < section.index("c01") < section.index("c09")
     written = card.read_text("utf-8")
     for line in (
-        *("| target, right of the routed | 90.0% |", "| confidence at least | 0.7654 |"),
+        *("| target, right among the routed | 90.0% |", "| confidence at least | 0.7654 |"),
         *("| measure | 612 tickets kept out of training |", "| routed by itself (coverage) | 83.4% |"),
-        *("| right of the routed | 91.7% |", "| c01 | 5.0% | 90.0% | 40 |", "if a search asks for it"),
+        *("| right among the routed | 91.7% |", "| c01 | 5.0% | 90.0% | 40 |", "if a search asks for it"),
         *("AUROC 0.828", "to which it answers all the same"),
     ):
         assert line in written
     assert re.search(r"\n\n\n", written) is None
 
 
-def test_rule_that_routes_nothing_is_told(store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_what_the_rule_does_on_the_test_file_stands_beside_its_promise(
+    store: Store, tmp_path: Path, test_file: Path, language: str
+) -> None:
+    """The numbers of evaluate, to the last digit; a rule that routes some and not others, for two reasons."""
+    mixed = {"category": "Accès utilisateur", "tokens": ["client", "connexion", "utilisateur"]}
+    test_file.write_text(test_file.read_text() + json.dumps(mixed) + "\n")
+    before = puppet_train("evaluate", test_file, "--name", "puppet-o2", "--store", store.root, "--json")
+    threshold = json.loads(before.stdout.splitlines()[-1])["coverage"][0]["threshold"]  # that the surest have
+    rule = Abstention(0.9, threshold, 0.1, max_unknown=0.6, num_tickets=612, coverage=0.834, accuracy=0.917)
+    version = version_with(store, rule, coverage={"promised": CategoryCoverage(40, 0.25, 0.9)})
+    arguments = ("--name", "puppet-o2", "--store", store.root, "--version", version)
+    evaluated = puppet_train("evaluate", test_file, *arguments, "--json")
+    found = json.loads(evaluated.stdout.splitlines()[-1])
+    card = tmp_path / "card.md"
+
+    text = page_of(store, tmp_path, "--test", test_file, "--version", version, "--lang", language, "--card", card)
+
+    page = Page(text)
+    shown = {str(given["data-field"]): float(str(given["value"])) for tag, given in page.elements if tag == "data"}
+    told = {field: value for field, value in shown.items() if field.startswith("abstention.")}
+    assert told == {field: found_at(found, field) for field in told}
+    reasons = {f"abstention.reasons.{reason}" for reason in found["abstention"]["reasons"]}
+    assert len(reasons) == 2
+    assert told.keys() == reasons | {
+        f"abstention.{field}"
+        for field in ("target", "coverage", "accuracy", "accuracy_interval.low", "accuracy_interval.high")
+    }
+    column = ("en", "fr").index(language)
+    of_test = page.text[page.text.index(WORDS["least_routed_test"][column]) :]
+    of_test = of_test[: of_test.index(WORDS["confusions"][column])]
+    for category, one in found["abstention"]["per_category"].items():
+        assert (category in of_test) == (one["coverage"] < 1.0)
+    assert "promised" in page.text[: page.text.index(WORDS["least_routed_test"][column])]
+    assert (
+        f"| 612 tickets kept out of training | {len(ROWS) + 1} tickets of tickets \\& more.jsonl |\n|---|---|---|\n"
+        in (card.read_text("utf-8"))
+    )
+    assert f"| 83.4% | {found['abstention']['coverage']:.1%} |\n" in card.read_text("utf-8")
+    assert re.search(r"\n\n\n", card.read_text("utf-8")) is None
+
+
+def test_rule_that_routes_nothing_is_told(store: Store, tmp_path: Path, test_file: Path) -> None:
     """The target was out of reach, and the model abstains by default: both are said, and nothing else is claimed."""
     rule = Abstention(0.99, None, 0.1, 0.5, num_tickets=80, coverage=0.0, accuracy=None, by_default=True, detail="why")
     card = tmp_path / "card.md"
 
-    page = Page(page_of(store, tmp_path, "--version", version_with(store, rule), "--card", card))
+    version = version_with(store, rule)
+    page = Page(page_of(store, tmp_path, "--version", version, "--test", test_file, "--card", card))
 
+    shown = {given["data-field"]: given["value"] for tag, given in page.elements if tag == "data"}
+    assert shown["abstention.coverage"] == "0.0"
+    assert "abstention.accuracy" not in shown
     assert WORDS["never_sure"][0] in page.text
     assert WORDS["by_default"][0] in page.text
     assert "AUROC" not in page.text
