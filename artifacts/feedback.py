@@ -15,6 +15,7 @@ may be replaced, and a model may be deleted, while nobody has it open.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import sqlite3
@@ -135,7 +136,13 @@ def page(store: Store, name: str, after: int = 0) -> list[tuple[int, Correction]
     Raises:
         ModelNotFound, InvalidName, StoreRefused.
     """
-    return _read(store, name, f"WHERE seq > ? ORDER BY seq LIMIT {PAGE}", after)
+    found = _read(store, name, f"WHERE seq > ? ORDER BY seq LIMIT {PAGE}", after)
+    # SQLite believes the order of a file whose pages have changed places, and whoever reads on from the last number
+    # would then read the same page for ever.
+    numbers = [after, *(number for number, _ in found)]
+    if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
+        raise _damaged(store.root / name / DATABASE, "their numbers do not ascend")
+    return found
 
 
 def read_all(store: Store, name: str) -> Iterator[Correction]:

@@ -300,7 +300,15 @@ class GruModel(Model[Encoded]):
 
     def measure(self, rows: Sequence[Ticket], encoded: Sequence[Encoded]) -> Metrics:
         """Return the metrics on labelled rows and their encoded tickets, at least one."""
-        return measure(self.labels, [row.expected for row in rows], self._blocks(encoded), [row.id for row in rows])
+        rule, num_words = self.abstention, len(self.vocabulary)
+        return measure(
+            self.labels,
+            [row.expected for row in rows],
+            self._blocks(encoded),
+            [row.id for row in rows],
+            rule,
+            [ticket.unknown_share(num_words) for ticket in encoded] if rule is not None else (),
+        )
 
     def _blocks(self, encoded: Sequence[Encoded]) -> Iterator[Floats]:
         """Give the probabilities of many tickets, some thousand at a time."""

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from artifacts import calibration
+from artifacts.abstain import Abstention, AbstentionMetrics, measure_abstention, why_not
 from artifacts.calibration import CoverageAt, CoveragePoint, Floats, Interval, ReliabilityBin
 from artifacts.schemas import Evaluation, Summary
 
@@ -76,6 +77,8 @@ class Metrics(Evaluation, frozen=True):
         brier: the mean Brier score, 0 is perfect, 2 the worst.
         aurc: area under the risk-coverage curve, 0 is perfect; the curve is `coverage`.
         coverage_at: how many tickets can be answered with 90, 95 and 99 % right.
+        abstention: what the version's own threshold, which is not read off these tickets, comes to on them; None if it
+            has none.
 
     What has a default is missing in reports that were written before it was measured.
     """
@@ -97,6 +100,7 @@ class Metrics(Evaluation, frozen=True):
     aurc: float | None = None
     coverage: list[CoveragePoint] = msgspec.field(default_factory=list)
     coverage_at: list[CoverageAt] = msgspec.field(default_factory=list)
+    abstention: AbstentionMetrics | None = None
     confusion_matrix: ConfusionMatrix | None = None
 
     @property
@@ -110,6 +114,8 @@ def measure(
     expected: Sequence[str],
     blocks: Iterable[Floats],
     ids: Sequence[str | int | None] = (),
+    rule: Abstention | None = None,
+    unknown_shares: Sequence[float] = (),
 ) -> Metrics:
     """Return the metrics of a model's probabilities against the true categories, ticket by ticket.
 
@@ -119,16 +125,21 @@ def measure(
         labels: the C categories that the model knows.
         expected: the true category of each ticket, N >= 1.
         blocks: probabilities_NC in the order of `expected`, as one matrix or cut into several. Four numbers of each
-            ticket are kept of a block, so that memory depends on the longest block and not on N x C.
+            ticket are kept of a block, five with a rule, so that memory depends on the longest block and not on N x C.
         ids: the callers' ids, or nothing.
+        rule: when the model abstains, if its abstention is to be measured; it then has two categories or more.
+        unknown_shares: with a rule, the share of unknown tokens of each ticket.
     """
     label_of = {label: number for number, label in enumerate(labels)}
     targets_N = np.array([label_of.get(category, calibration.UNKNOWN) for category in expected], dtype=np.int64)
     parts: list[calibration.Scores] = []
+    second: list[float] = []  # the probability of the next best category
     start = 0
     for probabilities_NC in blocks:
         end = start + len(probabilities_NC)
         parts.append(calibration.score(probabilities_NC, targets_N[start:end]))
+        if rule is not None:
+            second += np.partition(probabilities_NC, -2, axis=1)[:, -2].tolist()
         start = end
     scores = calibration.joined(parts)
     predicted = [labels[best] for best in scores.best_N.tolist()]
@@ -149,6 +160,11 @@ def measure(
     correct_N = scores.rank_N == 0
     wrong_M = np.flatnonzero(~correct_N)
     surest_M = wrong_M[np.argsort(-scores.confidence_N[wrong_M], kind="stable")][:MAX_MISTAKES].tolist()
+    abstention = None
+    if rule is not None:
+        probable = zip(scores.confidence_N.tolist(), second, unknown_shares, strict=True)
+        reasons = [why_not(rule, *ticket) for ticket in probable]
+        abstention = measure_abstention(rule, expected, correct_N.tolist(), reasons)
     bins = calibration.reliability(scores.confidence_N, correct_N)
     coverage, coverage_at, aurc = calibration.coverage_curve(scores.confidence_N, correct_N)
     return Metrics(
@@ -172,6 +188,7 @@ def measure(
         aurc=aurc,
         coverage=coverage,
         coverage_at=coverage_at,
+        abstention=abstention,
         confusion_matrix=ConfusionMatrix(
             categories, sorted((place[true], place[said], count) for (true, said), count in pairs.items())
         ),

@@ -1,6 +1,10 @@
 """What several rooms of the tests share."""
 
+import contextlib
+import resource
 import shutil
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,3 +50,16 @@ def gru_version(store: Store, version: int = 1) -> tuple[GruManifest, dict[str, 
     manifest, files = store.read_version("puppet-o2", version)
     assert isinstance(manifest, GruManifest)
     return manifest, files
+
+
+@contextlib.contextmanager
+def full_disk(max_file_bytes: int) -> Iterator[None]:
+    """Let no file grow past a size: a write beyond it fails as on a full disk, for this process alone."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)

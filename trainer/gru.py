@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import RenderableType
 from rich.table import Table
 
-from artifacts.abstain import Abstention, OutOfScope
+from artifacts.abstain import Abstention, AbstentionMetrics, OutOfScope
 from artifacts.errors import InvalidInput
 from artifacts.gru import TENSORS, Floats, GruManifest, GruModel, GruReport, encoding
 from artifacts.metrics import Metrics, measure
@@ -325,11 +325,25 @@ def show_evaluation(evaluation: Metrics) -> list[RenderableType]:
     for mistake in evaluation.mistakes[:MAX_SHOWN]:
         name = f"row {mistake.row}" if mistake.id is None else f"row {mistake.row} (id {mistake.id})"
         lines.append(f"{name}: {mistake.confidence:.3f} sure of {mistake.predicted}, was {mistake.expected}")
+    if evaluation.abstention is not None:
+        lines.append(show_routed(evaluation.abstention))
     lines.append(
         f"accuracy {evaluation.accuracy:.4f}, macro F1 {evaluation.macro_f1:.4f}: "
         f"{evaluation.correct_predictions} of {evaluation.total_tests} right"
     )
     return lines
+
+
+def show_routed(found: AbstentionMetrics) -> str:
+    """Return what the version's own rule does on the tickets that were given, beside its target."""
+    left = ", ".join(f"{count} {reason}" for reason, count in found.reasons.items())
+    if found.accuracy is None or found.accuracy_interval is None:
+        return f"routes none of these tickets by itself (target {found.target:.1%} right): {left}"
+    low, high = found.accuracy_interval.low, found.accuracy_interval.high
+    return (
+        f"routes {found.coverage:.1%} of these tickets by itself, of which {found.accuracy:.1%} are right "
+        f"({low:.1%} to {high:.1%} on others; target {found.target:.1%})" + (f"; not routed: {left}" if left else "")
+    )
 
 
 def show_confidence(evaluation: Metrics) -> Table:

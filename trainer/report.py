@@ -7,7 +7,7 @@ report.html and the card in card.md.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ import jinja2
 import msgspec
 from markupsafe import Markup, escape
 
+from artifacts.abstain import CategoryCoverage, OutOfScope
 from artifacts.errors import InvalidInput
 from artifacts.gru import GruManifest, GruReport
 from artifacts.manifest import decode_record
@@ -28,6 +29,7 @@ from trainer.run import evaluate
 
 MAX_MATRIX = 12  # categories of the matrix that is shown; of 150 nobody could read one
 MAX_CONFUSIONS, MAX_MISTAKES = 15, 25
+MAX_LEAST_ROUTED = 10  # categories
 MAX_TEXT = 300  # characters of a ticket
 
 
@@ -103,6 +105,9 @@ def write_page(found: Found, language: str) -> str:
         mistakes=[(mistake, text_of(found.tickets, mistake)) for mistake in metrics.mistakes[:MAX_MISTAKES]],
         experts=experts(report),
         max_confusions=MAX_CONFUSIONS,
+        least_routed=least_routed(report.coverage),
+        least_routed_test=least_routed(metrics.abstention.per_category if metrics.abstention is not None else None),
+        scope=measured_scope(report),
     )
 
 
@@ -110,7 +115,13 @@ def write_card(found: Found) -> str:
     """Return the model card in Markdown, under the headings of Mitchell et al. 2019."""
     environment = _environment(autoescape=False, decimal=".", percent="%")
     categories = sorted(found.metrics.per_category.items(), key=lambda item: (item[1].f1, item[0]))
-    return environment.get_template("card.md").render(found=found, experts=experts(found.report), categories=categories)
+    return environment.get_template("card.md").render(
+        found=found,
+        experts=experts(found.report),
+        categories=categories,
+        least_routed=least_routed(found.report.coverage),
+        scope=measured_scope(found.report),
+    )
 
 
 def experts(report: GruReport) -> list[tuple[str, Metrics]]:
@@ -121,6 +132,19 @@ def experts(report: GruReport) -> list[tuple[str, Metrics]]:
         ("linear", report.linear_validation),
     )
     return [(name, metrics) for name, metrics in every if metrics is not None]
+
+
+def least_routed(coverage: Mapping[str, CategoryCoverage] | None) -> list[tuple[str, CategoryCoverage]]:
+    """Return at most 10 categories of which not every ticket is routed, the least routed first."""
+    found = [(category, one) for category, one in (coverage or {}).items() if one.coverage < 1.0]
+    # Of two that are routed alike the one with more tickets says more.
+    return sorted(found, key=lambda item: (item[1].coverage, -item[1].num_tickets, item[0]))[:MAX_LEAST_ROUTED]
+
+
+def measured_scope(report: GruReport) -> OutOfScope | None:
+    """Return how confidence tells unknown categories apart; None where it was not tried."""
+    scope = report.out_of_scope
+    return scope if scope is not None and scope.auroc is not None else None
 
 
 def largest_confusions(metrics: Metrics, size: int = MAX_MATRIX) -> Matrix | None:

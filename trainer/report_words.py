@@ -74,6 +74,57 @@ WORDS: dict[str, tuple[str, str]] = {
     "wanted": ("Right answers wanted", "Réponses justes voulues"),
     "threshold": ("Confidence at least", "Confiance d’au moins"),
     "curve": ("The curve as a table", "La courbe en tableau"),
+    "abstention": ("When does it say nothing?", "Quand se tait-il\u00a0?"),
+    "abstention_note": (
+        "A ticket that it is not sure enough of gets no category but a reason, and is for a person. The threshold was "
+        "found on tickets that were kept out of training, so that of what it routes by itself {target} are right.",
+        "Un ticket dont il n’est pas assez sûr ne reçoit pas de catégorie mais une raison, et revient à une personne. "
+        "Le seuil a été trouvé sur des tickets tenus à l’écart de l’entraînement, pour que {target} de ce qu’il "
+        "aiguille seul soient justes.",
+    ),
+    "never_sure": (
+        "At no confidence are so many right, so it routes nothing by itself: give more tickets, or a lower target.",
+        "À aucune confiance il n’y en a autant de justes, donc il n’aiguille rien seul\u00a0: donner plus de tickets, "
+        "ou une cible plus basse.",
+    ),
+    "target": ("Target: right among the routed", "Cible\u00a0: justes parmi les aiguillés"),
+    "tie_margin": ("The two best categories apart by at least", "Écart d’au moins entre les deux meilleures"),
+    "max_unknown": ("Unknown tokens at most", "Tokens inconnus au plus"),
+    "abstains": ("Abstains", "S’abstient"),
+    "by_default": (
+        "by default, unless a search wants a category",
+        "d’office, sauf si une recherche veut une catégorie",
+    ),
+    "if_asked": ("only if a search asks for it", "seulement si une recherche le demande"),
+    "kept_out": ("Kept out of training", "Tenus à l’écart"),
+    "routed": ("Routed by itself", "Aiguillés seul"),
+    "right_routed": ("Right among the routed", "Justes parmi les aiguillés"),
+    "test_file": ("Test file", "Fichier de test"),
+    "reasons": (
+        "Why the others of the test file are not routed:",
+        "Pourquoi les autres du fichier de test ne sont pas aiguillés\u00a0:",
+    ),
+    "reason": ("Reason", "Raison"),
+    "low_confidence": ("not sure enough (low_confidence)", "pas assez sûr (low_confidence)"),
+    "top_two_tie": ("one of two categories (top_two_tie)", "l’une de deux catégories (top_two_tie)"),
+    "unknown_tokens": ("too many unknown tokens (unknown_tokens)", "trop de tokens inconnus (unknown_tokens)"),
+    "least_routed_test": (
+        "The categories that it routes least, of the test file.",
+        "Les catégories qu’il aiguille le moins, dans le fichier de test.",
+    ),
+    "least_routed": (
+        "The categories that it routes least, of the tickets kept out. Of a handful of tickets a share says little.",
+        "Les catégories qu’il aiguille le moins, parmi les tickets tenus à l’écart. D’une poignée de tickets une part "
+        "ne dit pas grand-chose.",
+    ),
+    "out_of_scope": (
+        "Is it less sure of tickets of a category that it has never seen? AUROC {auroc}, where 1 is always and 0.5 the "
+        "toss of a coin: tried in a quick training that left {categories} categories out, on {known} tickets of known "
+        "categories and {unknown} of those left out.",
+        "Est-il moins sûr de tickets d’une catégorie qu’il n’a jamais vue\u00a0? AUROC {auroc}, où 1 est toujours et "
+        "0,5 pile ou face\u00a0: essayé par un entraînement rapide sans {categories} des catégories, sur {known} "
+        "tickets de catégories connues et {unknown} de celles laissées de côté.",
+    ),
     "confusions": ("What is taken for what", "Ce qui est pris pour quoi"),
     "none_wrong": ("No ticket was answered wrongly.", "Aucun ticket n’a reçu de réponse fausse."),
     "matrix_note": (

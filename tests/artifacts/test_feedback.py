@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from artifacts.feedback import Correction, spellings
 from artifacts.job_records import BODY
 from artifacts.jobs import Jobs
 from artifacts.store import Store
+from tests.conftest import full_disk
 
 NAME = "puppet-o2"
 LIMIT = 10_000
@@ -258,21 +258,7 @@ def test_deleted_model_takes_its_corrections_along(store: Store) -> None:
     assert list(feedback.read_all(store, NAME)) == []
 
 
-@pytest.fixture
-def small_disk(store: Store) -> Iterator[None]:
-    """Let no file grow: a write past 200 KB fails as on a full disk, for this process alone."""
-    import resource
-    import signal
-
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, handler)
-
-
-def test_full_disk_refuses_and_keeps_the_others(store: Store, small_disk: None) -> None:
+def test_full_disk_refuses_and_keeps_the_others(store: Store) -> None:
     """What cannot be written is refused with a remedy, and what was acknowledged before is there."""
     num_kept = 0
 
@@ -282,7 +268,7 @@ def test_full_disk_refuses_and_keeps_the_others(store: Store, small_disk: None) 
             feedback.add(store, NAME, correction(number, "x" * 5000), LIMIT)
             num_kept += 1
 
-    with pytest.raises(StoreRefused, match="free some space"):
+    with full_disk(200_000), pytest.raises(StoreRefused, match="free some space"):
         fill()
 
     assert num_kept > 10
@@ -300,6 +286,30 @@ def test_damaged_file_is_refused(store: Store, damage: bytes | None) -> None:
         with sqlite3.connect(path) as database:
             database.execute("UPDATE corrections SET ticket = '{}'")
         database.close()
+
+    with pytest.raises(StoreRefused, match="are damaged"):
+        list(feedback.read_all(store, NAME))
+
+
+@pytest.mark.parametrize("damage", ["cut short", "a page of zeros", "two pages in each other's place"])
+def test_damaged_page_is_refused(store: Store, damage: str) -> None:
+    """Whatever a page is damaged by, the corrections are not read as if they were fewer, or others."""
+    for number in range(60):
+        feedback.add(store, NAME, correction(number, "x" * 500), LIMIT)
+    path = store.root / NAME / feedback.DATABASE
+    raw = path.read_bytes()
+    size = int.from_bytes(raw[16:18], "big")  # of a page: sqlite.org/fileformat.html, 1.3.2
+    pages = [raw[start : start + size] for start in range(0, len(raw), size)]
+    leaves = [number for number, page in enumerate(pages) if page[0] == 13 and b"xxxx" in page]  # 13: of a table
+    first, last = leaves[0], leaves[-1]
+    assert 0 < first < last
+    if damage == "cut short":
+        pages = pages[:last]
+    elif damage == "a page of zeros":
+        pages[last] = bytes(size)
+    else:
+        pages[first], pages[last] = pages[last], pages[first]
+    path.write_bytes(b"".join(pages))
 
     with pytest.raises(StoreRefused, match="are damaged"):
         list(feedback.read_all(store, NAME))

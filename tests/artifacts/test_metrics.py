@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifacts.calibration import Floats
+from artifacts.abstain import Abstention, CategoryCoverage
+from artifacts.calibration import Floats, Interval
 from artifacts.metrics import (
     MAX_MISTAKES,
     CategoryMetrics,
@@ -26,6 +27,7 @@ from artifacts.metrics import (
 LABELS = ["a", "b", "c"]
 VALUES = st.integers(-10_000, 10_000).map(lambda cents: cents / 100)
 VALUE_PAIRS = st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=200)
+RULE = Abstention(0.9, 0.6, tie_margin=0.1, max_unknown=0.5, num_tickets=600, coverage=0.8, accuracy=0.91)
 PAIRS = st.lists(st.tuples(st.sampled_from("abcz"), st.sampled_from("abc")), min_size=1, max_size=60)
 
 
@@ -109,6 +111,53 @@ def test_confusions_come_most_frequent_first() -> None:
     assert found.confusions == expected
 
 
+def test_hand_worked_abstention() -> None:
+    """Eight tickets under a rule (confidence from 0.6, margin from 0.1, at most half the tokens unknown), by hand.
+
+    1. a, 0.9 sure of a: routed, right.           5. b, 0.5 against 0.45: a tie, for together they are sure enough.
+    2. a, 0.6 sure of a: routed, right.           6. b, 0.4 against 0.35 of a third: a tie too, 0.75 in all.
+    3. a, 0.7 sure of b: routed, wrong.           7. c, 0.9 sure of c, 0.6 of its tokens unknown: not tried.
+    4. b, 0.5 against 0.3: not sure enough.       8. z, which the model lacks, 0.8 sure of a: routed, wrong.
+    Routed 4 of 8, 2 of them right; a: 3 of 3 routed, 2/3 right; b: 0 of 3; c: 0 of 1; z: 1 of 1 routed, none right.
+    """
+    probabilities_NC = np.array(
+        [[0.9, 0.1, 0.0], [0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.3, 0.5, 0.2], [0.45, 0.5, 0.05], [0.25, 0.4, 0.35],
+         [0.0, 0.1, 0.9], [0.8, 0.1, 0.1]], dtype=np.float32,
+    )  # fmt: skip
+    rule = msgspec.structs.replace(RULE, threshold=float(np.float32(0.6)))
+
+    found = measure(LABELS, list("aaabbbcz"), [probabilities_NC], [], rule, [0.5] * 6 + [0.6, 0.0]).abstention
+
+    assert found is not None
+    assert (found.target, found.num_routed, found.coverage, found.accuracy) == (0.9, 4, 0.5, 0.5)
+    assert found.accuracy_interval == Interval(0.0, 1.0)  # of four drawn from two right and two wrong
+    assert found.reasons == {"top_two_tie": 2, "low_confidence": 1, "unknown_tokens": 1}
+    assert next(iter(found.reasons)) == "top_two_tie", "most frequent first"
+    assert found.per_category == {
+        "a": CategoryCoverage(3, 1.0, 2 / 3),
+        "b": CategoryCoverage(3, 0.0, None),
+        "c": CategoryCoverage(1, 0.0, None),
+        "z": CategoryCoverage(1, 1.0, 0.0),
+    }
+
+
+def test_rule_that_routes_nothing_has_no_accuracy() -> None:
+    """Without a threshold no ticket is routed, and no share is made up."""
+    rule = msgspec.structs.replace(RULE, threshold=None)
+
+    found = measure(LABELS, ["a", "b"], [certain("ab")], [], rule, [0.0, 0.0]).abstention
+
+    assert found is not None
+    assert (found.num_routed, found.coverage, found.accuracy, found.accuracy_interval) == (0, 0.0, None, None)
+    assert found.reasons == {"low_confidence": 2}
+
+
+def test_unknown_shares_that_are_missing_are_our_bug() -> None:
+    """A rule without them is an error at once, not a ticket that counts as known."""
+    with pytest.raises(ValueError, match="zip"):
+        measure(LABELS, ["a"], [certain("a")], [], RULE)
+
+
 def test_lists_of_unequal_length_are_our_bug() -> None:
     """A missing prediction is an error at once, not a shifted row."""
     with pytest.raises(ValueError, match="zip"):
@@ -134,10 +183,13 @@ def test_blocks_give_the_same_as_one_matrix(pairs: list[tuple[str, str]], size: 
     """How the probabilities are cut, so that few are kept at once, changes nothing."""
     expected, predicted = zip(*pairs, strict=True)
     probabilities_NC = certain(predicted, [0.4 + row % 5 / 10 for row in range(len(pairs))])
+    unknown = [row % 3 / 4 for row in range(len(pairs))]
+    blocks = (probabilities_NC[i : i + size] for i in range(0, len(pairs), size))
 
-    found = measure(LABELS, expected, (probabilities_NC[i : i + size] for i in range(0, len(pairs), size)))
+    found = measure(LABELS, expected, blocks, [], RULE, unknown)
 
-    assert found == measure(LABELS, expected, [probabilities_NC])
+    assert found == measure(LABELS, expected, [probabilities_NC], [], RULE, unknown)
+    assert msgspec.structs.replace(found, abstention=None) == measure(LABELS, expected, [probabilities_NC])
 
 
 def test_metrics_of_an_older_report_load() -> None:
@@ -149,7 +201,7 @@ def test_metrics_of_an_older_report_load() -> None:
 
     found = msgspec.convert(older, Metrics)
 
-    assert (found.ece, found.accuracy_interval, found.coverage) == (None, None, [])
+    assert (found.ece, found.accuracy_interval, found.coverage, found.abstention) == (None, None, [], None)
     assert msgspec.to_builtins(found) == older
 
 

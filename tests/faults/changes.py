@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from artifacts import feedback
 from artifacts.errors import (
+    CorrectionNotFound,
     ModelExists,
     ModelNotFound,
     NothingToRollBack,
@@ -21,6 +23,7 @@ from artifacts.errors import (
     VersionNotFound,
     VersionServes,
 )
+from artifacts.feedback import Correction
 from artifacts.job_records import BODY, Job
 from artifacts.jobs import Jobs
 from artifacts.store import Store
@@ -46,7 +49,8 @@ class Change(msgspec.Struct, frozen=True):
         prepare: makes that state of the fixture's store.
         begin: returns the act.
         done: what a repetition may say because the first time has done it already.
-        steps: how many changes it is made of, each of them whole: a fault may part them.
+        steps: how many changes it is made of, each of them whole: a fault may part them. Also 2 where the last flush is
+            a step: what it is refused for may have been made (artifacts/feedback.py).
     """
 
     name: str
@@ -211,6 +215,27 @@ def ended(store: Store) -> None:
     (jobs.folder("0" * 32) / BODY).write_bytes(b"left over")
 
 
+def correct(store: Store, number: int, content: int | None = None, padding: int = 0) -> None:
+    """Keep a correction, whose ticket says which one it is (oracle.py looks for it in the files)."""
+    text = f"canary-{number if content is None else content}" + " x" * (padding // 2)
+    feedback.add(store, NAME, Correction(id=f"t-{number}", category="Facture", text=text), limit=100)
+
+
+def corrected(store: Store) -> None:
+    """Have three corrections."""
+    for number in (1, 2, 3):
+        correct(store, number)
+
+
+def corrected_and_kept(store: Store) -> None:
+    """Have three corrections, and the kept body of a training that has ended, in which the second one is."""
+    corrected(store)
+    jobs = Jobs(store)
+    job = submit(jobs, keep_data=True)
+    jobs.request_cancel(job.id)
+    (jobs.folder(job.id) / BODY).write_bytes(b'{"training_data":[{"category":"Facture","id":"t-2","text":"canary-2"}]}')
+
+
 # The acts that need what was opened before
 
 
@@ -278,6 +303,17 @@ def begin_finish_published(root: Path) -> Callable[[], object]:
     manifest, files = store.read_version(NAME, 1)
     store.publish(msgspec.structs.replace(manifest, job=job.id, attempt=job.attempt), files, serve=False)
     return lambda: jobs.finish(job.id, job.attempt, "failed", "it failed")
+
+
+def erasing(correction_id: str | None) -> Callable[[Path], Callable[[], object]]:
+    """Return the beginning of an erasure of one correction, or of all."""
+
+    def begin(root: Path) -> Callable[[], object]:
+        store = Store(root)
+        jobs = Jobs(store)
+        return lambda: feedback.erase(store, jobs, NAME, correction_id)
+
+    return begin
 
 
 def once(jobs: Jobs) -> None:
@@ -364,6 +400,14 @@ CHANGES: dict[str, Change] = {
             on_store(lambda store: store.delete_model(NAME)),
             (ModelNotFound,),
         ),
+        Change("delete model:corrected", corrected, on_store(lambda store: store.delete_model(NAME)), (ModelNotFound,)),
+        Change("correct:first", nothing, on_store(lambda store: correct(store, 1)), steps=2),
+        Change("correct:one more", corrected, on_store(lambda store: correct(store, 4)), steps=2),
+        Change("correct:known id", corrected, on_store(lambda store: correct(store, 2, content=20)), steps=2),
+        Change("correct:large", corrected, on_store(lambda store: correct(store, 4, padding=2**17)), steps=2),
+        Change("erase:one", corrected, erasing("t-2"), (CorrectionNotFound,), steps=2),
+        Change("erase:all", corrected, erasing(None), steps=2),
+        Change("erase:kept body", corrected_and_kept, erasing("t-2"), (CorrectionNotFound,), steps=2),
         Change("prune:one", four, on_store(lambda store: store.prune(NAME, 3))),
         Change("prune:two", four, on_store(lambda store: store.prune(NAME, 1))),
         Change("prune:nothing kept", rolled_back, on_store(lambda store: store.prune(NAME, 0))),

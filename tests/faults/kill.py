@@ -19,7 +19,7 @@ from typing import NamedTuple
 from artifacts.store import Store
 from tests.conftest import FIXTURE_STORE
 from tests.faults.changes import TRAINING, Change
-from tests.faults.oracle import Complaint, View, judge, look, settle, shape
+from tests.faults.oracle import Complaint, View, corrections, judge, look, settle, shape
 from tests.faults.worker import TIMEOUT_S, Worker
 
 # The calls that change a disk or wait for it. `?`: not every processor has it.
@@ -177,13 +177,20 @@ def examined(worker: Worker, case: Case, root: Path, *, acknowledged: bool) -> l
     if complaints:
         return complaints  # what is built on it would only say the same
     said = worker.do(case.change.name, root)
-    allowed = tuple(f"refused {error.__name__}:" for error in case.change.done)
-    if said != "acknowledged" and not said.startswith(allowed):
+    if not is_done(case, said):
         complaints.append(Complaint("other", f"done again: {said}"))
     if (said := worker.do(TRAINING.name, root)) != "acknowledged":
         complaints.append(Complaint("other", f"a training after it: {said}"))
-    complaints += [Complaint("partial", f"after a training: {sentence}") for sentence in look(root).broken]
+    now = look(root)
+    complaints += [Complaint("partial", f"after a training: {sentence}") for sentence in now.broken]
+    if corrections(now) != corrections(case.after):
+        complaints.append(Complaint("lost", f"done again: {corrections(now)}, not {corrections(case.after)}"))
     return complaints
+
+
+def is_done(case: Case, said: str) -> bool:
+    """Return whether a change that is repeated has been made, now or the first time."""
+    return said == "acknowledged" or said.startswith(tuple(f"refused {error.__name__}:" for error in case.change.done))
 
 
 def failed(worker: Worker, case: Case, point: Point, folder: Path) -> tuple[str, list[Complaint]]:
@@ -209,12 +216,16 @@ def failed(worker: Worker, case: Case, point: Point, folder: Path) -> tuple[str,
                     complaints += judge(case.before, case.before, found, acknowledged=True)
                 else:
                     complaints += judge(case.before, case.after, found, acknowledged=False)
-                if (again := worker.act()) != "acknowledged":
+                again = worker.act()
+                # What was refused whole is made now; of several steps the last may have failed alone.
+                if again != "acknowledged" and (case.change.steps == 1 or not is_done(case, again)):
                     complaints.append(Complaint("other", f"done again: {again}"))
                 now = look(root)
                 complaints += [Complaint("partial", sentence) for sentence in now.broken]
                 if case.change.steps == 1 and shape(now) != shape(case.after):
                     complaints.append(Complaint("lost", f"done again: {shape(now)}, not {shape(case.after)}"))
+                if corrections(now) != corrections(case.after):
+                    complaints.append(Complaint("lost", f"done again: {corrections(now)}"))
             worker.end()
         complaints += settle(root, look(root))
         if (training := worker.do(TRAINING.name, root)) != "acknowledged":

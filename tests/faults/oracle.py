@@ -5,12 +5,14 @@ seen after it: each version, each pointer and each job is the old or the new one
 all of it is the new one. `settle` does what a server does when it starts, and after it nothing is left over.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from artifacts import feedback
 from artifacts.errors import ModelNotTrained, PuppetError
 from artifacts.job_records import BODY, Job
 from artifacts.jobs import Jobs
@@ -19,6 +21,7 @@ from artifacts.manifest import Manifest
 from artifacts.store import Store
 
 Sort = Literal["lost", "partial", "job", "other"]
+CANARY = re.compile(rb"canary-\d+")  # what the campaign writes into its corrections, so that no byte of one hides
 ENDED = ("succeeded", "failed", "cancelled", "interrupted")
 
 
@@ -35,12 +38,17 @@ class Complaint(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What a user can see of a model: its versions, each known by its files and its job, and the one that serves."""
+    """What a user can see of a model: its versions, each known by its files and its job, and the one that serves.
+
+    Attributes:
+        corrections: id, category and ticket of each, in the order in which they came.
+    """
 
     versions: dict[int, str]
     serving: int | None
     history: tuple[int, ...]
     highest: int
+    corrections: tuple[tuple[str, str, str], ...] = ()
 
 
 class View(msgspec.Struct, frozen=True):
@@ -73,6 +81,11 @@ def _look_at(store: Store, name: str, broken: list[str]) -> Seen:
     """Return what can be seen of a model, and add to `broken` what is not whole."""
     versions = dict.fromkeys(store.versions(name), "")
     serving, history, highest = None, [], 0
+    kept: tuple[tuple[str, str, str], ...] = ()
+    try:
+        kept = tuple((one.id, one.category, str(one.content)) for one in feedback.read_all(store, name))
+    except PuppetError as error:
+        broken.append(str(error))
     for version in versions:
         try:
             manifest, files = store.read_version(name, version)
@@ -90,7 +103,7 @@ def _look_at(store: Store, name: str, broken: list[str]) -> Seen:
         pass
     except PuppetError as error:
         broken.append(str(error))
-    return Seen(versions, serving, tuple(history), highest)
+    return Seen(versions, serving, tuple(history), highest, kept)
 
 
 def _identity(manifest: Manifest) -> str:
@@ -123,7 +136,8 @@ def _judge_model(name: str, before: Seen | None, after: Seen | None, found: Seen
         return
     if before is None or after is None:  # it comes or goes as a whole
         whole = before or after
-        if whole is None or (found.versions, found.serving) != (whole.versions, whole.serving):
+        fields = ("versions", "serving", "corrections")
+        if whole is None or any(getattr(found, field) != getattr(whole, field) for field in fields):
             yield Complaint("other", f"model {name} is {found}, neither whole nor absent")
         return
     for version in {*before.versions, *after.versions, *found.versions}:
@@ -137,6 +151,10 @@ def _judge_model(name: str, before: Seen | None, after: Seen | None, found: Seen
             yield Complaint("other", f"{name} serves {found.serving}, neither the old nor the new version")
     elif found.history not in (before.history, after.history):
         yield Complaint("other", f"{name} has the history {found.history}")
+    if gone := set(before.corrections) & set(after.corrections) - set(found.corrections):
+        yield Complaint("lost", f"{name} has lost the corrections {sorted(gone)}")
+    elif found.corrections not in (before.corrections, after.corrections):
+        yield Complaint("other", f"{name} has the corrections {found.corrections}, neither the old nor the new ones")
     if found.highest < before.highest or found.highest < max(found.versions, default=0):
         yield Complaint("lost", f"{name} has the highest version {found.highest}: a number may be given twice")
 
@@ -171,8 +189,14 @@ def shape(view: View) -> tuple[object, ...]:
             len(numbers),
             numbers.index(seen.serving) if seen.serving in numbers else None,
             len(seen.history),
+            seen.corrections,
         )
     return models, sorted((job.state, job.model_name, job.version is None) for job in view.jobs.values())
+
+
+def corrections(view: View) -> dict[str, tuple[tuple[str, str, str], ...]]:
+    """Return the corrections of each model that has some."""
+    return {name: seen.corrections for name, seen in view.models.items() if seen.corrections}
 
 
 def settle(root: Path, found: View) -> Iterator[Complaint]:
@@ -201,6 +225,12 @@ def settle(root: Path, found: View) -> Iterator[Complaint]:
         name: seen.versions for name, seen in found.models.items()
     }:
         yield Complaint("other", "the recovery changes versions")
+    if corrections(now) != corrections(found):
+        yield Complaint("lost", f"the recovery makes the corrections {corrections(found)} {corrections(now)}")
+    seen = set(CANARY.findall(str(corrections(now)).encode()))
+    for path in root.rglob("*"):
+        if path.is_file() and (hidden := set(CANARY.findall(path.read_bytes())) - seen):
+            yield Complaint("other", f"no correction is seen that holds {hidden}, but {path.name} does")
     for job in now.jobs.values():
         yield from _judge_settled(jobs, now, job)
         earlier = found.jobs.get(job.id)

@@ -27,6 +27,7 @@ SAMPLED = (
     *("create:deleted before", "publish:left-overs", "promote:never served", "rollback:further", "prune:two"),
     *("delete version:oldest", "delete model:deleted before", "sweep:left-overs", "open jobs:new", "submit:key"),
     *("once:key", "claim:folder gone", "cancel:running", "finish:published", "run:second", "recover:published"),
+    *("correct:known id", "erase:kept body"),
 )
 
 
@@ -151,6 +152,44 @@ def test_kill_finds_out_a_version_that_is_not_renamed_but_copied(worker: Worker,
     found = [complaint.sort for complaint in killed(worker, case, point, tmp_path, "copy for rename")]
 
     assert "partial" in found
+
+
+def test_power_cut_finds_out_a_correction_that_is_not_flushed(worker: Worker, tmp_path: Path) -> None:
+    """It is acknowledged and gone after the cut: the oracle can say no."""
+    needed(power.lacking())
+    case = counted(worker, CHANGES["correct:one more"], tmp_path)
+
+    assert power.cut(worker, case, None, tmp_path) == []
+    found = power.cut(worker, case, None, tmp_path, sabotage="no flush of corrections")
+    assert "lost" in [complaint.sort for complaint in found]
+
+
+def test_bytes_of_an_erased_correction_are_found_out(worker: Worker, tmp_path: Path) -> None:
+    """Deleted by SQLite alone it is in no answer, but still in the file: the oracle can say no."""
+    case = counted(worker, CHANGES["erase:one"], tmp_path, "deletion by SQLite alone")
+
+    found = killed(worker, case, None, tmp_path, "deletion by SQLite alone")
+
+    assert [complaint.sentence for complaint in found] == [
+        "no correction is seen that holds {b'canary-2'}, but feedback.sqlite does"
+    ]
+
+
+def test_oracle_wants_every_correction(worker: Worker, tmp_path: Path) -> None:
+    """One that is gone though it was to stay is lost; one that nobody made is wrong; so is one half replaced."""
+    case = counted(worker, CHANGES["correct:known id"], tmp_path)
+
+    def sorts(corrections: tuple[tuple[str, str, str], ...]) -> list[str]:
+        model = msgspec.structs.replace(case.after.models[NAME], corrections=corrections)
+        found = msgspec.structs.replace(case.after, models=case.after.models | {NAME: model})
+        return [complaint.sort for complaint in judge(case.before, case.after, found, acknowledged=False)]
+
+    old, new = (view.models[NAME].corrections for view in (case.before, case.after))
+    assert (len(old), len(new), len(set(old) & set(new))) == (3, 3, 2)
+    assert sorts(old) == sorts(new) == []
+    assert sorts(new[1:]) == ["lost"]
+    assert sorts((*new, ("t-9", "Facture", "canary-9"))) == ["other"]
+    assert sorts((*old, new[-1])) == ["other"]
 
 
 def test_oracle_wants_all_that_was_acknowledged(worker: Worker, tmp_path: Path) -> None:

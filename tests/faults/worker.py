@@ -121,7 +121,7 @@ def _serve(name: str, root: Path, sabotage: str) -> NoReturn:
     try:
         act = ALL[name].begin(root)
         if sabotage:
-            SABOTAGES[sabotage]()
+            SABOTAGES[sabotage].put_in()
         _say(f"ready {os.getpid()}")
         while _hear() == "act":
             try:

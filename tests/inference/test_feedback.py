@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 
 import httpx
 import msgspec
@@ -12,6 +13,7 @@ from artifacts.store import Store
 from artifacts.tickets import Ticket
 from inference import routes_feedback
 from inference.settings import Settings
+from tests.conftest import full_disk
 from tests.inference.conftest import connect, started
 from tests.inference.helpers import ACCESS, check_problem, pointers
 
@@ -173,6 +175,46 @@ async def test_damaged_corrections_are_503_and_searches_go_on(client: httpx.Asyn
 
     for problem in (await client.post("/feedback", json=GOOD), await client.get(f"/models/{NAME}/feedback")):
         assert "move the file away" in check_problem(problem, 503)["detail"]
+    search = {"name": NAME, "neural_network_type": "GRU", "vector": ACCESS}
+    assert (await client.post("/search", json=search)).status_code == 200
+
+
+async def test_full_disk_is_503_and_loses_nothing(client: httpx.AsyncClient) -> None:
+    """A correction that the disk has no room for is refused with a remedy; those before it are kept, the rest goes on.
+
+    Once there is room, the same correction is taken by the same server.
+    """
+    search = {"name": NAME, "neural_network_type": "GRU", "vector": ACCESS}
+    acknowledged = []
+    with full_disk(200_000):
+        for number in range(200):
+            body = {"name": NAME, "id": f"t-{number}", "text": "x" * 5000, "category": "Nouveau"}
+            answer = await client.post("/feedback", json=body)
+            if answer.status_code != 200:
+                break
+            acknowledged.append(f"t-{number}")
+        assert "free some space" in check_problem(answer, 503)["detail"]
+        assert (await client.post("/search", json=search)).status_code == 200
+        exported = [json.loads(line)["id"] for line in (await client.get(f"/models/{NAME}/feedback")).text.splitlines()]
+
+    assert len(acknowledged) > 10
+    assert exported == acknowledged
+    assert (await client.post("/feedback", json=body)).json()["replaced"] is False
+    assert (await client.get(f"/models/{NAME}/feedback")).text.count("\n") == len(acknowledged) + 1
+
+
+async def test_damaged_record_is_503_and_searches_go_on(client: httpx.AsyncClient, store: Store) -> None:
+    """A ticket that no program of ours has written is not exported as something else, and not left out unsaid."""
+    for number in (1, 2):
+        assert (await client.post("/feedback", json=GOOD | {"id": number})).status_code == 200
+    database = sqlite3.connect(store.root / NAME / feedback.DATABASE)
+    with database:
+        database.execute("UPDATE corrections SET ticket = '[1]' WHERE id = '2'")
+    database.close()
+
+    for path in (f"/models/{NAME}/feedback", f"/models/{NAME}/feedback/2"):
+        assert "are damaged" in check_problem(await client.get(path), 503)["detail"]
+    assert (await client.get(f"/models/{NAME}/feedback/1")).status_code == 200
     search = {"name": NAME, "neural_network_type": "GRU", "vector": ACCESS}
     assert (await client.post("/search", json=search)).status_code == 200
 

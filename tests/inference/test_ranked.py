@@ -1,5 +1,6 @@
 """/search and /predict with `abstain` and `top_k`: what is said where the model is not sure enough."""
 
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -208,3 +209,37 @@ async def test_raw_mail_follows_the_setting_of_the_model(settings: Settings, sto
         )
 
     assert (response.json()["predicted_label"], response.json()["reason"]) == (None, "low_confidence")
+
+
+async def test_test_measures_what_searches_abstain_from(settings: Settings, store: Store) -> None:
+    """/test counts as routed just the tickets that /search with `abstain` gives a category, and the same reasons."""
+    tickets = [CONNECTION, ACCESS, CLIENT, UNKNOWN, [*CLIENT, *ACCESS], [*UNKNOWN, *CLIENT], ["client"], ["connexion"]]
+    plain = (await found(settings, vectors=tickets, top_k=2))["results"]
+    confidences = sorted(answer["confidence"] for answer in plain)
+    # Half are sure enough, and whoever is apart by less than another half ties.
+    margins = sorted(answer["best"][0]["confidence"] - answer["best"][1]["confidence"] for answer in plain)
+    publish(store, threshold=confidences[3], tie_margin=margins[4], target=0.8)
+    expected = ["Problème de connexion", "Accès utilisateur", "Création de client", "Facture"] * 2
+    rows = [{"category": category, "tokens": tokens} for category, tokens in zip(expected, tickets, strict=True)]
+
+    async with started(settings) as app, connect(app) as client:
+        searched = (await client.post("/search", json=MODEL | {"vectors": tickets, "abstain": True})).json()["results"]
+        measured = (await client.post("/test", json=MODEL | {"test_data": rows})).json()
+
+    told = measured["abstention"]
+    right = [answer["category"] == true for answer, true in zip(searched, expected, strict=True) if answer["category"]]
+    reasons = Counter(answer["reason"] for answer in searched if not answer["category"])
+    assert {"top_two_tie", "unknown_tokens"} <= reasons.keys()
+    assert 0 < sum(right) < len(right)
+    assert told["reasons"] == reasons
+    assert (told["target"], told["num_routed"], told["coverage"]) == (0.8, len(right), len(right) / 8)
+    assert told["accuracy"] == sum(right) / len(right)
+    assert told["accuracy_interval"]["low"] <= told["accuracy"] <= told["accuracy_interval"]["high"]
+    assert {name: one["num_tickets"] for name, one in told["per_category"].items()} == Counter(expected)
+
+
+async def test_test_of_a_version_without_a_rule_says_nothing_of_it(settings: Settings) -> None:
+    """An older version promises nothing that could be measured."""
+    measured = await found(settings, "/test", **MODEL, test_data=[{"category": "Facture", "tokens": CLIENT}])
+
+    assert "abstention" not in measured

@@ -12,6 +12,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from artifacts.abstain import Abstention
 from artifacts.errors import InvalidInput
 from artifacts.gru import TENSORS, GruManifest, GruModel, GruReport, encoding
 from artifacts.metrics import Metrics, measure
@@ -214,6 +215,24 @@ def test_evaluation_shows_confidence_confusions_and_mistakes() -> None:
     assert "row 2 (id t-3): 0.750 sure of a, was b" in text
     assert "top-3" not in text, "of two categories"
     assert text.endswith("3 of 4 right")
+
+
+def test_evaluation_says_what_the_rule_does_on_the_tickets() -> None:
+    """Two of four are routed, one of them right; with no threshold none is, and no share of them is made up."""
+    probabilities_NC = np.array([[0.9, 0.1], [0.2, 0.8], [0.55, 0.45], [0.6, 0.4]], dtype=np.float32)
+    rule = Abstention(0.9, 0.7, tie_margin=0.15, max_unknown=0.5, num_tickets=600, coverage=0.8, accuracy=0.9)
+
+    def said(rule: Abstention) -> str:
+        evaluation = measure(["a", "b"], ["a", "a", "b", "a"], [probabilities_NC], [], rule, [0.0] * 4)
+        return " ".join(shown(evaluation).split())
+
+    assert (
+        "routes 50.0% of these tickets by itself, of which 50.0% are right (0.0% to 100.0% on others; target 90.0%); "
+        "not routed: 1 top_two_tie, 1 low_confidence"
+    ) in said(rule)
+    assert "routes none of these tickets by itself (target 90.0% right): 2 low_confidence, 2 top_two_tie" in said(
+        msgspec.structs.replace(rule, threshold=None, tie_margin=0.25)
+    )
 
 
 def test_evaluation_of_an_older_report_is_shown_too() -> None:

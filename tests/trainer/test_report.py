@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from artifacts.abstain import Abstention, CategoryCoverage, OutOfScope
 from artifacts.metrics import measure
 from artifacts.store import Store
 from tests.conftest import gru_version
@@ -82,6 +83,14 @@ def test_file(tmp_path: Path) -> Path:
     path = tmp_path / "tickets & more.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     return path
+
+
+def version_with(store: Store, rule: Abstention | None, **records: object) -> int:
+    """Return a further version of the fixture's model that has a rule of abstention, and these records of it."""
+    manifest, files = gru_version(store)
+    records = json.loads(files["report.json"]) | records
+    manifest = msgspec.structs.replace(manifest, abstain=rule)
+    return store.publish(manifest, files | {"report.json": msgspec.json.encode(records)}).version
 
 
 def found_at(line: Any, field: str) -> Any:
@@ -186,6 +195,110 @@ def test_without_a_test_file_the_validation_counts(store: Store, tmp_path: Path)
     assert f"{older['validation']['accuracy'] * 100:.1f}%" in page.text
     assert f"Measured on the {older['validation']['total_tests']} validation tickets" in page.text
     assert "pass it only to those who may read them" not in page.text
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_rule_of_abstention_is_shown(store: Store, tmp_path: Path, language: str) -> None:
+    """What the training found: the rule, what it routes, the categories that it routes least, and the AUROC."""
+    rule = Abstention(0.9, 0.7654, tie_margin=0.123, max_unknown=0.55, num_tickets=612, coverage=0.834, accuracy=0.917)
+    coverage = {f"c{i:02}": CategoryCoverage(40, i / 20, 0.9) for i in range(1, 13)}
+    coverage |= {HOSTILE: CategoryCoverage(31, 0.0, None), "all": CategoryCoverage(50, 1.0, 0.875)}
+    scope = OutOfScope(0.8283, 629, 1581, ["x", "y", "z"], "a quick training")
+    version = version_with(store, rule, coverage=coverage, out_of_scope=scope)
+    card = tmp_path / "card.md"
+
+    text = page_of(store, tmp_path, "--version", version, "--lang", language, "--card", card)
+
+    page = Page(text)
+    comma = (lambda number: number.replace(".", ",").replace("%", "\u00a0%")) if language == "fr" else str
+    section = page.text[page.text.index(WORDS["abstention"][language == "fr"]) :]
+    section = section[: section.index(WORDS["confusions"][language == "fr"])]
+    for number in ("90.0%", "76.5%", "12.3%", "55.0%", "612", "83.4%", "91.7%", "AUROC 0.828", "629", "1581"):
+        assert comma(number) in section
+    assert WORDS["if_asked"][language == "fr"] in section
+    # 10 of the 13 that are not routed whole, the least routed first.
+    assert [name for name in coverage if name in section] == [*(f"c{i:02}" for i in range(1, 10)), HOSTILE]
+    assert section.index(HOSTILE) < section.index("c01") < section.index("c09")
+    written = card.read_text("utf-8")
+    for line in (
+        *("| target, right among the routed | 90.0% |", "| confidence at least | 0.7654 |"),
+        *("| measure | 612 tickets kept out of training |", "| routed by itself (coverage) | 83.4% |"),
+        *("| right among the routed | 91.7% |", "| c01 | 5.0% | 90.0% | 40 |", "if a search asks for it"),
+        *("AUROC 0.828", "to which it answers all the same"),
+    ):
+        assert line in written
+    assert re.search(r"\n\n\n", written) is None
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_what_the_rule_does_on_the_test_file_stands_beside_its_promise(
+    store: Store, tmp_path: Path, test_file: Path, language: str
+) -> None:
+    """The numbers of evaluate, to the last digit; a rule that routes some and not others, for two reasons."""
+    mixed = {"category": "Accès utilisateur", "tokens": ["client", "connexion", "utilisateur"]}
+    test_file.write_text(test_file.read_text() + json.dumps(mixed) + "\n")
+    before = puppet_train("evaluate", test_file, "--name", "puppet-o2", "--store", store.root, "--json")
+    threshold = json.loads(before.stdout.splitlines()[-1])["coverage"][0]["threshold"]  # that the surest have
+    rule = Abstention(0.9, threshold, 0.1, max_unknown=0.6, num_tickets=612, coverage=0.834, accuracy=0.917)
+    version = version_with(store, rule, coverage={"promised": CategoryCoverage(40, 0.25, 0.9)})
+    arguments = ("--name", "puppet-o2", "--store", store.root, "--version", version)
+    evaluated = puppet_train("evaluate", test_file, *arguments, "--json")
+    found = json.loads(evaluated.stdout.splitlines()[-1])
+    card = tmp_path / "card.md"
+
+    text = page_of(store, tmp_path, "--test", test_file, "--version", version, "--lang", language, "--card", card)
+
+    page = Page(text)
+    shown = {str(given["data-field"]): float(str(given["value"])) for tag, given in page.elements if tag == "data"}
+    told = {field: value for field, value in shown.items() if field.startswith("abstention.")}
+    assert told == {field: found_at(found, field) for field in told}
+    reasons = {f"abstention.reasons.{reason}" for reason in found["abstention"]["reasons"]}
+    assert len(reasons) == 2
+    assert told.keys() == reasons | {
+        f"abstention.{field}"
+        for field in ("target", "coverage", "accuracy", "accuracy_interval.low", "accuracy_interval.high")
+    }
+    column = ("en", "fr").index(language)
+    of_test = page.text[page.text.index(WORDS["least_routed_test"][column]) :]
+    of_test = of_test[: of_test.index(WORDS["confusions"][column])]
+    for category, one in found["abstention"]["per_category"].items():
+        assert (category in of_test) == (one["coverage"] < 1.0)
+    assert "promised" in page.text[: page.text.index(WORDS["least_routed_test"][column])]
+    assert (
+        f"| 612 tickets kept out of training | {len(ROWS) + 1} tickets of tickets \\& more.jsonl |\n|---|---|---|\n"
+        in (card.read_text("utf-8"))
+    )
+    assert f"| 83.4% | {found['abstention']['coverage']:.1%} |\n" in card.read_text("utf-8")
+    assert re.search(r"\n\n\n", card.read_text("utf-8")) is None
+
+
+def test_rule_that_routes_nothing_is_told(store: Store, tmp_path: Path, test_file: Path) -> None:
+    """The target was out of reach, and the model abstains by default: both are said, and nothing else is claimed."""
+    rule = Abstention(0.99, None, 0.1, 0.5, num_tickets=80, coverage=0.0, accuracy=None, by_default=True, detail="why")
+    card = tmp_path / "card.md"
+
+    version = version_with(store, rule)
+    page = Page(page_of(store, tmp_path, "--version", version, "--test", test_file, "--card", card))
+
+    shown = {given["data-field"]: given["value"] for tag, given in page.elements if tag == "data"}
+    assert shown["abstention.coverage"] == "0.0"
+    assert "abstention.accuracy" not in shown
+    assert WORDS["never_sure"][0] in page.text
+    assert WORDS["by_default"][0] in page.text
+    assert "AUROC" not in page.text
+    assert WORDS["least_routed"][0] not in page.text
+    assert "| confidence at least | – |" in card.read_text("utf-8")
+    assert "to some of which it answers all the same" in card.read_text("utf-8")
+
+
+def test_version_without_a_rule_shows_none(store: Store, tmp_path: Path) -> None:
+    """Older versions and those of few tickets have none: no section, and nothing in the card."""
+    card = tmp_path / "card.md"
+
+    page = Page(page_of(store, tmp_path, "--card", card))
+
+    assert "abstention" not in {given.get("id") for _, given in page.elements}
+    assert "Abstention" not in card.read_text("utf-8")
 
 
 def test_card_has_the_standard_headings(store: Store, tmp_path: Path, test_file: Path) -> None:
