@@ -21,7 +21,7 @@ import msgspec
 
 from benchmarks import machine, options, report
 from benchmarks.bars import plot_bars
-from benchmarks.contenders import CEILING, CONTENDERS, PUPPET, SEED_WAY, running
+from benchmarks.contenders import CEILING, CONTENDERS, PUPPET, PUPPET_SEED, SEED_WAY, running
 from benchmarks.load import Address
 from benchmarks.rounds import Spread, in_turn, spread
 from benchmarks.server import family, family_cpu_seconds, proportional_bytes
@@ -46,6 +46,9 @@ from trainer.terminal import shows_errors
 
 MANY = 64  # connections at which the issue judges
 OVER_SEED, OVER_CEILING = 12.0, 0.65  # issue 6, "It is done when", at MANY connections
+# Of a peer's searches, that wrk may give up on after its 2 s: a slow server sometimes takes longer at 64 connections.
+# They do not count in its rate, and the table shows them. Of ours and of the ceiling none may fail.
+MAX_GIVEN_UP = 0.02
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -63,7 +66,7 @@ class Rate(msgspec.Struct, frozen=True):
         a_second: searches.
         a_cpu_second: searches for each second of the processor's time that its processes used.
         p50_ms, p99_ms: of the closed loop.
-        num_errors: failed connections, and answers of another status than 200, of all rounds.
+        num_errors: failed connections, answers that took over 2 s and those of another status than 200, of all rounds.
         over_ceiling, over_seed: times the median of the handler that does nothing, and of the seed's way.
     """
 
@@ -223,14 +226,18 @@ def summarise(
     criteria = at_least(f"/search at {MANY} connections over the seed's way", over_seed, OVER_SEED, "x")
     criteria += at_least("the same over the handler that does nothing", over_ceiling, OVER_CEILING, "x")
     void = why_void(settings.common, agreeing)
-    if broken := [key for key, by in rates.items() if any(map(is_broken, by.values()))]:
-        void.append(f"not every search was answered by {', '.join(broken)}")
+    if broken := sorted({key for (key, _), runs in found.items() if is_broken(key, runs)}):
+        void.append(f"searches were not answered by {', '.join(broken)}")
     return Numbers(rates, summarise_workers(pairs), agreeing, work.left_out, work.peers, criteria, void)
 
 
-def is_broken(rate: Rate) -> bool:
-    """Return whether a contender failed a search, or stood still for a whole run, which wrk calls no error."""
-    return rate.num_errors > 0 or rate.a_second.lowest == 0
+def is_broken(key: str, runs: list[Measured]) -> bool:
+    """Return whether a contender failed a search, a peer many, or stood still for a run, which wrk calls no error."""
+    allowed = 0.0 if key in (CEILING, PUPPET, PUPPET_SEED) else MAX_GIVEN_UP
+    num_failed = sum(run.answered.num_errors + run.answered.num_not_200 for run in runs)
+    return num_failed > allowed * sum(run.answered.num_answered for run in runs) or not all(
+        run.answered.rate for run in runs
+    )
 
 
 def summarise_workers(pairs: list[dict[int, tuple[Measured, float | None]]]) -> Workers | None:
