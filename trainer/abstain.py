@@ -124,7 +124,7 @@ def fit_abstention(
     unknown_N: Numbers,
     target: float,
     by_default: bool,
-    pull: float = WEAK_PULL,
+    folds: int = 1,
 ) -> tuple[Abstention, Bools] | None:
     """Return the rule, and which of the tickets it routes; None if there are too few to find one.
 
@@ -134,10 +134,11 @@ def fit_abstention(
         unknown_N: share of each ticket's tokens that the network did not know.
         target: share of the routed to be right.
         by_default: see `Abstention`.
-        pull: see `find_threshold`.
+        folds: in which the tickets were kept out in turn; 1: one split.
     """
     if len(targets_N) < MIN_TICKETS:
         return None
+    pull = STRONG_PULL if folds == 1 and len(targets_N) >= STRONG_FROM else WEAK_PULL
     confidence_N = probabilities_NC.max(axis=1).astype(np.float64)
     right_N = probabilities_NC.argmax(axis=1) == targets_N
     rule = Abstention(

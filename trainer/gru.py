@@ -27,7 +27,7 @@ from artifacts.store import now
 from artifacts.tickets import Prediction, Ticket
 from artifacts.vocabulary import Encoded
 from trainer import out_of_scope, tickets
-from trainer.abstain import STRONG_FROM, STRONG_PULL, WEAK_PULL, coverage_by_category, fit_abstention
+from trainer.abstain import coverage_by_category, fit_abstention
 from trainer.aliases import merged, read_aliases, with_aliases
 from trainer.config import TrainConfig, resolve
 from trainer.kinds import Fitted, Progress, libraries
@@ -145,9 +145,7 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         profile = profile_of(labels, [ticket for ticket, _ in read], probabilities_NC)
         unknown_N = np.array([ticket.unknown_share(num_words) for ticket, num_words in read])
         kept_labels_N = kept_targets_N.numpy()
-        is_large = config.folds == 1 and len(kept_out) >= STRONG_FROM
-        pull = STRONG_PULL if is_large else WEAK_PULL
-        sure = fit_abstention(probabilities_NC, kept_labels_N, unknown_N, config.target, config.abstain, pull)
+        sure = fit_abstention(probabilities_NC, kept_labels_N, unknown_N, config.target, config.abstain, config.folds)
         if sure is not None:
             abstention, routed_N = sure
             coverage = coverage_by_category(labels, probabilities_NC, kept_labels_N, routed_N)
