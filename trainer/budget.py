@@ -8,6 +8,7 @@ schedule is worth little. So the time is planned before, from a short run on som
 made is kept to; the same settings train the same model on any machine.
 """
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -38,17 +39,22 @@ def seconds(config: TrainConfig, num_tickets: int, num_unlabelled: int, pace: Pa
     """Return about how long a training takes with settings that are resolved."""
     kept_out = num_tickets / config.folds if config.folds > 1 else num_tickets * config.validation
     parts = config.folds if config.folds > 1 else 1
-    num_linear = parts * (1 if config.linear_c else 3)
-    tickets = parts * (num_tickets - kept_out)
-    lessons = [(tickets, num_linear / parts)]
+    taught = num_tickets - kept_out
+
+    def lesson_s(num_tickets: float, parts: int, grus: int, epochs: int, num_linear: int) -> float:
+        gru_s, linear_s = num_tickets * epochs * pace.gru_s, num_tickets * pace.linear_s
+        whole_s = parts * (grus * gru_s + num_linear * linear_s)
+        # Each network is one process's: a lone one takes as long on two cores as on one.
+        return max(whole_s / config.processes, math.ceil(parts * grus / config.processes) * gru_s)
+
+    work_s = lesson_s(taught, parts, config.grus, config.epochs, 1 if config.linear_c else 3)
     if config.refit or config.folds > 1:
-        lessons.append((num_tickets, 1))
+        work_s += lesson_s(num_tickets, 1, config.grus, config.epochs, 1)
     if num_unlabelled:
-        lessons.append((num_tickets + num_unlabelled, 1))
-    work_s = sum(n * (config.grus * config.epochs * pace.gru_s + linear * pace.linear_s) for n, linear in lessons)
+        work_s += lesson_s(num_tickets + num_unlabelled, 1, config.grus, config.epochs, 1)
     if config.out_of_scope:
-        work_s += (1 - SHARE) * tickets / parts * (FAST_EPOCHS * pace.gru_s + pace.linear_s)
-    return FIRST_S + MARGIN * work_s / min(config.processes, config.grus * parts)
+        work_s += lesson_s((1 - SHARE) * taught, 1, 1, FAST_EPOCHS, 1)
+    return FIRST_S + MARGIN * work_s
 
 
 def fit_into(
@@ -56,8 +62,9 @@ def fit_into(
 ) -> tuple[TrainConfig, float]:
     """Return the settings, reduced as far as the time asks for, and about how long they take.
 
-    What is given up first is what is worth least: the trial of tickets out of scope, folds, then GRUs but one, epochs
-    down to 12, the second training on every ticket, and further epochs.
+    What is given up first is what is worth least: the trial of tickets out of scope, folds, epochs down to 12, GRUs but
+    one for each process (one GRU takes as long as that), the second training on every ticket, the other GRUs, and
+    further epochs (docs/LOG.md).
 
     Raises:
         InvalidInput: even the least that is worth training takes longer.
@@ -84,12 +91,14 @@ def ladder(config: TrainConfig) -> Sequence[TrainConfig]:
         then(out_of_scope=False)
     if config.folds > 1:
         then(folds=1)
-    for grus in range(config.grus - 1, 0, -1):
-        then(grus=grus)
     for epochs in range(config.epochs - 1, 11, -1):
         then(epochs=epochs)
+    for grus in range(config.grus - 1, config.processes - 1, -1):
+        then(grus=grus)
     if config.refit:
         then(refit=False)
+    for grus in range(steps[-1].grus - 1, 0, -1):
+        then(grus=grus)
     for epochs in range(min(config.epochs, 12) - 1, LEAST_EPOCHS - 1, -1):
         then(epochs=epochs)
     return steps

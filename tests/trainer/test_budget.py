@@ -31,6 +31,13 @@ def test_seconds_of_folds_by_hand() -> None:
     assert seconds(config, 1000, 0, PACE) == pytest.approx(FIRST_S + MARGIN * work / 2)
 
 
+def test_lone_gru_is_no_faster_on_two_cores() -> None:
+    """One GRU and three linear parts: the other process has the linear parts, and waits for the GRU."""
+    config = msgspec.structs.replace(BIG, grus=1, processes=2, refit=False)
+
+    assert seconds(config, 1000, 0, PACE) == pytest.approx(FIRST_S + MARGIN * 900 * 20 * 0.001)
+
+
 def test_unlabelled_tickets_are_one_more_training() -> None:
     """Of all tickets together, at most."""
     more = seconds(BIG, 1000, 500, PACE) - seconds(BIG, 1000, 0, PACE)
@@ -56,17 +63,31 @@ def test_what_fits_is_left_as_it_is() -> None:
     assert estimate == seconds(SMALL, 1000, 0, PACE)
 
 
-def test_folds_go_before_grus_and_grus_before_epochs() -> None:
+def test_folds_go_before_epochs_and_epochs_before_grus() -> None:
     """What is worth least is given up first; the least has one GRU, few epochs and no second training."""
     steps = ladder(SMALL)
 
-    assert [(one.folds, one.grus, one.epochs, one.refit) for one in steps[:4]] == [
+    assert [(one.folds, one.grus, one.epochs, one.refit) for one in steps[:3]] == [
         (4, 2, 20, True),
         (1, 2, 20, True),
-        (1, 1, 20, True),
-        (1, 1, 19, True),
+        (1, 2, 19, True),
     ]
     assert (steps[-1].folds, steps[-1].grus, steps[-1].epochs, steps[-1].refit) == (1, 1, LEAST_EPOCHS, False)
+
+
+def test_as_many_grus_as_processes_outlast_the_second_training() -> None:
+    """On two cores the second GRU takes next to no time, so it is among the last to go."""
+    best = msgspec.structs.replace(BIG, grus=4, epochs=13, processes=2)
+
+    assert [(one.grus, one.epochs, one.refit) for one in ladder(best)[:7]] == [
+        (4, 13, True),
+        (4, 12, True),
+        (3, 12, True),
+        (2, 12, True),
+        (2, 12, False),
+        (1, 12, False),
+        (1, 11, False),
+    ]
 
 
 @given(st.floats(8.0, 400.0))
