@@ -25,9 +25,10 @@ from typing import Annotated
 
 import msgspec
 
+from artifacts.database import opened, schema_version
 from artifacts.disk import flush, flush_file
 from artifacts.errors import CorrectionNotFound, FeedbackFull, StoreRefused
-from artifacts.jobs import BUSY_S, MAX_ROW_BYTES, Jobs
+from artifacts.jobs import Jobs
 from artifacts.store import Store, now
 
 DATABASE = "feedback.sqlite"
@@ -260,7 +261,7 @@ def _is_new(database: sqlite3.Connection) -> bool:
     Raises:
         StoreRefused: another program has written it.
     """
-    found: int = database.execute("PRAGMA user_version").fetchone()[0]
+    found = schema_version(database)
     if found not in (0, SCHEMA_VERSION):
         raise StoreRefused(
             f"corrections have schema {found}, this program reads schema {SCHEMA_VERSION}; use the program that wrote "
@@ -271,32 +272,22 @@ def _is_new(database: sqlite3.Connection) -> bool:
 
 @contextlib.contextmanager
 def _opened(path: Path, mode: str = "rw") -> Iterator[sqlite3.Connection]:
-    """Give a connection, closed at the end, which undoes what was not committed.
+    """Give a connection, closed at the end, which undoes what was not committed; see `database.opened`.
 
-    EXTRA and not FULL, as in jobs.py: the removal of the journal commits, and FULL does not wait for it to be on the
-    disk. An error of that last flush is an error here, though the correction may be kept: whoever sends it again
+    An error of the flush that comes last is an error here, though the correction may be kept: whoever sends it again
     changes nothing.
     """
-    try:
-        database = sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, timeout=BUSY_S, isolation_level=None)
-        try:
-            database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_ROW_BYTES)
-            database.execute("PRAGMA synchronous=EXTRA")
-            database.execute("PRAGMA secure_delete=ON")
-            database.execute("PRAGMA temp_store=MEMORY")  # nothing of a ticket outside the store
-            yield database
-        finally:
-            database.close()
-    except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
-        raise  # our bug
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the low byte of an extended code
-        if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG):
-            raise _damaged(path, str(error)) from error
-        raise StoreRefused(
-            f"corrections {path} cannot be read or written: {error}; free some space, or make the store writable, then "
-            f"send it again"
-        ) from error
+    with opened(path, mode, _damaged, _refused) as database:
+        database.execute("PRAGMA secure_delete=ON")
+        database.execute("PRAGMA temp_store=MEMORY")  # nothing of a ticket outside the store
+        yield database
+
+
+def _refused(path: Path, error: sqlite3.Error) -> StoreRefused:
+    return StoreRefused(
+        f"corrections {path} cannot be read or written: {error}; free some space, or make the store writable, then "
+        f"send it again"
+    )
 
 
 def _damaged(path: Path, reason: str) -> StoreRefused:

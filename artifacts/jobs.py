@@ -10,8 +10,8 @@ may die at any moment without harming the others.
 
 Three ideas hold it together.
 
-The database decides. Each arrow is one transaction that begins by taking the one write lock (BEGIN IMMEDIATE) and
-looks before it changes, so two processes never both succeed.
+The database decides (job_table.py). Each arrow is one transaction that begins by taking the one write lock (BEGIN
+IMMEDIATE) and looks before it changes, so two processes never both succeed.
 
 A lock says who lives. Whoever fills or runs a job holds a lock (flock) on its folder, which the kernel lets go when
 the last process that has it ends, however it ends. So a folder or a running job without a lock is nobody's, at any
@@ -31,7 +31,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -40,63 +40,19 @@ from artifacts.errors import (
     ArtifactRefused,
     Fault,
     Fenced,
-    IdempotencyConflict,
-    InvalidInput,
-    JobNotFound,
     ModelNotFound,
     ModelNotTrained,
-    QueueFull,
     StoreRefused,
     VersionChanged,
 )
 from artifacts.job_events import Event, read_events
-from artifacts.job_records import BODY, EVENTS, LOG, MAX_FAULT, Ended, Job, clean
+from artifacts.job_records import BODY, EVENTS, LOG, Ended, Job
+from artifacts.job_table import ID, JobTable, check_key, key_conflict, not_found
 from artifacts.manifest import MANIFEST, Manifest, decode_record
 from artifacts.schemas import Summary
-from artifacts.store import JOBS, MAX_RECORD_BYTES, Store, check_name, now
-from artifacts.validation import MAX_FAULTS_SHOWN
+from artifacts.store import JOBS, MAX_RECORD_BYTES, Store, check_name
 
-DATABASE = "jobs.sqlite"
-SCHEMA_VERSION = 1
-BUSY_S = 10.0  # a transaction takes milliseconds, one that publishes some tens; only a stopped process takes longer
-MAX_ROW_BYTES = 2**20  # SQLite refuses to write or read a longer one, so a damaged length takes no memory
-MAX_LISTED = 1000
 SEARCHED_BYTES = 2**20  # of a body at once
-
-
-_ID = re.compile(r"[0-9a-f]{32}")
-_KEY = re.compile(r"[!-~]{1,255}")
-_SCHEMA = """
-CREATE TABLE jobs (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of the queue: a clock may be set back
-    id TEXT NOT NULL UNIQUE,
-    model_name TEXT NOT NULL,
-    neural_network_type TEXT NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'interrupted')),
-    attempt INTEGER NOT NULL DEFAULT 0,
-    created TEXT NOT NULL,
-    started TEXT,
-    ended TEXT,
-    detail TEXT NOT NULL DEFAULT '',
-    error TEXT NOT NULL DEFAULT '',
-    faults TEXT NOT NULL DEFAULT '[]',
-    num_faults INTEGER NOT NULL DEFAULT 0,
-    version INTEGER,
-    metrics TEXT NOT NULL DEFAULT 'null',
-    seconds REAL,
-    promote TEXT NOT NULL,
-    keep_data INTEGER NOT NULL,
-    cancel_requested INTEGER NOT NULL DEFAULT 0
-);
-CREATE UNIQUE INDEX one_running_job_per_model ON jobs (model_name) WHERE state = 'running';
-CREATE INDEX jobs_by_state ON jobs (state, seq);
-CREATE TABLE keys (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    key TEXT NOT NULL UNIQUE,
-    sha256 TEXT NOT NULL,
-    job TEXT  -- NULL: the key of a request that makes no job
-);
-"""
 
 
 class _Origin(msgspec.Struct, frozen=True):
@@ -106,8 +62,6 @@ class _Origin(msgspec.Struct, frozen=True):
     attempt: int = 0
 
 
-_FAULTS_DECODER = msgspec.json.Decoder(Annotated[list[Fault], msgspec.Meta(max_length=MAX_FAULTS_SHOWN)])
-_METRICS_DECODER = msgspec.json.Decoder(Summary | None)
 _JobList: TypeAlias = list[Job]  # inside the class, `list` is the method
 _EventList: TypeAlias = list[tuple[int, Event]]
 
@@ -146,28 +100,11 @@ class Jobs:
         """
         self._store = store
         self._root = store.root / JOBS
-        self._path = self._root / DATABASE
-        self._queue_limit = queue_limit
-        self._keep_ended = keep_ended
+        self._table = JobTable(self._root, queue_limit, keep_ended)
         self._held: dict[str, int] = {}  # id -> descriptor of the folder, which is locked
-        with self._database("rwc") as database:
-            database.execute("PRAGMA journal_mode=DELETE")
-            if _schema_version(database) == 0:
-                database.execute("BEGIN IMMEDIATE")
-                if _schema_version(database) == 0:  # no other process was faster
-                    for statement in _SCHEMA.split(";\n"):
-                        database.execute(statement)
-                    database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-                database.execute("COMMIT")
-                with self._disk():
-                    flush(store.root)  # or a power cut takes `.jobs` away with all that it holds
-            if (found := _schema_version(database)) != SCHEMA_VERSION:
-                raise StoreRefused(
-                    f"jobs database {self._path} has schema {found}, this program reads schema {SCHEMA_VERSION}; "
-                    f"use the program that wrote it, or {_MOVE_AWAY}"
-                )
-            if (verdict := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                raise _damaged(self._path, verdict)
+        if self._table.make():
+            with self._disk():
+                flush(store.root)  # or a power cut takes `.jobs` away with all that it holds
 
     # Asking for a training
 
@@ -201,10 +138,10 @@ class Jobs:
         Raises:
             QueueFull, and InvalidInput for a key that cannot be one.
         """
-        _check_key(idempotency_key)
-        with self._database() as database:
-            if idempotency_key is None or _find_key(database, idempotency_key) is None:
-                self._check_room(database)
+        check_key(idempotency_key)
+        with self._table.reading() as database:
+            if self._table.find_key(database, idempotency_key) is None:
+                self._table.check_room(database)
 
     def submit(
         self,
@@ -241,23 +178,18 @@ class Jobs:
             flush_file(folder / BODY)
             flush(folder)
             flush(self._root)
-        with self._writing() as database:
-            earlier = None
-            if idempotency_key is not None and (found := _find_key(database, idempotency_key)) is not None:
-                earlier = _earlier_job(found, idempotency_key, body_sha256)
-            else:
-                self._check_room(database)
-                database.execute(
-                    "INSERT INTO jobs (id, model_name, neural_network_type, state, created, promote, keep_data)"
-                    " VALUES (?, ?, ?, 'queued', ?, ?, ?)",
-                    (folder.name, model_name, clean(kind, 100), now(), clean(promote, 100), keep_data),
-                )
+        with self._table.writing() as database:
+            earlier = self._table.find_key(database, idempotency_key)
+            if earlier is None:
+                self._table.check_room(database)
+                self._table.add(database, folder.name, model_name, kind, promote=promote, keep_data=keep_data)
                 if idempotency_key is not None:
-                    database.execute(
-                        "INSERT INTO keys (key, sha256, job) VALUES (?, ?, ?)",
-                        (idempotency_key, body_sha256, folder.name),
-                    )
-            job = self._find(database, earlier or folder.name)
+                    self._table.add_key(database, idempotency_key, body_sha256, folder.name)
+                job = self._table.find(database, folder.name)
+            elif earlier.job_id is None or earlier.body_sha256 != body_sha256:
+                raise key_conflict(idempotency_key or "")
+            else:
+                job = self._table.find(database, earlier.job_id)
         if earlier:
             self.discard(folder)
         else:
@@ -277,15 +209,15 @@ class Jobs:
         if idempotency_key is None:
             yield True
             return
-        _check_key(idempotency_key)
-        with self._writing() as database:
-            if (found := _find_key(database, idempotency_key)) is not None:
-                if found["job"] is not None or found["sha256"] != body_sha256:
-                    raise _conflict(idempotency_key)
-                yield False
-            else:
+        check_key(idempotency_key)
+        with self._table.writing() as database:
+            if (earlier := self._table.find_key(database, idempotency_key)) is None:
                 yield True
-                database.execute("INSERT INTO keys (key, sha256) VALUES (?, ?)", (idempotency_key, body_sha256))
+                self._table.add_key(database, idempotency_key, body_sha256, None)
+            elif earlier.job_id is not None or earlier.body_sha256 != body_sha256:
+                raise key_conflict(idempotency_key)
+            else:
+                yield False
 
     # Following it
 
@@ -295,8 +227,8 @@ class Jobs:
         Raises:
             JobNotFound.
         """
-        with self._database() as database:
-            return self._find(database, _plain_id(job_id))
+        with self._table.reading() as database:
+            return self._table.find(database, _plain_id(job_id))
 
     def read_events(self, job_id: str, offset: int = 0) -> _EventList:
         """Return what the run has told since `offset`; see `job_events.read_events`.
@@ -320,14 +252,8 @@ class Jobs:
             JobNotFound.
         """
         job_id = _plain_id(job_id)
-        with self._writing() as database:
-            database.execute(
-                "UPDATE jobs SET state = 'cancelled', ended = ?, detail = 'cancelled before it began',"
-                " cancel_requested = 1 WHERE id = ? AND state = 'queued'",
-                (now(), job_id),
-            )
-            database.execute("UPDATE jobs SET cancel_requested = 1 WHERE id = ? AND state = 'running'", (job_id,))
-            job = self._find(database, job_id)
+        with self._table.writing() as database:
+            job = self._table.cancel(database, job_id)
         if job.state != "running":
             self._tidy(job.id, job.keep_data)
         return job
@@ -341,17 +267,13 @@ class Jobs:
             model_name: whose trainings.
             holding: only bodies in which one of these stands; None: all.
         """
-        with self._database() as database:
-            kept = [
-                row["id"]
-                for row in database.execute("SELECT id FROM jobs WHERE model_name = ? AND keep_data = 1", (model_name,))
-            ]
+        with self._table.reading() as database:
+            kept = self._table.with_kept_data(database, model_name)
         with self._disk():
             kept = [one for one in kept if holding is None or _holds(self.folder(one) / BODY, holding)]
         for job_id in kept:
-            with self._writing() as database:
-                database.execute("UPDATE jobs SET keep_data = 0 WHERE id = ?", (job_id,))
-                job = self._find(database, job_id)
+            with self._table.writing() as database:
+                job = self._table.keep_no_data(database, job_id)
             if job.state not in ("queued", "running"):
                 with self._disk(), contextlib.suppress(FileNotFoundError):
                     (self.folder(job_id) / BODY).unlink()
@@ -365,35 +287,28 @@ class Jobs:
 
         This process then holds the job's lock, until the block of `run_lock` ends.
         """
-        waiting = (
-            "SELECT * FROM jobs AS waiting WHERE state = 'queued' AND NOT EXISTS"
-            " (SELECT 1 FROM jobs WHERE state = 'running' AND model_name = waiting.model_name) ORDER BY seq"
-        )
-        with self._database() as database:
-            if database.execute(waiting).fetchone() is None:
+        with self._table.reading() as database:
+            if next(self._table.waiting(database), None) is None:
                 return None  # nearly always; without making others wait
-        with contextlib.ExitStack() as undo, self._writing() as database:
-            for row in database.execute(waiting).fetchall():
-                job = self._job(row)
+        with contextlib.ExitStack() as undo, self._table.writing() as database:
+            for job in self._table.waiting(database):
                 try:
                     with self._disk():
                         held = try_lock(self._root / job.id)
                 except FileNotFoundError:
-                    _end(database, job, "failed", "its folder is gone from the store; ask for the training again")
+                    self._table.end(
+                        database, job, "failed", "its folder is gone from the store; ask for the training again"
+                    )
                     continue
                 if held is None:
                     continue  # `submit` has not let go of it yet: next time
                 self._held[job.id] = held
                 undo.callback(self._let_go, job.id)
-                database.execute(
-                    "UPDATE jobs SET state = 'running', attempt = attempt + 1, started = ? WHERE id = ?",
-                    (now(), job.id),
-                )
-                claimed = self._find(database, job.id)
+                claimed = self._table.begin(database, job.id)
                 break
             else:
                 claimed = None
-            self._commit(database)
+            self._table.commit(database)
             undo.pop_all()
         return claimed
 
@@ -434,8 +349,8 @@ class Jobs:
             Fenced: it is not this attempt that is running, or it is to be cancelled; raised before the block.
         """
         job_id = _plain_id(job_id)
-        with self._writing() as database:
-            job = self._find(database, job_id)
+        with self._table.writing() as database:
+            job = self._table.find(database, job_id)
             if job.state != "running" or job.attempt != attempt or job.cancel_requested:
                 wish = ", to be cancelled" if job.cancel_requested else ""
                 raise Fenced(
@@ -450,8 +365,8 @@ class Jobs:
                 publishing.done(manifest.version, manifest.validation, manifest.seconds)
             assert publishing.published is not None
             version, metrics, seconds = publishing.published
-            _succeed(database, job, version, metrics, seconds, self._decision(job, version))
-            self._commit(database, made_again=True)
+            self._table.succeed(database, job, version, metrics, seconds, self._decision(job, version))
+            self._table.commit(database, made_again=True)
         self._tidy(job.id, job.keep_data)
 
     def finish(
@@ -475,14 +390,16 @@ class Jobs:
             JobNotFound.
         """
         job_id = _plain_id(job_id)
-        with self._writing() as database:
-            job = self._find(database, job_id)
+        with self._table.writing() as database:
+            job = self._table.find(database, job_id)
             if job.state != "running" or job.attempt != attempt:
                 return False
             is_so = not self._roll_forward(database, job)
             if is_so:
                 found = len(faults) if num_faults is None else num_faults
-                _end(database, job, state, detail, error=error, faults=faults, num_faults=found, seconds=seconds)
+                self._table.end(
+                    database, job, state, detail, error=error, faults=faults, num_faults=found, seconds=seconds
+                )
         self._tidy(job.id, job.keep_data)
         return is_so
 
@@ -494,8 +411,8 @@ class Jobs:
         the ended jobs the newest `keep_ended` are kept. Safe at any time and from any process, also twice at once.
         """
         told = []
-        with self._database() as database:
-            running = [row["id"] for row in database.execute("SELECT id FROM jobs WHERE state = 'running'")]
+        with self._table.reading() as database:
+            running = self._table.running(database)
         for job_id in running:
             try:
                 with self._disk():
@@ -509,82 +426,20 @@ class Jobs:
             finally:
                 if held is not None:
                     os.close(held)
-        with self._writing() as database:
-            self._forget(database)
-            rows = database.execute("SELECT id, state, keep_data FROM jobs").fetchall()
-            for row in rows:
-                if not _ID.fullmatch(row["id"]):  # or a damaged id would have us delete in another folder
-                    raise _damaged(self._path, f"{row['id']!r} is no id of a job")
-            orphans = self._orphans({row["id"] for row in rows})
+        with self._table.writing() as database:
+            self._table.forget(database)
+            known = self._table.known(database)
+            orphans = self._orphans({one.id for one in known})
         for folder, held in orphans:  # locked while the database was, so nobody can have submitted one in between
             shutil.rmtree(folder, ignore_errors=True)
             os.close(held)
             told.append(f"folder {folder.name} belonged to no job: removed")
-        for row in rows:
-            if row["state"] not in ("queued", "running"):
-                self._tidy(row["id"], row["keep_data"])
+        for one in known:
+            if one.state not in ("queued", "running"):
+                self._tidy(one.id, one.keep_data)
         return told
 
     # What all of these are made of
-
-    @contextlib.contextmanager
-    def _database(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
-        """Give a connection, closed at the end, which undoes what was not committed.
-
-        EXTRA and not FULL: a transaction is committed by the removal of the journal, and FULL does not wait until the
-        disk knows of that (https://sqlite.org/pragma.html#pragma_synchronous); a power cut would bring it back, and an
-        acknowledged job would be gone.
-        """
-        try:
-            database = sqlite3.connect(
-                f"{self._path.as_uri()}?mode={mode}", uri=True, timeout=BUSY_S, isolation_level=None
-            )
-            try:
-                database.row_factory = sqlite3.Row
-                database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_ROW_BYTES)
-                database.execute("PRAGMA synchronous=EXTRA")
-                yield database
-            finally:
-                database.close()
-        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
-            raise  # our bug
-        except sqlite3.Error as error:
-            raise _refused(self._path, error) from error
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Give a connection that holds the write lock; all of the block is committed at its end, or nothing."""
-        with self._database() as database:
-            database.execute("BEGIN IMMEDIATE")
-            yield database
-            if database.in_transaction:
-                self._commit(database)
-
-    def _commit(self, database: sqlite3.Connection, *, made_again: bool = False) -> None:
-        """Commit.
-
-        SQLite removes the journal, by which all see the transaction, then flushes the folder, and reports an error of
-        that flush as if nothing had been made. It has been made; so the folder is flushed once more. Unlike a file's,
-        its blocks are in the file system's own journal: if they are lost, that fails for good, and this fails too.
-
-        Args:
-            database: whose transaction.
-            made_again: by `recover`, if a power cut undoes it; then nothing depends on that flush.
-        """
-        try:
-            database.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_IOERR_DIR_FSYNC:
-                raise
-            if made_again:
-                return
-            try:
-                flush(self._root)
-            except OSError as failed:
-                raise StoreRefused(
-                    f"jobs database {self._path} was changed, but a power cut may undo it, for the disk fails: "
-                    f"{failed}; look at the job before asking again"
-                ) from failed
 
     @contextlib.contextmanager
     def _disk(self) -> Iterator[None]:
@@ -602,33 +457,6 @@ class Jobs:
     def _let_go(self, job_id: str) -> None:
         if (held := self._held.pop(job_id, None)) is not None:
             os.close(held)
-
-    def _job(self, row: sqlite3.Row) -> Job:
-        """Return the job in a row."""
-        fields = dict(zip(row.keys(), row, strict=True))
-        try:
-            fields |= {
-                "faults": _FAULTS_DECODER.decode(row["faults"]),
-                "metrics": _METRICS_DECODER.decode(row["metrics"]),
-                "keep_data": row["keep_data"] == 1,
-                "cancel_requested": row["cancel_requested"] == 1,
-            }
-            return msgspec.convert(fields, Job)
-        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
-            raise _damaged(self._path, str(error)) from error
-
-    def _find(self, database: sqlite3.Connection, job_id: str) -> Job:
-        row = database.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
-        if row is None:
-            raise _not_found(job_id, f"the last {self._keep_ended} that ended are kept")
-        return self._job(row)
-
-    def _check_room(self, database: sqlite3.Connection) -> None:
-        (num_queued,) = database.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()
-        if num_queued >= self._queue_limit:
-            raise QueueFull(
-                f"{num_queued} trainings are waiting, the limit is {self._queue_limit}; try again when one has ended"
-            )
 
     def _published(self, job: Job) -> Manifest | None:
         """Return the manifest of the version that this run has put in its place; None if there is no whole one."""
@@ -655,7 +483,7 @@ class Jobs:
         detail = "its process ended just after the version was published"
         if decision := self._decision(job, manifest.version):
             detail += f"; {decision}"
-        _succeed(database, job, manifest.version, manifest.validation, manifest.seconds, detail)
+        self._table.succeed(database, job, manifest.version, manifest.validation, manifest.seconds, detail)
         return True
 
     def _decision(self, job: Job, version: int) -> str:
@@ -693,41 +521,29 @@ class Jobs:
 
     def _bury(self, job_id: str) -> list[str]:
         """End a job whose run is dead, and say how."""
-        with self._writing() as database:
-            job = self._find(database, job_id)
+        with self._table.writing() as database:
+            job = self._table.find(database, job_id)
             if job.state != "running":
                 return []  # it ended between the list and the lock
             if self._roll_forward(database, job):
                 found = "its process had died after the version was published: it has succeeded"
             elif job.cancel_requested:
-                _end(database, job, "cancelled", "cancelled while it ran")
+                self._table.end(database, job, "cancelled", "cancelled while it ran")
                 found = "its process had died, and it was to be cancelled: cancelled"
             else:
-                _end(database, job, "interrupted", "its process ended without a word; ask for the training again")
+                self._table.end(
+                    database, job, "interrupted", "its process ended without a word; ask for the training again"
+                )
                 found = "its process had died: interrupted"
         self._tidy(job.id, job.keep_data)
         return [f"job {job_id} of {job.model_name}: {found}"]
-
-    def _forget(self, database: sqlite3.Connection) -> None:
-        """Delete the oldest ended jobs and keys beyond the limit; folders then belong to no job."""
-        database.execute(
-            "DELETE FROM jobs WHERE state NOT IN ('queued', 'running') AND seq NOT IN (SELECT seq FROM jobs"
-            " WHERE state NOT IN ('queued', 'running') ORDER BY seq DESC LIMIT ?)",
-            (self._keep_ended,),
-        )
-        database.execute("DELETE FROM keys WHERE job IS NOT NULL AND job NOT IN (SELECT id FROM jobs)")
-        database.execute(
-            "DELETE FROM keys WHERE job IS NULL AND seq NOT IN"
-            " (SELECT seq FROM keys WHERE job IS NULL ORDER BY seq DESC LIMIT ?)",
-            (self._keep_ended,),
-        )
 
     def _orphans(self, jobs: set[str]) -> list[tuple[Path, int]]:
         """Return the folders of no job that nobody fills, locked."""
         orphans = []
         with self._disk():
             for folder in self._root.iterdir():
-                if _ID.fullmatch(folder.name) and folder.name not in jobs:
+                if ID.fullmatch(folder.name) and folder.name not in jobs:
                     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                         if (held := try_lock(folder)) is not None:
                             orphans.append((folder, held))
@@ -746,11 +562,8 @@ class Jobs:
 
     def list(self, limit: int = 100) -> _JobList:
         """Return the newest jobs, the newest first, at most 1000."""
-        with self._database() as database:
-            rows = database.execute(
-                "SELECT * FROM jobs ORDER BY seq DESC LIMIT ?", (min(max(limit, 0), MAX_LISTED),)
-            ).fetchall()
-        return [self._job(row) for row in rows]
+        with self._table.reading() as database:
+            return self._table.newest(database, limit)
 
 
 def _holds(path: Path, wanted: Sequence[bytes]) -> bool:
@@ -784,100 +597,6 @@ def _plain_id(job_id: str) -> str:
     plain = job_id
     if re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", job_id):
         plain = job_id.replace("-", "").lower()
-    if not _ID.fullmatch(plain):
-        raise _not_found(job_id, "an id is 32 digits of 0-9a-f")
+    if not ID.fullmatch(plain):
+        raise not_found(job_id, "an id is 32 digits of 0-9a-f")
     return plain
-
-
-def _schema_version(database: sqlite3.Connection) -> int:
-    version: int = database.execute("PRAGMA user_version").fetchone()[0]
-    return version
-
-
-def _check_key(key: str | None) -> None:
-    if key is not None and not _KEY.fullmatch(key):
-        raise InvalidInput(
-            f"the idempotency key has {len(key)} characters or one that is not printable ASCII; "
-            f"send 1 to 255 without spaces, such as a UUID"
-        )
-
-
-def _find_key(database: sqlite3.Connection, key: str) -> sqlite3.Row | None:
-    found: sqlite3.Row | None = database.execute("SELECT sha256, job FROM keys WHERE key = ?", (key,)).fetchone()
-    return found
-
-
-def _earlier_job(found: sqlite3.Row, key: str, body_sha256: str) -> str:
-    """Return the id of the job that a key stands for."""
-    if found["job"] is None or found["sha256"] != body_sha256:
-        raise _conflict(key)
-    return str(found["job"])
-
-
-def _conflict(key: str) -> IdempotencyConflict:
-    return IdempotencyConflict(f"the idempotency key {key:.80} came with another request before; send a new key")
-
-
-def _not_found(job_id: str, limit: str) -> JobNotFound:
-    return JobNotFound(f"no job {job_id!r:.80} is known ({limit}); look at the list of jobs")
-
-
-def _succeed(
-    database: sqlite3.Connection, job: Job, version: int, metrics: Summary, seconds: float, detail: str = ""
-) -> None:
-    database.execute(
-        "UPDATE jobs SET state = 'succeeded', ended = ?, detail = ?, version = ?, metrics = ?, seconds = ?"
-        " WHERE id = ?",
-        (now(), detail, version, msgspec.json.encode(metrics).decode(), seconds, job.id),
-    )
-
-
-def _end(
-    database: sqlite3.Connection,
-    job: Job,
-    state: Ended,
-    detail: str,
-    *,
-    error: str = "",
-    faults: Sequence[Fault] = (),
-    num_faults: int = 0,
-    seconds: float | None = None,
-) -> None:
-    shown = [
-        Fault(clean(fault.pointer, MAX_FAULT), clean(fault.detail, MAX_FAULT), fault.line)
-        for fault in faults[:MAX_FAULTS_SHOWN]
-    ]
-    database.execute(
-        "UPDATE jobs SET state = ?, ended = ?, detail = ?, error = ?, faults = ?, num_faults = ?, seconds = ?"
-        " WHERE id = ?",
-        (
-            *(state, now(), clean(detail), clean(error, 100)),
-            *(msgspec.json.encode(shown).decode(), num_faults, seconds, job.id),
-        ),
-    )
-
-
-_MOVE_AWAY = (
-    "stop the server and the trainer worker, move the file away and start them again "
-    "(models and versions are untouched; trainings that waited must be asked for again)"
-)
-
-
-def _damaged(path: Path, reason: str) -> StoreRefused:
-    return StoreRefused(f"jobs database {path} is damaged: {' '.join(reason.split()):.300}; {_MOVE_AWAY}")
-
-
-def _refused(path: Path, error: sqlite3.Error) -> StoreRefused:
-    """Return our error for SQLite's: what it means for whoever runs the store."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # the low byte of an extended code
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return StoreRefused(
-            f"jobs database {path} was locked for more than {BUSY_S:.0f} s, nothing was changed; "
-            f"a stopped process may hold it: continue or end that one"
-        )
-    if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_TOOBIG):
-        return _damaged(path, str(error))
-    return StoreRefused(
-        f"jobs database {path} cannot be read or written, nothing was changed: {error}; "
-        f"free some space, or make the store writable"
-    )

@@ -1,4 +1,4 @@
-"""Tests of artifacts/jobs.py: each step is made whole or not at all, once, and by whom it belongs to."""
+"""Tests of artifacts/jobs.py and job_table.py: each step is whole or not at all, once, and by whom it belongs to."""
 
 import contextlib
 import errno
@@ -20,6 +20,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from artifacts import database as database_module
+from artifacts import job_table
 from artifacts import jobs as jobs_module
 from artifacts.disk import try_lock
 from artifacts.errors import (
@@ -45,7 +47,8 @@ from artifacts.job_records import (
     read_result,
     write_result,
 )
-from artifacts.jobs import DATABASE, SCHEMA_VERSION, Jobs
+from artifacts.job_table import DATABASE, SCHEMA_VERSION
+from artifacts.jobs import Jobs
 from artifacts.manifest import Comparison, Served, seal
 from artifacts.store import JOBS, Store
 from tests.artifacts.crash import crash
@@ -363,7 +366,7 @@ def test_queue_is_served_in_order_one_for_each_model(jobs: Jobs, monkeypatch: py
     """The oldest goes first whatever the clock says, and a model that trains holds up only its own jobs."""
     submitted = []
     for hour, name in enumerate([NAME, NAME, "prices"]):
-        monkeypatch.setattr(jobs_module, "now", lambda hour=hour: f"2026-01-01T{20 - hour}:00:00Z")
+        monkeypatch.setattr(job_table, "now", lambda hour=hour: f"2026-01-01T{20 - hour}:00:00Z")
         monkeypatch.setattr(time, "time_ns", lambda hour=hour: (10 - hour) * 10**15)
         submitted.append(submit(jobs, name).id)
 
@@ -503,7 +506,7 @@ def test_two_runs_of_a_model_are_impossible(jobs: Jobs) -> None:
     submit(jobs)
     claimed(jobs)
 
-    with pytest.raises(sqlite3.IntegrityError), jobs._writing() as database:
+    with pytest.raises(sqlite3.IntegrityError), jobs._table.writing() as database:
         database.execute("UPDATE jobs SET state = 'running'")
     assert [job.state for job in jobs.list()] == ["queued", "running"]
 
@@ -608,7 +611,7 @@ def test_stopped_process_is_fenced_out(jobs: Jobs, store: Store, how: str) -> No
         jobs.request_cancel(job.id)
     else:
         assert jobs.recover() == []  # it is not dead: nothing is decided behind its back
-        with jobs._writing() as database:
+        with jobs._table.writing() as database:
             database.execute("UPDATE jobs SET attempt = 2")  # as a worker would that begins it anew
     before = jobs.get(job.id)
     process.send_signal(signal.SIGCONT)
@@ -627,7 +630,7 @@ def test_process_stopped_while_it_publishes_is_named_and_can_be_ended(
     assert process.stdout
     assert process.stdout.readline() == f"{job.id}\n"
     assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
-    monkeypatch.setattr(jobs_module, "BUSY_S", 0.05)
+    monkeypatch.setattr(database_module, "BUSY_S", 0.05)
 
     with pytest.raises(StoreRefused, match=r"was locked for more than.*nothing was changed; a stopped process"):
         jobs.finish(job.id, 1, "failed")
@@ -773,7 +776,7 @@ def test_old_jobs_are_forgotten_with_their_keys_and_folders(store: Store) -> Non
     assert len(jobs.recover()) == 2
     assert [job.id for job in jobs.list()] == [ended[3], ended[2], waiting.id]
     assert {path.name for path in jobs._root.iterdir() if path.is_dir()} == {ended[3], ended[2], waiting.id}
-    with jobs._database() as database:
+    with jobs._table.reading() as database:
         keys = [row["key"] for row in database.execute("SELECT key FROM keys ORDER BY key")]
     assert keys == ["created2", "created3", "k2", "k3", "waiting"]
     with pytest.raises(JobNotFound, match="the last 2 that ended are kept"):
@@ -908,7 +911,7 @@ def test_kill_at_any_moment_of_recover_is_recovered(store: Store, tmp_path: Path
 
 def test_database_waits_for_the_disk(jobs: Jobs) -> None:
     """A commit is on the disk when it is told: journal removed, and its folder flushed after that (EXTRA)."""
-    with jobs._database() as database:
+    with jobs._table.reading() as database:
         assert database.execute("PRAGMA synchronous").fetchone()[0] == 3
         assert database.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
         assert database.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
@@ -1008,7 +1011,7 @@ def test_damaged_database_is_refused_with_a_remedy(jobs: Jobs, store: Store, dam
     """Garbage, a cut file, a flipped page, an unknown schema, a row that is none: said, with what to do."""
     for _ in range(3):
         jobs.request_cancel(submit(jobs, idempotency_key=uuid.uuid4().hex).id)
-    raw = bytearray(jobs._path.read_bytes())
+    raw = bytearray(jobs._table.path.read_bytes())
     statement = {
         "schema": "PRAGMA user_version=7",
         "table": "DROP TABLE jobs",
@@ -1017,7 +1020,7 @@ def test_damaged_database_is_refused_with_a_remedy(jobs: Jobs, store: Store, dam
         "huge": "UPDATE jobs SET detail = hex(zeroblob(1000000))",
     }.get(damage)
     if statement is not None:
-        with contextlib.closing(sqlite3.connect(jobs._path)) as database, database:
+        with contextlib.closing(sqlite3.connect(jobs._table.path)) as database, database:
             database.execute(statement)
     elif damage == "page":
         raw[4096:] = bytes(byte ^ 0x55 for byte in raw[4096:])
@@ -1026,21 +1029,21 @@ def test_damaged_database_is_refused_with_a_remedy(jobs: Jobs, store: Store, dam
     else:
         raw[:20] = b"SQLITE format 3\0ABCD" if damage == "header" else b"this is no database"
     if statement is None:
-        jobs._path.write_bytes(raw)
+        jobs._table.path.write_bytes(raw)
 
     with pytest.raises(StoreRefused, match=r"jobs\.sqlite (is damaged: |has schema 7).*move the file away and start"):
         Jobs(store).list()
-    jobs._path.unlink()
+    jobs._table.path.unlink()
     assert Jobs(store).list() == []
 
 
 def test_database_that_is_gone_is_not_made_anew_behind_our_back(jobs: Jobs) -> None:
     """A process that lost its database says so, instead of going on with an empty one."""
-    jobs._path.unlink()
+    jobs._table.path.unlink()
 
     with pytest.raises(StoreRefused, match="unable to open"):
         submit(jobs)
-    assert not jobs._path.exists()
+    assert not jobs._table.path.exists()
 
 
 def test_two_processes_may_open_a_new_store_at_once(store: Store) -> None:
@@ -1055,7 +1058,7 @@ def test_damaged_id_leads_to_no_other_folder(jobs: Jobs, store: Store) -> None:
     """An id that is a path is a damage, and nothing is removed there."""
     jobs.request_cancel(submit(jobs).id)
     before = sorted(store.root.rglob("*"))
-    with jobs._writing() as database:
+    with jobs._table.writing() as database:
         database.execute("UPDATE jobs SET id = ?", (f"../{NAME}/1",))
 
     for act in (jobs.recover, jobs.list):
@@ -1159,7 +1162,7 @@ def test_events_are_bounded(jobs: Jobs, running: Path) -> None:
 def test_events_file_that_is_no_file_is_refused(jobs: Jobs, running: Path, thing: str) -> None:
     """A link, folder or pipe in its place is neither read nor written, and nobody waits for it."""
     if thing == "link":
-        (running / EVENTS).symlink_to(jobs._path)
+        (running / EVENTS).symlink_to(jobs._table.path)
     elif thing == "folder":
         (running / EVENTS).mkdir()
     else:
