@@ -161,8 +161,8 @@ def sheet(numbers: Numbers, settings: Settings) -> Sheet:
             "- A kill point is a system call by which a change reaches the disk, or the moment after its "
             "acknowledgement; strace kills the process as it enters the call.",
             "- A disk error is ENOSPC where a call takes space, EIO where it flushes; the change is to be refused with "
-            "nothing changed, and to succeed in the same process when the disk is well. Where the last flush fails a "
-            "correction may be kept or erased all the same: whoever asks again changes nothing.",
+            "nothing changed, and to succeed in the same process when the disk is well; where the last flush fails "
+            "a correction may be kept or erased all the same: whoever asks again changes nothing.",
             "- A power cut shuts an ext4 down without its caches being written, or with its journal only; `twice` is "
             "once more during the recovery, or at its end if that comes first.",
             "- After each of them another process reads and loads every version, compares versions, pointers, jobs "
