@@ -58,6 +58,6 @@ def code_of(error: sqlite3.Error) -> int:
 
 
 def schema_version(database: sqlite3.Connection) -> int:
-    """Return the number that whoever made the tables left; 0 in a file that is empty yet."""
+    """Return the number that whoever made the tables has set; 0 until then."""
     version: int = database.execute("PRAGMA user_version").fetchone()[0]
     return version

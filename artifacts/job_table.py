@@ -75,8 +75,9 @@ class Known(NamedTuple):
 
 
 class Key(NamedTuple):
-    """What an idempotency key stands for: the request's body, and the job it made; None for one that makes none."""
+    """An idempotency key, the body it came with, and the job that made; None for a request that makes none."""
 
+    key: str
     body_sha256: str
     job_id: str | None
 
@@ -122,7 +123,7 @@ class JobTable:
                     f"use the program that wrote it, or {_MOVE_AWAY}"
                 )
             if (verdict := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                raise damaged(self.path, verdict)
+                raise _damaged(self.path, verdict)
         return was_missing
 
     # Transactions
@@ -130,7 +131,7 @@ class JobTable:
     @contextlib.contextmanager
     def reading(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
         """Give a connection, closed at the end, which undoes what was not committed."""
-        with opened(self.path, mode, damaged, _refused) as database:
+        with opened(self.path, mode, _damaged, _refused) as database:
             database.row_factory = sqlite3.Row
             yield database
 
@@ -171,7 +172,7 @@ class JobTable:
 
     # What stands in it
 
-    def job(self, row: sqlite3.Row) -> Job:
+    def _job(self, row: sqlite3.Row) -> Job:
         """Return the job in a row."""
         fields = dict(zip(row.keys(), row, strict=True))
         try:
@@ -183,7 +184,7 @@ class JobTable:
             }
             return msgspec.convert(fields, Job)
         except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
-            raise damaged(self.path, str(error)) from error
+            raise _damaged(self.path, str(error)) from error
 
     def find(self, database: sqlite3.Connection, job_id: str) -> Job:
         """Return the job of an id.
@@ -194,12 +195,12 @@ class JobTable:
         row = database.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
             raise not_found(job_id, f"the last {self._keep_ended} that ended are kept")
-        return self.job(row)
+        return self._job(row)
 
     def newest(self, database: sqlite3.Connection, limit: int) -> list[Job]:
         """Return the newest jobs, the newest first, at most 1000."""
         rows = database.execute("SELECT * FROM jobs ORDER BY seq DESC LIMIT ?", (min(max(limit, 0), MAX_LISTED),))
-        return [self.job(row) for row in rows.fetchall()]
+        return [self._job(row) for row in rows.fetchall()]
 
     def waiting(self, database: sqlite3.Connection) -> Iterator[Job]:
         """Give the jobs that wait for a model that nothing trains, the longest waiting first."""
@@ -207,7 +208,7 @@ class JobTable:
             "SELECT * FROM jobs AS waiting WHERE state = 'queued' AND NOT EXISTS"
             " (SELECT 1 FROM jobs WHERE state = 'running' AND model_name = waiting.model_name) ORDER BY seq"
         )
-        yield from map(self.job, rows.fetchall())  # one by one: a damaged job holds up those behind it and no other
+        yield from map(self._job, rows.fetchall())  # one by one: a damaged job holds up those behind it and no other
 
     def running(self, database: sqlite3.Connection) -> list[str]:
         """Return the ids of the jobs that run."""
@@ -223,7 +224,7 @@ class JobTable:
         rows = database.execute("SELECT id, state, keep_data FROM jobs").fetchall()
         for row in rows:
             if not ID.fullmatch(row["id"]):  # or a damaged id would have us delete in another folder
-                raise damaged(self.path, f"{row['id']!r} is no id of a job")
+                raise _damaged(self.path, f"{row['id']!r} is no id of a job")
         return [Known(row["id"], row["state"], row["keep_data"] == 1) for row in rows]
 
     def check_room(self, database: sqlite3.Connection) -> None:
@@ -326,8 +327,8 @@ class JobTable:
 
     def find_key(self, database: sqlite3.Connection, key: str | None) -> Key | None:
         """Return what a key stands for; None if it is new, or none."""
-        row = database.execute("SELECT sha256, job FROM keys WHERE key = ?", (key,)).fetchone()
-        return Key(row["sha256"], row["job"]) if row is not None else None
+        row = database.execute("SELECT key, sha256, job FROM keys WHERE key = ?", (key,)).fetchone()
+        return Key(*row) if row is not None else None
 
     def add_key(self, database: sqlite3.Connection, key: str, body_sha256: str, job_id: str | None) -> None:
         """Remember a key and the request that it came with; a request without an id has made no job."""
@@ -347,9 +348,11 @@ def check_key(key: str | None) -> None:
         )
 
 
-def key_conflict(key: str) -> IdempotencyConflict:
+def key_conflict(earlier: Key) -> IdempotencyConflict:
     """Return the error for a key that came with another request before."""
-    return IdempotencyConflict(f"the idempotency key {key:.80} came with another request before; send a new key")
+    return IdempotencyConflict(
+        f"the idempotency key {earlier.key:.80} came with another request before; send a new key"
+    )
 
 
 def not_found(job_id: str, limit: str) -> JobNotFound:
@@ -357,7 +360,7 @@ def not_found(job_id: str, limit: str) -> JobNotFound:
     return JobNotFound(f"no job {job_id!r:.80} is known ({limit}); look at the list of jobs")
 
 
-def damaged(path: Path, reason: str) -> StoreRefused:
+def _damaged(path: Path, reason: str) -> StoreRefused:
     """Return the error for a file that cannot be understood."""
     return StoreRefused(f"jobs database {path} is damaged: {' '.join(reason.split()):.300}; {_MOVE_AWAY}")
 

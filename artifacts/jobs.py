@@ -187,7 +187,7 @@ class Jobs:
                     self._table.add_key(database, idempotency_key, body_sha256, folder.name)
                 job = self._table.find(database, folder.name)
             elif earlier.job_id is None or earlier.body_sha256 != body_sha256:
-                raise key_conflict(idempotency_key or "")
+                raise key_conflict(earlier)
             else:
                 job = self._table.find(database, earlier.job_id)
         if earlier:
@@ -215,7 +215,7 @@ class Jobs:
                 yield True
                 self._table.add_key(database, idempotency_key, body_sha256, None)
             elif earlier.job_id is not None or earlier.body_sha256 != body_sha256:
-                raise key_conflict(idempotency_key)
+                raise key_conflict(earlier)
             else:
                 yield False
 

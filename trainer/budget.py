@@ -41,8 +41,8 @@ def seconds(config: TrainConfig, num_tickets: int, num_unlabelled: int, pace: Pa
     parts = config.folds if config.folds > 1 else 1
     taught = num_tickets - kept_out
 
-    def lesson_s(num_tickets: float, parts: int, grus: int, epochs: int, num_linear: int) -> float:
-        gru_s, linear_s = num_tickets * epochs * pace.gru_s, num_tickets * pace.linear_s
+    def lesson_s(tickets: float, parts: int, grus: int, epochs: int, num_linear: int) -> float:
+        gru_s, linear_s = tickets * epochs * pace.gru_s, tickets * pace.linear_s
         whole_s = parts * (grus * gru_s + num_linear * linear_s)
         # Each network is one process's: a lone one takes as long on two cores as on one.
         return max(whole_s / config.processes, math.ceil(parts * grus / config.processes) * gru_s)

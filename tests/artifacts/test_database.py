@@ -88,8 +88,8 @@ def test_broken_rule_of_a_table_is_our_bug_and_raised_as_it_is(path: Path) -> No
         database.execute("INSERT INTO rows VALUES (1)")
 
 
-def test_schema_version_of_an_empty_file_is_0(path: Path) -> None:
-    """And afterwards what was set."""
+def test_schema_version_is_0_until_it_is_set(path: Path) -> None:
+    """So a file whose tables are still to be made tells itself from one that another program has written."""
     with opened(path, "rw", damaged, refused) as database:
         assert schema_version(database) == 0
         database.execute("PRAGMA user_version=7")
