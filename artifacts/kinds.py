@@ -9,13 +9,14 @@ from typing import Any
 
 import msgspec
 
-from artifacts import gru, simple_nn, tickets
 from artifacts.errors import KindMismatch, UnknownKind
-from artifacts.explain import Explaining, begin
-from artifacts.manifest import Manifest
-from artifacts.metrics import Metrics, ValueMetrics
-from artifacts.runtime import Model
+from artifacts.evaluation.metrics import Metrics, ValueMetrics
+from artifacts.networks import gru, simple_nn
+from artifacts.networks.explain import Explaining, begin
+from artifacts.networks.manifest import Manifest
+from artifacts.networks.runtime import Model
 from artifacts.schemas import Answer, Evaluation, Row, Search
+from artifacts.text import tickets
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +69,7 @@ KINDS: dict[str, Kind] = {
             model=gru.GruModel,
             reads_text=True,
             explain=begin,
-            trainer="trainer.gru",
+            trainer="trainer.gru.fit",
             examples=tickets.EXAMPLES,
         ),
         Kind(

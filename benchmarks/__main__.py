@@ -5,24 +5,9 @@ A command prints a table for people; the last line of stdout is the whole result
 
 import click
 
-from benchmarks import (
-    accuracy,
-    audit,
-    batch,
-    drain,
-    epoch,
-    epoch_loops,
-    frontier,
-    frontier_costs,
-    latency,
-    overload,
-    soak,
-    stages,
-    startup,
-    swaps,
-    throughput,
-    training,
-)
+from benchmarks.accuracy import accuracy, audit, frontier, frontier_costs
+from benchmarks.serving import batch, drain, latency, overload, soak, stages, startup, swaps, throughput
+from benchmarks.training import epoch, epoch_loops, training
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

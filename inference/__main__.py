@@ -1,6 +1,6 @@
 """`python -m inference`, the same as `puppet-serve`."""
 
-from inference.cli import main
+from inference.server.cli import main
 
 if __name__ == "__main__":
     main()

@@ -20,23 +20,24 @@ from litestar.openapi.spec import Components
 from litestar.params import FromPath
 
 from artifacts.errors import PuppetError
-from artifacts.store import Store
-from inference import access, errors
-from inference.access import check_host
-from inference.batcher import Batcher
-from inference.board import Board
-from inference.counters import Counters
-from inference.drift import Drift
-from inference.heads import Heads
-from inference.observer import Observer
-from inference.openapi import body_schemas, token_schemes
-from inference.registry import Registry
-from inference.routes import create_routes
-from inference.routes_drift import create_drift_routes
-from inference.routes_feedback import create_feedback_routes
-from inference.routes_jobs import create_job_routes
-from inference.routes_metrics import counted, create_metrics_routes
-from inference.routes_models import create_model_routes
+from artifacts.store.store import Store
+from inference import errors
+from inference.monitoring.counters import Counters
+from inference.monitoring.drift import Drift
+from inference.monitoring.observer import Observer
+from inference.monitoring.shared_counters import Board
+from inference.routes import access
+from inference.routes.access import check_host
+from inference.routes.drift_report import create_drift_routes
+from inference.routes.feedback import create_feedback_routes
+from inference.routes.jobs import create_job_routes
+from inference.routes.models import create_model_routes
+from inference.routes.openapi import body_schemas, token_schemes
+from inference.routes.probes import counted, create_metrics_routes
+from inference.routes.seeds import create_routes
+from inference.search.batcher import Batcher
+from inference.search.registry import Registry
+from inference.server.request_head import Heads
 from inference.settings import Settings
 from inference.training import Training
 

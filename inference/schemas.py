@@ -8,15 +8,15 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from artifacts.abstain import Reason
 from artifacts.errors import Fault
-from artifacts.feedback import CorrectionId
-from artifacts.job_events import Event
-from artifacts.job_records import State
-from artifacts.mail import Stripped
-from artifacts.manifest import Manifest, Served
+from artifacts.evaluation.abstain import Reason
+from artifacts.jobs.events import Event
+from artifacts.jobs.records import State
+from artifacts.mail.message import Stripped
+from artifacts.networks.manifest import Manifest, Served
 from artifacts.schemas import Answer, Id, KindName, Name, Ranking, Row, Summary
-from artifacts.tickets import Guess, Tokens, TopK
+from artifacts.store.feedback import CorrectionId
+from artifacts.text.tickets import Guess, Tokens, TopK
 
 R = TypeVar("R", bound=Row | msgspec.Raw)
 A = TypeVar("A", bound=Answer)
@@ -201,7 +201,7 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A training job; the fields are those of `artifacts.job_records.Job`.
+    """A training job; the fields are those of `artifacts.jobs.records.Job`.
 
     Attributes:
         errors: the faults of the request, at most 20 of `num_errors`.

@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from artifacts.disk import open_at_once
 from artifacts.errors import Fault, InvalidInput, PuppetError
-from artifacts.mail import MAX_MAIL_BYTES
-from artifacts.manifest import ModelName
+from artifacts.mail.message import MAX_MAIL_BYTES
+from artifacts.networks.manifest import ModelName
+from artifacts.system.disk import open_at_once
 
 PREFIX = "PUPPET_"
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")

@@ -17,10 +17,10 @@ from typing import BinaryIO
 import msgspec
 
 from artifacts.errors import StoreRefused
-from artifacts.job_records import BODY, Checked, Job
-from artifacts.jobs import Jobs
-from artifacts.priority import give_way
-from artifacts.store import Store
+from artifacts.jobs.jobs import Jobs
+from artifacts.jobs.records import BODY, Checked, Job
+from artifacts.store.store import Store
+from artifacts.system.processes import give_way
 from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped, from_name
 from inference.settings import PREFIX, Settings
 

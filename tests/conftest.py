@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from artifacts.gru import GruManifest, GruModel
-from artifacts.simple_nn import SimpleNNModel
-from artifacts.store import Store
+from artifacts.networks.gru import GruManifest, GruModel
+from artifacts.networks.simple_nn import SimpleNNModel
+from artifacts.store.store import Store
 
 FIXTURE_STORE = Path(__file__).parent / "fixtures" / "store"
 

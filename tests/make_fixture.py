@@ -6,12 +6,12 @@ Run it after a change of the format: `python -m tests.make_fixture`. It needs th
 import shutil
 from pathlib import Path
 
-from artifacts.store import Store
+from artifacts.store.store import Store
 from trainer import simple_nn
 from trainer.config import TrainConfig
-from trainer.data import RawRow
+from trainer.data.files import RawRow
+from trainer.data.tickets import check_rows
 from trainer.run import fit
-from trainer.tickets import check_rows
 
 FIXTURE = Path(__file__).parent / "fixtures" / "store"
 NAME = "puppet-o2"

@@ -67,10 +67,10 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         processes: that train at once, each a network of its own; the weights are the same whatever their number.
             0: as many as there are cores for this program, or 1 if the work is a matter of seconds.
         target: share of the tickets that the model routes by itself that is to be right; from it follows the confidence
-            that a ticket needs (trainer/abstain.py).
+            that a ticket needs (trainer/selection/threshold.py).
         abstain: whether the model gives no category of a ticket that needs more, unless a search asks for one.
         out_of_scope: try whether confidence tells tickets of no known category apart, on categories left out of a
-            training of its own (trainer/out_of_scope.py); left out: yes, but not in the recipe fast.
+            training of its own (trainer/selection/out_of_scope.py); left out: yes, but not in the recipe fast.
     """
 
     grus: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from artifacts.errors import ArtifactRefused
-from artifacts.manifest import Tensor
+from artifacts.networks.manifest import Tensor
 
 OPSET, IR = 18, 9  # pinned: onnx's newest defaults do not load in the onnxruntime that serves
 DTYPES = {

@@ -1,6 +1,6 @@
 """What a kind of network brings on the trainer's side, and how it is found.
 
-A kind's module (gru.py, simple_nn.py) has the functions and names of `Trainer`, at its top level, and imports torch
+A kind's module (fit.py, simple_nn.py) has the functions and names of `Trainer`, at its top level, and imports torch
 only inside `fit`: importing torch takes seconds, and what can be refused is refused before.
 """
 
@@ -14,9 +14,9 @@ import msgspec
 from rich.console import RenderableType
 
 from artifacts.kinds import Kind
-from artifacts.manifest import Epoch, Manifest, Report
+from artifacts.networks.manifest import Epoch, Manifest, Report
 from artifacts.schemas import Answer, Row
-from trainer.data import RawRow, TableReader
+from trainer.data.files import RawRow, TableReader
 
 
 class Rows(Protocol):

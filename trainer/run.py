@@ -14,7 +14,6 @@ from typing import Literal
 
 import msgspec
 
-from artifacts import feedback
 from artifacts.errors import (
     ArtifactRefused,
     Fault,
@@ -25,23 +24,24 @@ from artifacts.errors import (
     PuppetError,
     StoreRefused,
 )
-from artifacts.job_events import Event, append_event
-from artifacts.job_records import BODY, Checked, JobResult, write_result
-from artifacts.jobs import Jobs
+from artifacts.jobs.events import Event, append_event
+from artifacts.jobs.jobs import Jobs
+from artifacts.jobs.records import BODY, Checked, JobResult, write_result
 from artifacts.kinds import Kind, check_kind, kind_named, load
-from artifacts.manifest import Epoch, Manifest, ModelName, Report
+from artifacts.networks.manifest import Epoch, Manifest, ModelName, Report
 from artifacts.schemas import Evaluation
-from artifacts.store import Store, now
-from artifacts.tickets import Ticket
-from artifacts.validation import MAX_FAULTS_SHOWN, decode
-from trainer import tickets
-from trainer.compare import compare_fitted, trained_on
+from artifacts.store import feedback
+from artifacts.store.store import Store, now
+from artifacts.system.validation import MAX_FAULTS_SHOWN, decode
+from artifacts.text.tickets import Ticket
 from trainer.config import TrainConfig
-from trainer.data import RawRow, read_file
+from trainer.data import tickets
+from trainer.data.files import RawRow, read_file
+from trainer.data.mails import read_folder
+from trainer.data.unlabelled import read_unlabelled
+from trainer.data.vectors import read_vectors
 from trainer.kinds import Fitted, Progress, Rows, Silent, trainer_of
-from trainer.mails import read_folder
-from trainer.unlabelled import read_unlabelled
-from trainer.vectors import read_vectors
+from trainer.selection.compare import compare_fitted, trained_on
 
 Promote = Literal["always", "if_better", "never"]
 

@@ -33,10 +33,10 @@ import numpy as np
 from rich.console import RenderableType
 
 from artifacts.errors import ArtifactRefused, Fault, InvalidFeatures, InvalidInput
-from artifacts.manifest import Epoch, Parity
-from artifacts.metrics import ValueMetrics
-from artifacts.runtime import open_session
-from artifacts.simple_nn import (
+from artifacts.evaluation.metrics import ValueMetrics
+from artifacts.networks.manifest import Epoch, Parity
+from artifacts.networks.runtime import open_session
+from artifacts.networks.simple_nn import (
     TENSORS,
     Data,
     Example,
@@ -47,8 +47,8 @@ from artifacts.simple_nn import (
     SimpleNNReport,
     Value,
 )
-from artifacts.store import now
-from trainer.data import FaultyCell, RawRow, decode_rows
+from artifacts.store.store import now
+from trainer.data.files import FaultyCell, RawRow, decode_rows
 from trainer.kinds import Fitted, Progress, libraries
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.peer import Answer, FittedPeer, plain, share_right, words
-from trainer.tickets import Rows, split
+from trainer.data.tickets import Rows, split
 
 SETTINGS: tuple[dict[str, int], ...] = (
     {"epoch": 25, "minn": 0, "maxn": 0},

@@ -6,7 +6,7 @@ The strength of the regularisation is the best of three on a tenth of the traini
 from collections.abc import Sequence
 
 from benchmarks.peers.peer import FittedPeer, plain, share_right
-from trainer.tickets import Rows, split
+from trainer.data.tickets import Rows, split
 
 STRENGTHS = (1.0, 10.0, 100.0)  # C of LogisticRegression; embeddings have length 1, so more than its default
 

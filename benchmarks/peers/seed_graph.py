@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from artifacts.gru import TENSORS, GoldenRow, GruManifest, GruModel, pad
-from artifacts.runtime import open_session
-from artifacts.store import Store
-from artifacts.vocabulary import Encoded
+from artifacts.networks.gru import TENSORS, GoldenRow, GruManifest, GruModel, pad
+from artifacts.networks.runtime import open_session
+from artifacts.store.store import Store
+from artifacts.text.vocabulary import Encoded
 from benchmarks.peers.weights import HIDDEN, UNK, Weights, make_weights
 
 NAME = "seed-weights"

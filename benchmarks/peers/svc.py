@@ -3,7 +3,7 @@
 import pickle
 
 from benchmarks.peers.peer import FittedPeer, plain
-from trainer.tickets import Rows
+from trainer.data.tickets import Rows
 
 
 def fit(rows: Rows, seed: int) -> FittedPeer:

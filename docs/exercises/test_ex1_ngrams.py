@@ -3,8 +3,8 @@
 import ex1_ngrams
 import pytest
 
-from artifacts.text import ngrams
-from artifacts.vocabulary import Vocabulary
+from artifacts.text.tokens import ngrams
+from artifacts.text.vocabulary import Vocabulary
 
 ROWS = {"<PAD>": 0, "<UNK>": 1, "connexion": 2, "<PRODUCT>": 3, "mot de passe": 4}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.calibrate import fit_temperature
+from trainer.gru.calibrate import fit_temperature
 
 
 def test_the_four_tickets_of_the_chapter() -> None:

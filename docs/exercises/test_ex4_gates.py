@@ -8,9 +8,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from artifacts.runtime import open_session
-from trainer.export import gates
+from artifacts.networks.runtime import open_session
 from trainer.graph import IR, OPSET
+from trainer.gru.export import gates
 
 E, H = 3, 4
 NAMES = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")

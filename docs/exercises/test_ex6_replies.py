@@ -3,7 +3,7 @@
 import ex6_replies
 import pytest
 
-from artifacts.mail import read_mail
+from artifacts.mail.message import read_mail
 
 QUESTION = "On 4 Nov 2024, Support <help@example.org> wrote:"
 

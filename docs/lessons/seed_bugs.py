@@ -6,7 +6,7 @@
 
 In: labelled e-mails, made up or read from a folder. Out, on stdout: a line per training (accuracy on e-mails that were
 kept out, what the bug costs against the correct network of the same seed, last loss, seconds), the means over the
-seeds, and why. Nothing is written and no model is kept; Puppet's own network is in trainer/model.py.
+seeds, and why. Nothing is written and no model is kept; Puppet's own network is in trainer/gru/model.py.
 
 The network is the seed's: embedding 128, one GRU of 64 that reads forwards, a linear layer, Adam at 0.001, 10 epochs.
 Everything that the bugs do not touch is the same in all four: the first weights, the order of the batches, the words.
@@ -16,8 +16,9 @@ What differs is two conditions, marked BUG 1 and BUG 2 below:
 2. The last state is read after the padding. The e-mails of a set are filled up to the longest of them all, and the GRU
    goes on reading zeros after the last word. The correct network packs them: it stops at each e-mail's last word.
 
-Where the lesson leaves the seed: batches of 32 (the seed has 2, for its five e-mails), and words as artifacts/text.py
-cuts them (the seed's torchtext is no longer maintained). docs/en/07-two-bugs.md is the chapter to this file.
+Where the lesson leaves the seed: batches of 32 (the seed has 2, for its five e-mails), and words as the product cuts
+them (artifacts/text/tokens.py; the seed's torchtext is no longer maintained). docs/en/07-two-bugs.md is the chapter to
+this file.
 """
 
 # Axes: N e-mails of a set, B e-mails of a batch, T words (padded), E embedding, H hidden, C categories.
@@ -37,10 +38,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from artifacts.errors import InvalidInput
-from trainer.data import RawRow, read_file
-from trainer.sample_email import generate
-from trainer.terminal import shows_errors
-from trainer.tickets import check_categories, check_rows, split, table
+from trainer.cli.terminal import shows_errors
+from trainer.data.files import RawRow, read_file
+from trainer.data.tickets import check_categories, check_rows, split, table
+from trainer.samples.emails import generate
 
 EMBEDDING, HIDDEN, LEARNING_RATE = 128, 64, 0.001  # the seed's
 BATCH = 32

@@ -21,9 +21,9 @@ from typing import Any
 
 import msgspec
 
-from artifacts.job_records import BODY, Job
-from artifacts.jobs import Jobs
-from artifacts.store import Store
+from artifacts.jobs.jobs import Jobs
+from artifacts.jobs.records import BODY, Job
+from artifacts.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 CALLS = ("mkdir", "open", "fsync", "link", "rename", "replace", "unlink", "rmdir")

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from artifacts.errors import PuppetError
-from artifacts.jobs import Jobs
-from artifacts.store import Store
+from artifacts.jobs.jobs import Jobs
+from artifacts.store.store import Store
 
 
 def claim(store: Store) -> None:

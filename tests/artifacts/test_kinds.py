@@ -13,11 +13,11 @@ import pytest
 from artifacts import kinds
 from artifacts.errors import KindMismatch, UnknownKind
 from artifacts.kinds import DEFAULT, KINDS, Kind, check_kind, kind_named, load
-from artifacts.manifest import Manifest
-from artifacts.runtime import Model
+from artifacts.networks.manifest import Manifest
+from artifacts.networks.runtime import Model
 from artifacts.schemas import Answer, Evaluation, Row, Search
-from artifacts.store import Store
-from artifacts.tickets import Prediction
+from artifacts.store.store import Store
+from artifacts.text.tickets import Prediction
 
 ROOT = Path(__file__).parents[2]
 of_each_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -93,13 +93,13 @@ def test_question_can_be_asked_about_one_and_about_several(kind: Kind) -> None:
 def test_trainer_of_a_kind_is_there(kind: Kind) -> None:
     """The module that the table names is a file of trainer/, and is found without importing it or PyTorch."""
     before = set(sys.modules)
-    folder, _, stem = kind.trainer.partition(".")
 
-    assert folder == "trainer"
-    assert (ROOT / "trainer" / f"{stem}.py").is_file()
+    assert kind.trainer.startswith("trainer.")
+    file = ROOT / f"{kind.trainer.replace('.', '/')}.py"
+    assert file.is_file()
     found = importlib.util.find_spec(kind.trainer)
     assert found is not None
-    assert found.origin == str(ROOT / "trainer" / f"{stem}.py")
+    assert found.origin == str(file)
     assert not {"torch", kind.trainer} & (set(sys.modules) - before)
 
 
@@ -156,15 +156,15 @@ def test_version_is_loaded_as_its_kind(store: Store, name: str, kind: str) -> No
 SOURCES = sorted(path for package in ("artifacts", "trainer", "inference") for path in (ROOT / package).rglob("*.py"))
 OWN = {  # the table, and the modules that are a kind's own
     ROOT / "artifacts" / "kinds.py",
-    ROOT / "artifacts" / "gru.py",
-    ROOT / "artifacts" / "tickets.py",
-    ROOT / "artifacts" / "simple_nn.py",
+    ROOT / "artifacts" / "networks" / "gru.py",
+    ROOT / "artifacts" / "text" / "tickets.py",
+    ROOT / "artifacts" / "networks" / "simple_nn.py",
     *(ROOT / f"{kind.trainer.replace('.', '/')}.py" for kind in KINDS.values()),
 }
 SHOWN = {  # elsewhere, how often: examples of the documentation page; in the export it is an operator of ONNX
-    ROOT / "trainer" / "export.py": 1,
+    ROOT / "trainer" / "gru" / "export.py": 1,
     ROOT / "artifacts" / "schemas.py": 2,
-    ROOT / "inference" / "openapi.py": 1,
+    ROOT / "inference" / "routes" / "openapi.py": 1,
 }
 
 

@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from artifacts.kinds import KINDS
+from artifacts.networks.simple_nn import ValueSearch
 from artifacts.schemas import Answer, Evaluation, Row, Search
-from artifacts.simple_nn import ValueSearch
-from artifacts.tickets import TicketSearch
+from artifacts.text.tickets import TicketSearch
 
 ONE_OF = {
     TicketSearch: "expected exactly one of `vector`, `text`, `vectors`, `texts`",

@@ -17,9 +17,9 @@ import onnxruntime as ort
 import pytest
 from hypothesis import given
 
-from artifacts.gru import GruModel
-from artifacts.text import normalise, tokenize
-from tests.artifacts.test_text import IMPERSONAL, PERSONAL, TEXTS
+from artifacts.networks.gru import GruModel
+from artifacts.text.tokens import normalise, tokenize
+from tests.artifacts.text.test_tokens import IMPERSONAL, PERSONAL, TEXTS
 from tests.conftest import FIXTURE_STORE
 
 PAGE = (Path(__file__).parents[2] / "artifacts" / "README.md").read_text("utf-8")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from benchmarks.load import Address
+from benchmarks.load.client import Address
 
 # The number of the request, from 0 -> the bytes sent back; None hangs up, GONE also stops listening.
 Answer = Callable[[int], bytes | None]

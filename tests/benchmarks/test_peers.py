@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.learners import PEERS
+from benchmarks.accuracy.learners import PEERS
 from benchmarks.peers.peer import plain, share_right
 from tests.trainer.small import rows, tickets
 

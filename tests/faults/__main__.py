@@ -18,8 +18,8 @@ from typing import NoReturn
 import click
 import msgspec
 
-from benchmarks.machine import Result, read_machine, result
-from benchmarks.report import Sheet, markdown, print_json, show
+from benchmarks.common.machine import Result, read_machine, result
+from benchmarks.common.report import Sheet, markdown, print_json, show
 from tests.faults import power
 from tests.faults.changes import CHANGES
 from tests.faults.kill import Case, Point, counted, failed, killed

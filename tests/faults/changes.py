@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from artifacts import feedback
 from artifacts.errors import (
     CorrectionNotFound,
     ModelExists,
@@ -23,10 +22,11 @@ from artifacts.errors import (
     VersionNotFound,
     VersionServes,
 )
-from artifacts.feedback import Correction
-from artifacts.job_records import BODY, Job
-from artifacts.jobs import Jobs
-from artifacts.store import Store
+from artifacts.jobs.jobs import Jobs
+from artifacts.jobs.records import BODY, Job
+from artifacts.store import feedback
+from artifacts.store.feedback import Correction
+from artifacts.store.store import Store
 
 NAME, PRICES, UNTRAINED = "puppet-o2", "prices", "untrained"  # the models of tests/make_fixture.py
 Deed = Callable[[Store], object]  # prepares a state, or is the change
@@ -50,7 +50,7 @@ class Change(msgspec.Struct, frozen=True):
         begin: returns the act.
         done: what a repetition may say because the first time has done it already.
         steps: how many changes it is made of, each of them whole: a fault may part them. Also 2 where the last flush is
-            a step: what it is refused for may have been made (artifacts/feedback.py).
+            a step: what it is refused for may have been made (artifacts/store/feedback.py).
     """
 
     name: str

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from artifacts.store import Store
+from artifacts.store.store import Store
 from tests.conftest import FIXTURE_STORE
 from tests.faults.changes import TRAINING, Change
 from tests.faults.oracle import Complaint, View, corrections, judge, look, settle, shape

@@ -12,13 +12,13 @@ from typing import Literal
 
 import msgspec
 
-from artifacts import feedback
 from artifacts.errors import ModelNotTrained, PuppetError
-from artifacts.job_records import BODY, Job
-from artifacts.jobs import Jobs
+from artifacts.jobs.jobs import Jobs
+from artifacts.jobs.records import BODY, Job
 from artifacts.kinds import load
-from artifacts.manifest import Manifest
-from artifacts.store import Store
+from artifacts.networks.manifest import Manifest
+from artifacts.store import feedback
+from artifacts.store.store import Store
 
 Sort = Literal["lost", "partial", "job", "other"]
 CANARY = re.compile(rb"canary-\d+")  # what the campaign writes into its corrections, so that no byte of one hides

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from artifacts import feedback
-from artifacts.feedback import Erased
-from artifacts.jobs import Jobs
-from artifacts.store import Store
+from artifacts.jobs.jobs import Jobs
+from artifacts.store import feedback
+from artifacts.store.feedback import Erased
+from artifacts.store.store import Store
 
 
 class Sabotage(NamedTuple):

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from artifacts.store import Store
+from artifacts.store.store import Store
 from tests.faults import kill, power
 from tests.faults.changes import CHANGES, NAME
 from tests.faults.kill import a_copy, counted, failed, kill_in, killed, traced

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from litestar import Litestar
 
-from artifacts.job_records import Checked
-from artifacts.store import Store
+from artifacts.jobs.records import Checked
+from artifacts.store.store import Store
 from inference import training
 from inference.app import create_app
 from inference.settings import Settings

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
-from artifacts.store import Store
+from artifacts.store.store import Store
 
 T = TypeVar("T")
 

@@ -14,11 +14,11 @@ import msgspec
 import pytest
 
 from artifacts.errors import StoreRefused
-from artifacts.feedback import Correction
+from artifacts.evaluation.metrics import Metrics, ValueMetrics
 from artifacts.kinds import KINDS
-from artifacts.metrics import Metrics, ValueMetrics
-from artifacts.simple_nn import Example, Value, ValueSearch
-from artifacts.tickets import Prediction, RankedPrediction, Ticket, TicketSearch
+from artifacts.networks.simple_nn import Example, Value, ValueSearch
+from artifacts.store.feedback import Correction
+from artifacts.text.tickets import Prediction, RankedPrediction, Ticket, TicketSearch
 from inference import schemas
 from inference.app import ASSET_TYPES, create_app
 from inference.settings import Settings
@@ -209,9 +209,9 @@ async def test_document_shows_every_answer(document: dict[str, Any]) -> None:
             "Prediction": Prediction,
             "RankedPrediction": RankedPrediction,
             "Value": Value,
-            "SearchAnswers_artifacts.tickets.Prediction_": schemas.SearchAnswers,
-            "SearchAnswers_artifacts.tickets.RankedPrediction_": schemas.SearchAnswers,
-            "SearchAnswers_artifacts.simple_nn.Value_": schemas.SearchAnswers,
+            "SearchAnswers_artifacts.text.tickets.Prediction_": schemas.SearchAnswers,
+            "SearchAnswers_artifacts.text.tickets.RankedPrediction_": schemas.SearchAnswers,
+            "SearchAnswers_artifacts.networks.simple_nn.Value_": schemas.SearchAnswers,
         },
         "/test": {"Metrics": Metrics, "ValueMetrics": ValueMetrics},
         "/predict": {"PredictAnswer": schemas.PredictAnswer},

@@ -14,9 +14,9 @@ import artifacts
 import inference
 from artifacts.errors import Fault, InvalidInput, ModelNotFound, NoTrainingData, PuppetError
 from inference import errors
-from inference.batcher import Batcher
 from inference.errors import STATUS, TrainingFailed, from_name, problem
-from inference.registry import Registry
+from inference.search.batcher import Batcher
+from inference.search.registry import Registry
 from inference.settings import UnsafeAddress
 from tests.inference.helpers import CONNECTION, MODEL, check_problem
 

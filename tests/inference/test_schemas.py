@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.kinds import KINDS, Kind
-from artifacts.tickets import Prediction, TicketSearch
+from artifacts.text.tickets import Prediction, TicketSearch
 from inference import schemas
 from inference.schemas import Body, CreateModel, Predict, PredictAnswer
 

@@ -21,9 +21,9 @@ import pytest
 from litestar import Litestar
 
 from artifacts.errors import Fault, InvalidInput, ModelNotFound, NoTrainingData, QueueFull, StoreRefused
-from artifacts.job_records import BODY, Job, JobResult, write_result
-from artifacts.jobs import Jobs
-from artifacts.store import Store
+from artifacts.jobs.jobs import Jobs
+from artifacts.jobs.records import BODY, Job, JobResult, write_result
+from artifacts.store.store import Store
 from inference import training as module
 from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped
 from inference.settings import Settings

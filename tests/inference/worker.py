@@ -7,9 +7,9 @@ from types import TracebackType
 
 import msgspec
 
-from artifacts.job_records import BODY, Job, read_result
-from artifacts.jobs import Jobs
-from artifacts.store import Store
+from artifacts.jobs.jobs import Jobs
+from artifacts.jobs.records import BODY, Job, read_result
+from artifacts.store.store import Store
 from tests.inference.helpers import DEADLINE_S
 
 POLL_S = 0.005

@@ -126,7 +126,7 @@ class Server:
     @property
     def workers(self) -> list[int]:
         """The processes that answer."""
-        return [pid for pid in children(self.pid) if "inference.worker" in words(pid)]
+        return [pid for pid in children(self.pid) if "inference.server.worker" in words(pid)]
 
     @property
     def trainer_worker(self) -> int | None:

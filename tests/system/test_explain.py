@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from artifacts.explain import MAX_VARIANTS
-from artifacts.store import Store
-from artifacts.vocabulary import MAX_TOKENS
+from artifacts.networks.explain import MAX_VARIANTS
+from artifacts.store.store import Store
+from artifacts.text.vocabulary import MAX_TOKENS
 from tests.system.server import DEADLINE_S, MODEL, Server, serving
 
 pytestmark = pytest.mark.system

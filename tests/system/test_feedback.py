@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from artifacts import feedback
-from artifacts.store import Store
+from artifacts.store import feedback
+from artifacts.store.store import Store
 from tests.system.server import Server, eventually, serving
 
 NAME = "puppet-o2"

@@ -20,8 +20,8 @@ import httpx
 import msgspec
 import pytest
 
-from artifacts.jobs import Jobs
-from artifacts.store import Store
+from artifacts.jobs.jobs import Jobs
+from artifacts.store.store import Store
 from tests.conftest import FIXTURE_STORE
 from tests.inference.helpers import CONNECTION, publish_permuted
 from tests.system.server import MODEL, Server, descendants, eventually, is_alive, serving

@@ -12,9 +12,9 @@ from urllib.parse import unquote
 import pytest
 from click.testing import CliRunner
 
-from artifacts.store import Store
+from artifacts.store.store import Store
 from tests.system.server import Server, serving
-from trainer.cli import main
+from trainer.cli.main import main
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
 

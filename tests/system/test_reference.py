@@ -9,9 +9,9 @@ import pytest
 
 from artifacts.kinds import KINDS
 from inference.app import create_app
-from inference.cli import main as serve
+from inference.server.cli import main as serve
 from inference.settings import Settings
-from trainer.cli import main as train
+from trainer.cli.main import main as train
 from trainer.kinds import trainer_of
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -14,8 +14,8 @@ import httpx
 import msgspec
 import pytest
 
-from artifacts.jobs import Jobs
-from artifacts.store import Store
+from artifacts.jobs.jobs import Jobs
+from artifacts.store.store import Store
 from tests.system.server import (
     DEADLINE_S,
     MODEL,

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from artifacts.store import Store
-from benchmarks.callers import callers
-from benchmarks.load import Address
-from inference.supervisor import REPEAT_S
+from artifacts.store.store import Store
+from benchmarks.load.callers import callers
+from benchmarks.load.client import Address
+from inference.server.supervisor import REPEAT_S
 from tests.inference.helpers import publish_permuted
 from tests.system.server import DEADLINE_S, MODEL, Server, environment, eventually, is_alive, serving
 
@@ -114,7 +114,7 @@ def started_by(supervisor: int) -> list[int]:
         if folder.name.isdigit():
             with contextlib.suppress(OSError):
                 words = (folder / "cmdline").read_text().split("\0")
-                if "inference.worker" in words and str(supervisor) in words and is_alive(int(folder.name)):
+                if "inference.server.worker" in words and str(supervisor) in words and is_alive(int(folder.name)):
                     found.append(int(folder.name))
     return found
 

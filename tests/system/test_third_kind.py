@@ -39,12 +39,14 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for package in ("artifacts", "trainer", "inference"):
         ignore = shutil.ignore_patterns("__pycache__", "models")
         shutil.copytree(ROOT / package, folder / package, ignore=ignore)
-    for side in ("artifacts", "trainer"):
-        shutil.copy(EXAMPLE / side / "centroid.py", folder / side)
+    for place in ("artifacts/networks", "trainer"):
+        shutil.copy(EXAMPLE / place / "centroid.py", folder / place)
     table = folder / "artifacts" / "kinds.py"
     source = table.read_text("utf-8")
     row = (EXAMPLE / "row.txt").read_text("utf-8")
-    source, num_imports = re.subn("^from artifacts import ", "from artifacts import centroid, ", source, flags=re.M)
+    source, num_imports = re.subn(
+        "^from artifacts.networks import ", "from artifacts.networks import centroid, ", source, flags=re.M
+    )
     source, num_rows = re.subn(r"^    \)\n}\nDEFAULT", f"{row}    )\n}}\nDEFAULT", source, flags=re.M)
     assert (num_imports, num_rows) == (1, 1), "the table has changed: so must this test"
     table.write_text(source, "utf-8")

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from artifacts.manifest import Epoch
-from artifacts.vocabulary import Encoded, Vocabulary, build_rows
+from artifacts.networks.manifest import Epoch
+from artifacts.text.vocabulary import Encoded, Vocabulary, build_rows
 from trainer.config import TrainConfig
-from trainer.data import RawRow
-from trainer.linear import Linear
-from trainer.tickets import Rows, check_rows
+from trainer.data.files import RawRow
+from trainer.data.tickets import Rows, check_rows
+from trainer.gru.linear import Linear
 
 if TYPE_CHECKING:
-    from trainer.model import TicketClassifier
+    from trainer.gru.model import TicketClassifier
 
 NAME = "tiny"  # of the model in the fixture `empty`
 CONFIG = TrainConfig(
@@ -72,7 +72,7 @@ def network(
     """Return a network over VOCABULARY, in evaluation, with random weights as large as if it had learnt something."""
     import torch
 
-    from trainer.model import TicketClassifier
+    from trainer.gru.model import TicketClassifier
 
     torch.manual_seed(seed)
     vectors = (NUM_TAUGHT, PRETRAINED_VD) if with_vectors else ()

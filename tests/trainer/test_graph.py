@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from artifacts.errors import ArtifactRefused
-from artifacts.manifest import Tensor
-from artifacts.runtime import open_session
+from artifacts.networks.manifest import Tensor
+from artifacts.networks.runtime import open_session
 from trainer.graph import Graph, check_graph
 
 pytestmark = pytest.mark.torch  # onnx is of the training extra

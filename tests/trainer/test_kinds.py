@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from artifacts.kinds import KINDS, Kind
-from artifacts.manifest import Epoch
-from trainer.data import RawRow
+from artifacts.networks.manifest import Epoch
+from trainer.data.files import RawRow
 from trainer.kinds import Silent, Trainer, libraries, trainer_of
 
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))

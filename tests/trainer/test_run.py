@@ -10,30 +10,32 @@ from typing import Any
 import msgspec
 import pytest
 
-from artifacts import feedback
 from artifacts.errors import ArtifactRefused, InvalidFeatures, InvalidInput, ModelNotFound, ModelNotTrained
-from artifacts.feedback import Correction
-from artifacts.gru import GruReport
-from artifacts.job_events import Event
-from artifacts.job_records import BODY, EVENTS, RESULT, Checked, Ended, JobResult, read_result
-from artifacts.jobs import Jobs
+from artifacts.evaluation.metrics import ValueMetrics
+from artifacts.jobs.events import Event
+from artifacts.jobs.jobs import Jobs
+from artifacts.jobs.records import BODY, EVENTS, RESULT, Checked, Ended, JobResult, read_result
 from artifacts.kinds import kind_named
-from artifacts.manifest import Epoch
-from artifacts.metrics import ValueMetrics
-from artifacts.simple_nn import Example, SimpleNNManifest, SimpleNNModel
-from artifacts.store import Store
+from artifacts.networks.gru import GruReport
+from artifacts.networks.manifest import Epoch
+from artifacts.networks.simple_nn import Example, SimpleNNManifest, SimpleNNModel
+from artifacts.store import feedback
+from artifacts.store.feedback import Correction
+from artifacts.store.store import Store
 from tests.trainer import small
 from tests.trainer.files import written
-from tests.trainer.jobs import body, claimed, folder_of
+from tests.trainer.job_bodies import body, claimed, folder_of
 from tests.trainer.small import NAME
-from trainer import export, gru, run, simple_nn, train
-from trainer.compare import seen
+from trainer import run, simple_nn
 from trainer.config import TrainConfig
-from trainer.data import RawRow
+from trainer.data.files import RawRow
+from trainer.gru import export, train
+from trainer.gru import fit as gru
+from trainer.gru.model import Mixture
+from trainer.jobs.process import Limits
 from trainer.kinds import Fitted
-from trainer.model import Mixture
-from trainer.process import Limits
 from trainer.run import Told, check_body, evaluate, fit, read_rows, run_job, with_feedback
+from trainer.selection.compare import seen
 
 pytestmark = pytest.mark.torch
 

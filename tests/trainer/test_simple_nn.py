@@ -14,15 +14,23 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from artifacts.errors import ArtifactRefused, Fault, InvalidInput, NoTrainingData
-from artifacts.manifest import Epoch
-from artifacts.metrics import LargeError, ValueMetrics
-from artifacts.runtime import open_session
-from artifacts.simple_nn import TENSORS, Example, Floats, GoldenRow, SimpleNNManifest, SimpleNNModel, SimpleNNReport
+from artifacts.evaluation.metrics import LargeError, ValueMetrics
+from artifacts.networks.manifest import Epoch
+from artifacts.networks.runtime import open_session
+from artifacts.networks.simple_nn import (
+    TENSORS,
+    Example,
+    Floats,
+    GoldenRow,
+    SimpleNNManifest,
+    SimpleNNModel,
+    SimpleNNReport,
+)
 from tests.trainer.files import jsonl, table, written
 from tests.trainer.small import Recorder
 from trainer import simple_nn
 from trainer.config import read_config
-from trainer.data import RawRow, read_file
+from trainer.data.files import RawRow, read_file
 from trainer.kinds import Silent
 from trainer.simple_nn import Config, Rows, Scale, scale_of
 

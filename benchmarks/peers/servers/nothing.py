@@ -7,7 +7,7 @@ import uvicorn
 from litestar import Litestar, get, post
 from litestar.params import JSONBody
 
-from artifacts.tickets import TicketSearch
+from artifacts.text.tickets import TicketSearch
 
 
 class Category(msgspec.Struct, frozen=True):

@@ -7,8 +7,8 @@ around the model.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from artifacts.gru import GruManifest, GruModel
-from artifacts.store import Store
+from artifacts.networks.gru import GruManifest, GruModel
+from artifacts.store.store import Store
 
 Answer = dict[str, str | float]
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from torch import nn
 
-from artifacts.store import Store
+from artifacts.store.store import Store
 from benchmarks.peers.weights import EMBEDDING, HIDDEN, Weights, encode, make_weights
 
 

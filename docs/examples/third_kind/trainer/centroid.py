@@ -14,13 +14,13 @@ import msgspec
 import numpy as np
 from rich.console import RenderableType
 
-from artifacts.centroid import TENSORS, CentroidManifest, CentroidModel, Floats, GoldenRow, Point
 from artifacts.errors import ArtifactRefused, InvalidInput
-from artifacts.manifest import Epoch, Parity, Report
-from artifacts.metrics import Metrics
-from artifacts.runtime import open_session
-from artifacts.store import now
-from trainer.data import RawRow, decode_rows
+from artifacts.evaluation.metrics import Metrics
+from artifacts.networks.centroid import TENSORS, CentroidManifest, CentroidModel, Floats, GoldenRow, Point
+from artifacts.networks.manifest import Epoch, Parity, Report
+from artifacts.networks.runtime import open_session
+from artifacts.store.store import now
+from trainer.data.files import RawRow, decode_rows
 from trainer.kinds import Fitted, Progress, libraries
 
 OPERATORS = frozenset({"ArgMin", "Gemm"})

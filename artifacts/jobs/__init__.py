@@ -1,0 +1,1 @@
+"""Training jobs: a table of their states in SQLite, and a folder for each one's files."""

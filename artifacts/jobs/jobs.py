@@ -1,0 +1,602 @@
+"""The training jobs: who asked for what, who runs it, how it ended.
+
+A job is a row of `STORE/.jobs/jobs.sqlite` and a folder `STORE/.jobs/ID/` with `body.json` (the request as it came),
+`events.jsonl` (how it goes) and `log.txt`. Server, trainer worker and run process share nothing else, so any of them
+may die at any moment without harming the others.
+
+    new_folder -> submit -> queued -> claim -> running -> publishing -> succeeded
+                              |                   |`----> finish -----> failed, cancelled, interrupted
+                              `--> cancelled      `-----> recover ----> succeeded or interrupted
+
+Three ideas hold it together.
+
+The database decides (table.py). Each arrow is one transaction that begins by taking the one write lock (BEGIN
+IMMEDIATE) and looks before it changes, so two processes never both succeed.
+
+A lock says who lives. Whoever fills or runs a job holds a lock (flock) on its folder, which the kernel lets go when
+the last process that has it ends, however it ends. So a folder or a running job without a lock is nobody's, at any
+time, and no clock and no process number is asked.
+
+A version is published inside the transaction that finds its job running. A run that was given up in the meantime is
+turned away before anybody can see its version (`Fenced`). If the process dies after the version is in its place and
+before the commit, the version's manifest, which carries job and attempt, tells it: the job is rolled forward.
+"""
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from artifacts.errors import (
+    ArtifactRefused,
+    Fault,
+    Fenced,
+    ModelNotFound,
+    ModelNotTrained,
+    StoreRefused,
+    VersionChanged,
+)
+from artifacts.jobs.events import Event, read_events
+from artifacts.jobs.records import BODY, EVENTS, LOG, Ended, Job
+from artifacts.jobs.table import ID, JobTable, check_key, key_conflict, not_found
+from artifacts.networks.manifest import MANIFEST, Manifest, decode_record
+from artifacts.schemas import Summary
+from artifacts.store.store import JOBS, MAX_RECORD_BYTES, Store, check_name
+from artifacts.system.disk import flush, flush_file, read, try_lock
+
+SEARCHED_BYTES = 2**20  # of a body at once
+
+
+class _Origin(msgspec.Struct, frozen=True):
+    """What of a manifest tells which run made the version."""
+
+    job: str | None = None
+    attempt: int = 0
+
+
+_JobList: TypeAlias = list[Job]  # inside the class, `list` is the method
+_EventList: TypeAlias = list[tuple[int, Event]]
+
+
+class Publishing:
+    """The right to publish, held while its transaction is open; see `Jobs.publishing`."""
+
+    def __init__(self) -> None:
+        self.published: tuple[int, Summary, float] | None = None
+
+    def done(self, version: int, metrics: Summary, seconds: float) -> None:
+        """Say what was published, for the job's record."""
+        self.published = (version, metrics, seconds)
+
+
+class Jobs:
+    """The jobs of a store. One for each process is enough: it is safe from several threads.
+
+    It holds the locks of the folders that this process fills or runs. A fork would share them: start processes with
+    `subprocess`, which closes what is not passed on.
+
+    Every method may raise StoreRefused: the disk is full, read-only or failing, or the database is damaged or locked
+    for longer than 10 s; then nothing was changed. Each waits for the disk, so call it in a thread of its own where an
+    event loop runs.
+    """
+
+    def __init__(self, store: Store, queue_limit: int = 16, keep_ended: int = 1000) -> None:
+        """Open the database, made if it is missing.
+
+        Args:
+            store: whose jobs they are.
+            queue_limit: jobs that may wait.
+            keep_ended: jobs that `recover` keeps after their end, and as many idempotency keys without a job.
+        Raises:
+            StoreRefused: it is damaged, of another schema, or cannot be used.
+        """
+        self._store = store
+        self._root = store.root / JOBS
+        self._table = JobTable(self._root, queue_limit, keep_ended)
+        self._held: dict[str, int] = {}  # id -> descriptor of the folder, which is locked
+        if self._table.make():
+            with self._disk():
+                flush(store.root)  # or a power cut takes `.jobs` away with all that it holds
+
+    # Asking for a training
+
+    def folder(self, job_id: str) -> Path:
+        """Return the job's folder, there or not.
+
+        Raises:
+            JobNotFound: `job_id` can be no id; so every path stays inside the store.
+        """
+        return self._root / _plain_id(job_id)
+
+    def new_folder(self) -> Path:
+        """Return a new folder for a body, locked by this process until `submit` or `discard`; not yet a job."""
+        with self._disk():
+            while True:
+                folder = self._root / _new_id()
+                folder.mkdir(mode=0o700)
+                if (held := try_lock(folder)) is not None:
+                    self._held[folder.name] = held
+                    return folder
+                # `recover` took it for a left-over, between the two lines above: take another
+
+    def discard(self, folder: Path) -> None:
+        """Remove a folder that was not submitted, with all that is in it."""
+        shutil.rmtree(folder, ignore_errors=True)  # what cannot be removed is found by `recover`
+        self._let_go(folder.name)
+
+    def check_room(self, idempotency_key: str | None = None) -> None:
+        """Do nothing if a training may be asked for; to refuse before a large body is read.
+
+        Raises:
+            QueueFull, and InvalidInput for a key that cannot be one.
+        """
+        check_key(idempotency_key)
+        with self._table.reading() as database:
+            if self._table.find_key(database, idempotency_key) is None:
+                self._table.check_room(database)
+
+    def submit(
+        self,
+        folder: Path,
+        model_name: str,
+        kind: str,
+        *,
+        idempotency_key: str | None = None,
+        body_sha256: str = "",
+        promote: str = "always",
+        keep_data: bool = False,
+    ) -> Job:
+        """Return the queued job, once it and its body are on the disk.
+
+        Args:
+            folder: from `new_folder`, with the body in it. It is the job's afterwards; after an error it is still the
+                caller's, to `discard`.
+            model_name: what is to be trained.
+            kind: of network.
+            idempotency_key: chosen by the client; the same key with the same body is the same job.
+            body_sha256: of the body, hexadecimal.
+            promote: see Job.
+            keep_data: see Job.
+        Returns:
+            the new job, whose id is the folder's name; or the one that the key stands for, whatever its state, and
+            then the folder is gone.
+        Raises:
+            QueueFull, IdempotencyConflict, InvalidName, InvalidInput (a key that cannot be one).
+        """
+        assert folder.name in self._held, "the folder is not from new_folder of this object; our bug"
+        check_name(model_name)
+        self.check_room(idempotency_key)
+        with self._disk():  # before the transaction, which others wait for
+            flush_file(folder / BODY)
+            flush(folder)
+            flush(self._root)
+        with self._table.writing() as database:
+            earlier = self._table.find_key(database, idempotency_key)
+            if earlier is None:
+                self._table.check_room(database)
+                self._table.add(database, folder.name, model_name, kind, promote=promote, keep_data=keep_data)
+                if idempotency_key is not None:
+                    self._table.add_key(database, idempotency_key, body_sha256, folder.name)
+                job = self._table.find(database, folder.name)
+            elif earlier.job_id is None or earlier.body_sha256 != body_sha256:
+                raise key_conflict(earlier)
+            else:
+                job = self._table.find(database, earlier.job_id)
+        if earlier:
+            self.discard(folder)
+        else:
+            self._let_go(folder.name)
+        return job
+
+    @contextlib.contextmanager
+    def once(self, idempotency_key: str | None, body_sha256: str = "") -> Iterator[bool]:
+        """Tell whether a request that makes no job is to be carried out, in the block: False if its key says it was.
+
+        The key is remembered when the block ends without an error. A process that dies in the block, its work done,
+        leaves the work without the key.
+
+        Raises:
+            IdempotencyConflict, InvalidInput (a key that cannot be one).
+        """
+        if idempotency_key is None:
+            yield True
+            return
+        check_key(idempotency_key)
+        with self._table.writing() as database:
+            if (earlier := self._table.find_key(database, idempotency_key)) is None:
+                yield True
+                self._table.add_key(database, idempotency_key, body_sha256, None)
+            elif earlier.job_id is not None or earlier.body_sha256 != body_sha256:
+                raise key_conflict(earlier)
+            else:
+                yield False
+
+    # Following it
+
+    def get(self, job_id: str) -> Job:
+        """Return the job as it is now.
+
+        Raises:
+            JobNotFound.
+        """
+        with self._table.reading() as database:
+            return self._table.find(database, _plain_id(job_id))
+
+    def read_events(self, job_id: str, offset: int = 0) -> _EventList:
+        """Return what the run has told since `offset`; see `job_events.read_events`.
+
+        Raises:
+            JobNotFound.
+        """
+        try:
+            with self._disk():
+                return read_events(self.folder(job_id), offset)
+        except FileNotFoundError:
+            self.get(job_id)
+            return []
+
+    def request_cancel(self, job_id: str) -> Job:
+        """Return the job, which is cancelled at once if it waited, and marked for the worker to end if it runs.
+
+        A job that has ended is returned as it is.
+
+        Raises:
+            JobNotFound.
+        """
+        job_id = _plain_id(job_id)
+        with self._table.writing() as database:
+            job = self._table.cancel(database, job_id)
+        if job.state != "running":
+            self._tidy(job.id, job.keep_data)
+        return job
+
+    def drop_bodies(self, model_name: str, holding: Sequence[bytes] | None = None) -> int:
+        """Remove the bodies of a model's trainings that were to be kept, and return how many.
+
+        That of a training which has not ended is removed when it ends.
+
+        Args:
+            model_name: whose trainings.
+            holding: only bodies in which one of these stands; None: all.
+        """
+        with self._table.reading() as database:
+            kept = self._table.with_kept_data(database, model_name)
+        with self._disk():
+            kept = [one for one in kept if holding is None or _holds(self.folder(one) / BODY, holding)]
+        for job_id in kept:
+            with self._table.writing() as database:
+                job = self._table.keep_no_data(database, job_id)
+            if job.state not in ("queued", "running"):
+                with self._disk(), contextlib.suppress(FileNotFoundError):
+                    (self.folder(job_id) / BODY).unlink()
+                    flush(self.folder(job_id))
+        return len(kept)
+
+    # Running it
+
+    def claim(self) -> Job | None:
+        """Return the job that waited longest for a model that nothing trains, now running; None if there is none.
+
+        This process then holds the job's lock, until the block of `run_lock` ends.
+        """
+        with self._table.reading() as database:
+            if next(self._table.waiting(database), None) is None:
+                return None  # nearly always; without making others wait
+        with contextlib.ExitStack() as undo, self._table.writing() as database:
+            for job in self._table.waiting(database):
+                try:
+                    with self._disk():
+                        held = try_lock(self._root / job.id)
+                except FileNotFoundError:
+                    self._table.end(
+                        database, job, "failed", "its folder is gone from the store; ask for the training again"
+                    )
+                    continue
+                if held is None:
+                    continue  # `submit` has not let go of it yet: next time
+                self._held[job.id] = held
+                undo.callback(self._let_go, job.id)
+                claimed = self._table.begin(database, job.id)
+                break
+            else:
+                claimed = None
+            self._table.commit(database)
+            undo.pop_all()
+        return claimed
+
+    @contextlib.contextmanager
+    def run_lock(self, job_id: str) -> Iterator[int]:
+        """Give the descriptor that holds the job's lock, to be passed on to the run process (`pass_fds`).
+
+        Leave the block when the run has ended and was said to have ended (`finish`): a running job whose lock nobody
+        holds is taken for dead.
+
+        Raises:
+            Fenced: another process holds it, or the folder is gone.
+        """
+        job_id = _plain_id(job_id)
+        if job_id not in self._held:
+            try:
+                with self._disk():
+                    held = try_lock(self._root / job_id)
+            except FileNotFoundError:
+                held = None
+            if held is None:
+                raise Fenced(f"job {job_id} is run by another process, or its folder is gone")
+            self._held[job_id] = held
+        try:
+            yield self._held[job_id]
+        finally:
+            self._let_go(job_id)
+
+    @contextlib.contextmanager
+    def publishing(self, job_id: str, attempt: int) -> Iterator[Publishing]:
+        """Hold the right to publish the version of a run; leaving the block commits that the job has succeeded.
+
+        The block puts the version in its place. What it says with `done` is recorded, or else what the manifest that
+        carries (job, attempt) says. An error in the block leaves the job running, for `finish`. All other changes of
+        any job wait meanwhile, so keep it short.
+
+        Raises:
+            Fenced: it is not this attempt that is running, or it is to be cancelled; raised before the block.
+        """
+        job_id = _plain_id(job_id)
+        with self._table.writing() as database:
+            job = self._table.find(database, job_id)
+            if job.state != "running" or job.attempt != attempt or job.cancel_requested:
+                wish = ", to be cancelled" if job.cancel_requested else ""
+                raise Fenced(
+                    f"job {job_id} is {job.state} at attempt {job.attempt}{wish}; attempt {attempt} was given up and "
+                    f"publishes nothing"
+                )
+            publishing = Publishing()
+            yield publishing
+            if publishing.published is None:
+                manifest = self._published(job)
+                assert manifest is not None, "the block has published no version of this job and attempt; our bug"
+                publishing.done(manifest.version, manifest.validation, manifest.seconds)
+            assert publishing.published is not None
+            version, metrics, seconds = publishing.published
+            self._table.succeed(database, job, version, metrics, seconds, self._decision(job, version))
+            self._table.commit(database, made_again=True)
+        self._tidy(job.id, job.keep_data)
+
+    def finish(
+        self,
+        job_id: str,
+        attempt: int,
+        state: Ended,
+        detail: str = "",
+        *,
+        error: str = "",
+        faults: Sequence[Fault] = (),
+        num_faults: int | None = None,
+        seconds: float | None = None,
+    ) -> bool:
+        """Record that a run has ended without a version, and return whether that is so now.
+
+        False: this attempt is not running any more, or it has published just before it died and so has succeeded.
+        End the process first: one that was stopped while it published holds the database.
+
+        Raises:
+            JobNotFound.
+        """
+        job_id = _plain_id(job_id)
+        with self._table.writing() as database:
+            job = self._table.find(database, job_id)
+            if job.state != "running" or job.attempt != attempt:
+                return False
+            is_so = not self._roll_forward(database, job)
+            if is_so:
+                found = len(faults) if num_faults is None else num_faults
+                self._table.end(
+                    database, job, state, detail, error=error, faults=faults, num_faults=found, seconds=seconds
+                )
+        self._tidy(job.id, job.keep_data)
+        return is_so
+
+    def recover(self) -> list[str]:
+        """Put right what dead processes have left, and return what was found, a sentence each.
+
+        A running job whose lock nobody holds has succeeded if its version is there, complete, and was interrupted
+        (cancelled, if that was asked for) if not. Folders without a job, and the data of ended jobs, are removed; of
+        the ended jobs the newest `keep_ended` are kept. Safe at any time and from any process, also twice at once.
+        """
+        told = []
+        with self._table.reading() as database:
+            running = self._table.running(database)
+        for job_id in running:
+            try:
+                with self._disk():
+                    held = try_lock(self._root / job_id)
+                if held is None:
+                    continue  # it lives
+            except FileNotFoundError:
+                held = None
+            try:
+                told += self._bury(job_id)
+            finally:
+                if held is not None:
+                    os.close(held)
+        with self._table.writing() as database:
+            self._table.forget(database)
+            known = self._table.known(database)
+            orphans = self._orphans({one.id for one in known})
+        for folder, held in orphans:  # locked while the database was, so nobody can have submitted one in between
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(held)
+            told.append(f"folder {folder.name} belonged to no job: removed")
+        for one in known:
+            if one.state not in ("queued", "running"):
+                self._tidy(one.id, one.keep_data)
+        return told
+
+    # What all of these are made of
+
+    @contextlib.contextmanager
+    def _disk(self) -> Iterator[None]:
+        """Turn an error of the disk into ours; that a file is missing stays for the caller."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise StoreRefused(
+                f"jobs of store {self._store.root} cannot be read or written, nothing was changed: {error}; "
+                f"free some space, or make the store writable"
+            ) from error
+
+    def _let_go(self, job_id: str) -> None:
+        if (held := self._held.pop(job_id, None)) is not None:
+            os.close(held)
+
+    def _published(self, job: Job) -> Manifest | None:
+        """Return the manifest of the version that this run has put in its place; None if there is no whole one."""
+        try:
+            versions = self._store.versions(job.model_name)
+        except ModelNotFound:
+            return None
+        for version in reversed(versions):
+            path = self._store.root / job.model_name / str(version) / MANIFEST
+            try:
+                origin = decode_record(read(path, MAX_RECORD_BYTES), _Origin, str(path))
+                if (origin.job, origin.attempt) == (job.id, job.attempt):
+                    return self._store.read_version(job.model_name, version)[0]
+            except (OSError, ArtifactRefused):
+                continue  # a version that nobody can read is nobody's
+        return None
+
+    def _roll_forward(self, database: sqlite3.Connection, job: Job) -> bool:
+        """Record success if the version of the run is there, and return whether it is."""
+        manifest = self._published(job)
+        if manifest is None:
+            return False
+        self._serve(job, manifest)
+        detail = "its process ended just after the version was published"
+        if decision := self._decision(job, manifest.version):
+            detail += f"; {decision}"
+        self._table.succeed(database, job, manifest.version, manifest.validation, manifest.seconds, detail)
+        return True
+
+    def _decision(self, job: Job, version: int) -> str:
+        """Return whether and why the version serves, where that was to be decided by a comparison; else nothing."""
+        if job.promote != "if_better":
+            return ""
+        comparison = self._store.read_manifest(job.model_name, version).comparison
+        if comparison is None:
+            decision, is_better = "nothing served that it could be compared with", True
+        else:
+            decision, is_better = comparison.detail, comparison.is_better
+        if not is_better:
+            return f"{decision}; it does not serve"
+        if self._store.serving(job.model_name) == version:
+            return f"{decision}; it serves"
+        return f"{decision}; it does not serve, because what serves was changed during the training"
+
+    def _serve(self, job: Job, manifest: Manifest) -> None:
+        """Have the pointer name the version as the job wants it, unless it has named it or a later one already."""
+        name, version = job.model_name, manifest.version
+        comparison = manifest.comparison
+        is_better = comparison is None or comparison.is_better
+        if job.promote == "never" or (job.promote == "if_better" and not is_better):
+            return
+        try:
+            current = self._store.current(name)
+            serving, named = current.version, [served.version for served in current.history]
+        except (ModelNotTrained, ArtifactRefused):
+            serving, named = 0, []
+        if job.promote == "if_better" and serving != (comparison.against if comparison else 0):
+            return  # it was compared with another one
+        if serving < version and version not in named:
+            with contextlib.suppress(VersionChanged):  # somebody has just decided otherwise
+                self._store.promote(name, version, expected=serving or None)
+
+    def _bury(self, job_id: str) -> list[str]:
+        """End a job whose run is dead, and say how."""
+        with self._table.writing() as database:
+            job = self._table.find(database, job_id)
+            if job.state != "running":
+                return []  # it ended between the list and the lock
+            if self._roll_forward(database, job):
+                found = "its process had died after the version was published: it has succeeded"
+            elif job.cancel_requested:
+                self._table.end(database, job, "cancelled", "cancelled while it ran")
+                found = "its process had died, and it was to be cancelled: cancelled"
+            else:
+                self._table.end(
+                    database, job, "interrupted", "its process ended without a word; ask for the training again"
+                )
+                found = "its process had died: interrupted"
+        self._tidy(job.id, job.keep_data)
+        return [f"job {job_id} of {job.model_name}: {found}"]
+
+    def _orphans(self, jobs: set[str]) -> list[tuple[Path, int]]:
+        """Return the folders of no job that nobody fills, locked."""
+        orphans = []
+        with self._disk():
+            for folder in self._root.iterdir():
+                if ID.fullmatch(folder.name) and folder.name not in jobs:
+                    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                        if (held := try_lock(folder)) is not None:
+                            orphans.append((folder, held))
+        return orphans
+
+    def _tidy(self, job_id: str, keep_data: bool) -> None:
+        """Remove what a job needs no more once it has ended, its training text; what fails is left to `recover`."""
+        kept = {EVENTS, LOG, BODY} if keep_data else {EVENTS, LOG}
+        with contextlib.suppress(OSError):
+            for entry in (self._root / job_id).iterdir():
+                if entry.name not in kept:
+                    if entry.is_dir() and not entry.is_symlink():
+                        shutil.rmtree(entry, ignore_errors=True)
+                    else:
+                        entry.unlink(missing_ok=True)
+
+    def list(self, limit: int = 100) -> _JobList:
+        """Return the newest jobs, the newest first, at most 1000."""
+        with self._table.reading() as database:
+            return self._table.newest(database, limit)
+
+
+def _holds(path: Path, wanted: Sequence[bytes]) -> bool:
+    """Return whether one of the strings stands in a file; false for a file that is not there."""
+    overlap = max(map(len, wanted)) - 1  # a string may stand across two pieces
+    end = b""
+    try:
+        with open(path, "rb") as file:
+            while piece := file.read(SEARCHED_BYTES):
+                piece = end + piece
+                if any(one in piece for one in wanted):
+                    return True
+                end = piece[-overlap:] if overlap else b""
+    except FileNotFoundError:
+        pass
+    return False
+
+
+def _new_id() -> str:
+    """Return a UUID of version 7 (RFC 9562): milliseconds, then chance; only the database knows the order."""
+    milliseconds = time.time_ns() // 10**6 & 2**48 - 1
+    return f"{milliseconds << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62):032x}"
+
+
+def _plain_id(job_id: str) -> str:
+    """Return the id as 32 digits, given in this form or in that of a UUID.
+
+    Raises:
+        JobNotFound: it is neither.
+    """
+    plain = job_id
+    if re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", job_id):
+        plain = job_id.replace("-", "").lower()
+    if not ID.fullmatch(plain):
+        raise not_found(job_id, "an id is 32 digits of 0-9a-f")
+    return plain

@@ -1,0 +1,378 @@
+"""The table of the jobs, in SQLite: its columns, its transactions, and each thing that is read or changed in it.
+
+In: changes that jobs.py has decided on. Out: jobs as Structs. What it leaves to others: who may change what, folders
+and locks (jobs.py), and the file (sqlite.py).
+"""
+
+import contextlib
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from artifacts.errors import Fault, IdempotencyConflict, InvalidInput, JobNotFound, QueueFull, StoreRefused
+from artifacts.jobs.records import MAX_FAULT, Ended, Job, clean
+from artifacts.schemas import Summary
+from artifacts.store.store import now
+from artifacts.system.disk import flush
+from artifacts.system.sqlite import BUSY_S, LOCKED, code_of, opened, schema_version
+from artifacts.system.validation import MAX_FAULTS_SHOWN
+
+DATABASE = "jobs.sqlite"
+SCHEMA_VERSION = 1
+MAX_LISTED = 1000
+ID = re.compile(r"[0-9a-f]{32}")
+_KEY = re.compile(r"[!-~]{1,255}")
+_SCHEMA = """
+CREATE TABLE jobs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of the queue: a clock may be set back
+    id TEXT NOT NULL UNIQUE,
+    model_name TEXT NOT NULL,
+    neural_network_type TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'interrupted')),
+    attempt INTEGER NOT NULL DEFAULT 0,
+    created TEXT NOT NULL,
+    started TEXT,
+    ended TEXT,
+    detail TEXT NOT NULL DEFAULT '',
+    error TEXT NOT NULL DEFAULT '',
+    faults TEXT NOT NULL DEFAULT '[]',
+    num_faults INTEGER NOT NULL DEFAULT 0,
+    version INTEGER,
+    metrics TEXT NOT NULL DEFAULT 'null',
+    seconds REAL,
+    promote TEXT NOT NULL,
+    keep_data INTEGER NOT NULL,
+    cancel_requested INTEGER NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX one_running_job_per_model ON jobs (model_name) WHERE state = 'running';
+CREATE INDEX jobs_by_state ON jobs (state, seq);
+CREATE TABLE keys (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL UNIQUE,
+    sha256 TEXT NOT NULL,
+    job TEXT  -- NULL: the key of a request that makes no job
+);
+"""
+_MOVE_AWAY = (
+    "stop the server and the trainer worker, move the file away and start them again "
+    "(models and versions are untouched; trainings that waited must be asked for again)"
+)
+
+_FAULTS_DECODER = msgspec.json.Decoder(Annotated[list[Fault], msgspec.Meta(max_length=MAX_FAULTS_SHOWN)])
+_METRICS_DECODER = msgspec.json.Decoder(Summary | None)
+
+
+class Known(NamedTuple):
+    """What of a job says which of its files are still needed."""
+
+    id: str
+    state: str
+    keep_data: bool
+
+
+class Key(NamedTuple):
+    """An idempotency key, the body it came with, and the job that made; None for a request that makes none."""
+
+    key: str
+    body_sha256: str
+    job_id: str | None
+
+
+class JobTable:
+    """The jobs of a store and the idempotency keys of requests.
+
+    What takes a connection is called in a block of `reading` or `writing`, each of which may raise StoreRefused.
+    """
+
+    def __init__(self, folder: Path, queue_limit: int, keep_ended: int) -> None:
+        """Say where it is; `make` makes it.
+
+        Args:
+            folder: of the file.
+            queue_limit: jobs that may wait.
+            keep_ended: jobs that `forget` keeps after their end, and as many keys without a job.
+        """
+        self.path = folder / DATABASE
+        self._folder = folder
+        self._queue_limit = queue_limit
+        self._keep_ended = keep_ended
+
+    def make(self) -> bool:
+        """Make the table if it is missing, and return whether it was.
+
+        Raises:
+            StoreRefused: it is damaged, of another schema, or cannot be used.
+        """
+        with self.reading("rwc") as database:
+            database.execute("PRAGMA journal_mode=DELETE")
+            was_missing = schema_version(database) == 0
+            if was_missing:
+                database.execute("BEGIN IMMEDIATE")
+                if schema_version(database) == 0:  # no other process was faster
+                    for statement in _SCHEMA.split(";\n"):
+                        database.execute(statement)
+                    database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+                database.execute("COMMIT")
+            if (found := schema_version(database)) != SCHEMA_VERSION:
+                raise StoreRefused(
+                    f"jobs database {self.path} has schema {found}, this program reads schema {SCHEMA_VERSION}; "
+                    f"use the program that wrote it, or {_MOVE_AWAY}"
+                )
+            if (verdict := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise _damaged(self.path, verdict)
+        return was_missing
+
+    # Transactions
+
+    @contextlib.contextmanager
+    def reading(self, mode: str = "rw") -> Iterator[sqlite3.Connection]:
+        """Give a connection, closed at the end, which undoes what was not committed."""
+        with opened(self.path, mode, _damaged, _refused) as database:
+            database.row_factory = sqlite3.Row
+            yield database
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection that holds the write lock; all of the block is committed at its end, or nothing."""
+        with self.reading() as database:
+            database.execute("BEGIN IMMEDIATE")
+            yield database
+            if database.in_transaction:
+                self.commit(database)
+
+    def commit(self, database: sqlite3.Connection, *, made_again: bool = False) -> None:
+        """Commit what a block of `writing` has changed so far.
+
+        SQLite removes the journal, by which all see the transaction, then flushes the folder, and reports an error of
+        that flush as if nothing had been made. It has been made; so the folder is flushed once more. Unlike a file's,
+        its blocks are in the file system's own journal: if they are lost, that fails for good, and this fails too.
+
+        Args:
+            database: whose transaction.
+            made_again: by `Jobs.recover`, if a power cut undoes it; then nothing depends on that flush.
+        """
+        try:
+            database.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_IOERR_DIR_FSYNC:
+                raise
+            if made_again:
+                return
+            try:
+                flush(self._folder)
+            except OSError as failed:
+                raise StoreRefused(
+                    f"jobs database {self.path} was changed, but a power cut may undo it, for the disk fails: "
+                    f"{failed}; look at the job before asking again"
+                ) from failed
+
+    # What stands in it
+
+    def _job(self, row: sqlite3.Row) -> Job:
+        """Return the job in a row."""
+        fields = dict(zip(row.keys(), row, strict=True))
+        try:
+            fields |= {
+                "faults": _FAULTS_DECODER.decode(row["faults"]),
+                "metrics": _METRICS_DECODER.decode(row["metrics"]),
+                "keep_data": row["keep_data"] == 1,
+                "cancel_requested": row["cancel_requested"] == 1,
+            }
+            return msgspec.convert(fields, Job)
+        except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+            raise _damaged(self.path, str(error)) from error
+
+    def find(self, database: sqlite3.Connection, job_id: str) -> Job:
+        """Return the job of an id.
+
+        Raises:
+            JobNotFound.
+        """
+        row = database.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        if row is None:
+            raise not_found(job_id, f"the last {self._keep_ended} that ended are kept")
+        return self._job(row)
+
+    def newest(self, database: sqlite3.Connection, limit: int) -> list[Job]:
+        """Return the newest jobs, the newest first, at most 1000."""
+        rows = database.execute("SELECT * FROM jobs ORDER BY seq DESC LIMIT ?", (min(max(limit, 0), MAX_LISTED),))
+        return [self._job(row) for row in rows.fetchall()]
+
+    def waiting(self, database: sqlite3.Connection) -> Iterator[Job]:
+        """Give the jobs that wait for a model that nothing trains, the longest waiting first."""
+        rows = database.execute(
+            "SELECT * FROM jobs AS waiting WHERE state = 'queued' AND NOT EXISTS"
+            " (SELECT 1 FROM jobs WHERE state = 'running' AND model_name = waiting.model_name) ORDER BY seq"
+        )
+        yield from map(self._job, rows.fetchall())  # one by one: a damaged job holds up those behind it and no other
+
+    def running(self, database: sqlite3.Connection) -> list[str]:
+        """Return the ids of the jobs that run."""
+        return [row["id"] for row in database.execute("SELECT id FROM jobs WHERE state = 'running'")]
+
+    def with_kept_data(self, database: sqlite3.Connection, model_name: str) -> list[str]:
+        """Return the ids of a model's jobs whose data is to be kept."""
+        rows = database.execute("SELECT id FROM jobs WHERE model_name = ? AND keep_data = 1", (model_name,))
+        return [row["id"] for row in rows]
+
+    def known(self, database: sqlite3.Connection) -> list[Known]:
+        """Return id, state and `keep_data` of every job."""
+        rows = database.execute("SELECT id, state, keep_data FROM jobs").fetchall()
+        for row in rows:
+            if not ID.fullmatch(row["id"]):  # or a damaged id would have us delete in another folder
+                raise _damaged(self.path, f"{row['id']!r} is no id of a job")
+        return [Known(row["id"], row["state"], row["keep_data"] == 1) for row in rows]
+
+    def check_room(self, database: sqlite3.Connection) -> None:
+        """Do nothing if one more job may wait.
+
+        Raises:
+            QueueFull.
+        """
+        (num_queued,) = database.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()
+        if num_queued >= self._queue_limit:
+            raise QueueFull(
+                f"{num_queued} trainings are waiting, the limit is {self._queue_limit}; try again when one has ended"
+            )
+
+    # What is changed in it
+
+    def add(
+        self, database: sqlite3.Connection, job_id: str, model_name: str, kind: str, *, promote: str, keep_data: bool
+    ) -> None:
+        """Let a new job wait behind the others."""
+        database.execute(
+            "INSERT INTO jobs (id, model_name, neural_network_type, state, created, promote, keep_data)"
+            " VALUES (?, ?, ?, 'queued', ?, ?, ?)",
+            (job_id, model_name, clean(kind, 100), now(), clean(promote, 100), keep_data),
+        )
+
+    def begin(self, database: sqlite3.Connection, job_id: str) -> Job:
+        """Let a job run, and return it."""
+        database.execute(
+            "UPDATE jobs SET state = 'running', attempt = attempt + 1, started = ? WHERE id = ?", (now(), job_id)
+        )
+        return self.find(database, job_id)
+
+    def cancel(self, database: sqlite3.Connection, job_id: str) -> Job:
+        """End a job that waits, mark one that runs, and return it."""
+        database.execute(
+            "UPDATE jobs SET state = 'cancelled', ended = ?, detail = 'cancelled before it began',"
+            " cancel_requested = 1 WHERE id = ? AND state = 'queued'",
+            (now(), job_id),
+        )
+        database.execute("UPDATE jobs SET cancel_requested = 1 WHERE id = ? AND state = 'running'", (job_id,))
+        return self.find(database, job_id)
+
+    def keep_no_data(self, database: sqlite3.Connection, job_id: str) -> Job:
+        """Take back that a job's data is to be kept, and return it."""
+        database.execute("UPDATE jobs SET keep_data = 0 WHERE id = ?", (job_id,))
+        return self.find(database, job_id)
+
+    def succeed(
+        self, database: sqlite3.Connection, job: Job, version: int, metrics: Summary, seconds: float, detail: str
+    ) -> None:
+        """End a job that has published a version."""
+        database.execute(
+            "UPDATE jobs SET state = 'succeeded', ended = ?, detail = ?, version = ?, metrics = ?, seconds = ?"
+            " WHERE id = ?",
+            (now(), detail, version, msgspec.json.encode(metrics).decode(), seconds, job.id),
+        )
+
+    def end(
+        self,
+        database: sqlite3.Connection,
+        job: Job,
+        state: Ended,
+        detail: str,
+        *,
+        error: str = "",
+        faults: Sequence[Fault] = (),
+        num_faults: int = 0,
+        seconds: float | None = None,
+    ) -> None:
+        """End a job without a version; see `Job` for what is noted."""
+        shown = [
+            Fault(clean(fault.pointer, MAX_FAULT), clean(fault.detail, MAX_FAULT), fault.line)
+            for fault in faults[:MAX_FAULTS_SHOWN]
+        ]
+        database.execute(
+            "UPDATE jobs SET state = ?, ended = ?, detail = ?, error = ?, faults = ?, num_faults = ?, seconds = ?"
+            " WHERE id = ?",
+            (
+                *(state, now(), clean(detail), clean(error, 100)),
+                *(msgspec.json.encode(shown).decode(), num_faults, seconds, job.id),
+            ),
+        )
+
+    def forget(self, database: sqlite3.Connection) -> None:
+        """Delete the oldest ended jobs and keys beyond the limit; folders then belong to no job."""
+        database.execute(
+            "DELETE FROM jobs WHERE state NOT IN ('queued', 'running') AND seq NOT IN (SELECT seq FROM jobs"
+            " WHERE state NOT IN ('queued', 'running') ORDER BY seq DESC LIMIT ?)",
+            (self._keep_ended,),
+        )
+        database.execute("DELETE FROM keys WHERE job IS NOT NULL AND job NOT IN (SELECT id FROM jobs)")
+        database.execute(
+            "DELETE FROM keys WHERE job IS NULL AND seq NOT IN"
+            " (SELECT seq FROM keys WHERE job IS NULL ORDER BY seq DESC LIMIT ?)",
+            (self._keep_ended,),
+        )
+
+    # Idempotency keys
+
+    def find_key(self, database: sqlite3.Connection, key: str | None) -> Key | None:
+        """Return what a key stands for; None if it is new, or none."""
+        row = database.execute("SELECT key, sha256, job FROM keys WHERE key = ?", (key,)).fetchone()
+        return Key(*row) if row is not None else None
+
+    def add_key(self, database: sqlite3.Connection, key: str, body_sha256: str, job_id: str | None) -> None:
+        """Remember a key and the request that it came with; a request without an id has made no job."""
+        database.execute("INSERT INTO keys (key, sha256, job) VALUES (?, ?, ?)", (key, body_sha256, job_id))
+
+
+def check_key(key: str | None) -> None:
+    """Do nothing if a key can be one.
+
+    Raises:
+        InvalidInput.
+    """
+    if key is not None and not _KEY.fullmatch(key):
+        raise InvalidInput(
+            f"the idempotency key has {len(key)} characters or one that is not printable ASCII; "
+            f"send 1 to 255 without spaces, such as a UUID"
+        )
+
+
+def key_conflict(earlier: Key) -> IdempotencyConflict:
+    """Return the error for a key that came with another request before."""
+    return IdempotencyConflict(
+        f"the idempotency key {earlier.key:.80} came with another request before; send a new key"
+    )
+
+
+def not_found(job_id: str, limit: str) -> JobNotFound:
+    """Return the error for an id of no job; `limit` says why there may be none."""
+    return JobNotFound(f"no job {job_id!r:.80} is known ({limit}); look at the list of jobs")
+
+
+def _damaged(path: Path, reason: str) -> StoreRefused:
+    """Return the error for a file that cannot be understood."""
+    return StoreRefused(f"jobs database {path} is damaged: {' '.join(reason.split()):.300}; {_MOVE_AWAY}")
+
+
+def _refused(path: Path, error: sqlite3.Error) -> StoreRefused:
+    """Return our error for SQLite's: what it means for whoever runs the store."""
+    if code_of(error) in LOCKED:
+        return StoreRefused(
+            f"jobs database {path} was locked for more than {BUSY_S:.0f} s, nothing was changed; "
+            f"a stopped process may hold it: continue or end that one"
+        )
+    return StoreRefused(
+        f"jobs database {path} cannot be read or written, nothing was changed: {error}; "
+        f"free some space, or make the store writable"
+    )

@@ -1,0 +1,228 @@
+"""The records on disk, as Structs. `artifacts/README.md` is their specification in words.
+
+Every JSON record of the store carries the SHA-256 of its own bytes (`seal`), so that a damaged record is noticed just
+as a damaged weight is.
+"""
+
+import hashlib
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from artifacts.errors import ArtifactRefused
+from artifacts.evaluation.profile import Profile
+from artifacts.schemas import Summary
+
+FORMAT = 1
+ZERO_SHA256 = "0" * 64
+MANIFEST = "manifest.json"
+
+# \Z and not $, which also matches before a last line feed.
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}\Z")]
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A record that carries the SHA-256 of its own file; see `seal`."""
+
+    sha256: Sha256 = ZERO_SHA256
+
+
+class ModelRecord(Sealed, frozen=True, kw_only=True):
+    """`model.json`: a model that was created, trained or not."""
+
+    name: ModelName
+    neural_network_type: str
+    created: str  # RFC 3339, UTC
+    highest_version: int = 0  # ever used; numbers are never given twice
+
+
+class DeletedRecord(Sealed, frozen=True, kw_only=True):
+    """`.deleted/NAME.json`: what outlives a model that was deleted."""
+
+    name: ModelName
+    highest_version: int  # ever used; a model that is created again under the name goes on from here
+
+
+class Served(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One entry of the history of what served."""
+
+    version: int
+    since: str  # RFC 3339, UTC; only to show, order goes by position
+    rollback: bool = False  # it came back by a rollback, which takes back the entries after its earlier one
+
+
+class Current(Sealed, frozen=True, kw_only=True):
+    """`current`: which version serves, and what served before it (oldest first, the serving one last)."""
+
+    version: int
+    history: list[Served]
+
+
+class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Size and hash of one file of a version."""
+
+    bytes: Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+    sha256: Sha256
+
+
+class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An input or output of the graph; axes are the letters of the shape legend, such as ["B", "T"]."""
+
+    name: str
+    dtype: str
+    axes: list[str | int]  # a number where the size is fixed
+
+
+class Parity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The proof that the graph answers as PyTorch did, at export."""
+
+    max_difference: float
+    tolerance: float
+    num_batches: int
+    num_tickets: int
+    weight_scale: float
+
+
+MeasuredOn = Literal["test_data", "validation", "nothing"]
+
+
+class Change(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A row that two versions answer differently; `row` counts from 0 in the order given, its text is not kept."""
+
+    row: int
+    expected: str | float
+    old: str | float
+    new: str | float
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether a version is better than another one; `trainer/selection/compare.py` says how that is found out.
+
+    Attributes:
+        against: the other version.
+        measured_on: the labelled rows that were sent for it; or those that were kept out of training.
+        num_rows: that both versions were asked about.
+        num_left_out: rows that were not asked about, because the other version was trained on them.
+        num_seen_old, num_seen_new: of the rows asked about, those that this version was trained on.
+        old, new: the metrics of each.
+        num_better, num_worse: rows that the new version answers better, or worse.
+        p_value: how probable so many better ones are, or more, if neither version is better.
+        num_changes: rows that are answered differently.
+        changes: the first 1000 of them.
+        is_better: the verdict.
+        detail: the verdict and its reason, in words.
+    """
+
+    against: int
+    measured_on: MeasuredOn
+    num_rows: int = 0
+    num_left_out: int = 0
+    num_seen_old: int = 0
+    num_seen_new: int = 0
+    old: dict[str, float] = {}
+    new: dict[str, float] = {}
+    num_better: int = 0
+    num_worse: int = 0
+    p_value: float = 1.0
+    num_changes: int = 0
+    changes: list[Change] = []
+    is_better: bool = False
+    detail: str = ""
+
+
+class Manifest(Sealed, frozen=True, kw_only=True):
+    """`manifest.json`: what a version is, and what its files must be; a kind adds what is its own."""
+
+    format: int = FORMAT
+    neural_network_type: str
+    name: ModelName
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    created: str  # RFC 3339, UTC
+    job: str | None  # the training job that made it; None: `puppet-train fit`
+    attempt: int = 0  # of that job, counted from 1; 0: no job
+    parent: int | None = None  # the version that served when it was trained
+    tensors: list[Tensor]
+    files: dict[str, FileRecord]
+    training: dict[str, str | int | float | bool]  # the settings of that trainer; for people, no code reads it
+    libraries: dict[str, str]
+    seconds: float  # the training took
+    validation: Summary
+    parity: Parity
+    comparison: Comparison | None = None  # with `parent`, where that was asked for
+    num_feedback: int = 0  # of the rows that it was trained on, those that are corrections
+    profile: Profile | None = None  # of tickets that were kept out; None: too few of them, or a kind without text
+
+
+class ManifestHead(msgspec.Struct, frozen=True):
+    """What must be read of a manifest before its kind is known."""
+
+    format: int
+    neural_network_type: str
+
+
+class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One pass over the training tickets."""
+
+    epoch: int
+    loss: float  # training
+    validation_loss: float | None
+    validation_accuracy: float | None  # None also where nothing is classified
+    tickets_per_s: float
+
+
+class TrainedOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What tells whether a version was trained on a row; the rows cannot be read from it.
+
+    Attributes:
+        salt: 16 random bytes, the key of the hashes: another version's list cannot be compared with this one.
+        hashes: 8 bytes for each distinct row (BLAKE2b of its `key`), in order.
+    """
+
+    salt: bytes
+    hashes: bytes
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`report.json`: how the training went; a kind adds what the model does on validation tickets."""
+
+    epochs: list[Epoch]
+    best_epoch: int
+    num_parameters: int
+    seconds: float
+    trained_on: TrainedOn | None = None
+
+
+S = TypeVar("S", bound=Sealed)
+T = TypeVar("T")
+
+
+def seal(record: Sealed) -> bytes:
+    """Return the record's file: JSON whose field `sha256` is the SHA-256 of the file with 64 zeros in that place."""
+    blank = msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(record, sha256=ZERO_SHA256)), indent=1)
+    return blank.replace(ZERO_SHA256.encode(), hashlib.sha256(blank).hexdigest().encode(), 1)
+
+
+def unseal(raw: bytes, type_: type[S], what: str) -> S:
+    """Return the record in a sealed file.
+
+    Raises:
+        ArtifactRefused: the bytes are not what `seal` wrote, or not a `type_`.
+    """
+    record = decode_record(raw, type_, what)
+    found = hashlib.sha256(raw.replace(record.sha256.encode(), ZERO_SHA256.encode(), 1)).hexdigest()
+    if found != record.sha256:
+        raise ArtifactRefused(f"{what} is damaged: SHA-256 is {found}, the file says {record.sha256}")
+    return record
+
+
+def decode_record(raw: bytes, type_: type[T], what: str) -> T:
+    """Return the record in a file, whatever its seal.
+
+    Raises:
+        ArtifactRefused: the bytes are no `type_`.
+    """
+    try:
+        return msgspec.json.decode(raw, type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ArtifactRefused(f"{what} cannot be read: {error}") from error

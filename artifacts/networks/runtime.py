@@ -1,0 +1,138 @@
+"""From a version's verified bytes to answers: what every kind of network has in common here.
+
+The only code that opens an ONNX Runtime session. The trainer replays its export through the same classes as the server
+answers with, so what was measured is what serves.
+"""
+
+import abc
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+import msgspec
+
+from artifacts.errors import ArtifactRefused, InvalidContent, NotFinite
+from artifacts.evaluation.abstain import Abstention
+from artifacts.networks.manifest import Manifest
+from artifacts.schemas import Answer, Evaluation
+
+# onnxruntime reads this when it is imported; without it, 1.31 starts a thread and writes a database in the user's
+# cache.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime as ort
+
+Session: TypeAlias = ort.InferenceSession
+Encoded = TypeVar("Encoded")  # an input as the graph takes it
+Asked = TypeVar("Asked", contravariant=True)
+
+
+def open_session(model: bytes) -> Session:
+    """Return a session on the bytes of `model.onnx`; not to be called from two threads at once.
+
+    One thread, no spinning: a second thread gains nothing on one ticket and spinning makes p99 3 to 10 times worse.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_mem_pattern = False  # it plans memory per shape, and every batch has another shape
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    # The Python class keeps the whole file for the case that it has to begin anew with other providers, of which there
+    # are none here: 24 MB of a worker's 137 with a model of 1,600 words.
+    session._model_bytes = None
+    return session
+
+
+class Answerer(Protocol[Asked]):
+    """What answers encoded inputs: a model, or a view of one that says more."""
+
+    name: str
+    version: int
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the version."""
+
+    def cost(self, encoded: Asked, /) -> int:
+        """Return how much work an input is; see `Model.cost`."""
+
+    def predict(self, encoded: Sequence[Asked], /) -> Sequence[Answer]:
+        """Return the answer to each input, in order; see `Model.predict`."""
+
+
+class Model(abc.ABC, Generic[Encoded]):
+    """A loaded, verified, warm version; each kind of network has its own subclass.
+
+    Holds a session; safe to call from several threads.
+
+    Attributes:
+        abstention: when it may give no category; None if it cannot tell.
+        ranker: the same model, as what also names its next best categories; None if it has none to name.
+    """
+
+    abstention: Abstention | None = None
+    ranker: Answerer[Encoded] | None = None
+
+    def __init__(self, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+        """Open the session and replay the golden rows, which is warm-up, parity check and readiness gate in one.
+
+        Args:
+            manifest: of the version.
+            files: name -> the very bytes whose hashes were checked.
+        Raises:
+            ArtifactRefused: the files do not fit each other, or a golden row comes out differently.
+        """
+        self.manifest = manifest
+        self.name = manifest.name
+        self.version = manifest.version
+        self.where = f"{self.name} version {self.version}"
+        try:
+            self.load(files)
+            self.replay(files["golden.json"])
+        except (msgspec.DecodeError, ValueError, RecursionError, RuntimeError, InvalidContent, NotFinite) as error:
+            raise ArtifactRefused(f"{self.where} cannot be loaded: {error}") from error
+        except Exception as error:
+            # ORT's own errors derive from Exception directly and are not exported by name.
+            if not type(error).__module__.startswith("onnxruntime"):
+                raise
+            raise ArtifactRefused(f"{self.where}: onnxruntime refuses model.onnx: {error}") from error
+
+    @abc.abstractmethod
+    def load(self, files: Mapping[str, bytes]) -> None:
+        """Decode the files and open the session.
+
+        Raises:
+            ArtifactRefused: they do not fit each other.
+        """
+
+    @abc.abstractmethod
+    def replay(self, golden: bytes) -> None:
+        """Do nothing if the golden rows come out as they did at export.
+
+        Raises:
+            ArtifactRefused: they do not, or there is none.
+        """
+
+    @abc.abstractmethod
+    def encode(self, content: Any) -> Encoded:
+        """Return an input as the graph takes it.
+
+        Raises:
+            InvalidContent: it cannot be read.
+        """
+
+    @abc.abstractmethod
+    def cost(self, encoded: Encoded) -> int:
+        """Return how much work an input is, in tokens of the default GRU (about 4 us); at least 1."""
+
+    @abc.abstractmethod
+    def predict(self, encoded: Sequence[Encoded]) -> Sequence[Answer]:
+        """Return the answer to each input, in order.
+
+        Raises:
+            NotFinite: an answer is no finite number.
+        """
+
+    @abc.abstractmethod
+    def evaluate(self, rows: Sequence[Any], encoded: Sequence[Encoded]) -> Evaluation:
+        """Return the metrics on labelled rows and their encoded contents, at least one."""

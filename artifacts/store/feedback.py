@@ -1,0 +1,297 @@
+"""The corrections of a model: what people say of tickets that it has answered, kept until they are trained on.
+
+In: a ticket, its right category, and the id by which the desk knows it. Out: the corrections again, one by one or in
+pages, in the order in which they came. A later correction of the same id takes the place of the earlier one.
+
+They are rows of `STORE/NAME/feedback.sqlite`, so they go with their model when that is deleted. Two promises:
+
+What was acknowledged is kept. SQLite commits each correction with its journal flushed, and `add` returns after that.
+
+What was erased is gone from the files too, not only from the answers. SQLite may leave the bytes of a deleted row in
+the unused part of a page, so `erase` writes what stays into a new file and renames it over the old one.
+
+Whoever reads or writes holds the model's lock (flock on its folder). So several processes may write at once, the file
+may be replaced, and a model may be deleted, while nobody has it open.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from artifacts.errors import CorrectionNotFound, FeedbackFull, StoreRefused
+from artifacts.jobs.jobs import Jobs
+from artifacts.store.store import Store, now
+from artifacts.system.disk import flush, flush_file
+from artifacts.system.sqlite import opened, schema_version
+
+DATABASE = "feedback.sqlite"
+SCHEMA_VERSION = 1
+PAGE = 100  # corrections that are read under one lock; 25 MiB of the longest
+_SCHEMA = """
+CREATE TABLE {name}.corrections (
+    seq INTEGER PRIMARY KEY,  -- the order in which they came: a clock may be set back
+    id TEXT NOT NULL UNIQUE,
+    category TEXT NOT NULL,
+    ticket TEXT NOT NULL,  -- JSON: an array of tokens, or a string of text
+    version INTEGER,
+    created TEXT NOT NULL
+);
+PRAGMA {name}.user_version={version}
+"""
+_COLUMNS = "id, category, ticket, version, created"
+_ticket_decoder = msgspec.json.Decoder(list[str] | str)
+
+# One segment of a path, which no client rewrites on the way: neither `.` nor `..`, no slash, no control character.
+CorrectionId = Annotated[str, msgspec.Meta(pattern=r"^(?!\.{1,2}\Z)[^/\x00-\x1f\x7f\ud800-\udfff]{1,200}\Z")]
+
+
+class Correction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The right category of a ticket, as a person says it; as JSON it is a row of training data.
+
+    Attributes:
+        id: by which the desk knows the ticket.
+        category: NFC and without white space around it; the model may not have it yet.
+        tokens: of the ticket.
+        text: or its raw text.
+        version: of the model, whose answer was corrected.
+        created: RFC 3339, UTC; only to show.
+    """
+
+    id: str
+    category: str
+    tokens: list[str] | None = None
+    text: str | None = None
+    version: int | None = None
+    created: str = ""
+
+    @property
+    def content(self) -> list[str] | str:
+        """The tokens or the raw text."""
+        return self.tokens if self.tokens is not None else self.text or ""
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """How many corrections were erased, and how many bodies of trainings, kept with `keep_data`, went with them."""
+
+    num_corrections: int
+    num_bodies: int
+
+
+def add(store: Store, name: str, correction: Correction, limit: int) -> bool:
+    """Keep a correction, durably, and return whether it takes the place of an earlier one of its id.
+
+    Args:
+        store: where the model `name` is.
+        name: of the model.
+        correction: checked; `created` is filled in here.
+        limit: corrections that a model may have.
+    Raises:
+        FeedbackFull: it would be one more than that.
+        ModelNotFound, InvalidName, StoreRefused.
+    """
+    ticket = msgspec.json.encode(correction.content).decode()
+    with store.lock(name), _opened(store.root / name / DATABASE, "rwc") as database:
+        database.execute("PRAGMA journal_mode=DELETE")
+        database.execute("BEGIN IMMEDIATE")
+        if _is_new(database):
+            _make(database, "main")
+        is_known = database.execute("DELETE FROM corrections WHERE id = ?", (correction.id,)).rowcount > 0
+        (num_kept,) = database.execute("SELECT count(*) FROM corrections").fetchone()
+        if num_kept >= limit:
+            raise FeedbackFull(
+                f"{name} has {num_kept} corrections, the limit is {limit}; train on them, then erase them, or raise "
+                f"feedback_limit"
+            )
+        database.execute(
+            f"INSERT INTO corrections ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)",  # noqa: S608  # names that are ours
+            (correction.id, correction.category, ticket, correction.version, now()),
+        )
+        database.execute("COMMIT")
+    return is_known
+
+
+def get(store: Store, name: str, correction_id: str) -> Correction:
+    """Return the correction of an id.
+
+    Raises:
+        CorrectionNotFound, ModelNotFound, InvalidName, StoreRefused.
+    """
+    found = _read(store, name, "WHERE id = ?", correction_id.encode("utf-8", "replace").decode())
+    if not found:
+        raise CorrectionNotFound(f"{name} has no correction {correction_id!r:.80}; look at the list of them")
+    return found[0][1]
+
+
+def page(store: Store, name: str, after: int = 0) -> list[tuple[int, Correction]]:
+    """Return at most 100 corrections that came after the one of the number `after`, in order, each with its number.
+
+    One that is corrected again while somebody reads page by page comes again, at the end.
+
+    Raises:
+        ModelNotFound, InvalidName, StoreRefused.
+    """
+    found = _read(store, name, f"WHERE seq > ? ORDER BY seq LIMIT {PAGE}", after)
+    # SQLite believes the order of a file whose pages have changed places, and whoever reads on from the last number
+    # would then read the same page for ever.
+    numbers = [after, *(number for number, _ in found)]
+    if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
+        raise _damaged(store.root / name / DATABASE, "their numbers do not ascend")
+    return found
+
+
+def read_all(store: Store, name: str) -> Iterator[Correction]:
+    """Yield the corrections in the order in which they came; the memory is that of a page.
+
+    Raises:
+        ModelNotFound, InvalidName, StoreRefused.
+    """
+    after = 0
+    while found := page(store, name, after):
+        yield from (correction for _, correction in found)
+        after = found[-1][0]
+
+
+def erase(store: Store, jobs: Jobs, name: str, correction_id: str | None = None) -> Erased:
+    """Erase one correction, or all, so that no file of the store holds it, and return what was erased.
+
+    A body of a training that was kept with `keep_data` goes too if it has the correction's id or ticket in one of the
+    usual spellings of JSON; where all corrections are erased, every kept body of the model goes. What cannot be taken
+    back is what a version has learnt: its vocabulary keeps frequent words.
+
+    Raises:
+        CorrectionNotFound: there is none of this id.
+        ModelNotFound, InvalidName, StoreRefused (then some of it may be gone: ask again).
+    """
+    correction = get(store, name, correction_id) if correction_id is not None else None
+    num_erased = 0
+    # Not under the model's lock: who ends a dead training takes the jobs first, and then that lock.
+    num_bodies = jobs.drop_bodies(name, spellings(correction) if correction is not None else None)
+    path = store.root / name / DATABASE
+    with store.lock(name), store.temporary_folder() as folder:
+        if path.exists():
+            with _opened(path) as database:
+                # To read is also to take back what a crash has left half done, and that journal holds tickets.
+                num_before = 0 if _is_new(database) else _count(database)
+                if correction is not None:
+                    num_before -= _copy(database, folder / DATABASE, correction.id)
+            # A write that was killed before its journal was flushed leaves one that SQLite need not take back, and so
+            # leaves where it is, with the pages as they were.
+            path.with_name(f"{DATABASE}-journal").unlink(missing_ok=True)
+            if correction is not None:
+                flush_file(folder / DATABASE)
+                os.replace(folder / DATABASE, path)
+            else:
+                path.unlink()
+            flush(path.parent)
+            num_erased = num_before
+    store.sweep()  # a crash of an earlier erasure may have left a copy
+    return Erased(num_erased, num_bodies)
+
+
+def spellings(correction: Correction) -> list[bytes]:
+    """Return what to look for in the bytes of a body to find a correction: its id and ticket as programs write JSON."""
+    ids: list[object] = [correction.id, *([int(correction.id)] if correction.id.isdecimal() else [])]
+    found = []
+    for ascii_only in (True, False):
+        for comma, colon in ((",", ":"), (", ", ": ")):
+
+            def spelt(value: object, separators: tuple[str, str] = (comma, colon), only: bool = ascii_only) -> str:
+                return json.dumps(value, ensure_ascii=only, separators=separators)
+
+            found.append(spelt(correction.content))
+            # What follows a number tells 12 from 123.
+            found += [f'"id"{colon}{spelt(one)}{end}' for one in ids for end in (",", "}")]
+    return [one.encode() for one in dict.fromkeys(found)]
+
+
+def _read(store: Store, name: str, which: str, value: object) -> list[tuple[int, Correction]]:
+    store.read_model(name)
+    path = store.root / name / DATABASE
+    with store.lock(name):
+        if not path.exists():
+            return []
+        with _opened(path) as database:
+            if _is_new(database):
+                return []
+            query = f"SELECT seq, {_COLUMNS} FROM corrections {which}"  # noqa: S608  # words that are ours
+            rows = database.execute(query, (value,)).fetchall()
+    return [(row[0], _correction(path, *row[1:])) for row in rows]
+
+
+def _correction(path: Path, id_: str, category: str, ticket: str, version: int | None, created: str) -> Correction:
+    try:
+        content = _ticket_decoder.decode(ticket)
+        tokens, text = (None, content) if isinstance(content, str) else (content, None)
+        fields = {"id": id_, "category": category, "tokens": tokens, "text": text}
+        return msgspec.convert(fields | {"version": version, "created": created}, Correction)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _copy(database: sqlite3.Connection, target: Path, without: str) -> int:
+    """Write all corrections but one to a new file, whose flush is left to the caller, and return their number."""
+    database.execute("ATTACH ? AS clean", (str(target),))
+    database.execute("PRAGMA clean.journal_mode=OFF")  # of a file that nobody sees yet
+    database.execute("PRAGMA clean.synchronous=OFF")
+    _make(database, "clean")
+    copied = database.execute("INSERT INTO clean.corrections SELECT * FROM main.corrections WHERE id <> ?", (without,))
+    return copied.rowcount
+
+
+def _make(database: sqlite3.Connection, name: str) -> None:
+    for statement in _SCHEMA.format(name=name, version=SCHEMA_VERSION).split(";\n"):
+        database.execute(statement)
+
+
+def _count(database: sqlite3.Connection) -> int:
+    count: int = database.execute("SELECT count(*) FROM corrections").fetchone()[0]
+    return count
+
+
+def _is_new(database: sqlite3.Connection) -> bool:
+    """Return whether the file is empty yet.
+
+    Raises:
+        StoreRefused: another program has written it.
+    """
+    found = schema_version(database)
+    if found not in (0, SCHEMA_VERSION):
+        raise StoreRefused(
+            f"corrections have schema {found}, this program reads schema {SCHEMA_VERSION}; use the program that wrote "
+            f"them"
+        )
+    return found == 0
+
+
+@contextlib.contextmanager
+def _opened(path: Path, mode: str = "rw") -> Iterator[sqlite3.Connection]:
+    """Give a connection, closed at the end, which undoes what was not committed; see `database.opened`.
+
+    An error of the flush that comes last is an error here, though the correction may be kept: whoever sends it again
+    changes nothing.
+    """
+    with opened(path, mode, _damaged, _refused) as database:
+        database.execute("PRAGMA secure_delete=ON")
+        database.execute("PRAGMA temp_store=MEMORY")  # nothing of a ticket outside the store
+        yield database
+
+
+def _refused(path: Path, error: sqlite3.Error) -> StoreRefused:
+    return StoreRefused(
+        f"corrections {path} cannot be read or written: {error}; free some space, or make the store writable, then "
+        f"send it again"
+    )
+
+
+def _damaged(path: Path, reason: str) -> StoreRefused:
+    return StoreRefused(
+        f"corrections {path} are damaged: {' '.join(reason.split()):.300}; move the file away, the model and its "
+        f"versions are untouched"
+    )

@@ -1,0 +1,1 @@
+"""What every process needs of its machine: cores, priority, a log, durable files, and a check of what it is sent."""

@@ -1,0 +1,122 @@
+"""From tokens to ids.
+
+A known token's id is its row in the model's table. The u-th unknown token of a ticket gets the id V + u (V rows in the
+table) and brings its character n-grams along, so that the model can build a vector for it. One pass over a dict, no
+text handling for a word that is known.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+import msgspec
+
+from artifacts.errors import ArtifactRefused, EmptyTicket
+from artifacts.text.tokens import MAX_TOKEN_CHARACTERS, ngrams, normalise, split
+
+PAD, UNK = 0, 1  # reserved rows: padding (all zero), and "a word that the vocabulary does not hold"
+RESERVED = ("<PAD>", "<UNK>")
+MAX_TOKENS = 512  # of a ticket; what comes after is not read, and the answer says how much
+
+
+class Encoded(msgspec.Struct, frozen=True, gc=False):
+    """A ticket as the model reads it.
+
+    Attributes:
+        ids: 1..512 numbers; below V a row of the table, V + u the u-th entry of `unknown`.
+        unknown: the distinct unknown tokens in order of appearance, normalised.
+        grams: for each of them 1..24 rows of the n-gram table.
+        num_truncated: tokens past the limit, and tokens cut at 256 characters.
+    """
+
+    ids: list[int]
+    unknown: list[str]
+    grams: list[list[int]]
+    num_truncated: int
+
+    def unknown_share(self, num_words: int) -> float:
+        """Return the share of its tokens that are unknown, where V words are known."""
+        return sum(number >= num_words for number in self.ids) / len(self.ids)
+
+
+class Vocabulary:
+    """The rows of the known tokens; encodes tickets. Read-only, so it may be shared between threads."""
+
+    def __init__(self, rows: Mapping[str, int], num_buckets: int) -> None:
+        """Take `rows` and the size of the n-gram hash table.
+
+        Args:
+            rows: token -> row, without gaps; a later token of a row is a placeholder that is read as the first.
+            num_buckets: of the table.
+
+        Raises:
+            ArtifactRefused: the rows have a gap, lack the reserved ones, or two words have one row.
+        """
+        self.rows = dict(rows)
+        self.num_buckets = num_buckets
+        found = set(self.rows.values())
+        self.num_rows = len(found)  # V
+        if found != set(range(self.num_rows)):
+            raise ArtifactRefused("vocab.json: rows are not 0..V-1, none left out; publish the version again")
+        if tuple(self.rows.get(token) for token in RESERVED) != (PAD, UNK):
+            raise ArtifactRefused(f"vocab.json: rows 0 and 1 are not {RESERVED}; publish the version again")
+        first = {row: token for token, row in reversed(self.rows.items())}
+        for token, row in self.rows.items():
+            if token != first[row] and (row <= UNK or not token.startswith("<")):
+                raise ArtifactRefused(f"vocab.json: row {row} is that of two words; publish the version again")
+        self.words = [first[row] for row in range(self.num_rows)]
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def encode(self, content: Sequence[str] | str) -> Encoded:
+        """Return a ticket's ids; `content` is its tokens, taken as they are, or its raw text.
+
+        A blank token carries nothing and is left out.
+
+        Raises:
+            EmptyTicket: no token is left.
+            InvalidText: an unknown token, or the text, holds a NUL character or half of a surrogate pair.
+        """
+        tokens = split(content) if isinstance(content, str) else content
+        num_truncated = max(0, len(tokens) - MAX_TOKENS)
+        # Vocabulary entries are their own normal form, so a hit needs no normalising.
+        ids = list(map(self.rows.get, tokens[:MAX_TOKENS]))
+        if ids and all(ids):  # as most tickets are
+            return Encoded(cast(list[int], ids), [], [], num_truncated)
+        unknown: dict[str, int] = {}
+        # Only where there is no row, or PAD's, which no ticket may hold: it says where a ticket ends.
+        for place in [place for place, row in enumerate(ids) if not row]:
+            token = tokens[place]
+            num_truncated += len(token) > MAX_TOKEN_CHARACTERS
+            ids[place] = self._row_of(normalise(token), unknown)
+        rows = [row for row in ids if row is not None]
+        if not rows:
+            raise EmptyTicket("the ticket is empty: no token that is not blank; send at least one")
+        grams = [ngrams(token, self.num_buckets) for token in unknown]
+        return Encoded(rows, list(unknown), grams, num_truncated)
+
+    def _row_of(self, spelling: str, unknown: dict[str, int]) -> int | None:
+        """Return the id of a normalised token, which is noted if it is unknown; None of a blank one."""
+        if not spelling:
+            return None
+        row = self.rows.get(spelling)
+        if row is None:
+            row = self.num_rows + unknown.setdefault(spelling, len(unknown))
+        return row or UNK
+
+
+def build_rows(tickets: Iterable[Sequence[str]], min_count: int, max_size: int) -> dict[str, int]:
+    """Return token -> row for the tokens that stand in at least `min_count` tickets, most frequent first.
+
+    Counting tickets and not occurrences keeps out a name that one ticket repeats. Ties go by spelling, so the same
+    tickets in any order give the same rows.
+
+    Args:
+        tickets: normalised tokens of each training ticket.
+        min_count: 1 keeps every word; 2 keeps out what a single ticket says.
+        max_size: rows at most, the reserved ones not counted.
+    """
+    counts = Counter(token for tokens in tickets for token in set(tokens))
+    kept = sorted((-count, token) for token, count in counts.items() if count >= min_count and token not in RESERVED)
+    return {token: row for row, token in enumerate((*RESERVED, *(token for _, token in kept[:max_size])))}

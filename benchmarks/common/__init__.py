@@ -1,0 +1,1 @@
+"""What every benchmark shares: the machine, options, rounds, intervals, tables and pictures."""

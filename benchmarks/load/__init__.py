@@ -1,0 +1,1 @@
+"""The load generators, and the servers that they are pointed at."""

@@ -1,0 +1,1 @@
+"""What a search costs: latency, throughput, start, overload, memory."""

@@ -1,0 +1,1 @@
+"""What is counted of requests and tickets, and who is shown it."""

@@ -1,0 +1,130 @@
+"""The routes of training jobs: look, follow, cancel. One function each."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from litestar import Request, Router, get, post
+from litestar.params import FromPath
+from litestar.response import ServerSentEvent, ServerSentEventMessage
+from msgspec.json import encode
+
+from artifacts.jobs.events import Event
+from artifacts.jobs.records import Job
+from inference.routes import access
+from inference.routes.openapi import ADMIN, refusals, token_needed
+from inference.schemas import JobAnswer, JobsAnswer
+from inference.settings import Settings
+from inference.training import Training
+
+FOLLOW_S = 0.2  # how soon an event is passed on; reading nothing new is one small read of a file
+HEARTBEAT_S = 15.0  # a comment, so that proxies do not take a quiet connection for a dead one
+RETRY_MS = 2000  # after which a client that has lost the connection comes back
+
+AnyRequest = Request[Any, Any, Any]
+
+
+def shown(training: Training, job: Job) -> JobAnswer:
+    """Return what a job is and how far it has come; reads the disk."""
+    last: Event | None = None
+    offset = 0
+    while found := training.jobs.read_events(job.id, offset):
+        offset = found[-1][0]
+        last = next((event for _, event in reversed(found) if event.kind == "epoch"), last)
+    return JobAnswer(
+        id=job.id,
+        state=job.state,
+        model_name=job.model_name,
+        neural_network_type=job.neural_network_type,
+        attempt=job.attempt,
+        created=job.created,
+        started=job.started,
+        ended=job.ended,
+        detail=job.detail,
+        errors=job.faults,
+        num_errors=job.num_faults,
+        version=job.version,
+        metrics=job.metrics,
+        seconds=job.seconds,
+        promote=job.promote,
+        cancel_requested=job.cancel_requested,
+        progress=last,
+    )
+
+
+async def told(training: Training, job_id: str, offset: int) -> AsyncIterator[ServerSentEventMessage]:
+    """Yield what a job tells from `offset` on, then its end; ends early when the server shuts down."""
+    yield ServerSentEventMessage(data=None, comment="follows", retry=RETRY_MS)  # "" would be an event
+    quiet_s = 0.0
+    while True:
+        job = await asyncio.to_thread(training.jobs.get, job_id)  # before the events: what is told last is not missed
+        events = await asyncio.to_thread(training.jobs.read_events, job_id, offset)
+        for offset, event in events:
+            yield ServerSentEventMessage(data=encode(event).decode(), event=event.kind, id=str(offset))
+        if events:
+            quiet_s = 0.0
+            continue
+        if job.state not in ("queued", "running"):
+            answer = await asyncio.to_thread(shown, training, job)
+            yield ServerSentEventMessage(data=encode(answer).decode(), event="end", id=str(offset))
+            return
+        if await training.drained(FOLLOW_S):
+            return
+        quiet_s += FOLLOW_S
+        if quiet_s >= HEARTBEAT_S:
+            quiet_s = 0.0
+            yield ServerSentEventMessage(data=None, comment="still there")
+
+
+def create_job_routes(settings: Settings) -> Router:
+    """Return the routes under /jobs."""
+
+    @get("/", opt=access.ADMIN, security=token_needed(settings, "admin"), responses=refusals(*ADMIN))
+    async def jobs(request: AnyRequest) -> JobsAnswer:
+        """List the newest 100 jobs, newest first."""
+        training: Training = request.app.state.training
+
+        def found() -> list[JobAnswer]:
+            return [shown(training, job) for job in training.jobs.list()]
+
+        return JobsAnswer(await asyncio.to_thread(found))
+
+    @get("/{job_id:str}", opt=access.ADMIN, security=token_needed(settings, "admin"), responses=refusals(*ADMIN, 404))
+    async def job(request: AnyRequest, job_id: FromPath[str]) -> JobAnswer:
+        """Show one job: its state, its last epoch, the reason if it failed, the version that it made."""
+        training: Training = request.app.state.training
+        return await asyncio.to_thread(lambda: shown(training, training.jobs.get(job_id)))
+
+    @get(
+        "/{job_id:str}/events",
+        media_type="text/event-stream",
+        opt=access.ADMIN,
+        security=token_needed(settings, "admin"),
+        responses=refusals(*ADMIN, 404),
+    )
+    async def events(request: AnyRequest, job_id: FromPath[str]) -> ServerSentEvent:
+        """Follow a job (Server-Sent Events): each epoch, then the end; Last-Event-ID goes on where one was."""
+        training: Training = request.app.state.training
+        found = await asyncio.to_thread(training.jobs.get, job_id)
+        given = request.headers.get("last-event-id", "")
+        offset = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
+        return ServerSentEvent(told(training, found.id, offset))
+
+    @post(
+        "/{job_id:str}/cancel",
+        opt=access.ADMIN,
+        security=token_needed(settings, "admin"),
+        status_code=200,
+        responses=refusals(*ADMIN, 404),
+    )
+    async def cancel(request: AnyRequest, job_id: FromPath[str]) -> JobAnswer:
+        """Cancel a job: at once if it waits, within a second if it runs; one that has ended stays as it is."""
+        access.check_media_type(request)
+        training: Training = request.app.state.training
+        return await asyncio.to_thread(lambda: shown(training, training.jobs.request_cancel(job_id)))
+
+    return Router(
+        "/jobs",
+        route_handlers=[jobs, job, events, cancel],
+        request_max_body_size=settings.search_body_bytes,
+    )

@@ -1,0 +1,174 @@
+"""What the routes say of themselves in the OpenAPI document: bodies with examples, answers, refusals.
+
+The handlers decode raw bytes, because Litestar's own decoding answers 500 to invalid UTF-8 and to deep nesting; so the
+document is told here what they read. What a kind of network reads and answers comes from the table of kinds.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Union, cast
+
+import msgspec
+from litestar import MediaType
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import (
+    Example,
+    OpenAPIMediaType,
+    Operation,
+    Reference,
+    RequestBody,
+    Schema,
+    SecurityRequirement,
+    SecurityScheme,
+)
+
+from artifacts.kinds import KINDS
+from inference.routes.access import OPENED_BY
+from inference.schemas import (
+    Accepted,
+    CreateModel,
+    Feedback,
+    Predict,
+    Problem,
+    Promote,
+    SearchAnswers,
+    Test,
+    Trained,
+    TrainModel,
+)
+from inference.settings import Settings
+
+ERRORS = {
+    400: "The body does not fit; every fault is listed with its JSON Pointer. Or one of the seeds' sentences.",
+    401: "The request carries no token that opens the route.",
+    404: "There is no such model.",
+    409: "Not in the state that the request needs: the version serves, nothing to roll back to, the training stopped.",
+    412: "Another version serves than If-Match wants.",
+    413: "The body is larger than the route's limit.",
+    415: "The body is not sent as application/json.",
+    422: "The Idempotency-Key was used for another request.",
+    421: "The Host header is none of the server's names.",
+    429: "Too many wrong tokens from this address; a right one is still let in. Retry-After says when.",
+    500: "The training failed, an answer is no number, or an error of ours; the log has it.",
+    503: "Not now: full, loading, training, shutting down, or no version that can be verified. Retry-After says when.",
+    507: "The model has as many corrections as it may have.",
+    504: "The answer cannot come within the X-Timeout-Ms of the request; the model was not asked.",
+}
+JSON_LINES = "application/jsonl"
+READ = (400, 401, 404, 413, 415, 421, 429, 503)
+ASK = (*READ, 500, 504)  # of the routes that ask a model
+ADMIN = (400, 401, 413, 415, 421, 429, 503)
+
+Bodies = dict[str, tuple[Any, msgspec.Struct]]  # name of an example -> type of the body, and the example
+
+CREATE: Bodies = {"create": (CreateModel, CreateModel("puppet-o2", "GRU"))}
+TRAIN: Bodies = {
+    kind.name: (TrainModel[kind.row], TrainModel(kind.examples[1].name, kind.name, list(kind.examples[0])))  # type: ignore[name-defined]
+    for kind in KINDS.values()
+}
+SEARCH: Bodies = {kind.name: (kind.search, kind.examples[1]) for kind in KINDS.values()}
+TEST: Bodies = {
+    kind.name: (Test[kind.row], Test(kind.examples[1].name, kind.name, list(kind.examples[0])))  # type: ignore[name-defined]
+    for kind in KINDS.values()
+}
+PREDICT: Bodies = {"predict": (Predict, Predict("Réunion d'équipe prévue demain à 10h."))}
+FEEDBACK: Bodies = {
+    "feedback": (
+        Feedback,
+        Feedback(
+            name="puppet-o2",
+            id="2024-1107",
+            category="Accès utilisateur",
+            tokens=["ajouter", "utilisateur", "coffre"],
+            version=1,
+        ),
+    )
+}
+PROMOTE: Bodies = {"promote": (Promote, Promote(2))}
+MAIL_BODY = {
+    "message/rfc822": OpenAPIMediaType(
+        schema=Schema(type="string", format="binary"),  # type: ignore[arg-type]  # OpenAPIType is not exported
+        example="Subject: Réunion\n\nRéunion d'équipe prévue demain à 10h.",
+    )
+}
+_TYPES = [type_ for bodies in (CREATE, TRAIN, SEARCH, TEST, PREDICT, FEEDBACK, PROMOTE) for type_, _ in bodies.values()]
+_REFERENCES, _COMPONENTS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
+
+
+def documented(bodies: Bodies, other: dict[str, OpenAPIMediaType] | None = None) -> type[Operation]:
+    """Return the OpenAPI operation of a route that takes any of `bodies` as JSON, and `other` media types beside."""
+    references = [Reference(ref=_REFERENCES[_TYPES.index(type_)]["$ref"]) for type_, _ in bodies.values()]
+    examples: dict[str, Example | Reference] = {
+        name: Example(value=msgspec.to_builtins(example)) for name, (_, example) in bodies.items()
+    }
+
+    @dataclass
+    class Documented(Operation):
+        def __post_init__(self) -> None:
+            schema = references[0] if len(references) == 1 else Schema(any_of=references)
+            content = {MediaType.JSON.value: OpenAPIMediaType(schema=schema, examples=examples)}
+            self.request_body = RequestBody(content=content | (other or {}), required=True)
+
+    return Documented
+
+
+def answers(types: Iterable[Any]) -> dict[int, ResponseSpec]:
+    """Return the OpenAPI entry of a good answer, which is one of several types."""
+    return {
+        200: ResponseSpec(Union[tuple(types)], generate_examples=False, description="The answer.")  # noqa: UP007
+    }
+
+
+def accepted() -> dict[int, ResponseSpec]:
+    """Return the OpenAPI entries of the good answers of /train_model: at its end, or at once."""
+    said = "The training is queued; Location says where to follow it."
+    return answers([Trained]) | {202: ResponseSpec(Accepted, generate_examples=False, description=said)}
+
+
+def search_answers() -> dict[int, ResponseSpec]:
+    """Return the OpenAPI entry of a good answer of /search, to one input or to several."""
+    one = [type_ for kind in KINDS.values() for type_ in (kind.answer, kind.ranked) if type_ is not None]
+    return answers([*one, *(SearchAnswers[answer] for answer in one)])  # type: ignore[valid-type]
+
+
+def text_answer() -> dict[int, ResponseSpec]:
+    """Return the OpenAPI entry of a good answer that is text."""
+    media_type = cast(MediaType, "text/plain")
+    return {200: ResponseSpec(str, generate_examples=False, description="The answer.", media_type=media_type)}
+
+
+def lines_answer() -> dict[int, ResponseSpec]:
+    """Return the OpenAPI entry of a good answer that is one JSON object a line."""
+    media_type = cast(MediaType, JSON_LINES)
+    return {200: ResponseSpec(str, generate_examples=False, description="The answer.", media_type=media_type)}
+
+
+def refusals(*statuses: int) -> dict[int, ResponseSpec]:
+    """Return the OpenAPI entries of a route's error answers."""
+    media_type = cast(MediaType, "application/problem+json")
+    return {
+        status: ResponseSpec(Problem, generate_examples=False, description=ERRORS[status], media_type=media_type)
+        for status in statuses
+    }
+
+
+def token_schemes(settings: Settings) -> dict[str, SecurityScheme | Reference]:
+    """Return the tokens that the server asks for, so that the documentation page has a field for each."""
+    descriptions = {"search": "Opens search, test, predict and feedback.", "admin": "Opens every route."}
+    return {
+        f"{role}_token": SecurityScheme(type="http", scheme="bearer", description=description)
+        for role, description in descriptions.items()
+        if settings.token(role)
+    }
+
+
+def token_needed(settings: Settings, role: str) -> list[SecurityRequirement]:
+    """Return the tokens that open the routes of a role, any one of them; none while that role's own is not set."""
+    if not settings.token(role):
+        return []
+    return [{f"{one}_token": []} for one in OPENED_BY[role] if settings.token(one)]
+
+
+def body_schemas() -> dict[str, Schema]:
+    """Return the JSON Schema of every body, for the OpenAPI document."""
+    return cast(dict[str, Schema], _COMPONENTS)  # Litestar passes plain dicts through

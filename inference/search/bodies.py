@@ -1,0 +1,114 @@
+"""From the bytes of a body to Structs, and from its inputs to what a model's graph takes.
+
+In: a body that has been read whole. Out: a Struct of schemas.py or of a kind, and encoded inputs; or every fault with
+its JSON Pointer. It knows nothing of HTTP.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, TypeVar
+
+import msgspec
+
+from artifacts.errors import Fault, InvalidContent, InvalidInput
+from artifacts.kinds import DEFAULT, KINDS, Kind, kind_named
+from artifacts.networks.runtime import Model
+from artifacts.schemas import Search
+from artifacts.system.validation import MAX_FAULTS_SHOWN, decode, decoder_of, summary
+from inference.schemas import KindOnly
+from inference.search.batcher import SLICE_TICKETS, Batcher
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what bytes that do not fit raise
+
+T = TypeVar("T")
+E = TypeVar("E")  # an input as a graph takes it
+
+
+async def decoded(raw: bytes, type_: type[T]) -> T:
+    """Return a body as a `type_`.
+
+    Raises:
+        InvalidInput: with every fault.
+    """
+    try:
+        return decoder_of(type_).decode(raw)
+    except UNREADABLE:
+        # Finding every fault is slow: 256 KiB of nothing else held each search up for 0.8 s.
+        return await asyncio.to_thread(decode, raw, type_)
+
+
+def read_search(raw: bytes) -> tuple[Kind, Search]:
+    """Return the kind that a search asks, and the search; quick, for a body that fits.
+
+    Raises:
+        UnknownKind: naming the known ones.
+        One of UNREADABLE: it does not fit; `decoded` says in what.
+    """
+    kind = kind_asked(raw)
+    return kind, decoder_of(kind.search).decode(raw)
+
+
+def kind_asked(raw: bytes) -> Kind:
+    """Return the kind of network that a body asks, which says how to decode the rest of it.
+
+    A body that cannot be read is left to the default kind, whose decoder says why.
+
+    Raises:
+        UnknownKind: naming the known ones.
+    """
+    try:
+        return kind_named(decoder_of(KindOnly).decode(raw).neural_network_type)
+    except UNREADABLE:
+        return KINDS[DEFAULT]
+
+
+async def in_turns(items: Iterable[T]) -> AsyncIterator[T]:
+    """Yield the items, and let other requests in between slices of them."""
+    for index, item in enumerate(items):
+        if index and index % SLICE_TICKETS == 0:
+            await asyncio.sleep(0)
+        yield item
+
+
+class Faults:
+    """The faults of a body: all are counted and the first 20 kept, for a body of nothing else would fill the memory."""
+
+    def __init__(self) -> None:
+        self._shown: list[Fault] = []
+        self._num = 0
+
+    def add(self, fault: Fault) -> None:
+        """Take one more."""
+        self._num += 1
+        if self._num <= MAX_FAULTS_SHOWN:
+            self._shown.append(fault)
+
+    def refuse(self, what: str) -> None:
+        """Do nothing if there is none.
+
+        Raises:
+            InvalidInput: there are some; `what` says in what.
+        """
+        if self._num:
+            raise InvalidInput(summary(what, self._num), self._shown, self._num)
+
+
+async def encode_all(batcher: Batcher, model: Model[E], contents: dict[str, Any]) -> list[E]:
+    """Return inputs as the model's graph takes them.
+
+    Args:
+        batcher: of the process.
+        model: that is asked.
+        contents: JSON Pointer -> input.
+    Raises:
+        InvalidInput: some cannot be read; each with its pointer.
+    """
+    encoded: list[E] = []
+    faults = Faults()
+    async for pointer, content in in_turns(contents.items()):
+        try:
+            encoded.append(await batcher.encode(model, content))
+        except InvalidContent as error:
+            faults.add(Fault(pointer, str(error)))
+    faults.refuse("body")
+    return encoded

@@ -1,0 +1,1019 @@
+"""The command line: what it prints, what it leaves in the store, and how it refuses."""
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+from onnx import helper
+from rich.console import Console
+
+from artifacts.jobs.records import Checked
+from artifacts.kinds import KINDS
+from artifacts.networks.gru import GruManifest, GruReport
+from artifacts.networks.manifest import Epoch
+from artifacts.store import feedback
+from artifacts.store.feedback import Correction
+from artifacts.store.store import Store
+from tests.trainer import small
+from tests.trainer.job_bodies import body, claimed, folder_of
+from tests.trainer.processes import PROJECT, becomes, is_gone
+from trainer import simple_nn
+from trainer.cli import main
+from trainer.cli.main import read_test_rows
+from trainer.config import TrainConfig
+from trainer.data.files import read_file
+from trainer.data.tickets import check_rows, table
+from trainer.jobs.process import Limits
+from trainer.run import evaluate
+
+pytestmark = pytest.mark.torch
+
+SETTINGS = [
+    word for field, value in msgspec.structs.asdict(small.CONFIG).items() for word in ("--set", f"{field}={value}")
+]
+Tickets = Mapping[str, Sequence[Sequence[str]]]
+
+
+def written(path: Path, tickets: Tickets) -> Path:
+    """Return `path` with the tickets as JSONL."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in small.json_rows(tickets)))
+    return path
+
+
+def puppet_train(*arguments: object, status: int = 0) -> Result:
+    """Run `puppet-train` within this process and return what it printed; its exit status must be `status`."""
+    result = CliRunner().invoke(main.main, [str(argument) for argument in arguments])
+    assert result.exit_code == status, result.output
+    return result
+
+
+def fit(data: Path, store: Path, *more: object, name: str = "m") -> Result:
+    """Run `puppet-train fit` with the small settings."""
+    return puppet_train("fit", data, "--name", name, "--store", store, *SETTINGS, *more)
+
+
+def last_line(stdout: str) -> dict[str, object]:
+    """Return the JSON object in the last line."""
+    found: dict[str, object] = json.loads(stdout.splitlines()[-1])
+    return found
+
+
+def refusal(*arguments: object) -> list[str]:
+    """Run `puppet-train`, which must refuse: exit status 1, a message on stderr, nothing raised. Return its lines."""
+    result = puppet_train(*arguments, status=1)
+    assert isinstance(result.exception, SystemExit)
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in result.output
+    return lines
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a file of 40 tickets of four categories."""
+    return written(tmp_path_factory.mktemp("data") / "tickets.jsonl", small.tickets(10))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    """Give a store with two versions of the model `m`, the first with two categories mixed up, and one untrained."""
+    store = tmp_path_factory.mktemp("cli") / "store"
+    first, second, *others = small.tickets(10).items()
+    mixed = {first[0]: second[1], second[0]: first[1], **dict(others)}
+    fit(written(store.parent / "mixed.jsonl", mixed), store)
+    fit(data, store, "--set", "epochs=12")
+    Store(store).create_model("new", "GRU")
+    return store
+
+
+# fit
+
+
+def test_fit_prints_what_the_example_of_the_seeds_logs(tmp_path: Path, data: Path) -> None:
+    """Total time, number of parameters, mean, minimum, maximum and final loss with the epochs, as in the report."""
+    result = fit(data, tmp_path / "store")
+
+    _, files = Store(tmp_path / "store").read_version("m", 1)
+    report = msgspec.json.decode(files["report.json"], type=GruReport)
+    losses = [epoch.loss for epoch in report.epochs]
+    assert len(losses) == 3
+    lines = result.stdout.splitlines()
+    assert f"total training time: {report.seconds:.2f} s" in lines
+    assert f"total number of parameters: {report.num_parameters}" in lines
+    assert f"mean loss: {sum(losses) / 3:.4f}" in lines
+    assert f"minimum loss: {min(losses):.4f}" in lines
+    assert f"maximum loss: {max(losses):.4f}" in lines
+    assert f"final loss after 3 epochs: {losses[-1]:.4f} (weights of epoch {report.best_epoch})" in lines
+    assert lines[-1] == "published m version 1"
+
+
+def test_fit_prints_the_validation_metrics(tmp_path: Path, data: Path) -> None:
+    """Accuracy, macro F1, tickets and temperature stand in one line."""
+    result = fit(data, tmp_path / "store")
+
+    manifest, _ = Store(tmp_path / "store").read_version("m", 1)
+    assert isinstance(manifest, GruManifest)
+    assert (
+        f"validation: accuracy {manifest.validation['accuracy']:.4f}, macro F1 {manifest.validation['macro_f1']:.4f} "
+        f"on 8 tickets; temperature {manifest.calibration.temperature:.3f}"
+    ) in result.stdout.splitlines()
+
+
+def test_fit_prints_the_settings_that_hold(tmp_path: Path, data: Path) -> None:
+    """Every field is shown with its value, before the training."""
+    result = fit(data, tmp_path / "store", "--set", "epochs=2")
+
+    (line,) = (line for line in result.stdout.splitlines() if line.startswith("settings: "))
+    assert line.count("=") == len(TrainConfig.__struct_fields__)
+    assert "epochs=2, " in line
+
+
+def test_json_is_the_last_line_of_stdout(tmp_path: Path, data: Path) -> None:
+    """With --json one object ends stdout, and says what was published and how well it does on validation."""
+    result = fit(data, tmp_path / "store", "--json")
+
+    manifest, _ = Store(tmp_path / "store").read_version("m", 1)
+    assert result.stdout.endswith("}\n")
+    assert last_line(result.stdout) == {
+        "name": "m",
+        "version": 1,
+        "accuracy": manifest.validation["accuracy"],
+        "macro_f1": manifest.validation["macro_f1"],
+        "num_tickets": 8,
+        "seconds": round(manifest.seconds, 3),
+        "measured_on": "validation",
+    }
+
+
+def test_without_json_no_json_is_printed(tmp_path: Path, data: Path) -> None:
+    """A person sees no object."""
+    assert "{" not in fit(data, tmp_path / "store").stdout
+
+
+def test_fit_prints_what_the_recipe_and_the_data_decide(tmp_path: Path, data: Path) -> None:
+    """Where a setting was left open, the number that holds stands in the line, and not 0."""
+    result = puppet_train(
+        *("fit", data, "--name", "m", "--store", tmp_path / "store", "--recipe", "fast"),
+        *("--set", "ngram_buckets=64", "--set", "epochs=1"),
+    )
+
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("settings: ")]
+    assert "grus=1, " in line
+    assert "recipe=fast, epochs=1, batch=16, " in line
+    assert "refit=False, folds=1, " in line
+
+
+def test_fit_with_test_file_ends_with_its_metrics(tmp_path: Path, data: Path) -> None:
+    """--test measures the new version on that file, prints the table, and the JSON line has those numbers."""
+    test = written(tmp_path / "test.jsonl", {**small.tickets(2), "Livraison": [["colis"]] * 4})
+
+    result = fit(data, tmp_path / "store", "--test", test, "--json")
+
+    evaluated = last_line(puppet_train("evaluate", test, "--name", "m", "--store", tmp_path / "store", "--json").stdout)
+    line = last_line(result.stdout)
+    assert line["measured_on"] == "test"
+    assert [line[key] for key in ("accuracy", "macro_f1", "num_tickets")] == [
+        *(evaluated["accuracy"], evaluated["macro_f1"], 12),
+    ]
+    assert line["accuracy"] != Store(tmp_path / "store").read_version("m", 1)[0].validation["accuracy"]
+    assert re.search(r"^accuracy \d\.\d{4}, macro F1 \d\.\d{4}: \d+ of 12 right$", result.stdout, re.MULTILINE)
+
+
+def test_fit_without_validation_has_no_accuracy(tmp_path: Path) -> None:
+    """Two tickets make a model, null in the JSON line, and a sentence on what to do."""
+    few = written(tmp_path / "few.jsonl", {"a": [["x"]], "b": [["y"]]})
+
+    result = fit(few, tmp_path / "store", "--json")
+
+    assert (last_line(result.stdout)["accuracy"], last_line(result.stdout)["macro_f1"]) == (None, None)
+    assert "no validation: too few tickets to keep some out; measure on others with puppet-train evaluate\n" in (
+        result.stdout
+    )
+
+
+def test_fit_again_makes_the_next_version(trained: Path) -> None:
+    """The second fit of a name found the model there and published version 2, which serves."""
+    assert Store(trained).versions("m") == [1, 2]
+    assert Store(trained).current("m").version == 2
+
+
+def test_config_file_is_read_and_set_wins(tmp_path: Path, data: Path) -> None:
+    """The version records the file's value where --set says nothing, and the word's where both speak."""
+    file = tmp_path / "settings.toml"
+    file.write_text("hidden = 6\nembedding = 5\nepochs = 1\nngram_buckets = 32\nmin_count = 1\n")
+
+    puppet_train(*("fit", data, "--name", "m", "--store", tmp_path / "store"), "--config", file, "--set", "embedding=7")
+
+    training = Store(tmp_path / "store").read_version("m", 1)[0].training
+    assert (training["hidden"], training["embedding"], training["epochs"]) == (6, 7, 1)
+    assert training["lr"] == TrainConfig().lr
+
+
+def test_store_comes_from_the_environment(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PUPPET_STORE names the store where --store does not."""
+    monkeypatch.setenv("PUPPET_STORE", str(tmp_path / "elsewhere"))
+
+    puppet_train("fit", data, "--name", "m", *SETTINGS)
+
+    assert Store(tmp_path / "elsewhere").versions("m") == [1]
+
+
+def test_fit_that_is_to_serve_only_if_better_says_why_it_does_not(tmp_path: Path, data: Path) -> None:
+    """The new version is there, the old one serves, and the reason is one line."""
+    fit(data, tmp_path / "store", "--set", "epochs=1")
+
+    result = fit(data, tmp_path / "store", "--promote", "if_better")
+
+    assert "not better than version 1: 0 rows to compare on (8 were left out" in result.stdout
+    assert result.stdout.splitlines()[-1] == "version 2 does not serve; puppet-train promote lets it"
+    store = Store(tmp_path / "store")
+    assert (store.versions("m"), store.serving("m")) == ([1, 2], 1)
+
+
+def test_fit_shows_what_is_odd_in_the_data(tmp_path: Path) -> None:
+    """Duplicates, conflicts, nearly empty tickets, categories too small to validate: counted before the training."""
+    tickets = {"a": [["x", str(i)] for i in range(4)] + [["x", "0"]], "b": [["x", "1"]] * 3, "c": [["y"]]}
+
+    result = fit(written(tmp_path / "odd.jsonl", tickets), tmp_path / "store")
+
+    assert result.stdout.splitlines()[:5] == [
+        f"{tmp_path / 'odd.jsonl'}: 9 tickets in 3 categories",
+        "  3 tickets repeat an earlier one; kept, on one side of the split",
+        "  1 distinct tickets stand under more than one category; kept, look at them",
+        "  1 tickets have fewer than 2 words; kept, look at them",
+        "  2 categories have fewer than 3 distinct tickets; all are trained on, none validated: b, c",
+    ]
+
+
+def test_clean_data_is_one_line(tmp_path: Path, data: Path) -> None:
+    """Where nothing is odd nothing is said of it."""
+    lines = fit(data, tmp_path / "store").stdout.splitlines()
+
+    assert lines[0] == f"{data}: 40 tickets in 4 categories"
+    assert lines[1].startswith("settings: ")
+
+
+def test_categories_are_printed_as_they_are(tmp_path: Path) -> None:
+    """Square brackets and colons in a category are letters, no markup and no emoji, wherever they are printed."""
+    names = ("[/red]", "[bold]x", ":smile:", "b", "[link=x]y[/link]")
+    data = written(tmp_path / "[data].jsonl", {name: [[f"mot{i}"]] for i, name in enumerate(names)})
+    store = tmp_path / "store"
+
+    fitted = fit(data, store, "--test", data)
+    odd = written(tmp_path / "odd.jsonl", {"[/nowhere]": [["mot1"]], ":smile:": [["mot0"]]})
+    evaluated = puppet_train("evaluate", odd, "--name", "m", "--store", store)
+
+    for name in names:
+        assert fitted.stdout.count(name) >= 2, "among the small categories, and in the table"
+    assert f"{tmp_path / '[data].jsonl'}: 5 tickets in 5 categories" in fitted.stdout
+    assert "the model has no category '[/nowhere]': its 1 tickets count as errors\n" in evaluated.stdout
+
+
+# Refusals
+
+
+def test_wrong_rows_are_listed_before_anything_is_trained(tmp_path: Path) -> None:
+    """At most 20 faults are shown with line and field, all are counted, and the store is not touched."""
+    path = tmp_path / "wrong.jsonl"
+    path.write_text('{"category": "a", "tokens": ["x", 5]}\n' * 25)
+
+    lines = refusal("fit", path, "--name", "m", "--store", tmp_path / "store")
+
+    assert lines[0] == f"error: {path} does not fit: 25 faults, the first 20 of them listed"
+    assert lines[1] == "  line 1, /tokens/1: Expected `str`, got `int`"
+    assert len(lines) == 21
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "expected"),
+    [
+        (None, (), "error: cannot read "),
+        (b"", (), "error: No training data provided or training data is empty"),
+        (b'{"category": "a", "tokens": ["x"]}', (), "error: all 1 tickets are of one category, 'a'"),
+        (b'{"category": "\xe9", "tokens": ["x"]}', (), "does not fit: 1 fault, listed"),
+        (b"{}", ("--set", "epochs=-1"), "error: the training configuration does not fit"),
+        (b"{}", ("--set", "epochs"), "error: --set epochs: expected field=value"),
+        (b"{}", ("--config", "nowhere.toml"), "error: cannot read the configuration nowhere.toml"),
+    ],
+    ids=["missing", "empty", "one category", "latin-1", "setting", "no value", "no config"],
+)
+def test_refused_fit_creates_no_model(
+    tmp_path: Path, content: bytes | None, more: Sequence[str], expected: str
+) -> None:
+    """What is wrong in the files or settings is one message, and no model is left behind, trained or not."""
+    path = tmp_path / "data.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+
+    lines = refusal("fit", path, "--name", "m", "--store", tmp_path / "store", *more)
+
+    assert expected in lines[0]
+    assert not (tmp_path / "store" / "m").exists()
+
+
+def test_wrong_test_file_is_refused_before_the_training(tmp_path: Path, data: Path) -> None:
+    """A training is not begun whose measure at the end cannot be taken."""
+    missing, empty = tmp_path / "none.jsonl", written(tmp_path / "empty.jsonl", {})
+
+    assert "cannot read" in refusal("fit", data, "--name", "m", "--store", tmp_path / "s", "--test", missing)[0]
+    assert (
+        "empty.jsonl holds no ticket"
+        in (refusal("fit", data, "--name", "m", "--store", tmp_path / "s", "--test", empty)[0])
+    )
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--name", "Bad Name"), "error: model name 'Bad Name' is not allowed"),
+        (("--name", "x", "--kind", "LSTM"), "error: neural_network_type 'LSTM' is unknown; known: GRU, SimpleNN"),
+        (("--name", "x", "--set", "device=cuda"), "error: device is cuda, but this machine has none"),
+    ],
+)
+def test_wrong_name_kind_and_device_are_refused(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, arguments: Sequence[str], expected: str
+) -> None:
+    """Each with its sentence, and nothing is published."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+    assert refusal("fit", data, "--store", tmp_path / "s", *arguments)[0].startswith(expected)
+    assert not list((tmp_path / "s").glob("*/*/manifest.json"))
+
+
+def test_store_that_is_a_file_is_refused(tmp_path: Path, data: Path) -> None:
+    """A store that cannot be opened is named."""
+    (tmp_path / "file").write_text("")
+
+    assert "cannot be used" in refusal("fit", data, "--name", "m", "--store", tmp_path / "file")[0]
+
+
+@pytest.mark.parametrize("arguments", [("fit",), ("fit", "x"), ("fit", "x", "--name", "m", "--colour"), ("paint",)])
+def test_wrong_option_is_exit_status_2(arguments: Sequence[str]) -> None:
+    """What click refuses is told apart from what we refuse."""
+    assert "Usage:" in puppet_train(*arguments, status=2).stderr
+
+
+def test_help_names_the_commands() -> None:
+    """The commands of DESIGN section 7 that exist are listed; `run` and `check`, which only programs call, are not."""
+    stdout = puppet_train("--help").stdout
+
+    assert re.findall(r"^  (\w+) ", stdout.partition("Commands:")[2], re.MULTILINE) == [
+        *(
+            "delete",
+            "diff",
+            "evaluate",
+            "explain",
+            "fit",
+            "inspect",
+            "models",
+            "promote",
+            "prune",
+            "report",
+            "rollback",
+            "sample",
+            "steps",
+            "verify",
+            "versions",
+            "work",
+        ),
+    ]
+
+
+# evaluate
+
+
+def test_evaluate_measures_the_serving_version(tmp_path: Path, trained: Path, data: Path) -> None:
+    """The table has every category with its tickets, and the JSON line the version that serves and its numbers."""
+    result = puppet_train("evaluate", data, "--name", "m", "--store", trained, "--json")
+
+    line = last_line(result.stdout)
+    opened = Store(trained)
+    whole = evaluate(opened, "m", 2, read_test_rows(data, KINDS["GRU"]))
+    expected = msgspec.json.decode(msgspec.json.encode(whole))
+    assert expected.pop("model_name") == "m"
+    assert line == expected | {
+        "name": "m", "num_tickets": 40, "seconds": line["seconds"], "measured_on": "test"
+    }  # fmt: skip
+    assert (line["name"], line["version"], line["measured_on"], line["num_tickets"]) == ("m", 2, "test", 40)
+    assert f"accuracy {line['accuracy']:.4f}, macro F1 {line['macro_f1']:.4f}: " in result.stdout
+    for category in small.TEMPLATES:
+        assert re.search(rf"{category} .* 10 ", result.stdout), category
+
+
+def test_evaluate_measures_the_version_that_is_asked_for(trained: Path, data: Path) -> None:
+    """The first has two of the four categories mixed up."""
+    first, second = (
+        last_line(
+            puppet_train("evaluate", data, "--name", "m", "--store", trained, "--version", number, "--json").stdout
+        )
+        for number in (1, 2)
+    )
+
+    assert (first["version"], second["version"]) == (1, 2)
+    assert (first["accuracy"], second["accuracy"]) == (0.5, 1.0)
+
+
+def test_a_category_that_the_model_lacks_counts_as_an_error(tmp_path: Path, trained: Path) -> None:
+    """Its tickets are wrong, named, and in the denominator."""
+    path = written(tmp_path / "test.jsonl", {"Livraison": [["colis"], ["perdu"]]})
+
+    result = puppet_train("evaluate", path, "--name", "m", "--store", trained, "--json")
+
+    assert "the model has no category 'Livraison': its 2 tickets count as errors" in result.stdout
+    assert "accuracy 0.0000, macro F1 0.0000: 0 of 2 right" in result.stdout
+    assert last_line(result.stdout)["accuracy"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--name", "nobody"), "error: Model not found"),
+        (("--name", "nobody", "--version", "1"), "error: Model not found"),
+        (("--name", "../m", "--version", "1"), "error: model name '../m' is not allowed"),
+        (("--name", "new"), "error: Model not trained yet"),
+        (("--name", "m", "--version", "9"), "error: m version 9 cannot be read"),
+        (("--name", "m", "--version", "0"), "error: m version 0 cannot be read"),
+    ],
+)
+def test_evaluate_refuses_what_is_not_there(trained: Path, data: Path, arguments: Sequence[str], expected: str) -> None:
+    """An unknown model, an untrained one and an unknown version have each their sentence."""
+    assert refusal("evaluate", data, "--store", trained, *arguments)[0].startswith(expected)
+
+
+def test_evaluate_refuses_a_file_without_tickets(tmp_path: Path, trained: Path) -> None:
+    """There is nothing to measure on; training data is not what is missing."""
+    path = written(tmp_path / "empty.jsonl", {})
+
+    assert refusal("evaluate", path, "--name", "m", "--store", trained) == [
+        f"error: {path} holds no ticket; expected at least one to measure on"
+    ]
+
+
+# verify
+
+
+@pytest.fixture
+def copy(tmp_path: Path, trained: Path) -> Path:
+    """Give a copy of the store that may be damaged."""
+    shutil.copytree(trained, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_verify_says_ok_of_every_version(trained: Path) -> None:
+    """Each sound version is a line with its hash, and the serving one is marked."""
+    store = Store(trained)
+
+    lines = puppet_train("verify", "--name", "m", "--store", trained).stdout.splitlines()
+
+    assert lines == [
+        f"ok      m version 1, {store.read_version('m', 1)[0].sha256}",
+        f"ok      m version 2, serves, {store.read_version('m', 2)[0].sha256}",
+    ]
+
+
+@pytest.mark.parametrize(
+    "file", ["manifest.json", "model.onnx", "vocab.json", "labels.json", "golden.json", "report.json"]
+)
+def test_verify_refuses_a_flipped_bit(copy: Path, file: str) -> None:
+    """One bit in any file of a version: exit status 1, the file or version named, and the other version still ok."""
+    path = copy / "m" / "1" / file
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+
+    lines = puppet_train("verify", "--name", "m", "--store", copy, status=1).stdout.splitlines()
+
+    assert lines[0].startswith("REFUSED m version 1")
+    assert file in lines[0]
+    assert lines[1].startswith("ok      m version 2, serves, ")
+
+
+@pytest.mark.parametrize("file", ["model.json", "current"])
+def test_verify_refuses_a_flipped_bit_in_a_record(copy: Path, file: str) -> None:
+    """The model's own records are checked as well."""
+    path = copy / "m" / file
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+
+    assert f"m/{file} " in refusal("verify", "--name", "m", "--store", copy)[0]
+
+
+def test_verify_checks_one_version_if_asked(copy: Path) -> None:
+    """A damaged version beside the one that is asked for does not matter, and one that is not there is refused."""
+    (copy / "m" / "1" / "model.onnx").write_bytes(b"")
+
+    puppet_train("verify", "--name", "m", "--store", copy, "--version", 2)
+    puppet_train("verify", "--name", "m", "--store", copy, "--version", 1, status=1)
+    puppet_train("verify", "--name", "m", "--store", copy, "--version", 3, status=1)
+
+
+def test_verify_refuses_a_graph_with_foreign_operators(copy: Path) -> None:
+    """A version whose hashes are right, because its writer made them, is still checked for what its graph may do."""
+    store = Store(copy)
+    manifest, files = store.read_version("m", 2)
+    model = onnx.load_model_from_string(files["model.onnx"])
+    model.graph.node.append(helper.make_node("Identity", ["probabilities"], ["copy"]))
+    store.publish(manifest, {**files, "model.onnx": model.SerializeToString()})
+
+    lines = puppet_train("verify", "--name", "m", "--store", copy, status=1).stdout.splitlines()
+
+    assert [line.split()[0] for line in lines] == ["ok", "ok", "REFUSED"]
+    assert "Identity" in lines[2]
+
+
+def test_verify_replays_the_golden_rows(copy: Path) -> None:
+    """A version whose golden rows say something else than its graph answers is refused."""
+    store = Store(copy)
+    manifest, files = store.read_version("m", 2)
+    first = store.read_version("m", 1)[1]
+    store.publish(manifest, {**files, "golden.json": first["golden.json"]})
+
+    lines = puppet_train("verify", "--name", "m", "--store", copy, "--version", 3, status=1).stdout.splitlines()
+
+    assert "golden rows differ by" in lines[0]
+
+
+@pytest.mark.parametrize(("name", "expected"), [("nobody", "Model not found"), ("new", "Model not trained yet")])
+def test_verify_refuses_what_is_not_there(trained: Path, name: str, expected: str) -> None:
+    """Nothing to check is no success."""
+    assert refusal("verify", "--name", name, "--store", trained) == [f"error: {expected}"]
+
+
+# A SimpleNN
+
+SIMPLE = [word for setting in ("hidden=8", "epochs=30", "lr=0.02", "dropout=0") for word in ("--set", setting)]
+PRICES = [(float(size), float(floor), 3000.0 * size + 5000.0 * floor) for size in range(20, 50, 3) for floor in (1, 2)]
+
+
+def prices(path: Path) -> Path:
+    """Return `path` with 20 flats, as JSONL or as a table whose first column is the target."""
+    if path.suffix == ".csv":
+        lines = ["Target;size;floor", *(f"{target};{size};{floor}" for size, floor, target in PRICES)]
+    else:
+        lines = [json.dumps({"features": [size, floor], "target": target}) for size, floor, target in PRICES]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def simple(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a store with a trained SimpleNN `prices`."""
+    folder = tmp_path_factory.mktemp("simple")
+    data, name = prices(folder / "data.jsonl"), "prices"
+    puppet_train("fit", data, "--name", name, "--store", folder / "store", "--kind", "SimpleNN", *SIMPLE)
+    return folder / "store"
+
+
+@pytest.mark.parametrize("file", ["data.csv", "data.jsonl"])
+def test_simple_nn_is_trained_and_measured(tmp_path: Path, file: str) -> None:
+    """`fit` and `evaluate` of numbers say what was read, the errors in the target's unit, and end with one object."""
+    data, model = prices(tmp_path / file), ("--name", "prices", "--store", tmp_path / "store")
+
+    fitted = puppet_train("fit", data, *model, "--kind", "SimpleNN", *SIMPLE, "--json")
+    evaluated = puppet_train("evaluate", data, *model, "--json")
+
+    manifest, _ = Store(tmp_path / "store").read_version("prices", 1)
+    assert fitted.stdout.splitlines()[0].startswith(f"{data}: 20 rows of 2 features; target 10")
+    assert last_line(fitted.stdout) == {
+        "name": "prices",
+        "version": 1,
+        **manifest.validation,
+        "seconds": round(manifest.seconds, 3),
+        "measured_on": "validation",
+    }
+    assert manifest.validation.keys() == {"mae", "rmse", "r2", "num_tickets"}
+    assert manifest.validation["num_tickets"] == 2
+    line = last_line(evaluated.stdout)
+    assert line.keys() == {
+        *("name", "version", "mae", "rmse", "r2", "num_tickets", "seconds", "measured_on", "total_tests"),
+        "largest_errors",
+    }
+    assert (line["name"], line["version"], line["num_tickets"], line["measured_on"]) == ("prices", 1, 20, "test")
+    assert 0.0 < float(str(line["mae"])) <= float(str(line["rmse"]))
+    shown = f"MAE {line['mae']:.4g}, RMSE {line['rmse']:.4g}, R2 {line['r2']:.4f} on 20 rows"
+    assert evaluated.stdout.splitlines()[-2] == shown
+    assert evaluated.stdout.splitlines()[0] == f"prices version 1 on {data}"
+
+
+def test_table_and_json_lines_train_the_same(tmp_path: Path) -> None:
+    """The order of the columns and the form of the file change nothing in the network."""
+    for name in ("csv", "jsonl"):
+        data = prices(tmp_path / f"data.{name}")
+        puppet_train("fit", data, "--name", name, "--store", tmp_path / "store", "--kind", "SimpleNN", *SIMPLE)
+
+    one, other = (Store(tmp_path / "store").read_version(name, 1)[0] for name in ("csv", "jsonl"))
+    assert one.files["model.onnx"] == other.files["model.onnx"]
+
+
+def test_fit_without_kind_takes_the_models(tmp_path: Path, simple: Path) -> None:
+    """A model that exists knows its kind; the one that is asked for by its own name is the same."""
+    shutil.copytree(simple, tmp_path / "copy")
+    data = prices(tmp_path / "data.csv")
+
+    puppet_train("fit", data, "--name", "prices", "--store", tmp_path / "copy", *SIMPLE)
+    puppet_train("fit", data, "--name", "prices", "--store", tmp_path / "copy", "--kind", "SimpleNN", *SIMPLE)
+
+    store = Store(tmp_path / "copy")
+    assert [store.read_version("prices", n)[0].neural_network_type for n in (1, 2, 3)] == ["SimpleNN"] * 3
+
+
+def test_fit_without_kind_makes_a_new_model_a_gru(trained: Path) -> None:
+    """The kind of the seeds is the default."""
+    assert Store(trained).read_model("m").neural_network_type == "GRU"
+
+
+def test_fit_of_another_kind_than_the_models_is_refused(simple: Path, data: Path) -> None:
+    """A model keeps its kind: the message names both, and nothing is published."""
+    lines = refusal("fit", data, "--name", "prices", "--store", simple, "--kind", "GRU")
+
+    assert lines == ["error: model prices is of neural_network_type SimpleNN, not GRU; name its own kind"]
+    assert Store(simple).versions("prices") == [1]
+
+
+def test_setting_that_the_kind_lacks_names_the_known_ones(tmp_path: Path) -> None:
+    """A GRU's setting is none of a SimpleNN's; no model is made."""
+    data = prices(tmp_path / "data.csv")
+
+    lines = refusal(
+        *("fit", data, "--name", "p", "--store", tmp_path / "s", "--kind", "SimpleNN", "--set", "num_layers=1")
+    )
+
+    assert lines == [
+        "error: the training configuration does not fit",
+        f"  /num_layers: is an unknown field; expected one of {', '.join(simple_nn.Config.__struct_fields__)}",
+    ]
+    assert not (tmp_path / "s" / "p").exists()
+
+
+def test_data_of_another_kind_is_refused(tmp_path: Path, simple: Path, data: Path) -> None:
+    """Tickets are no cases, and cases are no tickets: each row is a fault, and no model is made."""
+    lines = refusal("fit", data, "--name", "prices", "--store", simple)
+    others = refusal("fit", prices(tmp_path / "data.jsonl"), "--name", "m", "--store", tmp_path / "s")
+
+    assert lines[0].startswith(f"error: {data} does not fit: ")
+    assert others[0] == f"error: {tmp_path / 'data.jsonl'} does not fit: 20 faults, listed"
+    assert not (tmp_path / "s" / "m").exists()
+
+
+def test_verify_accepts_a_simple_nn_and_refuses_a_foreign_operator(tmp_path: Path, simple: Path) -> None:
+    """What is allowed is what this kind's graph needs: Sqrt, which a GRU's may hold, is refused here."""
+    shutil.copytree(simple, tmp_path / "copy")
+    store = Store(tmp_path / "copy")
+    manifest, files = store.read_version("prices", 1)
+    model = onnx.load_model_from_string(files["model.onnx"])
+    model.graph.node.append(helper.make_node("Sqrt", ["features"], ["roots"]))
+    store.publish(manifest, {**files, "model.onnx": model.SerializeToString()})
+
+    lines = puppet_train("verify", "--name", "prices", "--store", tmp_path / "copy", status=1).stdout.splitlines()
+
+    assert lines[0] == f"ok      prices version 1, {manifest.sha256}"
+    assert lines[1] == "REFUSED model.onnx uses operators that are not allowed: Sqrt"
+    assert len(lines) == 2
+
+
+def test_verify_replays_the_golden_rows_of_a_simple_nn(tmp_path: Path, simple: Path) -> None:
+    """A version whose golden values are a hundredth off is refused."""
+    shutil.copytree(simple, tmp_path / "copy")
+    store = Store(tmp_path / "copy")
+    manifest, files = store.read_version("prices", 1)
+    golden = [{**row, "value": row["value"] * 1.01} for row in json.loads(files["golden.json"])]
+    store.publish(manifest, {**files, "golden.json": json.dumps(golden).encode()})
+
+    lines = puppet_train("verify", "--name", "prices", "--store", tmp_path / "copy", status=1).stdout.splitlines()
+
+    assert "golden rows differ by" in lines[1]
+
+
+def test_evaluate_refuses_rows_of_another_number_of_features(tmp_path: Path, simple: Path) -> None:
+    """Rows that the model cannot take are refused with both numbers."""
+    path = tmp_path / "three.csv"
+    path.write_text("a,b,c,target\n1,2,3,4\n")
+
+    (line,) = refusal("evaluate", path, "--name", "prices", "--store", simple)
+
+    assert "has 3 features, the model was trained on 2; send as many, in the same order" in line
+
+
+def test_too_few_rows_for_validation_say_so(tmp_path: Path) -> None:
+    """Nine rows make a model without metrics: null in the object, and a sentence on what to do."""
+    data = tmp_path / "few.csv"
+    data.write_text("a,target\n" + "".join(f"{i},{i * i}\n" for i in range(9)))
+
+    result = puppet_train(
+        *("fit", data, "--name", "p", "--store", tmp_path / "s", "--kind", "SimpleNN", *SIMPLE, "--json")
+    )
+
+    assert last_line(result.stdout).items() >= {"mae": None, "rmse": None, "r2": None, "num_tickets": 0}.items()
+    assert "no validation: too few rows to keep some out; measure on others with puppet-train evaluate\n" in (
+        result.stdout
+    )
+
+
+# sample
+
+
+def test_sample_writes_tickets_that_fit_reads(tmp_path: Path) -> None:
+    """The file is JSONL of as many tickets as asked for, and the command says that they are invented."""
+    result = puppet_train("sample", tmp_path / "sample.jsonl", "--num-tickets", 60)
+
+    rows = check_rows(read_file(tmp_path / "sample.jsonl", table), "sample")
+    assert len(rows.tickets) == 60
+    assert result.stdout == f"60 synthetic tickets (invented, seed 0) written to {tmp_path / 'sample.jsonl'}\n"
+
+
+def test_sample_depends_on_its_seed_alone(tmp_path: Path) -> None:
+    """The same seed writes the same bytes, another seed others."""
+    paths = [tmp_path / name for name in "abc"]
+    for path, seed in zip(paths, (1, 1, 2), strict=True):
+        puppet_train("sample", path, "--num-tickets", 20, "--seed", seed)
+
+    one, same, other = (path.read_bytes() for path in paths)
+    assert one == same != other
+
+
+def test_sample_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    """A folder that is not there, or a folder in place of the file, is named."""
+    for path in (tmp_path / "nowhere" / "x", tmp_path):
+        assert refusal("sample", path)[0].startswith(f"error: cannot write {path}: ")
+
+
+# Progress
+
+
+def test_bar_shows_loss_accuracy_speed_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal one line follows the training."""
+    screen = io.StringIO()
+    monkeypatch.setattr(main, "err", Console(file=screen, force_terminal=True, width=140))
+
+    with main.Bar() as bar:
+        bar.start(40, 3, is_refit=False)
+        bar.step(1, 8, 1.5)
+        bar.epoch(Epoch(1, 1.5, 1.2, 0.875, 1000.0))
+        bar.step(2, 20, 0.25)
+        (task,) = bar._bar.tasks
+
+    assert (task.completed, task.total) == (60, 120)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).splitlines()[-1]
+    assert "epoch 2/3" in shown
+    assert "loss 0.250" in shown
+    assert "validation 0.875" in shown
+    assert re.search(r"[\d,]+ tickets/s", shown)
+    assert re.search(r"\d:\d\d:\d\d|-:--:--", shown)
+
+
+def test_bar_counts_the_second_training_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training on every ticket has a line of its own, which says so and begins at nothing."""
+    screen = io.StringIO()
+    monkeypatch.setattr(main, "err", Console(file=screen, force_terminal=True, width=140))
+
+    with main.Bar() as bar:
+        bar.start(40, 3, is_refit=False)
+        bar.step(3, 40, 1.5)
+        bar.start(50, 2, is_refit=True)
+        bar.step(2, 25, 0.5)
+        first, second = bar._bar.tasks
+
+    assert [(task.completed, task.total) for task in (first, second)] == [(120, 120), (75, 100)]
+    assert (first.description, second.description) == ("epoch 3/3", "all tickets, epoch 2/2")
+
+
+def test_bar_is_silent_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log holds no bar."""
+    screen = io.StringIO()
+    monkeypatch.setattr(main, "err", Console(file=screen))
+
+    with main.Bar() as bar:
+        bar.start(40, 3, is_refit=False)
+        bar.step(1, 40, 1.5)
+        bar.epoch(Epoch(1, 1.5, None, None, 1000.0))
+
+    assert screen.getvalue() == ""
+
+
+# As a program of its own
+
+
+def python_m_trainer(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `python -m trainer`."""
+    return subprocess.run(
+        [sys.executable, "-m", "trainer", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=Path(__file__).parents[3],
+        check=False,
+    )
+
+
+def test_the_program_trains_on_the_sample(tmp_path: Path) -> None:
+    """`sample`, then `fit --json`, as a person runs them: status 0, silent on stderr, the object last on stdout."""
+    data, store = tmp_path / "sample.jsonl", tmp_path / "store"
+
+    sampled = python_m_trainer("sample", data, "--num-tickets", 120)
+    fitted = python_m_trainer("fit", data, "--name", "m", "--store", store, *SETTINGS, "--json")
+
+    assert (sampled.returncode, sampled.stderr) == (0, "")
+    assert (fitted.returncode, fitted.stderr) == (0, "")
+    line = last_line(fitted.stdout)
+    assert (line["version"], line["measured_on"]) == (1, "validation")
+    assert 0.0 <= float(str(line["accuracy"])) <= 1.0
+    assert 0.0 <= float(str(line["macro_f1"])) <= 1.0
+    assert float(str(line["seconds"])) > 0.0
+    assert Store(store).current("m").version == 1
+
+
+def test_the_program_refuses_in_one_message(tmp_path: Path) -> None:
+    """A missing file is one line on stderr and exit status 1."""
+    done = python_m_trainer("fit", tmp_path / "none.jsonl", "--name", "m", "--store", tmp_path / "store")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: cannot read {tmp_path / 'none.jsonl'}: ")
+
+
+# work, and what it calls
+
+
+def test_work_says_what_it_does() -> None:
+    """The help has the options a person may set, and not the one that only the server gives."""
+    text = " ".join(puppet_train("work", "--help").stdout.split())
+
+    assert "Train what is asked for through the server, one training after the other, until Ctrl+C." in text
+    for option in ("--store", "--timeout-s", "--memory-bytes", "--cpu-s", "--keep-versions", "--beside"):
+        assert option in text
+    assert "--parent" not in text
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_work_ends_in_order_at_a_signal(empty: Store, number: signal.Signals) -> None:
+    """Exit status 0 within a moment, and nothing on stdout or stderr."""
+    lock = empty.root / ".jobs" / "worker.lock"
+    with subprocess.Popen(
+        [sys.executable, "-m", "trainer", "work", "--store", str(empty.root), "--beside", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=PROJECT,
+    ) as worker:
+        try:
+            assert becomes(lambda: lock.exists() or worker.poll() is not None, 60)  # it takes signals by then
+
+            worker.send_signal(number)
+
+            assert worker.communicate(timeout=5) == ("", "")
+        finally:
+            worker.kill()
+    assert worker.returncode == 0
+
+
+def test_work_ends_with_the_process_that_asked_for_it(empty: Store) -> None:
+    """A worker whose server is gone before it begins does nothing."""
+    puppet_train("work", "--store", empty.root, "--parent", 1)
+
+    assert not is_gone(os.getpid())
+
+
+def test_work_at_a_damaged_store_is_refused_with_the_remedy(empty: Store) -> None:
+    """The database of jobs can be moved away; the message says so."""
+    (empty.root / ".jobs" / "jobs.sqlite").write_bytes(b"not a database" * 1000)
+
+    lines = refusal("work", "--store", empty.root)
+
+    assert "jobs.sqlite is damaged" in lines[0]
+    assert "move the file away" in lines[0]
+
+
+@pytest.mark.parametrize("wrong", ["--timeout-s=0", "--memory-bytes=-1", "--cpu-s=x", "--beside=-1"])
+def test_wrong_limit_of_work_is_a_wrong_option(empty: Store, wrong: str) -> None:
+    """Exit status 2, as for any option."""
+    puppet_train("work", "--store", empty.root, wrong, status=2)
+
+
+def test_work_passes_its_options_on_as_limits(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a training may use is said once, at the worker."""
+    made: list[tuple[Limits, int]] = []
+
+    class Spy:
+        def __init__(self, _: Store, limits: Limits, keep_versions: int) -> None:
+            made.append((limits, keep_versions))
+
+        def work(self, parent: int | None) -> None:
+            assert parent is None
+
+    monkeypatch.setattr(main, "Worker", Spy)
+    monkeypatch.setattr(main, "start_log", lambda: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 5})
+
+    puppet_train("work", "--store", empty.root)
+    puppet_train(
+        *("work", "--store", empty.root, "--timeout-s", 9.5, "--memory-bytes", 10, "--cpu-s", 11, "--beside", 2),
+        *("--keep-versions", 3),
+    )
+
+    assert made == [(Limits(), 0), (Limits(timeout_s=9.5, memory_bytes=10, cpu_s=11, cores=(5,)), 3)]
+
+
+def test_check_prints_what_a_body_asks_for(empty: Store) -> None:
+    """One JSON object on stdout and status 0, for the server, which decides by `refusal`."""
+    good = puppet_train("check", folder_of(empty, body(promote="never", keep_data=True)))
+    wrong = puppet_train("check", folder_of(empty, body(config={"epochs": -1})))
+
+    assert json.loads(good.stdout) == {
+        "name": small.NAME,
+        "neural_network_type": "GRU",
+        "promote": "never",
+        "keep_data": True,
+        "refusal": None,
+    }
+    refused = json.loads(wrong.stdout)["refusal"]
+    assert (refused["outcome"], refused["error"], refused["num_faults"]) == ("refused", "InvalidInput", 1)
+    assert [fault["pointer"] for fault in refused["faults"]] == ["/config/epochs"]
+    assert msgspec.json.decode(wrong.stdout, type=Checked).refusal is not None
+
+
+def test_check_of_a_folder_that_is_not_there_is_a_wrong_argument(tmp_path: Path) -> None:
+    """Exit status 2."""
+    puppet_train("check", tmp_path / "nowhere", status=2)
+
+
+@pytest.mark.parametrize("missing", ["--attempt", "--parent", "--limits"])
+def test_run_needs_to_know_for_whom_it_runs(empty: Store, missing: str) -> None:
+    """Nobody runs a job by hand: it would not end with its worker, or publish for another attempt."""
+    words = {"--attempt": "1", "--parent": str(os.getpid()), "--limits": "{}"}
+    del words[missing]
+
+    result = puppet_train("run", claimed(empty, body()), *(word for pair in words.items() for word in pair), status=2)
+
+    assert f"Missing option '{missing}'" in result.stderr
+
+
+def test_fit_learns_from_vectors_and_from_unlabelled_tickets(tmp_path: Path, data: Path) -> None:
+    """Both are read before anything is trained, and what was found in them is said."""
+    vectors = tmp_path / "small.vec"
+    vectors.write_text("2 2\nfacture 1 0\nrechnung 0 1\n", "utf-8")
+    more = tmp_path / "more.jsonl"
+    more.write_text('{"text": "facture montant double"}\n', "utf-8")
+    words = {token for tickets in small.tickets(10).values() for tokens in tickets for token in tokens}
+
+    result = fit(data, tmp_path / "store", "--vectors", vectors, "--unlabelled", more, "--json")
+
+    assert "1 further tickets without a category" in result.stdout
+    assert f"pretrained vectors of 1 of the {len(words)} words, and of 1 others" in result.stdout
+    assert "of the 1 tickets without a category" in result.stdout
+    assert last_line(result.stdout)["version"] == 1
+
+
+@pytest.mark.parametrize("option", ["--vectors", "--unlabelled"])
+def test_what_a_kind_cannot_learn_from_is_refused(tmp_path: Path, option: str) -> None:
+    """A SimpleNN learns from numbers; it says so before the file is opened, and leaves no store behind."""
+    data = tmp_path / "flats.jsonl"
+    data.write_text("".join(f'{{"features": [{n}], "target": {n}}}\n' for n in range(20)), "utf-8")
+    store = tmp_path / "store"
+
+    lines = refusal("fit", data, "--kind", "SimpleNN", "--name", "m", "--store", store, option, tmp_path / "missing")
+
+    assert "a SimpleNN learns from labelled rows alone" in lines[0]
+    assert not store.exists()
+
+
+def test_minutes_are_a_setting_too(tmp_path: Path, data: Path) -> None:
+    """`--minutes M` is `--set minutes=M`; too few are refused with what is needed."""
+    lines = refusal("fit", data, "--name", "m", "--store", tmp_path / "store", "--minutes", "0.001")
+
+    assert "of the 0.001 minutes 0 s are left; give more minutes" in lines[0]
+
+
+def test_fit_includes_corrections(tmp_path: Path) -> None:
+    """With the flag the model's corrections are trained on, beside DATA or alone; without them DATA is needed."""
+    data, root = written(tmp_path / "data.jsonl", small.tickets(3)), tmp_path / "store"
+    store = Store(root)
+    store.create_model("m", "GRU")
+    for number, (category, text) in enumerate([("Nouveau", "tout autre chose"), ("Facture", "facture lundi")]):
+        feedback.add(store, "m", Correction(id=str(number), category=category, text=text), 10)
+
+    beside = fit(data, root, "--include-feedback")
+    alone = puppet_train("fit", "--name", "m", "--store", root, "--include-feedback", *SETTINGS)
+    refused = puppet_train("fit", "--name", "m", "--store", root, *SETTINGS, status=2)
+
+    assert "2 of them are corrections" in beside.output
+    assert "the corrections of m: 2 tickets in 2 categories" in alone.output
+    assert "Missing argument 'DATA'" in refused.output
+    assert [store.read_manifest("m", version).num_feedback for version in (1, 2)] == [2, 2]
+    assert (
+        "No training data" in puppet_train("fit", "--name", "n", "--store", root, "--include-feedback", status=1).output
+    )

@@ -1,0 +1,1 @@
+"""The command line of `puppet-train`, a module for each group of commands."""

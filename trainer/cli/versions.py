@@ -1,0 +1,280 @@
+"""The commands of `puppet-train` that look after what is in the store: list, promote, roll back, delete.
+
+The work is in `artifacts/store/store.py`; a server that runs on the same store notices by itself. `main.py` adds these
+commands to `puppet-train`.
+"""
+
+from pathlib import Path
+
+import click
+import msgspec
+from rich.table import Table
+
+from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, StoreRefused, VersionNotFound
+from artifacts.kinds import kind_named
+from artifacts.networks.manifest import Current
+from artifacts.schemas import Summary
+from artifacts.store.store import Store, version_before
+from trainer.cli.terminal import (
+    data_argument,
+    json_option,
+    name_option,
+    out,
+    print_line,
+    show_comparison,
+    shows_errors,
+    store_option,
+)
+from trainer.run import read_rows
+from trainer.selection.compare import MAX_CHANGES, compare_published
+
+MAX_SHOWN = 50  # rows of `diff` in the terminal
+yes_option = click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+
+
+class ModelRow(msgspec.Struct, frozen=True):
+    """A model, as `models` lists it; where its records are damaged, `refused` says so."""
+
+    name: str
+    neural_network_type: str | None = None
+    created: str | None = None
+    num_versions: int = 0
+    serves: int | None = None
+    refused: str | None = None
+
+
+class VersionRow(msgspec.Struct, frozen=True):
+    """A version, as `versions` lists it; where its manifest is damaged, `refused` says so."""
+
+    version: int
+    serves: bool
+    neural_network_type: str | None = None
+    created: str | None = None
+    validation: Summary | None = None
+    refused: str | None = None
+
+
+@click.command("models")
+@store_option
+@json_option
+@shows_errors
+def models_command(store: Path, as_json: bool) -> None:
+    """List the models of the store, and which version of each serves."""
+    opened = open_store(store)
+    rows = [model_row(opened, name) for name in opened.models()]
+    table = table_of("model", "kind", "created", "versions", "serves")
+    for row in rows:
+        kind = row.neural_network_type or "REFUSED"
+        table.add_row(row.name, kind, row.created or "-", str(row.num_versions), str(row.serves or "-"))
+    out.print(table)
+    show_refused([row.refused for row in rows])
+    if as_json:
+        print_line({"models": rows})
+
+
+@click.command("versions")
+@name_option
+@store_option
+@json_option
+@shows_errors
+def versions_command(name: str, store: Path, as_json: bool) -> None:
+    """List a model's versions, what each scored in validation, and which one serves.
+
+    Only the manifests are checked; `puppet-train verify` checks every file.
+    """
+    opened = open_store(store)
+    refused = []
+    try:
+        serving = serving_of(opened, name)
+    except ArtifactRefused as error:  # the versions can still be told
+        serving, refused = None, [str(error)]
+    numbers = opened.versions(name)
+    rows = [version_row(opened, name, number, serving) for number in numbers]
+    before = version_before(serving, numbers) if serving else None
+    table = table_of("version", "kind", "created", "validation", "serves")
+    for row in rows:
+        kind = row.neural_network_type or "REFUSED"
+        serves = "serves" if row.serves else "before" if row.version == before else ""
+        table.add_row(str(row.version), kind, row.created or "-", words(row.validation), serves)
+    out.print(table)
+    show_refused([*refused, *(row.refused for row in rows)])
+    if as_json:
+        print_line({"name": name, "serves": serving.version if serving else None, "before": before, "versions": rows})
+
+
+@click.command("promote")
+@name_option
+@click.option("--version", "version", type=int, required=True, help="Which version is to serve.")
+@click.option("--expected", type=int, help="Only if this version serves now.")
+@store_option
+@json_option
+@shows_errors
+def promote_command(name: str, version: int, expected: int | None, store: Path, as_json: bool) -> None:
+    """Let a version serve that is in the store already; its files are checked first."""
+    pointer = open_store(store).promote(name, version, expected=expected)
+    show_serving(name, pointer, as_json)
+
+
+@click.command("rollback")
+@name_option
+@store_option
+@json_option
+@shows_errors
+def rollback_command(name: str, store: Path, as_json: bool) -> None:
+    """Let the version serve that served before the present one; once more, and the one before that serves."""
+    pointer = open_store(store).rollback(name)
+    show_serving(name, pointer, as_json)
+
+
+@click.command("delete")
+@name_option
+@click.option("--version", "version", type=int, help="Which version; the whole model by default.")
+@yes_option
+@store_option
+@json_option
+@shows_errors
+def delete_command(name: str, version: int | None, yes: bool, store: Path, as_json: bool) -> None:
+    """Delete a version that does not serve, or a model with all its versions. It cannot be undone."""
+    opened = open_store(store)
+    versions = opened.versions(name)
+    if version is not None and version not in versions:
+        raise VersionNotFound(f"{name} has no version {version}; puppet-train versions lists those that it has")
+    what = f"version {version} of {name}" if version is not None else f"model {name}, versions in all: {len(versions)}"
+    if not yes:
+        click.confirm(f"Delete {what}?", abort=True, err=True)
+    if version is not None:
+        opened.delete_version(name, version)
+    else:
+        opened.delete_model(name)
+    out.print(f"deleted {what}", soft_wrap=True)
+    if as_json:
+        print_line({"name": name, "deleted": versions if version is None else [version], "model": version is None})
+
+
+@click.command("prune")
+@name_option
+@click.option("--keep", type=click.IntRange(min=0), required=True, help="How many of the newest versions stay.")
+@store_option
+@json_option
+@shows_errors
+def prune_command(name: str, keep: int, store: Path, as_json: bool) -> None:
+    """Delete a model's oldest versions, but never the serving one nor the one that a rollback would serve."""
+    deleted = open_store(store).prune(name, keep)
+    out.print(f"deleted of {name}: {', '.join(map(str, deleted)) or 'nothing'}", soft_wrap=True)
+    if as_json:
+        print_line({"name": name, "deleted": deleted, "model": False})
+
+
+@click.command("diff")
+@data_argument
+@name_option
+@click.option("--old", type=int, help="The one version; the serving one by default.")
+@click.option("--new", type=int, help="The other version; the newest by default.")
+@store_option
+@json_option
+@shows_errors
+def diff_command(data: Path, name: str, old: int | None, new: int | None, store: Path, as_json: bool) -> None:
+    """Compare two published versions on the labelled rows in DATA: which is better, surely, and what changes."""
+    opened = open_store(store)
+    kind = kind_named(opened.read_model(name).neural_network_type)
+    first = opened.current(name).version if old is None else old
+    second = opened.versions(name)[-1] if new is None else new
+    for version in (first, second):
+        opened.check_version(name, version)
+    if first == second:
+        raise InvalidInput(f"version {first} would be compared with itself; name another one with --old or --new")
+    comparison = compare_published(opened, name, first, second, read_rows(data, kind).tickets)
+    out.print(f"{name} version {second} against version {first} on {data}", style="bold", soft_wrap=True)
+    table = table_of("row", "expected", f"version {first}", f"version {second}")
+    for change in comparison.changes[:MAX_SHOWN]:
+        table.add_row(*(str(cell) for cell in (change.row, change.expected, change.old, change.new)))
+    out.print(table)
+    if comparison.num_changes > MAX_SHOWN:
+        out.print(f"... and {comparison.num_changes - MAX_SHOWN} more; --json has the first {MAX_CHANGES}")
+    show_comparison(comparison)
+    if as_json:
+        print_line({"name": name, "old": first, "new": second, "comparison": comparison})
+
+
+COMMANDS = (
+    diff_command,
+    models_command,
+    versions_command,
+    promote_command,
+    rollback_command,
+    delete_command,
+    prune_command,
+)
+
+
+def open_store(path: Path) -> Store:
+    """Return the store, which must be there: these commands make none, or a typing error would look like an empty one.
+
+    Raises:
+        StoreRefused.
+    """
+    if not path.exists():
+        raise StoreRefused(f"there is no store {path}; name another one with --store DIR")
+    return Store(path)
+
+
+def serving_of(store: Store, name: str) -> Current | None:
+    """Return the pointer of a model, None if nothing serves yet."""
+    try:
+        return store.current(name)
+    except ModelNotTrained:
+        return None
+
+
+def model_row(store: Store, name: str) -> ModelRow:
+    """Return what is to be told of a model."""
+    num_versions = len(store.versions(name))
+    try:
+        record, serving = store.read_model(name), serving_of(store, name)
+    except ArtifactRefused as error:
+        return ModelRow(name, num_versions=num_versions, refused=str(error))
+    return ModelRow(
+        name, record.neural_network_type, record.created, num_versions, serving.version if serving else None
+    )
+
+
+def version_row(store: Store, name: str, version: int, serving: Current | None) -> VersionRow:
+    """Return what is to be told of a version."""
+    serves = serving is not None and serving.version == version
+    try:
+        manifest = store.read_manifest(name, version)
+    except ArtifactRefused as error:
+        return VersionRow(version, serves, refused=str(error))
+    return VersionRow(version, serves, manifest.neural_network_type, manifest.created, manifest.validation)
+
+
+def show_serving(name: str, pointer: Current, as_json: bool) -> None:
+    """Tell which version serves now."""
+    out.print(f"version {pointer.version} of {name} serves", soft_wrap=True)
+    if as_json:
+        print_line({"name": name, "version": pointer.version})
+
+
+def show_refused(sentences: list[str | None]) -> None:
+    """Print what was refused, below the table that could not hold it."""
+    for sentence in sentences:
+        if sentence is not None:
+            out.print(f"REFUSED {sentence}", style="red", soft_wrap=True)
+
+
+def table_of(*columns: str) -> Table:
+    """Return an empty table."""
+    table = Table()
+    for column in columns:
+        table.add_column(column, justify="right" if column in ("version", "versions") else "left")
+    return table
+
+
+def words(summary: Summary | None) -> str:
+    """Return metrics as a table shows them."""
+    if summary is None:
+        return "-"
+    return ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {'-' if value is None else value}"
+        for name, value in summary.items()
+    )

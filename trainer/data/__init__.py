@@ -1,0 +1,1 @@
+"""From files to checked rows, and what is wrong with them."""

@@ -1,0 +1,458 @@
+"""What is wrong with labelled tickets, before anything is trained on them: likely wrong categories and plain faults.
+
+In: checked rows (tickets.py). Out: rows to look at with the reasons, categories to look at, and a few counts. Nothing
+is changed, and nothing here imports torch. What it leaves to others: reading and showing (inspection.py).
+
+Wrong categories: the idea. A model that has learnt from a wrong ticket repeats its category and finds nothing wrong, so
+each ticket is asked about of a model that has not seen it: the tickets are cut into 5 folds, and each fold is answered
+by the linear part (linear.py) that learnt from the other four. What that model says of a ticket's own category is the
+ticket's self-confidence; the lowest come first. How many of them are wrong is estimated by confident learning: a ticket
+counts as wrong if another category k is more probable than k usually is for the tickets that are k,
+    p(k) >= mean of p(k) over the tickets under k,
+and of several such categories the most probable one is not its own. The number is taken from there and the order from
+the self-confidence, which together found more of the errors than either alone (docs/LOG.md).
+Source: Northcutt, Jiang and Chuang 2021, "Confident Learning", arXiv 1911.00068.
+"""
+
+# Axes: N tickets, C categories, F folds, M tickets of a test file, G hashed pieces of text.
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from functools import partial
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+from artifacts.text.tokens import split
+from artifacts.text.vocabulary import Vocabulary, build_rows
+from trainer.config import TrainConfig
+from trainer.data.tickets import MIN_WORDS, Rows, near_empty_rows
+from trainer.gru import linear
+from trainer.jobs import parallel
+from trainer.kinds import Progress, Silent
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+NUM_FOLDS = 5  # each model learns from 80 % of the tickets
+LINEAR_C = 0.3  # tighter than for a model that serves: it should not bend to the wrong tickets (docs/LOG.md)
+DEFAULTS = TrainConfig()  # of the words, pairs and n-grams that the linear part tells apart
+SHARPNESS = (0.05, 50.0)  # of the scores, between which 1/T is searched
+MIN_TO_JUDGE = 3  # distinct tickets of a category: with fewer, a ticket kept out leaves nothing to know it by
+# Distinct tickets of a category: with 8 each banking77 is at .72, with 130 at .93 (README); and what 10 % of fewer than
+# ten validate is less than a ticket.
+SMALL_CATEGORY = 10
+# Categories are proposed to be merged if so large a share of the smaller one's tickets is confused with the other, in
+# every fold and in both directions: luck is not so steady.
+MERGE_SHARE = 0.1
+WORTH_A_PROCESS = 200_000  # tickets x categories; with fewer, another process is not worth its start
+NEAR = 0.8  # Jaccard similarity of near duplicates, as in Lee et al. 2022, "Deduplicating Training Data"
+PIECE, NUM_PIECES = 5, 2**18  # letters of a hashed piece of text, and the rows that pieces are hashed to
+CHUNK = 256  # test tickets that are compared at once; bounds the memory to CHUNK x N similarities
+
+# Masks of the same thing in English, French and the abbreviations of common tools; the first is what text.py writes.
+SAME = (
+    ("<COMPANY>", "<ENTREPRISE>", "<SOCIETE>", "<ORGANISATION>", "<ORGANIZATION>", "<ORG>"),
+    ("<NAME>", "<NOM>", "<PERSON>", "<PERSONNE>", "<PER>"),
+    ("<EMAIL>", "<MAIL>", "<COURRIEL>", "<E_MAIL>"),
+    ("<PHONE>", "<TEL>", "<TELEPHONE>", "<PHONE_NUMBER>"),
+    ("<PRODUCT>", "<PRODUIT>"),
+    ("<NUM>", "<NUMBER>", "<NOMBRE>", "<NUMERO>"),
+    ("<URL>", "<LINK>", "<LIEN>"),
+    ("<ADDRESS>", "<ADRESSE>"),
+    ("<CITY>", "<VILLE>"),
+)
+_CARD = re.compile(r"(?<![\w+])\d(?:[ -]?\d){12,18}(?!\w)")
+_NAME = r"(?-i:[A-ZÀ-ÖØ-Þ][\w'’-]+)"
+# A capital after words that a name follows; by itself a capital is mostly a place or a product (docs/LOG.md).
+_NAMED = re.compile(
+    r"\b(?:m\.|mr\.?|mme\.?|mrs\.?|ms\.?|mlle|monsieur|madame|dear|my name is|je m['’]appelle|cordialement,?"
+    rf"|regards,?)\s+(?P<name>{_NAME})",
+    re.IGNORECASE,
+)
+
+
+class Suspect(msgspec.Struct, frozen=True):
+    """A ticket that someone should look at.
+
+    Attributes:
+        row: its number in the data, counted from 0.
+        suggested: the category that the others suggest, if it is another than its own.
+        score: self-confidence, 0..1: how probable its category is to a model that has not seen it; None if no such
+            model knows the category.
+        reasons: why, in words; never the ticket's.
+        is_mislabelled: whether its category is probably wrong.
+    """
+
+    row: int
+    suggested: str | None
+    score: float | None
+    reasons: list[str]
+    is_mislabelled: bool = False
+
+
+class Merge(msgspec.Struct, frozen=True):
+    """Two categories that are taken for each other.
+
+    Attributes:
+        of_folds: confused tickets in each fold, in both directions.
+        share: of the tickets of the smaller category.
+    """
+
+    first: str
+    second: str
+    of_folds: list[int]
+    share: float
+
+
+class Leak(msgspec.Struct, frozen=True):
+    """A test ticket that a training ticket gives away; rows counted from 0."""
+
+    test_row: int
+    train_row: int
+    similarity: float
+    same_category: bool
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """What was found.
+
+    Attributes:
+        num_duplicates: tickets that repeat an earlier one, category included.
+        num_conflicts: distinct tickets that stand under more than one category.
+        num_near_empty: tickets of fewer than two words.
+        num_mislabelled: tickets whose category is probably wrong, by confident learning.
+        num_personal: kind of personal data -> tickets that hold it.
+        small_categories: category -> its distinct tickets, fewer than ten.
+        merges: the most confused first.
+        aliases: what to set so that placeholders of the same thing are one; empty if there are none.
+        suspects: tickets with a reason, the least probable category first, those without a score last.
+        ranking: the number of every ticket that has a score, the lowest score first.
+        leaks: the most alike first.
+    """
+
+    num_tickets: int
+    num_categories: int
+    num_duplicates: int
+    num_conflicts: int
+    num_near_empty: int
+    num_mislabelled: int
+    num_personal: dict[str, int]
+    small_categories: dict[str, int]
+    merges: list[Merge]
+    aliases: str
+    suspects: list[Suspect]
+    ranking: list[int]
+    leaks: list[Leak] = []
+
+
+def audit(rows: Rows, processes: int = 1, seed: int = 0) -> Audit:
+    """Return what is to be looked at in the tickets; 74 s of processor time for 25,000 tickets in 91 categories.
+
+    Args:
+        rows: at least two categories.
+        processes: that may learn at once.
+        seed: of the folds; the same rows and seed give the same answer.
+    """
+    labels = sorted(rows.categories)
+    label_of = {category: label for label, category in enumerate(labels)}
+    given_N = np.array([label_of[ticket.expected] for ticket in rows.tickets])
+    folds_N = assign(rows, given_N, seed)
+    probabilities_NC = out_of_fold(rows, given_N, folds_N, len(labels), processes)
+    judged_N = np.flatnonzero(folds_N >= 0)
+    wrong = set(judged_N[mislabelled(probabilities_NC[judged_N], given_N[judged_N])].tolist())
+    ranking = ranked(probabilities_NC, given_N, judged_N)
+    best_N = probabilities_NC.argmax(axis=1)
+
+    reasons: defaultdict[int, list[str]] = defaultdict(list)
+    for row in wrong:
+        reasons[row].append("probably another category")
+    near_empty, repeats, conflicts = near_empty_rows(rows), repeated(rows), conflicting(rows)
+    words = lower_words(rows)
+    personal = [personal_kinds(ticket.content, words) for ticket in rows.tickets]
+    for row, others in conflicts.items():
+        reasons[row].append(f"the same ticket is also under {', '.join(others)}")
+    for row, first in repeats.items():
+        reasons[row].append(f"repeats row {first}")
+    for row in near_empty:
+        reasons[row].append(f"fewer than {MIN_WORDS} words")
+    for row, kinds in enumerate(personal):
+        reasons[row] += [f"holds {kind}" for kind in kinds]
+
+    def suspect(row: int) -> Suspect:
+        if folds_N[row] < 0:
+            return Suspect(row, None, None, reasons[row])
+        suggested = labels[best_N[row]] if best_N[row] != given_N[row] else None
+        return Suspect(row, suggested, float(probabilities_NC[row, given_N[row]]), reasons[row], row in wrong)
+
+    unscored = np.flatnonzero(folds_N < 0).tolist()
+    small = sorted((count, category) for category, count in rows.distinct.items() if count < SMALL_CATEGORY)
+    return Audit(
+        num_tickets=len(rows.tickets),
+        num_categories=len(labels),
+        num_duplicates=rows.num_duplicates,
+        num_conflicts=rows.num_conflicts,
+        num_near_empty=len(near_empty),
+        num_mislabelled=len(wrong),
+        num_personal=dict(Counter(kind for kinds in personal for kind in kinds)),
+        small_categories={category: count for count, category in small},
+        merges=merges(best_N, given_N, folds_N, labels),
+        aliases=proposed_aliases(rows),
+        suspects=[suspect(row) for row in (*ranking, *unscored) if reasons.get(row)],
+        ranking=ranking,
+    )
+
+
+def assign(rows: Rows, given_N: Ints, seed: int) -> Ints:
+    """Return the fold of each ticket, 0..4; -1 for a ticket of a category that is too small to be judged.
+
+    Stratified by category. Equal tickets are in one fold, whatever their categories, or a copy would answer for them.
+    """
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for row, tokens in enumerate(rows.tokens):
+        groups.setdefault(tuple(tokens), []).append(row)
+    by_category: defaultdict[int, list[list[int]]] = defaultdict(list)
+    for group in groups.values():
+        by_category[int(given_N[group[0]])].append(group)
+    random = np.random.default_rng(seed)
+    folds_N = np.full(len(given_N), -1)
+    for label in sorted(by_category):
+        members = by_category[label]
+        first = int(random.integers(NUM_FOLDS))  # or every small category's odd ticket would be in the first fold
+        for place, member in enumerate(random.permutation(len(members)).tolist()):
+            folds_N[members[member]] = (first + place) % NUM_FOLDS
+    small = {category for category, count in rows.distinct.items() if count < MIN_TO_JUDGE}
+    folds_N[[row for row, ticket in enumerate(rows.tickets) if ticket.expected in small]] = -1
+    return folds_N
+
+
+def out_of_fold(rows: Rows, given_N: Ints, folds_N: Ints, num_categories: int, processes: int) -> Floats:
+    """Return probabilities_NC: of each ticket, what a model says that has not seen it; NaN for those of no fold.
+
+    The scores of all folds are turned into probabilities by one temperature, under which the given categories are most
+    probable (Guo et al. 2017; calibrate.py does the same with torch).
+    """
+    tasks = []
+    for fold in range(NUM_FOLDS):
+        taught, asked = np.flatnonzero(folds_N != fold).tolist(), np.flatnonzero(folds_N == fold).tolist()
+        lesson = [rows.tokens[row] for row in taught], given_N[taught].tolist(), [rows.tokens[row] for row in asked]
+        tasks.append(partial(answers, *lesson, num_categories))
+    if len(rows.tickets) * num_categories < WORTH_A_PROCESS:
+        processes = 1
+    scores_NC = np.full((len(given_N), num_categories), np.nan)
+    for fold, found_NC in enumerate(parallel.run_all(tasks, processes, Silent())):
+        scores_NC[folds_N == fold] = found_NC
+    judged_NC, judged_N = scores_NC[folds_N >= 0], given_N[folds_N >= 0]
+    if not len(judged_N):
+        return scores_NC
+    rows_N = np.arange(len(judged_N))
+    sharpness = minimize_scalar(
+        lambda b: -log_softmax(judged_NC * b, axis=1)[rows_N, judged_N].mean(), bounds=SHARPNESS, method="bounded"
+    ).x
+    probabilities_NC: Floats = softmax(scores_NC * sharpness, axis=1)
+    return probabilities_NC
+
+
+def answers(
+    taught: Sequence[Sequence[str]],
+    targets: Sequence[int],
+    asked: Sequence[Sequence[str]],
+    num_categories: int,
+    progress: Progress,  # noqa: ARG001  # a linear part has no steps to tell of
+) -> Floats:
+    """Return scores_NC of the tickets asked about, from a linear part that learnt the others."""
+    if not asked:
+        return np.empty((0, num_categories))
+    vocabulary = Vocabulary(build_rows(taught, DEFAULTS.min_count, DEFAULTS.max_vocabulary), DEFAULTS.ngram_buckets)
+    features = linear.Features(vocabulary, DEFAULTS.pairs)
+    fitted = linear.fit([vocabulary.encode(one) for one in taught], targets, features, num_categories, LINEAR_C)
+    return linear.scores(fitted, [vocabulary.encode(one) for one in asked]).astype(np.float64)
+
+
+def mislabelled(probabilities_NC: Floats, given_N: Ints) -> Ints:
+    """Return the numbers of the tickets whose category is probably wrong, the least probable first.
+
+    As many as confident learning counts, of those whose own category is not the most probable.
+
+    Args:
+        probabilities_NC: out of fold.
+        given_N: the label of each.
+    """
+    if not len(given_N):
+        return np.empty(0, dtype=np.int64)
+    own_N = probabilities_NC[np.arange(len(given_N)), given_N]
+    sums_C = np.bincount(given_N, weights=own_N, minlength=probabilities_NC.shape[1])
+    counts_C = np.bincount(given_N, minlength=probabilities_NC.shape[1])
+    # A category that no judged ticket has is never above its threshold.
+    usual_C = np.where(counts_C > 0, sums_C / np.maximum(counts_C, 1), np.inf)
+    above_NC = np.where(probabilities_NC >= usual_C, probabilities_NC, -1.0)
+    num_wrong = int(((above_NC.max(axis=1) >= 0) & (above_NC.argmax(axis=1) != given_N)).sum())
+    disputed_N = np.flatnonzero(probabilities_NC.argmax(axis=1) != given_N)
+    found: Ints = disputed_N[np.argsort(own_N[disputed_N], kind="stable")][:num_wrong]
+    return found
+
+
+def ranked(probabilities_NC: Floats, given_N: Ints, judged_N: Ints) -> list[int]:
+    """Return the numbers of the judged tickets, the lowest self-confidence first."""
+    own_N = probabilities_NC[judged_N, given_N[judged_N]]
+    found: list[int] = judged_N[np.argsort(own_N, kind="stable")].tolist()
+    return found
+
+
+def merges(best_N: Ints, given_N: Ints, folds_N: Ints, labels: Sequence[str]) -> list[Merge]:
+    """Return the pairs of categories that are steadily taken for each other, the most confused first.
+
+    Args:
+        best_N: the most probable label of each ticket, out of fold.
+        given_N: its own.
+        folds_N: its fold; -1: not judged.
+        labels: the names.
+    """
+    of_pair: defaultdict[tuple[int, int], list[int]] = defaultdict(lambda: [0] * NUM_FOLDS)
+    directed: Counter[tuple[int, int]] = Counter()
+    for row in np.flatnonzero((folds_N >= 0) & (best_N != given_N)).tolist():
+        given, said = int(given_N[row]), int(best_N[row])
+        of_pair[min(given, said), max(given, said)][folds_N[row]] += 1
+        directed[given, said] += 1
+    counts_C = np.bincount(given_N, minlength=len(labels))
+    found = [
+        Merge(labels[a], labels[b], of_folds, sum(of_folds) / int(min(counts_C[a], counts_C[b])))
+        for (a, b), of_folds in of_pair.items()
+        if min(of_folds) and directed[a, b] and directed[b, a]
+    ]
+    return sorted((one for one in found if one.share >= MERGE_SHARE), key=lambda one: (-one.share, one.first))
+
+
+def repeated(rows: Rows) -> dict[int, int]:
+    """Return row -> the first row with the same ticket under the same category."""
+    first: dict[tuple[str, ...], int] = {}
+    keys = [(ticket.expected, *tokens) for ticket, tokens in zip(rows.tickets, rows.tokens, strict=True)]
+    return {row: at for row, key in enumerate(keys) if (at := first.setdefault(key, row)) != row}
+
+
+def conflicting(rows: Rows) -> dict[int, list[str]]:
+    """Return row -> the other categories that the same ticket stands under."""
+    of_key: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+    for ticket, tokens in zip(rows.tickets, rows.tokens, strict=True):
+        of_key[tuple(tokens)].add(ticket.expected)
+    return {
+        row: sorted(of_key[tuple(tokens)] - {ticket.expected})
+        for row, (ticket, tokens) in enumerate(zip(rows.tickets, rows.tokens, strict=True))
+        if len(of_key[tuple(tokens)]) > 1
+    }
+
+
+def lower_words(rows: Rows) -> set[str]:
+    """Return the words that stand in lower case in the raw texts; a capital does not make a name of these."""
+    return {
+        word
+        for ticket in rows.tickets
+        if isinstance(ticket.content, str)
+        for word in re.findall(r"[\w'’-]+", ticket.content)
+        if word.islower()
+    }
+
+
+def personal_kinds(content: Sequence[str] | str, words: AbstractSet[str] = frozenset()) -> list[str]:
+    """Return which personal data a ticket seems to hold: it is found by its form alone, so some is missed.
+
+    >>> personal_kinds("Bonjour, je suis Mme Durand, ma carte est 4111 1111 1111 1111")
+    ['a card number', 'a name']
+    >>> personal_kinds(["rappeler", "06", "12", "34", "56", "78"])
+    ['a phone number']
+
+    Args:
+        content: tokens or raw text; names are looked for in raw text only.
+        words: in lower case, that are no names.
+    """
+    text = content if isinstance(content, str) else " ".join(content)
+    kinds = []
+    read = split(text)
+    for mask, kind in (("<EMAIL>", "an e-mail address"), ("<PHONE>", "a phone number"), ("<IBAN>", "an IBAN")):
+        if read.count(mask) > text.count(mask):  # a mask that stands there already is no leak
+            kinds.append(kind)
+    if any(is_card_number(match.group()) for match in _CARD.finditer(text)):
+        kinds.append("a card number")
+    if isinstance(content, str) and any(found["name"].lower() not in words for found in _NAMED.finditer(text)):
+        kinds.append("a name")
+    return kinds
+
+
+def is_card_number(digits: str) -> bool:
+    """Return whether the check digit is right (Luhn, ISO/IEC 7812-1), which one number of ten is by chance.
+
+    >>> is_card_number("4111 1111 1111 1111"), is_card_number("4111 1111 1111 1112")
+    (True, False)
+    """
+    numbers = [int(digit) for digit in reversed(digits) if digit.isdigit()]
+    doubled = [sum(divmod(2 * number, 10)) for number in numbers[1::2]]
+    return (sum(numbers[::2]) + sum(doubled)) % 10 == 0
+
+
+def proposed_aliases(rows: Rows) -> str:
+    """Return the setting `aliases` that makes one of the placeholders that mean the same; empty if there are none.
+
+    Of each group the one stays that text.py writes itself, or else the most frequent.
+    """
+    held: Counter[str] = Counter(token for tokens in rows.tokens for token in set(tokens) if token[0] == "<")
+    words = []
+    for group in SAME:
+        found = [name for name in group if held[name]]
+        kept = group[0] if group[0] in ("<EMAIL>", "<PHONE>", "<NUM>", "<URL>") else max(group, key=held.__getitem__)
+        words += [f"{name}={kept}" for name in found if name != kept and held[kept]]
+    return ",".join(words)
+
+
+def leaks(train: Rows, test: Rows) -> list[Leak]:
+    """Return the test tickets that are equal or nearly equal to a training ticket, the most alike first.
+
+    Alike is what shares pieces of five letters: the pieces that both have, over those that either has (Jaccard). What
+    is shorter than five letters is found only if it is equal. Each test ticket is compared with all of training by a
+    product of sparse matrices, a few hundred at a time.
+    """
+    first: dict[tuple[str, ...], int] = {}
+    for row, tokens in enumerate(train.tokens):
+        first.setdefault(tuple(tokens), row)
+    found = []
+    asked = []
+    for row, tokens in enumerate(test.tokens):
+        if (at := first.get(tuple(tokens))) is not None:
+            found.append(_leak(train, test, row, at, 1.0))
+        else:
+            asked.append(row)
+    if not asked:
+        return found
+    pieces_NG, pieces_MG = _pieces(train.tokens), _pieces([test.tokens[row] for row in asked])
+    turned_GN = pieces_NG.T.tocsr()
+    sizes_N, sizes_M = (np.asarray(one.sum(axis=1)).ravel() for one in (pieces_NG, pieces_MG))
+    for start in range(0, len(asked), CHUNK):
+        shared = (pieces_MG[start : start + CHUNK] @ turned_GN).tocoo()
+        similarity = shared.data / (sizes_M[start + shared.row] + sizes_N[shared.col] - shared.data)
+        best: dict[int, tuple[float, int]] = {}
+        for at in np.flatnonzero(similarity >= NEAR).tolist():
+            one = float(similarity[at]), -int(shared.col[at])
+            best[int(shared.row[at])] = max(one, best.get(int(shared.row[at]), one))
+        found += [_leak(train, test, asked[start + at], -row, value) for at, (value, row) in best.items()]
+    return sorted(found, key=lambda one: (-one.similarity, one.test_row))
+
+
+def _leak(train: Rows, test: Rows, test_row: int, train_row: int, similarity: float) -> Leak:
+    same = test.tickets[test_row].expected == train.tickets[train_row].expected
+    return Leak(test_row, train_row, round(similarity, 3), same)
+
+
+def _pieces(tickets: Sequence[Sequence[str]]) -> sparse.csr_matrix:
+    """Return which pieces of five letters each ticket holds, 1 or 0, as a matrix of hashed pieces."""
+    from sklearn.feature_extraction.text import HashingVectorizer  # a second to import
+
+    vectorizer = HashingVectorizer(
+        analyzer="char", ngram_range=(PIECE, PIECE), n_features=NUM_PIECES, binary=True, norm=None,
+        alternate_sign=False, lowercase=False, dtype=np.float32,
+    )  # fmt: skip
+    return vectorizer.transform(" ".join(tokens) for tokens in tickets)

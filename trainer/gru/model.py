@@ -1,0 +1,265 @@
+"""The network: a few GRUs that read a ticket, and beside them a linear part that adds up what each token says.
+
+In: ids, lengths and the n-grams of unknown tokens, exactly as the exported graph takes them. Out: one logit per
+category. What it leaves to others: the batches and the loss (train.py), the ONNX graph (export.py).
+
+How a ticket becomes a category, in five steps.
+
+1. A token becomes a vector: the row of its word plus the mean of the rows of its character n-grams. A word that is not
+   in the vocabulary has no row of its own; it takes the row of <UNK>, and its n-grams say the rest. Where a file of
+   pretrained vectors was given (vectors.py), a learnt projection of the word's vector is added.
+2. The GRU reads the vectors one by one and keeps a state h of H numbers. At each token it computes
+       r = sigmoid(W_r x + b_r + U_r h + c_r)        reset: how much of the old state the proposal may use
+       z = sigmoid(W_z x + b_z + U_z h + c_z)        update: how much of the old state stays
+       n = tanh(W_n x + b_n + r * (U_n h + c_n))     the proposal
+       h = (1 - z) * n + z * h
+   A second GRU reads the ticket from its end, because what a sentence is about may come last.
+3. Pooling: per entry of the state the largest and the mean value over the ticket's tokens. The last state alone would
+   have to remember everything, and after padding it would not even be a state of the ticket.
+4. A linear layer turns the pooled state into logits.
+5. One such network errs by chance here and there, and another seed elsewhere. So a few small ones are trained and their
+   logits averaged: two of E = H = 32 cost about as much as one of 64 and are right more often; one alone loses a fifth
+   of a point (docs/LOG.md). Source: Hansen and Salamon 1990, "Neural Network Ensembles".
+6. Beside them answers an expert of another kind, a linear part that was fitted by itself (linear.py): every token has
+   one score per category, and so has every pair of neighbours; they are summed over the ticket and divided by
+   sqrt(length), so that a long ticket is surer but not boundlessly so. The weighted sum of both experts is right more
+   often than either; the weights come from validation tickets (calibrate.py). "Wide & Deep Learning" (Cheng et al.
+   2016, arXiv 1606.07792) trains both together; apart they err more differently (docs/LOG.md).
+
+GRU: Cho et al. 2014, arXiv 1406.1078, in the variant of cuDNN and PyTorch (reset after the product U_n h).
+"""
+
+# Axes: B tickets in the batch, T tokens (padded), E embedding, H hidden (both directions: 2H), C categories,
+#       V known words, W of them taught by tickets, U unknown tokens of the batch, K n-grams of a token (padded with 0),
+#       G n-gram rows, N distinct tokens of the batch, P rows of the table of pairs, D entries of a pretrained vector.
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from artifacts.networks.gru import Floats
+from artifacts.text.tokens import MAX_NGRAMS, ngrams
+from artifacts.text.vocabulary import PAD, RESERVED, UNK
+from trainer.config import TrainConfig
+from trainer.gru.linear import PAIR_FACTOR, Linear
+
+PROJECTION_STD = 0.1  # a pretrained vector has length 1, and its projection begins as large as a word's row
+LOWEST = -2.0  # stands for "no token here" before a maximum: a GRU's state lies within (-1, 1)
+
+
+class TokenTable(nn.Module):
+    """A vector per token: the row of its word plus the mean of the rows of its n-grams."""
+
+    def __init__(self, num_rows: int, num_buckets: int, size: int) -> None:
+        super().__init__()
+        self.word = nn.Embedding(num_rows, size, padding_idx=PAD)
+        # padding_idx keeps row 0 at zero and out of the mean.
+        self.gram = nn.EmbeddingBag(num_buckets + 1, size, mode="mean", padding_idx=PAD)
+
+    def forward(self, rows_BT: Tensor, grams_NK: Tensor, place_BT: Tensor) -> Tensor:
+        """Return the vectors [B, T, size].
+
+        Args:
+            rows_BT: each token's row of the word table (UNK where it is unknown or left out by word dropout).
+            grams_NK: the n-grams of the distinct tokens of the batch.
+            place_BT: which of these N each token is.
+        """
+        gram_N = self.gram(grams_NK)
+        vectors_BT: Tensor = self.word(rows_BT) + gram_N[place_BT]
+        return vectors_BT
+
+
+class FittedLinear(nn.Module):
+    """A linear part as `linear.fit` leaves it: rows that are added up. It is not trained here."""
+
+    words_VC: Tensor
+    grams_GC: Tensor
+    pairs_PC: Tensor
+    bias_C: Tensor
+
+    def __init__(self, linear: Linear, weight: float) -> None:
+        """Take the rows.
+
+        Args:
+            linear: fitted over the network's vocabulary.
+            weight: that its scores are multiplied by before they are added to the network's logits.
+        """
+        super().__init__()
+        self.weight = weight
+        self.num_taught = linear.num_taught
+        for name in ("words_VC", "grams_GC", "pairs_PC", "bias_C"):
+            rows = torch.from_numpy(getattr(linear, name))
+            self.register_parameter(name, nn.Parameter(rows.clone(), requires_grad=False))
+
+    def forward(self, ids_BT: Tensor, lengths_B: Tensor, grams_UK: Tensor) -> Tensor:
+        """Return the scores [B, C], weighted; see `linear.scores`."""
+        num_words, num_pairs = len(self.words_VC), len(self.pairs_PC)
+        known_BT = ids_BT < num_words
+        rows_BT = torch.where(known_BT, ids_BT, PAD)
+        of_unknown_UC = nn.functional.pad(self.grams_GC[grams_UK].sum(dim=1), (0, 0, 1, 0))  # row 0: it is known
+        place_BT = torch.where(known_BT, 0, ids_BT - num_words + 1)
+        sum_BC = (self.words_VC[rows_BT] + of_unknown_UC[place_BT]).sum(dim=1)
+        if num_pairs:
+            # PAD stands before the first token and after the last, so two of PAD stand after a ticket's end: row 0.
+            of_pair_BT = torch.where(ids_BT < self.num_taught, ids_BT, UNK)
+            first_BT, second_BT = nn.functional.pad(of_pair_BT, (1, 0)), nn.functional.pad(of_pair_BT, (0, 1))
+            sum_BC = sum_BC + self.pairs_PC[(first_BT * PAIR_FACTOR + second_BT) % num_pairs].sum(dim=1)
+        scores_BC: Tensor = sum_BC / lengths_B.to(ids_BT.device).unsqueeze(1).sqrt() + self.bias_C
+        return scores_BC * self.weight
+
+
+class TicketClassifier(nn.Module):
+    """One GRU over one vocabulary, with what it reads and the layer that answers."""
+
+    grams_VK: Tensor
+    pretrained_VD: Tensor
+
+    @property
+    def num_categories(self) -> int:
+        """C."""
+        return self.head.out_features
+
+    def __init__(
+        self,
+        tokens: Sequence[str],
+        num_categories: int,
+        config: TrainConfig,
+        num_taught: int | None = None,
+        pretrained_VD: Floats | None = None,
+    ) -> None:
+        """Build the network with random weights (seed torch first).
+
+        Args:
+            tokens: the vocabulary in row order, the reserved rows first.
+            num_categories: C.
+            config: sizes, layers, directions and dropouts.
+            num_taught: W; later tokens have no row of their own, only n-grams and a pretrained vector. All by default.
+            pretrained_VD: a vector for each token, zeros where there is none; it is not trained.
+        """
+        super().__init__()
+        self.config = config
+        self.num_taught = len(tokens) if num_taught is None else num_taught
+        # A word's n-grams never change, so they are computed once. <PAD> and <UNK> are no words and have none.
+        grams_VK = torch.zeros(len(tokens), MAX_NGRAMS, dtype=torch.int64)
+        for row, token in enumerate(tokens):
+            if token not in RESERVED:
+                found = ngrams(token, config.ngram_buckets)
+                grams_VK[row, : len(found)] = torch.tensor(found)
+        self.register_buffer("grams_VK", grams_VK, persistent=False)
+        self.embedding = TokenTable(self.num_taught, config.ngram_buckets, config.embedding)
+        self.gru = nn.GRU(
+            config.embedding,
+            config.hidden,
+            num_layers=config.num_layers,
+            bidirectional=config.bidirectional,
+            batch_first=True,
+            dropout=config.dropout if config.num_layers > 1 else 0.0,
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        num_directions = 2 if config.bidirectional else 1
+        self.head = nn.Linear(2 * num_directions * config.hidden, num_categories)
+        # Small, so that at the start every category is equally likely and the loss is close to ln(C).
+        for weight in (self.embedding.gram.weight, self.embedding.word.weight):
+            nn.init.normal_(weight, std=0.1)
+            with torch.no_grad():
+                weight[PAD] = 0.0
+        self.projection: nn.Linear | None = None
+        if pretrained_VD is not None:
+            # One row more, of zeros, for what is unknown.
+            padded_VD = nn.functional.pad(torch.from_numpy(pretrained_VD), (0, 0, 0, 1))
+            self.register_buffer("pretrained_VD", padded_VD, persistent=False)
+            self.projection = nn.Linear(padded_VD.shape[1], config.embedding, bias=False)
+            nn.init.normal_(self.projection.weight, std=PROJECTION_STD)
+
+    def word_vectors(self) -> Tensor:
+        """Return the vector [V, E] of each known word as the GRU reads it: what can be worked out before a search."""
+        rows_V = torch.arange(len(self.grams_VK), device=self.grams_VK.device)
+        rows_V = torch.where(rows_V < self.num_taught, rows_V, UNK)
+        vectors_VE: Tensor = self.embedding.word(rows_V) + self.embedding.gram(self.grams_VK)
+        if self.projection is not None:
+            vectors_VE = vectors_VE + self.projection(self.pretrained_VD[:-1])
+        return vectors_VE
+
+    def forward(self, ids_BT: Tensor, lengths_B: Tensor, grams_UK: Tensor) -> Tensor:
+        """Return the logits [B, C].
+
+        Args:
+            ids_BT: int64; below V a row, V + u the u-th unknown token, PAD after a ticket's end.
+            lengths_B: int64 on the CPU, 1..T.
+            grams_UK: int64, U >= 1.
+        """
+        used_N, place_BT = torch.unique(ids_BT, return_inverse=True)
+        padded_UK = nn.functional.pad(grams_UK, (0, MAX_NGRAMS - grams_UK.shape[1]))
+        grams_NK = torch.cat((self.grams_VK, padded_UK))[used_N]
+        rows_BT = torch.where(ids_BT < self.num_taught, ids_BT, UNK)
+        if self.training:
+            # A word that is left out is read by its n-grams, as an unknown one will be: they learn to carry it.
+            left_out_BT = torch.rand(rows_BT.shape, device=rows_BT.device) < self.config.word_dropout
+            rows_BT = torch.where(left_out_BT & (rows_BT != PAD), UNK, rows_BT)
+            kept_NK = torch.rand(grams_NK.shape, device=rows_BT.device) >= self.config.ngram_dropout
+            grams_NK = grams_NK * kept_NK
+
+        vectors_BTE = self.embedding(rows_BT, grams_NK, place_BT)
+        if self.projection is not None:
+            projected_NE = self.projection(self.pretrained_VD[used_N.clamp(max=len(self.grams_VK))])
+            vectors_BTE = vectors_BTE + projected_NE[place_BT]
+        x_BTE = self.dropout(vectors_BTE)
+        # Packed, each direction starts at the ticket's own first or last token, never in the padding.
+        packed = pack_padded_sequence(x_BTE, lengths_B, batch_first=True, enforce_sorted=False)
+        states, _ = self.gru(packed)
+        h_BTH, _ = pad_packed_sequence(states, batch_first=True)
+        inside_BT1 = (torch.arange(ids_BT.shape[1]) < lengths_B[:, None]).to(ids_BT.device).unsqueeze(2)
+        lengths_B1 = lengths_B.to(ids_BT.device).unsqueeze(1)
+        max_BH = torch.where(inside_BT1, h_BTH, LOWEST).amax(dim=1)
+        mean_BH = torch.where(inside_BT1, h_BTH, 0.0).sum(dim=1) / lengths_B1
+        logits_BC: Tensor = self.head(self.dropout(torch.cat((max_BH, mean_BH), dim=1)))
+        return logits_BC
+
+
+class Mixture(nn.Module):
+    """All that answers together: the mean of the GRUs' logits and the fitted linear part's scores, each weighted."""
+
+    def __init__(
+        self, members: Sequence[TicketClassifier], linear: Linear, weight: float = 1.0, linear_weight: float = 1.0
+    ) -> None:
+        """Take the experts.
+
+        Args:
+            members: at least one, of one vocabulary and one shape.
+            linear: fitted over the same vocabulary.
+            weight: of the mean of the members' logits.
+            linear_weight: of the linear part's scores.
+        """
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.weight = weight
+        self.linear = FittedLinear(linear, linear_weight)
+
+    def __iter__(self) -> Iterator[TicketClassifier]:
+        """Give the GRUs."""
+        for member in self.members:
+            assert isinstance(member, TicketClassifier), "only these are members; our bug"
+            yield member
+
+    @property
+    def first(self) -> TicketClassifier:
+        """One of the GRUs, for what they have in common."""
+        return next(iter(self))
+
+    @property
+    def num_words(self) -> int:
+        """V."""
+        return len(self.first.grams_VK)
+
+    @property
+    def num_categories(self) -> int:
+        """C."""
+        return self.first.num_categories
+
+    def forward(self, ids_BT: Tensor, lengths_B: Tensor, grams_UK: Tensor) -> Tensor:
+        """Return the logits [B, C]; see `TicketClassifier.forward`."""
+        of_each = [member(ids_BT, lengths_B, grams_UK) for member in self.members]
+        scores_BC: Tensor = self.linear(ids_BT, lengths_B, grams_UK)
+        return torch.stack(of_each).mean(dim=0) * self.weight + scores_BC

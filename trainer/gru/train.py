@@ -1,0 +1,141 @@
+"""The training loop: from encoded tickets to the best weights found.
+
+In: the network, training and validation tickets as ids. Out: the network with the weights of its best epoch, and the
+curve. What it leaves to others: reading data (files.py), the temperature (calibrate.py), the file (export.py).
+"""
+
+# Axes: B tickets in the batch, C categories, N tickets of the split.
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from artifacts.errors import InvalidInput
+from artifacts.networks.gru import pad
+from artifacts.networks.manifest import Epoch
+from artifacts.text.vocabulary import Encoded
+from trainer.config import TrainConfig
+from trainer.gru.model import Mixture, TicketClassifier
+
+BUCKET_BATCHES = 50  # batches that are sorted by length together: enough for little padding, few enough to stay random
+
+
+def tensors(tickets: Sequence[Encoded], num_words: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return one padded batch as the network takes it: ids and grams on the device, lengths on the CPU."""
+    ids_BT, lengths_B, grams_UK = (torch.from_numpy(array).long() for array in pad(tickets, num_words))
+    return ids_BT.to(device), lengths_B, grams_UK.to(device)
+
+
+def batches(lengths: Sequence[int], size: int, random: np.random.Generator) -> Iterator[list[int]]:
+    """Yield the ticket numbers of each batch: a new random order each time, like lengths together.
+
+    Sorting everything by length would give the same batches every epoch; sorting pools of a shuffled order keeps
+    both the chance and the little padding.
+    """
+    order = random.permutation(len(lengths)).tolist()
+    found = []
+    for start in range(0, len(order), size * BUCKET_BATCHES):
+        pool = sorted(order[start : start + size * BUCKET_BATCHES], key=lambda i: lengths[i])
+        found += [pool[i : i + size] for i in range(0, len(pool), size)]
+    for i in random.permutation(len(found)).tolist():
+        yield found[i]
+
+
+@torch.no_grad()
+def logits(
+    model: TicketClassifier | Mixture, tickets: Sequence[Encoded], num_words: int, device: torch.device
+) -> Tensor:
+    """Return logits_NC of the tickets, in order, without dropout."""
+    model.eval()
+    order = sorted(range(len(tickets)), key=lambda i: len(tickets[i].ids))
+    found_NC = torch.empty(len(tickets), model.num_categories)
+    for start in range(0, len(order), 256):
+        chosen = order[start : start + 256]
+        found_NC[chosen] = model(*tensors([tickets[i] for i in chosen], num_words, device)).cpu()
+    return found_NC
+
+
+def train(
+    model: TicketClassifier,
+    tickets: Sequence[Encoded],
+    targets: Sequence[int],
+    validation: Sequence[Encoded],
+    validation_targets: Sequence[int],
+    config: TrainConfig,
+    on_step: Callable[[int, int, float], None] = lambda *_: None,
+    on_epoch: Callable[[Epoch], None] = lambda *_: None,
+) -> tuple[list[Epoch], int]:
+    """Train `model` in place, leave it with the weights of its best epoch, and return the curve and that epoch.
+
+    Args:
+        model: on its device.
+        tickets: of the training split, at least one.
+        targets: their labels.
+        validation: of the validation split; without one the last epoch counts as best.
+        validation_targets: their labels.
+        config: everything that can be set.
+        on_step: called after each step with epoch, tickets done in it, and the mean loss so far.
+        on_epoch: called after each epoch.
+
+    Raises:
+        InvalidInput: the loss is no longer a finite number; the settings are too bold.
+    """
+    device = model.head.weight.device
+    num_words = len(model.grams_VK)
+    random = np.random.default_rng(config.seed)
+    lengths = [len(ticket.ids) for ticket in tickets]
+    targets_N = torch.tensor(targets)
+    validation_targets_N = torch.tensor(validation_targets)
+    # Smoothing keeps the network from chasing certainty that the labels do not have: it asks for 0.9, not for 1.
+    # CrossEntropyLoss takes logits; a softmax before it would flatten the gradient (docs/en/02-gru.md: the seed's bug).
+    criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+    # fused: one pass over each weight in place of ten; an epoch takes a third of the time (docs/LOG.md).
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
+    num_steps = config.epochs * -(-len(tickets) // config.batch)
+    # Warm up, so that Adam's first noisy estimates do no harm; then cool down, so that the weights settle.
+    # Source: Smith and Topin 2018, "Super-Convergence", arXiv 1708.07120.
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=num_steps + 1)
+    curve: list[Epoch] = []
+    best_epoch, best_loss, best_weights = 0, float("inf"), None
+    for epoch in range(1, config.epochs + 1):
+        model.train()
+        start = time.perf_counter()
+        total_loss, num_done = 0.0, 0
+        for chosen in batches(lengths, config.batch, random):
+            ids_BT, lengths_B, grams_UK = tensors([tickets[i] for i in chosen], num_words, device)
+            loss = criterion(model(ids_BT, lengths_B, grams_UK), targets_N[chosen].to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+            optimizer.step()
+            schedule.step()
+            total_loss += loss.item() * len(chosen)
+            num_done += len(chosen)
+            on_step(epoch, num_done, total_loss / num_done)
+        seconds = time.perf_counter() - start
+        validation_loss = accuracy = None
+        if validation:
+            found_NC = logits(model, validation, num_words, device)
+            validation_loss = nn.functional.cross_entropy(found_NC, validation_targets_N).item()
+            accuracy = (found_NC.argmax(dim=1) == validation_targets_N).float().mean().item()
+        if not math.isfinite(total_loss + (validation_loss or 0.0)):
+            raise InvalidInput(
+                f"the training diverged in epoch {epoch}: the loss is no longer a finite number; "
+                f"choose a smaller lr (it is {config.lr:g}) or clip (it is {config.clip:g})"
+            )
+        curve.append(Epoch(epoch, total_loss / num_done, validation_loss, accuracy, num_done / seconds))
+        on_epoch(curve[-1])
+        if validation_loss is None or validation_loss < best_loss:
+            best_epoch, best_loss = epoch, validation_loss if validation_loss is not None else best_loss
+            best_weights = copy.deepcopy(model.state_dict())
+        elif epoch - best_epoch >= config.patience:
+            break
+    assert best_weights is not None, "no epoch was run; this is our bug"
+    model.load_state_dict(best_weights)
+    model.eval()
+    return curve, best_epoch

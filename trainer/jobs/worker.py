@@ -1,0 +1,208 @@
+"""The trainer's worker: claims jobs from the store and runs each in a process of its own, until it is asked to end.
+
+In: queued jobs (artifacts/jobs/jobs.py). Out: their states; the versions are published by the processes that it runs. A
+training can so be cancelled by killing it, cannot leak into anything else, and cannot outlive the worker. One worker a
+store: it holds a lock, and a second one is refused.
+"""
+
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import msgspec
+
+from artifacts.errors import PuppetError, StoreRefused
+from artifacts.jobs.jobs import Jobs
+from artifacts.jobs.records import LOG, Ended, Job, read_result
+from artifacts.store.store import JOBS, Store
+from artifacts.system.processes import give_way
+from trainer.jobs.process import Limits
+
+log = logging.getLogger("puppet")
+
+SAFE_PATH = ("-P",) if sys.flags.safe_path else ()  # a child finds modules where we do
+POLL_S = 0.1  # how soon a new job, a cancellation or an end is noticed
+RECOVER_S = 2.0  # between two looks for what dead processes have left; a look costs a millisecond
+TROUBLE_S = 1.0  # between two tries while the store cannot be used
+LOG_TAIL_BYTES = 4000
+SCRUBBED = "PUPPET_"  # variables that a training has no use for: tokens are among them
+LOCK = "worker.lock"
+
+
+class Worker:
+    """Runs jobs one after the other."""
+
+    def __init__(self, store: Store, limits: Limits, keep_versions: int = 0) -> None:
+        """Open the jobs of the store.
+
+        Args:
+            store: whose jobs are run.
+            limits: of each run.
+            keep_versions: newest versions of a model that stay after a training, see `Store.prune`; 0: all.
+        """
+        self._store = store
+        self._keep_versions = keep_versions
+        self._jobs = Jobs(store)
+        self._limits = limits
+        self._stopping = False
+        self._parent: int | None = None
+
+    def stop(self) -> None:
+        """Ask `work` to end; a running training is ended and marked as interrupted."""
+        self._stopping = True
+
+    def work(self, parent: int | None = None) -> None:
+        """Claim and run jobs until `stop`, or until the process `parent` has ended.
+
+        Raises:
+            StoreRefused: another worker is at this store, or it cannot be written.
+        """
+        self._parent = parent
+        with self._alone():
+            self._recover()
+            recovered_s = time.monotonic()
+            while not self._is_ending():
+                try:
+                    # Not at the start alone: the run of a worker that was killed dies with it, but takes some
+                    # milliseconds to let go of the job's lock, and until then it counts as alive.
+                    if time.monotonic() - recovered_s > RECOVER_S:
+                        self._recover()
+                        recovered_s = time.monotonic()
+                    job = self._jobs.claim()
+                except StoreRefused as error:  # a full or read-only disk may be mended; nothing was changed
+                    log.error("no job can be claimed: %s", error)
+                    time.sleep(TROUBLE_S)
+                    continue
+                if job is None:
+                    time.sleep(POLL_S)
+                else:
+                    self._run(job)
+
+    def _recover(self) -> None:
+        for sentence in self._jobs.recover():
+            log.info("%s", sentence)
+
+    def _is_ending(self) -> bool:
+        return self._stopping or (self._parent is not None and os.getppid() != self._parent)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the lock of this store's worker."""
+        fd = os.open(self._store.root / JOBS / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StoreRefused(
+                    f"another trainer's worker is at store {self._store.root}; one is enough, end it or wait for it"
+                ) from error
+            yield
+        finally:
+            os.close(fd)
+
+    def _run(self, job: Job) -> None:
+        """Run one job to its end, its deadline, its cancellation or our own end, whichever comes first."""
+        with self._jobs.run_lock(job.id) as lock_fd:  # held until its end is written down: who holds it lives
+            try:
+                process = self._start(job, lock_fd)
+            except OSError as error:
+                self._jobs.finish(
+                    job.id, job.attempt, "failed", f"its process cannot be started: {error.strerror}; free some memory"
+                )
+                return
+            log.info("job %s of model %s runs in process %d", job.id, job.model_name, process.pid)
+            deadline = time.monotonic() + self._limits.timeout_s
+            killed: Ended | None = None
+            while process.poll() is None and killed is None:
+                if self._is_ending():
+                    killed = "interrupted"
+                elif self._is_cancelled(job):
+                    killed = "cancelled"
+                elif time.monotonic() > deadline:
+                    killed = "failed"
+                else:
+                    time.sleep(POLL_S)
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and so has all that it may have started
+                os.killpg(process.pid, signal.SIGKILL)  # its own group: the training and nothing else
+            process.wait()
+            self._settle(job, process.returncode, killed)
+            self._prune(job.model_name)
+
+    def _is_cancelled(self, job: Job) -> bool:
+        """Return whether the job is to be ended; a disk that cannot be read now is no reason to end it."""
+        try:
+            return self._jobs.get(job.id).cancel_requested
+        except StoreRefused as error:
+            log.error("job %s cannot be looked up: %s", job.id, error)
+            return False
+
+    def _start(self, job: Job, lock_fd: int) -> subprocess.Popen[bytes]:
+        """Start the job's own process; it inherits the lock, so that it is seen to live even if we do not."""
+        folder = self._jobs.folder(job.id)
+        with open(folder / LOG, "wb") as output:
+            process = subprocess.Popen(  # noqa: S603  # our own program, words that are ours
+                [
+                    *(sys.executable, *SAFE_PATH, "-m", "trainer", "run", str(folder)),
+                    *("--attempt", str(job.attempt), "--parent", str(os.getpid())),
+                    *("--limits", msgspec.json.encode(self._limits).decode()),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={name: value for name, value in os.environ.items() if not name.startswith(SCRUBBED)},
+                pass_fds=(lock_fd,),
+                process_group=0,  # in the session of the server, or its priority means nothing there (supervisor.py)
+            )
+        with contextlib.suppress(OSError):  # it has ended, or a sandbox forbids it, which it will say itself
+            give_way(process.pid)  # from the start: its first imports take a third of a second
+        return process
+
+    def _settle(self, job: Job, status: int, killed: Ended | None) -> None:
+        """Write down how a job ended, unless it has published and so is written down already."""
+        result = read_result(self._jobs.folder(job.id))
+        ended: Ended = killed or "failed"
+        error, faults, num_faults = "", [], 0
+        if killed == "cancelled":
+            detail = "cancelled on request; nothing was published"
+        elif killed == "interrupted":
+            detail = "the trainer was shut down; nothing was published, ask for the training again"
+        elif killed == "failed":
+            detail = f"it took longer than {self._limits.timeout_s:.0f} s and was ended; nothing was published"
+        elif result is not None and result.outcome != "trained":
+            detail, error, faults, num_faults = result.detail, result.error, result.faults, result.num_faults
+        elif status == -signal.SIGKILL:
+            detail = "its process was killed, most likely because memory ran out"
+        elif status == -signal.SIGXCPU:
+            detail = f"it used more than {self._limits.cpu_s} s of processor time and was ended"
+        else:
+            detail = f"its process ended with status {status} and left no result; the log of the trainer has its output"
+        if self._jobs.finish(job.id, job.attempt, ended, detail, error=error, faults=faults, num_faults=num_faults):
+            tail = "" if error or killed else f": {self._output(job)}"
+            log.info("job %s ended, %s: %s%s", job.id, ended, error or detail, tail)  # a refusal may quote a ticket
+        else:
+            log.info("job %s ended, %s", job.id, self._jobs.get(job.id).state)
+
+    def _prune(self, name: str) -> None:
+        """Delete the model's oldest versions, if only so many are to be kept; what cannot be is left to next time."""
+        if not self._keep_versions:
+            return
+        try:
+            if old := self._store.prune(name, self._keep_versions):
+                log.info("model %s keeps %d versions: deleted %s", name, self._keep_versions, ", ".join(map(str, old)))
+        except PuppetError as error:
+            log.error("old versions of model %s cannot be deleted: %s", name, error)
+
+    def _output(self, job: Job) -> str:
+        """Return the end of what the process printed: tracebacks, which hold code and no ticket."""
+        try:
+            with open(self._jobs.folder(job.id) / LOG, "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_TAIL_BYTES))
+                return file.read(LOG_TAIL_BYTES).decode("utf-8", "backslashreplace")
+        except OSError:
+            return "it printed nothing that is left"

@@ -1,0 +1,1 @@
+"""What is written about a version: a page, a model card, and each step from a ticket to its answer."""

@@ -1,0 +1,1 @@
+"""Generators of invented tickets and e-mails, seeded."""

@@ -1,0 +1,244 @@
+"""Is a new version better than the one that serves, or was it luck? Two versions asked about the same labelled rows.
+
+Where both are right, or both wrong, the two cannot be told apart; what counts are the rows that only one of them gets
+right. If neither were better, such a row would be a coin's toss: of n of them, the new version would win k or more by
+chance with the probability that the binomial distribution says. That is McNemar's test in its exact form (McNemar
+1947, "Note on the sampling error of the difference between correlated proportions"; for answers that are numbers,
+where the nearer one wins, it is the sign test). A new version is better if it wins more rows than it loses, and luck
+would do as much in one case of twenty at most.
+
+A row that a version was trained on says nothing about it. So each version keeps salted hashes of its training rows
+(`TrainedOn`), by which it can be asked whether it has seen one.
+"""
+
+import hashlib
+import math
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from artifacts.errors import ArtifactRefused, InvalidContent, NotFinite
+from artifacts.kinds import load
+from artifacts.networks.manifest import Change, Comparison, MeasuredOn, Report, TrainedOn
+from artifacts.networks.runtime import Model
+from artifacts.schemas import Answer, Row
+from artifacts.store.store import Store
+
+MIN_ROWS = 100  # fewer say too little of a model: at 100 rows and .9 the accuracy is known to 6 points
+MAX_P = 0.05
+MAX_CHANGES = 1000
+MAX_NAME = 100  # characters of a category in a list of changes
+HASH_BYTES = 8  # of a million rows and a stranger, one in 10^13 is taken for one that was seen
+SALT_BYTES = 16
+
+
+def trained_on(rows: Sequence[Row]) -> TrainedOn:
+    """Return what tells later whether a row was among these, without holding any of them."""
+    salt = secrets.token_bytes(SALT_BYTES)
+    return TrainedOn(salt, b"".join(sorted({_hash(row, salt) for row in rows})))
+
+
+def seen(rows: Sequence[Row], by: TrainedOn | None) -> list[bool]:
+    """Return of each row whether a version was trained on it; all False for a version that kept no list."""
+    if by is None:
+        return [False] * len(rows)
+    hashes = {by.hashes[i : i + HASH_BYTES] for i in range(0, len(by.hashes), HASH_BYTES)}
+    return [_hash(row, by.salt) in hashes for row in rows]
+
+
+def _hash(row: Row, salt: bytes) -> bytes:
+    return hashlib.blake2b(row.key, digest_size=HASH_BYTES, key=salt).digest()
+
+
+def read_trained_on(files: Mapping[str, bytes]) -> TrainedOn | None:
+    """Return a version's list; None if it was trained before there were any.
+
+    Raises:
+        ArtifactRefused: its report cannot be read.
+    """
+    try:
+        return msgspec.json.decode(files["report.json"], type=_Kept).trained_on
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ArtifactRefused(f"report.json cannot be read: {error}") from error
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """As much of a report as the list is."""
+
+    trained_on: TrainedOn | None = None
+
+
+def compare_fitted(
+    store: Store,
+    new: Model[Any],
+    report: Report,
+    rows: Sequence[Row],
+    unseen: Mapping[int, Answer],
+    test_rows: Sequence[Row] | None,
+    against: int,
+) -> Comparison:
+    """Return whether a version that is still to be published is better than a published one, and why.
+
+    It is measured on `test_rows` if there are any. If not, on the rows that were kept out of training, with the answers
+    of the network that has not seen them: that the published one may have been trained on them too is no merit. Of
+    these, the rows that the other version was trained on are left out.
+
+    Args:
+        store: where the other version is.
+        new: the version, loaded.
+        report: of the version.
+        rows: that it was trained on, kept out or not.
+        unseen: row number -> answer of a network that was not trained on it.
+        test_rows: to be measured on, or None.
+        against: number of the other version. If it cannot be asked, the new one is not called better.
+    """
+    try:
+        manifest, files = store.read_version(new.name, against)
+        old, old_seen = load(manifest, files), read_trained_on(files)
+    except ArtifactRefused as error:
+        return _undecided(against, f"version {against} serves but cannot be compared with: {error}")
+    try:
+        if test_rows is not None:
+            numbers, chosen, left_out = list(range(len(test_rows))), test_rows, 0
+            answers = ask(new, chosen)
+            num_seen = (sum(seen(chosen, old_seen)), sum(seen(chosen, report.trained_on)))
+        else:
+            was_seen = seen([rows[number] for number in unseen], old_seen)
+            numbers = [number for number, known in zip(unseen, was_seen, strict=True) if not known]
+            chosen, left_out = [rows[number] for number in numbers], sum(was_seen)
+            answers = [unseen[number] for number in numbers]
+            num_seen = (0, 0)
+        asked = ask(old, chosen)
+    except (InvalidContent, NotFinite) as error:
+        return _undecided(against, f"the two versions cannot be asked about the same rows: {error}")
+    source: MeasuredOn = "validation" if test_rows is None else "test_data"
+    found = compared(chosen, asked, answers, numbers, source, against)
+    return judged(
+        msgspec.structs.replace(found, num_left_out=left_out, num_seen_old=num_seen[0], num_seen_new=num_seen[1])
+    )
+
+
+def compare_published(store: Store, name: str, old: int, new: int, rows: Sequence[Row]) -> Comparison:
+    """Return what changes on `rows` from one published version to another.
+
+    Raises:
+        ArtifactRefused: one of them cannot be loaded.
+        InvalidContent: a row does not suit one of them.
+    """
+    (old_model, old_seen), (new_model, new_seen) = (
+        (load(manifest, files), read_trained_on(files))
+        for manifest, files in (store.read_version(name, number) for number in (old, new))
+    )
+    found = compared(rows, ask(old_model, rows), ask(new_model, rows), range(len(rows)), "test_data", old)
+    return judged(
+        msgspec.structs.replace(found, num_seen_old=sum(seen(rows, old_seen)), num_seen_new=sum(seen(rows, new_seen)))
+    )
+
+
+def ask(model: Model[Any], rows: Sequence[Row]) -> Sequence[Answer]:
+    """Return the model's answer to each row.
+
+    Raises:
+        InvalidContent: it cannot read one.
+        NotFinite: an answer is no finite number.
+    """
+    return model.predict([model.encode(row.content) for row in rows]) if rows else []
+
+
+def compared(
+    rows: Sequence[Row],
+    old: Sequence[Answer],
+    new: Sequence[Answer],
+    numbers: Sequence[int],
+    source: MeasuredOn,
+    against: int,
+) -> Comparison:
+    """Return the comparison of two versions' answers to the same rows, without a verdict yet.
+
+    Args:
+        rows: labelled.
+        old: what the version `against` answers.
+        new: what the other one answers.
+        numbers: of the rows, as the caller counts them.
+        source: where the rows come from.
+        against: number of the old version.
+    """
+    old_errors = [_error(row.expected, answer.said) for row, answer in zip(rows, old, strict=True)]
+    new_errors = [_error(row.expected, answer.said) for row, answer in zip(rows, new, strict=True)]
+    num_better = sum(after < before for before, after in zip(old_errors, new_errors, strict=True))
+    num_worse = sum(after > before for before, after in zip(old_errors, new_errors, strict=True))
+    changes = [
+        Change(number, _shown(row.expected), _shown(before.said), _shown(after.said))
+        for number, row, before, after in zip(numbers, rows, old, new, strict=True)
+        if before.said != after.said
+    ]
+    return Comparison(
+        against=against,
+        measured_on=source,
+        num_rows=len(rows),
+        old=_summary(rows, old_errors),
+        new=_summary(rows, new_errors),
+        num_better=num_better,
+        num_worse=num_worse,
+        p_value=p_value(num_better, num_worse),
+        num_changes=len(changes),
+        changes=changes[:MAX_CHANGES],
+    )
+
+
+def p_value(num_better: int, num_worse: int) -> float:
+    """Return the probability of winning so many rows or more if neither version is better.
+
+    >>> p_value(8, 2)  # (45 + 10 + 1) / 2**10
+    0.0546875
+    """
+    from scipy.stats import binomtest  # half a second to import, and only who compares needs it
+
+    num_told_apart = num_better + num_worse
+    return float(binomtest(num_better, num_told_apart, alternative="greater").pvalue) if num_told_apart else 1.0
+
+
+def judged(found: Comparison) -> Comparison:
+    """Return the comparison with its verdict, in words too."""
+    if found.num_rows < MIN_ROWS:
+        left_out = f" ({found.num_left_out} were left out that version {found.against} was trained on)"
+        reason = (
+            f"{found.num_rows} rows to compare on{left_out if found.num_left_out else ''}, fewer than {MIN_ROWS}; "
+            f"send more as test_data, or promote by hand"
+        )
+        return msgspec.structs.replace(found, detail=f"not better than version {found.against}: {reason}")
+    counts = f"wins {found.num_better} rows of {found.num_rows} and loses {found.num_worse} ({_words(found)})"
+    if found.num_better <= found.num_worse:
+        return msgspec.structs.replace(found, detail=f"not better than version {found.against}: {counts}")
+    chance = f"chance would do as much with p = {found.p_value:.2g}, the limit is {MAX_P}"
+    if found.p_value > MAX_P:
+        detail = f"not surely better than version {found.against}: {counts}; {chance}"
+        return msgspec.structs.replace(found, detail=detail)
+    detail = f"better than version {found.against}: {counts}; {chance}"
+    return msgspec.structs.replace(found, detail=detail, is_better=True)
+
+
+def _words(found: Comparison) -> str:
+    return ", ".join(f"{name} {found.old[name]:.4g} -> {after:.4g}" for name, after in found.new.items())
+
+
+def _undecided(against: int, detail: str) -> Comparison:
+    return Comparison(against=against, measured_on="nothing", detail=detail)
+
+
+def _error(expected: Any, said: Any) -> float:
+    """Return how wrong an answer is: 0 or 1 for a category, the distance for a number."""
+    return float(said != expected) if isinstance(expected, str) else abs(said - expected)
+
+
+def _summary(rows: Sequence[Row], errors: Sequence[float]) -> dict[str, float]:
+    if not rows:
+        return {}
+    mean = math.fsum(errors) / len(errors)
+    return {"accuracy": 1.0 - mean} if isinstance(rows[0].expected, str) else {"mae": mean}
+
+
+def _shown(said: Any) -> str | float:
+    return said[:MAX_NAME] if isinstance(said, str) else float(said)
