@@ -1,6 +1,6 @@
 """The Litestar application: settings in, an ASGI application out.
 
-    app -> routes -> batcher -> registry -> artifacts
+    app -> routes -> search (search -> batcher, registry) -> artifacts
 
 The application owns the process's state (registry, batcher, training) from its start to its end.
 """
@@ -69,7 +69,7 @@ def create_app(settings: Settings, board: Board | None = None) -> Litestar:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        app.state.batcher = Batcher(settings.search_queue_tokens, counters, drift)
+        app.state.batcher = Batcher(settings.search_queue_tokens, counters, listen=drift.count)
         app.state.training = Training(store, settings)
         for sentence in await asyncio.to_thread(store.sweep):  # what a crash has left; safe beside other processes
             log.info("store: %s", sentence)

@@ -17,7 +17,7 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ import msgspec
 
 from artifacts.evaluation.profile import Profile
 from artifacts.networks.runtime import Answerer
-from artifacts.schemas import Answer
 from artifacts.text.vocabulary import Encoded
 
 FILE = "drift.sqlite"
@@ -128,18 +127,6 @@ class Drift:
         self._words: dict[Key, NewWords] = {}  # of today
         self._lock = asyncio.Lock()
         self.is_saved = True
-
-    def count_and(
-        self,
-        done: Callable[[Sequence[Answer] | BaseException], object],
-        model: Answerer[Any],
-        encoded: Sequence[Any],
-        found: Sequence[Answer] | BaseException,
-    ) -> None:
-        """Hand answers to whoever waits, and count them."""
-        done(found)
-        if not isinstance(found, BaseException):
-            self.count(model, encoded, found)
 
     def count(self, model: Answerer[Any], encoded: Sequence[Any], answers: Sequence[Any]) -> None:
         """Note the answers to some tickets; a version without a profile has nothing to be compared with."""

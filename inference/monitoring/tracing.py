@@ -1,4 +1,4 @@
-"""Who asked, where in a trace, and where the time went: X-Request-ID, traceparent (W3C Trace Context), Server-Timing.
+"""A request's ID and its place in a trace: X-Request-ID and traceparent (W3C Trace Context).
 
 A request's own X-Request-ID comes back, so that its log and ours can be laid side by side; one without gets a number
 from us. A traceparent comes back with the same trace and a span of ours. Neither reaches the model or is kept.
@@ -8,8 +8,6 @@ import itertools
 import os
 import re
 from collections.abc import Mapping
-
-from inference.search.batcher import Caller
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")  # no space, quote or control character reaches the log
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(-.*)?")
@@ -41,15 +39,3 @@ def _next() -> bytes:
     """Return 16 hexadecimal digits that no other request has; not secret, and never all 0."""
     # An odd step visits every number of 64 bits, and makes neighbours look different.
     return b"%016x" % ((_start + next(_numbers) * 0x9E3779B97F4A7C15) % 2**64 or 1)
-
-
-def server_timing(caller: Caller) -> str:
-    """Return where a question's time went, in milliseconds, for the header Server-Timing.
-
-    >>> caller = Caller()
-    >>> caller.parse_s, caller.ids_s, caller.queue_s, caller.model_s = 0.00001, 0.00002, 0.0005, 0.0125
-    >>> server_timing(caller)
-    'parse;dur=0.010, ids;dur=0.020, queue;dur=0.500, model;dur=12.500'
-    """
-    stages = (caller.parse_s * 1e3, caller.ids_s * 1e3, caller.queue_s * 1e3, caller.model_s * 1e3)
-    return "parse;dur=%.3f, ids;dur=%.3f, queue;dur=%.3f, model;dur=%.3f" % stages  # noqa: UP031  # half of an f-string

@@ -23,7 +23,7 @@ def counted(state: State) -> Counters:
     counters: Counters = state.counters
     batcher: Batcher = state.batcher
     registry: Registry = state.registry
-    counters.queue_tokens = batcher.waiting_tokens + batcher.large_tokens
+    counters.queue_tokens = batcher.admission.waiting_tokens + batcher.admission.large_tokens
     counters.versions = dict(itertools.islice(registry.versions().items(), MAX_MODELS))
     return counters
 

@@ -14,12 +14,12 @@ from litestar.types import HTTPReceiveMessage, Receive
 
 from artifacts.errors import Fault, InvalidContent, InvalidInput, KindMismatch
 from artifacts.kinds import KINDS, check_kind, kind_named
+from artifacts.mail.message import read_mail
 from artifacts.networks.runtime import Model
 from artifacts.schemas import Answer, Row, Search
 from artifacts.system.validation import decoder_of, find_faults
 from artifacts.text.tickets import Prediction, RankedPrediction
 from inference.errors import BodyTooLarge, Draining, ModelLoading, NoTestData, TrainingFailed
-from inference.monitoring.tracing import server_timing
 from inference.routes import access
 from inference.routes.openapi import (
     ADMIN,
@@ -47,8 +47,9 @@ from inference.schemas import (
     Test,
     Trained,
 )
-from inference.search.batcher import Batcher, Caller
-from inference.search.bodies import UNREADABLE, Faults, decoded, encode_all, in_turns, kind_asked
+from inference.search.batcher import Batcher
+from inference.search.bodies import UNREADABLE, Faults, decoded, encode_all, encode_one, in_turns, kind_asked
+from inference.search.context import RequestContext
 from inference.search.ranked import rank, ranking_of
 from inference.search.registry import Registry
 from inference.search.search import answer, deadline_after
@@ -70,7 +71,7 @@ def batcher_of(request: AnyRequest) -> Batcher:
     return batcher
 
 
-def caller_of(request: AnyRequest, arrived: float) -> Caller:
+def caller_of(request: AnyRequest, arrived: float) -> RequestContext:
     """Return who asks a model, once its body has come.
 
     Raises:
@@ -78,7 +79,7 @@ def caller_of(request: AnyRequest, arrived: float) -> Caller:
     """
     given = request.headers.get("x-timeout-ms")
     deadline = deadline_after(arrived, given.encode("latin-1") if given is not None else None)
-    return Caller(deadline, functools.partial(has_left, request.receive))
+    return RequestContext(deadline, functools.partial(has_left, request.receive))
 
 
 def has_left(receive: Receive) -> bool:
@@ -213,7 +214,7 @@ def create_routes(settings: Settings) -> Router:
         kind = kind_asked(raw)
         body: Search = await decoded(raw, kind.search)
         found = await answer(kind, body, registry_of(request), batcher_of(request), caller)
-        return Response(found, media_type=access.JSON, headers={"Server-Timing": server_timing(caller)})
+        return Response(found, media_type=access.JSON, headers={"Server-Timing": caller.server_timing()})
 
     @post(
         "/test",
@@ -241,7 +242,7 @@ def create_routes(settings: Settings) -> Router:
             pointer = f"/test_data/{index}"
             try:
                 row = decoder.decode(raw)
-                encoded.append(await batcher_of(request).encode(model, row.content))
+                encoded.append(await encode_one(batcher_of(request).large, model, row.content))
                 rows.append(row)
             except UNREADABLE:
                 for fault in find_faults(raw, kind.row, pointer):
@@ -249,7 +250,7 @@ def create_routes(settings: Settings) -> Router:
             except InvalidContent as error:
                 faults.add(Fault(f"{pointer}/{row.content_field}", str(error)))
         faults.refuse("test_data")
-        return await batcher_of(request).evaluate(model, rows, encoded)
+        return await batcher_of(request).large.run(model.evaluate, rows, encoded)
 
     @post(
         "/predict",
@@ -270,7 +271,7 @@ def create_routes(settings: Settings) -> Router:
         mail = None
         if media_type == access.MAIL:
             check_size(raw, settings.mail_body_bytes, "an e-mail")
-            mail = await batcher_of(request).read_mail(raw)
+            mail = await batcher_of(request).large.run(read_mail, raw)
             body = Predict(mail.text)
         else:
             check_size(raw, settings.search_body_bytes, "JSON")
@@ -287,7 +288,7 @@ def create_routes(settings: Settings) -> Router:
             (ranked,) = await rank(model, content, ranking, batcher_of(request), caller)
             found: Answer = ranked
         else:
-            encoded = await encode_all(batcher_of(request), model, content)
+            encoded = await encode_all(batcher_of(request).large, model, content)
             (found,) = await batcher_of(request).predict(model, encoded, caller)
         assert isinstance(found, Prediction | RankedPrediction), (
             "a kind that reads text answers with a category; our bug"

@@ -16,8 +16,10 @@ from artifacts.networks.runtime import Model
 from artifacts.schemas import Search
 from artifacts.system.validation import MAX_FAULTS_SHOWN, decode, decoder_of, summary
 from inference.schemas import KindOnly
-from inference.search.batcher import SLICE_TICKETS, Batcher
+from inference.search.large import LargeWork
 
+SLICE_TICKETS = 256  # that are decoded and encoded in one turn of the loop, about 1 ms
+INLINE_CHARACTERS = 4096  # of a raw text, about 2 ms; 256 KiB of short words take 150 ms
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what bytes that do not fit raise
 
 T = TypeVar("T")
@@ -84,20 +86,32 @@ class Faults:
             self._shown.append(fault)
 
     def refuse(self, what: str) -> None:
-        """Do nothing if there is none.
-
-        Raises:
-            InvalidInput: there are some; `what` says in what.
-        """
+        """Raise InvalidInput if there are any; `what` says in what."""
         if self._num:
             raise InvalidInput(summary(what, self._num), self._shown, self._num)
 
 
-async def encode_all(batcher: Batcher, model: Model[E], contents: dict[str, Any]) -> list[E]:
+def is_long(content: Any) -> bool:
+    """Return whether an input is a text that is too long to be read in a moment."""
+    return isinstance(content, str) and len(content) > INLINE_CHARACTERS
+
+
+async def encode_one(large: LargeWork, model: Model[E], content: Any) -> E:
+    """Return an input as the graph takes it; a text that is too long to be read in a moment is read in the thread.
+
+    Raises:
+        InvalidContent: as `Model.encode`.
+    """
+    if is_long(content):
+        return await large.run(model.encode, content)
+    return model.encode(content)
+
+
+async def encode_all(large: LargeWork, model: Model[E], contents: dict[str, Any]) -> list[E]:
     """Return inputs as the model's graph takes them.
 
     Args:
-        batcher: of the process.
+        large: reads what is long.
         model: that is asked.
         contents: JSON Pointer -> input.
     Raises:
@@ -107,7 +121,7 @@ async def encode_all(batcher: Batcher, model: Model[E], contents: dict[str, Any]
     faults = Faults()
     async for pointer, content in in_turns(contents.items()):
         try:
-            encoded.append(await batcher.encode(model, content))
+            encoded.append(await encode_one(large, model, content))
         except InvalidContent as error:
             faults.add(Fault(pointer, str(error)))
     faults.refuse("body")

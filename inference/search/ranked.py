@@ -16,8 +16,9 @@ from artifacts.networks.runtime import Model
 from artifacts.schemas import Ranking
 from artifacts.system.validation import summary
 from artifacts.text.tickets import RankedPrediction
-from inference.search.batcher import Batcher, Caller
-from inference.search.bodies import Faults, in_turns
+from inference.search.batcher import Batcher
+from inference.search.bodies import Faults, encode_one, in_turns
+from inference.search.context import RequestContext
 
 NUM_GUESSES = 3  # beside no category, where the caller does not say how many
 
@@ -41,7 +42,7 @@ def ranking_of(model: Model[Any], asked: Ranking | None) -> Ranking | None:
 
 
 async def rank(
-    model: Model[Any], contents: dict[str, Any], ranking: Ranking, batcher: Batcher, caller: Caller
+    model: Model[Any], contents: dict[str, Any], ranking: Ranking, batcher: Batcher, context: RequestContext
 ) -> list[RankedPrediction]:
     """Return the answer to each input, in order.
 
@@ -50,7 +51,7 @@ async def rank(
         contents: JSON Pointer -> input.
         ranking: from `ranking_of`.
         batcher: of the process.
-        caller: learns how long each stage took.
+        context: learns how long each stage took.
     Raises:
         InvalidInput: inputs cannot be read, or the model cannot do what is asked.
         ServerFull, TooLate, ClientLeft, NotFinite: as `Batcher.predict`.
@@ -68,15 +69,15 @@ async def rank(
     faults = Faults()
     async for pointer, content in in_turns(contents.items()):
         try:
-            encoded[pointer] = await batcher.encode(model, content)
+            encoded[pointer] = await encode_one(batcher.large, model, content)
         except EmptyTicket as error:
             if not ranking.abstain:
                 faults.add(Fault(pointer, str(error)))
         except InvalidContent as error:
             faults.add(Fault(pointer, str(error)))
     faults.refuse("body")
-    caller.ids_s = time.perf_counter() - began
-    found = await batcher.predict(model.ranker, list(encoded.values()), caller) if encoded else []
+    context.ids_s = time.perf_counter() - began
+    found = await batcher.predict(model.ranker, list(encoded.values()), context) if encoded else []
     answers = dict(zip(encoded, found, strict=True))
     return [shaped(answers.get(pointer, EMPTY), ranking) for pointer in contents]
 

@@ -1,26 +1,27 @@
 """The answer to a search: its Struct in, the bytes of an answer out.
 
-    Struct -> ids -> batcher -> answer -> bytes
+    Struct ─► model ─► ids ─► batcher ─► answers ─► bytes ─► Reply.take
 
-The route in seeds.py answers through `answer`; the protocol in front of it asks through `ask`, which leaves out what
-takes turns of the loop. Both find the model and write the answer by the same functions, so they cannot differ.
+One function, `begin`, answers a plain search: the protocol of a connection (server/protocol.py) and the route
+(routes/seeds.py) both hand it a `Reply`, which takes the bytes. What needs more than a moment, or more than a plain
+answer, it leaves to `answer`, which only the route calls: that takes turns of the event loop.
 """
 
-import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from artifacts.errors import InvalidInput, KindMismatch
+from artifacts.errors import InvalidContent, InvalidInput, KindMismatch
 from artifacts.kinds import Kind, check_kind
 from artifacts.networks.runtime import Model
 from artifacts.schemas import Answer, Search
 from artifacts.text.tickets import Explanation, RankedPrediction, TicketSearch
 from inference.schemas import SearchAnswers
-from inference.search.batcher import SLICE_TICKETS, Batcher, Caller, is_long
-from inference.search.bodies import encode_all, read_search
+from inference.search.batcher import Batcher
+from inference.search.bodies import SLICE_TICKETS, encode_all, encode_one, is_long
+from inference.search.context import Awaited, Reply, RequestContext
 from inference.search.ranked import rank, ranking_of
 from inference.search.registry import Registry
 
@@ -30,52 +31,42 @@ MAX_TIMEOUT_DIGITS = 6
 _encode = msgspec.json.Encoder().encode
 
 
-async def answer(kind: Kind, body: Search, registry: Registry, batcher: Batcher, caller: Caller) -> bytes:
-    """Return the answer to a search, as JSON; the caller learns how long each stage took.
+class PlainSearch:
+    """A search in the batcher's queue, as the reply that takes its answers and hands on their bytes."""
 
-    Raises:
-        InvalidInput, KindMismatch: the body.
-        ModelNotFound, ModelNotTrained, InvalidName, ModelLoading, ArtifactRefused: as `Registry.serving`.
-        ServerFull, TooLate, ClientLeft, NotFinite: as `Batcher.predict`.
-    """
-    model = model_asked(kind, body, registry)
-    field, content = body.given
-    is_one = field in body.ONE
-    if explains(body):
-        check_explains(kind, body.name)
-    parsed = time.perf_counter()
-    caller.parse_s = parsed - caller.began
-    contents = {f"/{field}": content} if is_one else {f"/{field}/{i}": one for i, one in enumerate(content)}
-    ranking = ranking_of(model, body.ranking)
-    found: Sequence[Answer]
-    if ranking is not None:
-        found = await rank(model, contents, ranking, batcher, caller)
-    else:
-        encoded = await encode_all(batcher, model, contents)
-        caller.ids_s = time.perf_counter() - parsed
-        found = await batcher.predict(model, encoded, caller)
-    if explains(body) and not (isinstance(found[0], RankedPrediction) and found[0].reason == "empty"):
-        explanation = await explained(kind, model, await batcher.encode(model, content), batcher, caller)
-        found = [msgspec.structs.replace(found[0], explanation=explanation)]
-    return written(model, body, is_one, found)
+    __slots__ = ("body", "is_one", "model", "reply")
+
+    def __init__(self, model: Model[Any], body: Search, is_one: bool, reply: Reply[bytes]) -> None:
+        """Take the model and the body, whether one input was asked about, and where the bytes go."""
+        self.model = model
+        self.body = body
+        self.is_one = is_one
+        self.reply = reply
+
+    def take(self, found: Sequence[Answer] | BaseException) -> None:
+        """Hand on the answers as JSON, or the error instead of them."""
+        if not isinstance(found, BaseException):
+            try:
+                found_bytes = written(self.model, self.body, self.is_one, found)
+            except Exception as error:  # a bug; but the client must get an answer
+                self.reply.take(error)
+            else:
+                self.reply.take(found_bytes)
+        else:
+            self.reply.take(found)
 
 
-def ask(
-    raw: bytes,
-    registry: Registry,
-    batcher: Batcher,
-    caller: Caller,
-    done: Callable[[bytes | BaseException], object],
+def begin(
+    kind: Kind, body: Search, registry: Registry, batcher: Batcher, context: RequestContext, reply: Reply[bytes]
 ) -> bool:
-    """Return whether a search has been asked; if so `done` is called on the loop with its answer or an error.
+    """Begin a plain search and return True: `reply` takes its answer on the loop; return False if it is not plain.
 
-    It has not if reading it takes more than a moment, or more than a plain answer is wanted: that is for `answer`.
+    A search is plain if reading it takes no more than a moment and no more than a category (or a value) is wanted.
 
     Raises:
-        ServerFull, TooLate: it is refused.
-        Others: the body is at fault; `answer` says where.
+        ServerFull, TooLate: it is refused; `reply` takes nothing then.
+        Others: as `model_asked` and `Model.encode`; the body is at fault, and `answer` says where.
     """
-    kind, body = read_search(raw)
     model = model_asked(kind, body, registry)
     field, content = body.given
     is_one = field in body.ONE
@@ -85,21 +76,47 @@ def ask(
         return False
     parsed = time.perf_counter()
     encoded = [model.encode(one) for one in contents]
-    caller.parse_s = parsed - caller.began
-    caller.ids_s = time.perf_counter() - parsed
-    batcher.submit(model, encoded, caller, functools.partial(_hand_over, model, body, is_one, done))
+    context.parse_s = parsed - context.began
+    context.ids_s = time.perf_counter() - parsed
+    # The request holds its model from here to its answer, so an answer never mixes two versions.
+    batcher.submit(model, encoded, context, PlainSearch(model, body, is_one, reply))
     return True
 
 
-def _hand_over(
-    model: Model[Any],
-    body: Search,
-    is_one: bool,
-    done: Callable[[bytes | BaseException], object],
-    found: Sequence[Answer] | BaseException,
-) -> None:
-    """Call `done` with the answer as JSON, or the error instead of it."""
-    done(found if isinstance(found, BaseException) else written(model, body, is_one, found))
+async def answer(kind: Kind, body: Search, registry: Registry, batcher: Batcher, context: RequestContext) -> bytes:
+    """Return the answer to any search, as JSON; the context learns how long each stage took.
+
+    Raises:
+        InvalidInput, KindMismatch: the body.
+        ModelNotFound, ModelNotTrained, InvalidName, ModelLoading, ArtifactRefused: as `Registry.serving`.
+        ServerFull, TooLate, ClientLeft, NotFinite: as `Batcher.predict`.
+    """
+    reply: Awaited[bytes] = Awaited(context)
+    try:
+        if begin(kind, body, registry, batcher, context, reply):
+            return await reply.found
+    except InvalidContent:
+        pass  # of one input; below every fault is found, each with its JSON Pointer
+    model = model_asked(kind, body, registry)
+    field, content = body.given
+    is_one = field in body.ONE
+    if explains(body):
+        check_explains(kind, body.name)
+    parsed = time.perf_counter()
+    context.parse_s = parsed - context.began
+    contents = {f"/{field}": content} if is_one else {f"/{field}/{i}": one for i, one in enumerate(content)}
+    ranking = ranking_of(model, body.ranking)
+    found: Sequence[Answer]
+    if ranking is not None:
+        found = await rank(model, contents, ranking, batcher, context)
+    else:
+        encoded = await encode_all(batcher.large, model, contents)
+        context.ids_s = time.perf_counter() - parsed
+        found = await batcher.predict(model, encoded, context)
+    if explains(body) and not (isinstance(found[0], RankedPrediction) and found[0].reason == "empty"):
+        explanation = await explained(kind, model, await encode_one(batcher.large, model, content), batcher, context)
+        found = [msgspec.structs.replace(found[0], explanation=explanation)]
+    return written(model, body, is_one, found)
 
 
 def model_asked(kind: Kind, body: Search, registry: Registry) -> Model[Any]:
@@ -129,25 +146,23 @@ def explains(body: Search) -> bool:
 
 
 def check_explains(kind: Kind, name: str) -> None:
-    """Do nothing if the answers of a kind can be explained.
-
-    Raises:
-        KindMismatch: they cannot.
-    """
+    """Raise KindMismatch unless the answers of a kind can be explained."""
     if kind.explain is None:
         raise KindMismatch(f"model {name} is of neural_network_type {kind.name}, which explains nothing; ask without")
 
 
-async def explained(kind: Kind, model: Model[Any], encoded: Any, batcher: Batcher, caller: Caller) -> Explanation:
+async def explained(
+    kind: Kind, model: Model[Any], encoded: Any, batcher: Batcher, context: RequestContext
+) -> Explanation:
     """Return what each token of a ticket weighs; in the batcher's thread, so that searches go on beside it.
 
     Raises:
-        ServerFull, TooLate, ClientLeft: as `Batcher.in_steps`.
+        ServerFull, TooLate, ClientLeft: as `LargeWork.in_steps`.
         NotFinite: as `explain.explain`.
     """
-    assert kind.explain is not None, "who explains has been checked; this is our bug"
+    assert kind.explain is not None, "check_explains has been called; internal error"
     work = kind.explain(model, encoded)
-    return await batcher.in_steps(model, work.steps, work.cost, caller)
+    return await batcher.large.in_steps(model, work.steps, work.cost, context)
 
 
 def deadline_after(arrived: float, timeout_ms: bytes | None) -> float | None:

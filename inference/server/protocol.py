@@ -22,11 +22,13 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from inference import errors
 from inference.errors import ServerFull, TooLate
 from inference.monitoring.counters import Counters
-from inference.monitoring.tracing import server_timing, trace
+from inference.monitoring.tracing import trace
 from inference.routes.access import Gate
-from inference.search.batcher import Batcher, Caller
+from inference.search.batcher import Batcher
+from inference.search.bodies import read_search
+from inference.search.context import RequestContext
 from inference.search.registry import Registry
-from inference.search.search import ask, deadline_after
+from inference.search.search import begin, deadline_after
 from inference.server.request_head import END, JSON_TYPE, LINE, PATH, Head, Heads
 
 LINES = {status: f"POST {PATH} {status}" for status in (200, 503, 504)}  # as they are counted
@@ -117,19 +119,19 @@ class Protocol(HttpToolsProtocol):
         if len(data) < end + head.body_bytes:
             self._begun = data
             return True
-        caller = Caller(has_left=self.transport.is_closing)  # and its search is not run
+        context = RequestContext(has_left=self.transport.is_closing)  # of a client that has left nothing is run
         try:
             # Before tokens are looked at: a full server says so to whoever asks, as cheaply as it can.
             self._batcher.check_room(head.body_bytes)
             if not head.is_own_host or (self._needs_token and not head.has_token):
                 return False
-            caller.deadline = deadline_after(caller.began, head.timeout_ms)
-            done = functools.partial(self._end, head, caller, data)
-            self._is_asked = True  # before it is, for it may end at once
-            is_asked = ask(data[end:], self._registry, self._batcher, caller, done)
+            context.deadline = deadline_after(context.began, head.timeout_ms)
+            reply = ConnectionReply(self, head, context, data)
+            self._is_asked = True  # before it is, for it may end immediately
+            is_asked = begin(*read_search(data[end:]), self._registry, self._batcher, context, reply)
         except (ServerFull, TooLate) as error:
             self._is_asked = False
-            self._refuse(error, head, caller)
+            self._refuse(error, head, context)
             return True
         except Exception:  # a fault of the request, or a bug: met again there, answered, and logged if it is a bug
             is_asked = False
@@ -137,20 +139,20 @@ class Protocol(HttpToolsProtocol):
             self._is_asked = False
         return is_asked
 
-    def _end(self, head: Head, caller: Caller, data: bytes, found: bytes | BaseException) -> None:
-        """Answer a search that has waited, and go on with what came behind it."""
+    def end(self, head: Head, context: RequestContext, data: bytes, found: bytes | BaseException) -> None:
+        """Answer a search that has waited, and go on with what came behind it; see `ConnectionReply`."""
         self._is_asked = False
         if self.transport.is_closing():  # the client has left
             return
         if isinstance(found, bytes):
             described = b"server-timing: %s\r\ncontent-type: %s\r\ncontent-length: %d\r\n" % (
-                server_timing(caller).encode(),
+                context.server_timing().encode(),
                 JSON_TYPE,
                 len(found),
             )
-            self._answer(200, described, head.traced, found, caller)
+            self._answer(200, described, head.traced, found, context)
         elif isinstance(found, TooLate):
-            self._refuse(found, head, caller)
+            self._refuse(found, head, context)
         elif isinstance(found, asyncio.CancelledError):  # the server has ended
             self.transport.close()
         else:
@@ -160,13 +162,13 @@ class Protocol(HttpToolsProtocol):
             self.flow.resume_reading()
             self.data_received(behind)
 
-    def _refuse(self, error: ServerFull | TooLate, head: Head, caller: Caller) -> None:
+    def _refuse(self, error: ServerFull | TooLate, head: Head, context: RequestContext) -> None:
         status = errors.STATUS[type(error)]
         described, body = refusal(status)
-        self._answer(status, described, head.traced, body, caller)
+        self._answer(status, described, head.traced, body, context)
 
     def _answer(
-        self, status: int, described: bytes, traced: Mapping[bytes, bytes], body: bytes, caller: Caller
+        self, status: int, described: bytes, traced: Mapping[bytes, bytes], body: bytes, context: RequestContext
     ) -> None:
         """Write an answer as uvicorn would, and count it."""
         # A copy, because a signal may add to them between any two lines here: who is not told so is not to be closed.
@@ -181,7 +183,24 @@ class Protocol(HttpToolsProtocol):
         self._answered_at = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._look_later(self.timeout_keep_alive)
-        self._counters.count_request(LINES[status], PATH, time.perf_counter() - caller.began)
+        self._counters.count_request(LINES[status], PATH, time.perf_counter() - context.began)
+
+
+class ConnectionReply:
+    """The way back of a plain search: the connection that it came from."""
+
+    __slots__ = ("_connection", "_context", "_data", "_head")
+
+    def __init__(self, connection: Protocol, head: Head, context: RequestContext, data: bytes) -> None:
+        """Take the connection, and the request with all its bytes, in case that it must go the ordinary way."""
+        self._connection = connection
+        self._head = head
+        self._context = context
+        self._data = data
+
+    def take(self, found: bytes | BaseException) -> None:
+        """Write the answer, or let the ordinary way answer the error."""
+        self._connection.end(self._head, self._context, self._data, found)
 
 
 @functools.cache  # these say the same each time

@@ -336,7 +336,7 @@ async def test_nothing_runs_after_the_end(settings: Settings) -> None:
 
     assert {task for task in asyncio.all_tasks() if not task.done()} <= before
     with pytest.raises(RuntimeError, match="after shutdown"):
-        await app.state.batcher.evaluate(app.state.registry.serving("puppet-o2"), [], [])
+        await app.state.batcher.large.run(app.state.registry.serving("puppet-o2").evaluate, [], [])
 
 
 @pytest.mark.anyio

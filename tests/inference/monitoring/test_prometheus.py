@@ -15,9 +15,9 @@ from inference.app import create_app
 from inference.monitoring import prometheus
 from inference.monitoring.counters import SECONDS, TICKETS, Counters, empty
 from inference.monitoring.shared_counters import HEAD, SLOT_BYTES, Board, open_board
-from inference.monitoring.tracing import server_timing, trace
+from inference.monitoring.tracing import trace
 from inference.routes.probes import summed
-from inference.search.batcher import Caller
+from inference.search.context import RequestContext
 from inference.settings import Settings
 from tests.inference.conftest import connect
 from tests.inference.helpers import CONNECTION, MODEL
@@ -74,9 +74,9 @@ async def test_requests_are_counted_by_template(app: Litestar, client: httpx.Asy
     await client.get("/nope")
     await client.get("/nope/again")
     await client.request("BREW", "/livez")
-    app.state.batcher.waiting_tokens = 10**6
+    app.state.batcher.admission.waiting_tokens = 10**6
     await client.post("/search", json=BODY)
-    app.state.batcher.waiting_tokens = 0
+    app.state.batcher.admission.waiting_tokens = 0
 
     found = await read(client)
 
@@ -272,4 +272,4 @@ async def test_server_timing_has_the_stages(client: httpx.AsyncClient, fields: d
 
 def test_stages_of_nothing_are_zero() -> None:
     """A caller that has not been served yet has spent no time."""
-    assert server_timing(Caller()) == "parse;dur=0.000, ids;dur=0.000, queue;dur=0.000, model;dur=0.000"
+    assert RequestContext().server_timing() == "parse;dur=0.000, ids;dur=0.000, queue;dur=0.000, model;dur=0.000"

@@ -7,7 +7,7 @@ import pytest
 
 from artifacts.errors import MailMissing
 from artifacts.mail.message import Stripped
-from inference.search import batcher
+from inference.routes import seeds
 from inference.settings import Settings
 from tests.artifacts.mail.test_message import corpus, mutate, odd_part
 from tests.inference.conftest import connect, started
@@ -115,7 +115,7 @@ async def test_missing_extra_is_said(client: httpx.AsyncClient, monkeypatch: pyt
     def read_mail(_: bytes) -> None:
         raise MailMissing("pip install 'puppet-o2[mail]'")
 
-    monkeypatch.setattr(batcher, "read_mail", read_mail)
+    monkeypatch.setattr(seeds, "read_mail", read_mail)
 
     missing = await client.post("/predict", content=QUESTION, headers=MAIL)
 

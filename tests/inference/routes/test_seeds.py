@@ -961,7 +961,7 @@ async def test_client_that_left_costs_no_run(
         "client": ("127.0.0.1", 1), "headers": head,
     }  # fmt: skip
     asking = asyncio.ensure_future(app(scope, receive, send))  # type: ignore[arg-type]
-    while not batcher.waiting_tokens:
+    while not batcher.admission.waiting_tokens:
         assert not asking.done()
         await asyncio.sleep(0)
     left.set()

@@ -14,16 +14,10 @@ from artifacts.schemas import Answer
 from artifacts.text.tickets import Prediction, Ticket
 from artifacts.text.vocabulary import Encoded
 from inference.errors import ClientLeft, ServerFull, TooLate
-from inference.search.batcher import (
-    BYTES_A_TOKEN,
-    INLINE_CHARACTERS,
-    INLINE_TOKENS,
-    LARGE_FACTOR,
-    REQUEST_TOKENS,
-    TURN_TOKENS,
-    Batcher,
-    Caller,
-)
+from inference.search.admission import INLINE_TOKENS, LARGE_FACTOR, REQUEST_TOKENS
+from inference.search.batcher import BYTES_A_TOKEN, TURN_TOKENS, Batcher
+from inference.search.bodies import INLINE_CHARACTERS, encode_one
+from inference.search.context import RequestContext
 from tests.inference.helpers import ACCESS, CLIENT, CONNECTION, DEADLINE_S, eventually
 
 pytestmark = pytest.mark.anyio
@@ -79,6 +73,17 @@ async def batcher() -> AsyncIterator[Batcher]:
     batcher.close()
 
 
+class Told:
+    """A reply that keeps what it takes."""
+
+    def __init__(self) -> None:
+        self.found: list[object] = []
+
+    def take(self, found: Sequence[Answer] | BaseException) -> None:
+        """Keep it."""
+        self.found.append(found)
+
+
 def ticket(num_tokens: int, first: int = 0) -> Encoded:
     """Return a ticket of so many ids."""
     return Encoded([first, *[9] * (num_tokens - 1)], [], [], 0)
@@ -125,7 +130,7 @@ async def test_long_text_is_read_in_the_thread(
     batcher: Batcher, fake: Fake, num_characters: int, is_inline: bool
 ) -> None:
     """A raw text up to the limit is read on the loop, a longer one in the thread."""
-    encoded = await batcher.encode(as_model(fake), "x" * num_characters)
+    encoded = await encode_one(batcher.large, as_model(fake), "x" * num_characters)
 
     assert len(encoded.ids) == num_characters
     assert (fake.threads[0].startswith("model")) != is_inline
@@ -133,14 +138,14 @@ async def test_long_text_is_read_in_the_thread(
 
 async def test_tokens_are_read_on_the_loop(batcher: Batcher, fake: Fake) -> None:
     """A list of tokens is read on the loop whatever its length: only the first 512 are looked at."""
-    await batcher.encode(as_model(fake), ["x"] * (INLINE_CHARACTERS + 1))
+    await encode_one(batcher.large, as_model(fake), ["x"] * (INLINE_CHARACTERS + 1))
 
     assert fake.threads == [threading.current_thread().name]
 
 
 async def test_measuring_is_done_in_the_thread(batcher: Batcher, fake: Fake) -> None:
     """Labelled tickets are measured in the thread, be they few."""
-    assert await batcher.evaluate(as_model(fake), [Ticket("a", ["b"])], [ticket(1)]) == (1, 1)  # type: ignore[comparison-overlap]
+    assert await batcher.large.run(as_model(fake).evaluate, [Ticket("a", ["b"])], [ticket(1)]) == (1, 1)  # type: ignore[comparison-overlap]
     assert fake.threads[0].startswith("model")
 
 
@@ -162,7 +167,7 @@ async def test_loop_goes_on_beside_large_work(batcher: Batcher, fake: Fake) -> N
 async def test_each_gets_its_own_answers(batcher: Batcher, fake: Fake) -> None:
     """Of many large requests at once each gets the answers to its own tickets, in its own order."""
     sizes = range(1, 30)
-    batcher.limit_tokens = 10 * INLINE_TOKENS
+    batcher.admission.limit_tokens = 10 * INLINE_TOKENS
 
     answers = await asyncio.gather(
         *(batcher.predict(as_model(fake), [ticket(INLINE_TOKENS, size), *[ticket(2, size)] * size]) for size in sizes)
@@ -189,8 +194,8 @@ async def test_closing_ends_the_thread_and_drops_what_has_not_begun(fake: Fake) 
     """After `close`, work that waits for the thread is cancelled and never run; what has begun ends."""
     batcher = Batcher(LIMIT_TOKENS)
     fake.go_on.clear()
-    begun = asyncio.create_task(batcher.evaluate(as_model(fake), [], []))
-    waiting = asyncio.create_task(batcher.evaluate(as_model(fake), [], []))
+    begun = asyncio.create_task(batcher.large.run(as_model(fake).evaluate, [], []))
+    waiting = asyncio.create_task(batcher.large.run(as_model(fake).evaluate, [], []))
     while not fake.threads:
         await asyncio.sleep(0)
 
@@ -242,7 +247,7 @@ async def test_nothing_waits_for_more_to_come(batcher: Batcher, fake: Fake) -> N
 
 async def test_turn_is_cut_in_order_of_arrival(batcher: Batcher, fake: Fake) -> None:
     """A turn takes the first who came until it has its tokens; other tasks run before the next one."""
-    batcher.limit_tokens = 4 * TURN_TOKENS
+    batcher.admission.limit_tokens = 4 * TURN_TOKENS
     asking = [
         asyncio.create_task(batcher.predict(as_model(fake), [ticket(TURN_TOKENS // 3, number)])) for number in range(8)
     ]
@@ -294,7 +299,7 @@ async def test_full_queue_refuses_at_once(batcher: Batcher, fake: Fake) -> None:
         batcher.check_room(1)
     answers = await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), DEADLINE_S)
     assert [isinstance(found, ServerFull) for found in answers] == [False] * 4 + [True]
-    assert batcher.waiting_tokens == 0
+    assert batcher.admission.waiting_tokens == 0
     batcher.check_room(LIMIT_TOKENS * BYTES_A_TOKEN)
     await batcher.predict(as_model(fake), [ticket(1)])
 
@@ -322,7 +327,7 @@ async def test_large_work_has_its_own_limit(fake: Fake) -> None:
     assert await batcher.predict(as_model(Fake()), [ticket(1)])
     fake.go_on.set()
     await asyncio.wait_for(asyncio.gather(*large), DEADLINE_S)
-    assert batcher.large_tokens == 0
+    assert batcher.admission.large_tokens == 0
     assert await batcher.predict(as_model(fake), [ticket(size)])
     batcher.close()
 
@@ -337,15 +342,15 @@ async def test_work_whose_client_left_is_not_run(batcher: Batcher, fake: Fake, s
     else:
         first = asyncio.create_task(batcher.predict(as_model(other), [ticket(TURN_TOKENS)]))
     await asyncio.sleep(0)
-    told: list[object] = []
-    caller = Caller(has_left=lambda: True)
-    batcher.submit(as_model(fake), [ticket(size, 1)], caller, told.append)
+    told = Told()
+    context = RequestContext(has_left=lambda: True)
+    batcher.submit(as_model(fake), [ticket(size, 1)], context, told)
     stays = asyncio.create_task(batcher.predict(as_model(fake), [ticket(size, 2)]))
     await asyncio.sleep(0)
     other.go_on.set()
 
     assert categories(await asyncio.wait_for(stays, DEADLINE_S)) == [f"{size}:2"]
-    assert [type(one) for one in told] == [ClientLeft]
+    assert [type(one) for one in told.found] == [ClientLeft]
     assert fake.batches == [[2]]
     await first
 
@@ -366,13 +371,13 @@ async def test_cancelled_work_is_not_run(batcher: Batcher, fake: Fake, size: int
 
     assert waiting.cancelled()
     assert not fake.batches
-    assert batcher.waiting_tokens == batcher.large_tokens == 0
+    assert batcher.admission.waiting_tokens == batcher.admission.large_tokens == 0
 
 
 async def test_deadline_that_has_passed_in_the_queue_saves_the_work(batcher: Batcher, fake: Fake) -> None:
     """A request whose time runs out while it waits is told so and never reaches the model."""
-    caller = Caller(time.perf_counter() + 0.01)
-    asking = asyncio.create_task(batcher.predict(as_model(fake), [ticket(1)], caller))
+    context = RequestContext(time.perf_counter() + 0.01)
+    asking = asyncio.create_task(batcher.predict(as_model(fake), [ticket(1)], context))
     await asyncio.sleep(0)
     time.sleep(0.02)  # the loop is held up, as by a run
 
@@ -387,8 +392,8 @@ async def test_deadline_that_cannot_be_met_is_refused_at_once(batcher: Batcher, 
     await asyncio.sleep(0)
 
     with pytest.raises(TooLate):  # 2048 tokens of 2 us, before anything was measured
-        await batcher.predict(as_model(fake), [ticket(1)], Caller(time.perf_counter() + 0.001))
-    assert await batcher.predict(as_model(fake), [ticket(1)], Caller(time.perf_counter() + DEADLINE_S))
+        await batcher.predict(as_model(fake), [ticket(1)], RequestContext(time.perf_counter() + 0.001))
+    assert await batcher.predict(as_model(fake), [ticket(1)], RequestContext(time.perf_counter() + DEADLINE_S))
     await first
 
 
@@ -400,15 +405,15 @@ async def test_price_of_a_token_is_learnt(batcher: Batcher, fake: Fake) -> None:
             time.sleep(0.01)
             return super().predict(tickets)
 
-    def caller() -> Caller:
-        return Caller(time.perf_counter() + 0.005)
+    def context() -> RequestContext:
+        return RequestContext(time.perf_counter() + 0.005)
 
-    assert await batcher.predict(as_model(fake), [ticket(500)], caller())  # 500 of 2 us
+    assert await batcher.predict(as_model(fake), [ticket(500)], context())  # 500 of 2 us
     for _ in range(30):
         await batcher.predict(as_model(Slow()), [ticket(500)])
 
     with pytest.raises(TooLate):
-        await batcher.predict(as_model(fake), [ticket(500)], caller())
+        await batcher.predict(as_model(fake), [ticket(500)], context())
 
 
 async def test_caller_learns_how_its_time_was_spent(batcher: Batcher, fake: Fake) -> None:
@@ -420,15 +425,15 @@ async def test_caller_learns_how_its_time_was_spent(batcher: Batcher, fake: Fake
             return super().predict(tickets)
 
     for size in (1, INLINE_TOKENS + 1):
-        caller = Caller()
-        asking = asyncio.create_task(batcher.predict(as_model(Slow()), [ticket(size)], caller))
+        context = RequestContext()
+        asking = asyncio.create_task(batcher.predict(as_model(Slow()), [ticket(size)], context))
         await asyncio.sleep(0)
         if size == 1:
             time.sleep(0.01)
         await asking
 
-        assert caller.model_s >= 0.02
-        assert (caller.queue_s >= 0.01) == (size == 1)
+        assert context.model_s >= 0.02
+        assert (context.queue_s >= 0.01) == (size == 1)
 
 
 def steps_of(fake: Fake, num_steps: int) -> Generator[int, None, str]:
@@ -439,20 +444,22 @@ def steps_of(fake: Fake, num_steps: int) -> Generator[int, None, str]:
     return f"{num_steps} steps"
 
 
-async def in_steps(batcher: Batcher, fake: Fake, num_steps: int, caller: Caller | None = None) -> str:
+async def in_steps(batcher: Batcher, fake: Fake, num_steps: int, context: RequestContext | None = None) -> str:
     """Return what the steps come to."""
-    return await batcher.in_steps(as_model(fake), steps_of(fake, num_steps), num_steps, caller or Caller())
+    return await batcher.large.in_steps(
+        as_model(fake), steps_of(fake, num_steps), num_steps, context or RequestContext()
+    )
 
 
 async def test_steps_run_in_the_thread(batcher: Batcher, fake: Fake) -> None:
     """Every step runs off the loop, in order, the result is that of the last, and the caller learns the time."""
-    caller = Caller()
+    context = RequestContext()
 
-    assert await in_steps(batcher, fake, 3, caller) == "3 steps"
+    assert await in_steps(batcher, fake, 3, context) == "3 steps"
     assert fake.batches == [[0], [1], [2]]
     assert all(name.startswith("model") for name in fake.threads)
-    assert caller.model_s > 0
-    assert batcher.large_tokens == 0
+    assert context.model_s > 0
+    assert batcher.admission.large_tokens == 0
 
 
 async def test_searches_go_on_beside_steps(batcher: Batcher, fake: Fake) -> None:
@@ -490,12 +497,15 @@ async def test_steps_are_admitted_like_large_work(fake: Fake) -> None:
     batcher = Batcher(2 * (1000 + REQUEST_TOKENS) // LARGE_FACTOR + 1)
     other = Fake()
     with pytest.raises(TooLate):
-        await batcher.in_steps(as_model(other), steps_of(other, 1), 1, Caller(time.perf_counter()))
+        await batcher.large.in_steps(as_model(other), steps_of(other, 1), 1, RequestContext(time.perf_counter()))
     fake.go_on.clear()
-    slow = [asyncio.create_task(batcher.in_steps(as_model(fake), steps_of(fake, 2), 1000, Caller())) for _ in range(2)]
+    slow = [
+        asyncio.create_task(batcher.large.in_steps(as_model(fake), steps_of(fake, 2), 1000, RequestContext()))
+        for _ in range(2)
+    ]
     await asyncio.sleep(0)
 
-    assert batcher.large_tokens == 2 * (1000 + REQUEST_TOKENS)
+    assert batcher.admission.large_tokens == 2 * (1000 + REQUEST_TOKENS)
     with pytest.raises(ServerFull):
         await in_steps(batcher, other, 1)
     fake.go_on.set()
@@ -513,11 +523,11 @@ async def test_steps_end_when_the_client_leaves(batcher: Batcher, fake: Fake) ->
 
     with pytest.raises(ClientLeft):
         await asyncio.wait_for(
-            batcher.in_steps(as_model(fake), steps_of(fake, 9), 9, Caller(has_left=has_left)), DEADLINE_S
+            batcher.large.in_steps(as_model(fake), steps_of(fake, 9), 9, RequestContext(has_left=has_left)), DEADLINE_S
         )
 
     assert fake.batches == [[0], [1]]
-    assert batcher.large_tokens == 0
+    assert batcher.admission.large_tokens == 0
 
 
 async def test_error_of_a_step_is_told(batcher: Batcher, fake: Fake) -> None:
@@ -528,6 +538,6 @@ async def test_error_of_a_step_is_told(batcher: Batcher, fake: Fake) -> None:
         raise EmptyTicket("nothing in it")
 
     with pytest.raises(EmptyTicket, match="nothing in it"):
-        await batcher.in_steps(as_model(fake), broken(), 1, Caller())
+        await batcher.large.in_steps(as_model(fake), broken(), 1, RequestContext())
     assert await in_steps(batcher, fake, 1) == "1 steps"
-    assert batcher.large_tokens == 0
+    assert batcher.admission.large_tokens == 0

@@ -11,7 +11,8 @@ from artifacts.errors import InvalidInput
 from artifacts.kinds import KINDS
 from artifacts.networks.explain import explain
 from artifacts.networks.gru import GruModel
-from inference.search.batcher import LARGE_FACTOR, Batcher
+from inference.search.admission import LARGE_FACTOR
+from inference.search.batcher import Batcher
 from inference.search.search import deadline_after
 from inference.settings import Settings
 from tests.inference.conftest import connect, started
@@ -25,7 +26,7 @@ BODY = MODEL | {"vector": CONNECTION}
 def fill(app: Litestar) -> Batcher:
     """Let as much work stand in the application's queue as may, and return the batcher."""
     batcher: Batcher = app.state.batcher
-    batcher.waiting_tokens = batcher.limit_tokens
+    batcher.admission.waiting_tokens = batcher.admission.limit_tokens
     return batcher
 
 
@@ -37,7 +38,7 @@ async def test_full_server_says_when_to_come_back(app: Litestar, client: httpx.A
 
     refused = await client.post(path, json=body)
     others = [(await client.get(other)).status_code for other in ("/livez", "/readyz", "/models")]
-    batcher.waiting_tokens = 0
+    batcher.admission.waiting_tokens = 0
 
     assert "try again" in check_problem(refused, 503)["detail"]
     assert refused.headers["retry-after"] == "1"
@@ -72,7 +73,7 @@ async def test_burst_is_answered_or_refused(settings: Settings) -> None:
 async def test_deadline_that_cannot_be_met_is_told(app: Litestar, client: httpx.AsyncClient, path: str) -> None:
     """With X-Timeout-Ms a question that would wait longer is 504, one that would not is answered."""
     body = BODY if path == "/search" else {"email_text": "avoir problème connexion"}
-    app.state.batcher.waiting_tokens = 2000  # 4 ms
+    app.state.batcher.admission.waiting_tokens = 2000  # 4 ms
 
     late = await client.post(path, json=body, headers={"x-timeout-ms": "1"})
     in_time = await client.post(path, json=body, headers={"x-timeout-ms": "60000"})
@@ -145,11 +146,11 @@ async def test_kind_that_explains_nothing_says_so(
 async def test_explanation_that_finds_no_room_is_refused(app: Litestar, client: httpx.AsyncClient) -> None:
     """It waits in the queue of large work, and is 503 while that is full; plain searches are answered."""
     batcher: Batcher = app.state.batcher
-    batcher.large_tokens = batcher.limit_tokens * LARGE_FACTOR
+    batcher.admission.large_tokens = batcher.admission.limit_tokens * LARGE_FACTOR
 
     refused = await client.post("/search", json=BODY | {"explain": True})
     plain = await client.post("/search", json=BODY)
-    batcher.large_tokens = 0
+    batcher.admission.large_tokens = 0
 
     check_problem(refused, 503)
     assert plain.status_code == 200

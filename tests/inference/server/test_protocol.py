@@ -24,7 +24,8 @@ from artifacts.store.store import Store
 from artifacts.text.tickets import Prediction
 from artifacts.text.vocabulary import Encoded
 from inference.routes.access import Gate
-from inference.search.batcher import INLINE_CHARACTERS, SLICE_TICKETS, Batcher
+from inference.search.batcher import Batcher
+from inference.search.bodies import INLINE_CHARACTERS, SLICE_TICKETS
 from inference.server import request_head
 from inference.server.protocol import Protocol
 from inference.server.request_head import Heads
@@ -286,9 +287,9 @@ async def guarded(settings: Settings, request: pytest.FixtureRequest) -> AsyncIt
 async def full(app: Litestar) -> AsyncIterator[Batcher]:
     """Give the batcher of the application, whose queue is full until the test empties it."""
     batcher: Batcher = app.state.batcher
-    batcher.waiting_tokens = batcher.limit_tokens
+    batcher.admission.waiting_tokens = batcher.admission.limit_tokens
     yield batcher
-    batcher.waiting_tokens = 0
+    batcher.admission.waiting_tokens = 0
 
 
 async def test_plain_search_is_answered_in_front(guarded: Litestar) -> None:
@@ -312,11 +313,11 @@ async def test_what_is_not_plain_is_uvicorns(guarded: Litestar) -> None:
 async def test_refusal_is_litestars(guarded: Litestar) -> None:
     """A full server's refusal, of whatever body, is to the byte as Litestar's; so is a deadline that cannot be met."""
     batcher: Batcher = guarded.state.batcher
-    batcher.waiting_tokens = batcher.limit_tokens
+    batcher.admission.waiting_tokens = batcher.admission.limit_tokens
     full = [await both(guarded, one) for one in (Call(PLAIN), Call(b"{"), Call(body(vectors=[CONNECTION])))]
-    batcher.waiting_tokens = batcher.limit_tokens // 2
+    batcher.admission.waiting_tokens = batcher.admission.limit_tokens // 2
     late = await both(guarded, Call(PLAIN, {"x-timeout-ms": "1"}))
-    batcher.waiting_tokens = 0
+    batcher.admission.waiting_tokens = 0
 
     assert statuses([answer for answer, _ in (*full, late)]) == [503, 503, 503, 504]
     assert all(b"retry-after: 1\r\n" in answer for answer, _ in (*full, late))
@@ -329,7 +330,7 @@ async def test_refusal_costs_no_task(app: Litestar, full: Batcher) -> None:
 
     peer.protocol.data_received(search())
     assert statuses(answers(peer.wire.written)) == [503]
-    full.waiting_tokens = 0
+    full.admission.waiting_tokens = 0
     assert statuses(await peer.ask(search())) == [200]
 
     assert not peer.wire.closed
@@ -341,9 +342,9 @@ async def test_full_server_says_so_to_whoever_asks(settings: Settings) -> None:
     """While the queue is full a wrong token is refused as cheaply as a right one; then it is a wrong one again."""
     wrong = Call(PLAIN, {"authorization": "Bearer wrong"}).raw
     async with started(msgspec.structs.replace(settings, search_token=SEARCH_TOKEN)) as app:
-        app.state.batcher.waiting_tokens = app.state.batcher.limit_tokens
+        app.state.batcher.admission.waiting_tokens = app.state.batcher.admission.limit_tokens
         refused = await Peer(app).ask(wrong)
-        app.state.batcher.waiting_tokens = 0
+        app.state.batcher.admission.waiting_tokens = 0
 
         assert statuses(refused) == [503]
         assert statuses(await Peer(app).ask(wrong)) == [401]
@@ -527,7 +528,7 @@ async def test_two_lengths_are_refused(app: Litestar, full: Batcher) -> None:
 @pytest.mark.parametrize("is_full", [False, True])
 async def test_search_inside_a_body_is_a_body(app: Litestar, full: Batcher, is_full: bool) -> None:
     """Bytes that look like a search but belong to the request before them are not answered (request smuggling)."""
-    full.waiting_tokens *= is_full
+    full.admission.waiting_tokens *= is_full
     inner = search()
     for outer in (
         search(body=b" " * 10 + inner),
@@ -554,7 +555,7 @@ async def test_search_inside_a_header_is_a_header(app: Litestar) -> None:
 
 async def test_burst_is_counted_as_it_comes(app: Litestar) -> None:
     """Of many searches that are read in one turn those beyond the queue are refused at once."""
-    app.state.batcher.limit_tokens = 500
+    app.state.batcher.admission.limit_tokens = 500
     peers = [Peer(app) for _ in range(40)]
 
     for peer in peers:
@@ -603,7 +604,7 @@ async def test_search_that_has_begun_is_awaited_at_the_end(app: Litestar) -> Non
 @pytest.mark.parametrize("is_full", [False, True])
 async def test_server_that_ends_says_so(app: Litestar, full: Batcher, is_full: bool) -> None:
     """What comes while the server shuts down is uvicorn's, with the header that lets the client leave."""
-    full.waiting_tokens *= is_full
+    full.admission.waiting_tokens *= is_full
     peer = Peer(app)
     peer.protocol.server_state.default_headers.append(CLOSE_HEADER)
 
@@ -641,10 +642,10 @@ async def test_client_that_hangs_up_costs_no_run(
     peer = Peer(app)
 
     peer.protocol.data_received(search())
-    assert app.state.batcher.waiting_tokens
+    assert app.state.batcher.admission.waiting_tokens
     if leaves:
         peer.protocol.connection_lost(None)
-    await eventually(lambda: not app.state.batcher.waiting_tokens, "the end of the request")
+    await eventually(lambda: not app.state.batcher.admission.waiting_tokens, "the end of the request")
 
     assert runs == ([] if leaves else [1])
     assert statuses(answers(peer.wire.written)) == ([] if leaves else [200])
