@@ -68,6 +68,7 @@ class Batcher:
             NotFinite: as `Model.predict`.
         """
         context = context or RequestContext()
+        # A coroutine waits on a future; a connection takes its bytes without one. Both are a Reply to the queue.
         reply: Awaited[Sequence[Answer]] = Awaited(context)
         self.submit(model, encoded, context, reply)
         return await reply.found
@@ -82,10 +83,11 @@ class Batcher:
         Raises:
             ServerFull, TooLate: immediately, as `predict`; `reply` takes nothing then.
         """
-        cost = sum(map(model.cost, encoded))
+        cost = sum(map(model.cost, encoded))  # in tokens, since a run takes time in proportion to them
+        # Before anything is queued: work that would come too late must not take the core from work that comes in time.
         self.admission.check(cost, context.deadline)
         request = QueuedRequest(model, encoded, cost + REQUEST_TOKENS, context, reply)
-        if cost > INLINE_TOKENS:
+        if cost > INLINE_TOKENS:  # would hold up every socket of the process while it runs
             self.large.submit(request)
             return
         self.admission.waiting_tokens += request.cost
@@ -100,10 +102,11 @@ class Batcher:
         # One batch a model: requests for two models cannot share a run, those for one can share it whatever they ask.
         chosen: dict[int, list[QueuedRequest]] = {}  # the model's id -> its requests
         num_tokens = 0
-        now = time.perf_counter()
+        now = time.perf_counter()  # once: what has waited until this turn begins together
         while self._queue and num_tokens < TURN_TOKENS:
             request = self._queue.popleft()
             self.admission.waiting_tokens -= request.cost
+            # A request whose client has left, or whose deadline has passed, costs nothing more from here on.
             if request.begin(now, self._counters):
                 chosen.setdefault(id(request.model), []).append(request)
                 num_tokens += request.cost
@@ -124,7 +127,7 @@ class Batcher:
         model = requests[0].model
         encoded = [one for request in requests for one in request.encoded]
         try:
-            answers = model.predict(encoded)
+            answers = model.predict(encoded)  # sorts by length and cuts into chunks itself (networks/gru.py)
             assert len(answers) == len(encoded), "a model answers each input; internal error"
         except Exception as error:  # whatever it is, each waiting request gets it as its answer
             if len(requests) > 1:

@@ -25,9 +25,10 @@ from inference.search.context import Awaited, Reply, RequestContext
 from inference.search.ranked import rank, ranking_of
 from inference.search.registry import Registry
 
-MAX_TIMEOUT_MS = 600_000
-MAX_TIMEOUT_DIGITS = 6
+MAX_TIMEOUT_MS = 600_000  # ten minutes; who waits longer wants a job, not a search
+MAX_TIMEOUT_DIGITS = 6  # checked before int(), which takes quadratic time for a long string of digits
 
+# One encoder for the life of the process: making one for each answer costs more than the answer.
 _encode = msgspec.json.Encoder().encode
 
 
@@ -67,14 +68,18 @@ def begin(
         ServerFull, TooLate: it is refused; `reply` takes nothing then.
         Others: as `model_asked` and `Model.encode`; the body is at fault, and `answer` says where.
     """
+    # Once: a version that is swapped in after this line answers the next request, not this one.
     model = model_asked(kind, body, registry)
-    field, content = body.given
+    field, content = body.given  # exactly one of vector, vectors, text, texts; the Struct has checked it
     is_one = field in body.ONE
+    # One way for one and for many: a single input is a batch of one until the answer is written.
     contents = [content] if is_one else content
+    # The fast way has no branches: what needs a second run, a thread or a turn of the loop goes the other one.
     is_plain = ranking_of(model, body.ranking) is None and not explains(body)
     if not is_plain or len(contents) > SLICE_TICKETS or any(map(is_long, contents)):
         return False
     parsed = time.perf_counter()
+    # Here and not in the batcher's turn: a fault of the text is this request's alone, and no batch may fail for it.
     encoded = [model.encode(one) for one in contents]
     context.parse_s = parsed - context.began
     context.ids_s = time.perf_counter() - parsed
@@ -97,13 +102,15 @@ async def answer(kind: Kind, body: Search, registry: Registry, batcher: Batcher,
             return await reply.found
     except InvalidContent:
         pass  # of one input; below every fault is found, each with its JSON Pointer
+    # Everything below may take turns of the event loop, so it is a coroutine and not a callback.
     model = model_asked(kind, body, registry)
     field, content = body.given
     is_one = field in body.ONE
     if explains(body):
-        check_explains(kind, body.name)
+        check_explains(kind, body.name)  # before the model is asked, so that a refusal costs nothing
     parsed = time.perf_counter()
     context.parse_s = parsed - context.began
+    # A fault names its input by a JSON Pointer (RFC 6901), so each input carries its own from here on.
     contents = {f"/{field}": content} if is_one else {f"/{field}/{i}": one for i, one in enumerate(content)}
     ranking = ranking_of(model, body.ranking)
     found: Sequence[Answer]
@@ -113,6 +120,7 @@ async def answer(kind: Kind, body: Search, registry: Registry, batcher: Batcher,
         encoded = await encode_all(batcher.large, model, contents)
         context.ids_s = time.perf_counter() - parsed
         found = await batcher.predict(model, encoded, context)
+    # What each token weighs is found by leaving it out and asking again: as many runs as there are tokens.
     if explains(body) and not (isinstance(found[0], RankedPrediction) and found[0].reason == "empty"):
         explanation = await explained(kind, model, await encode_one(batcher.large, model, content), batcher, context)
         found = [msgspec.structs.replace(found[0], explanation=explanation)]
@@ -133,9 +141,10 @@ def model_asked(kind: Kind, body: Search, registry: Registry) -> Model[Any]:
 
 def written(model: Model[Any], body: Search, is_one: bool, found: Sequence[Answer]) -> bytes:
     """Return what a model has found, as JSON; `is_one` says whether one input was asked about, and no list."""
+    # The name and the version come from the model that was run, never from the registry: it may hold another by now.
     if is_one:
         return _encode(msgspec.structs.replace(found[0], id=body.id, model_name=model.name, version=model.version))
-    if body.ids is not None:
+    if body.ids is not None:  # the caller's own, so that it can match answers without counting
         found = [msgspec.structs.replace(one, id=id_) for one, id_ in zip(found, body.ids, strict=True)]
     return _encode(SearchAnswers(model.name, model.version, found))
 
@@ -161,6 +170,7 @@ async def explained(
         NotFinite: as `explain.explain`.
     """
     assert kind.explain is not None, "check_explains has been called; internal error"
+    # A task and not one run: some hundred runs in one piece would hold every large request up.
     work = kind.explain(model, encoded)
     return await batcher.large.in_steps(model, work.steps, work.cost, context)
 
