@@ -113,10 +113,10 @@ async def test_bug_is_logged_and_its_text_not_answered(
 ) -> None:
     """An error that nobody foresaw is a 500 that tells the caller nothing of what it says, and the log everything."""
 
-    async def fail(*_: object) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("words of a ticket")
 
-    monkeypatch.setattr(Batcher, "predict", fail)
+    monkeypatch.setattr(Batcher, "submit", fail)
 
     headers = {"x-request-id": "find-me"}
     response = await client.post("/search", json=MODEL | {"vector": CONNECTION}, headers=headers)
