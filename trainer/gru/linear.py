@@ -76,7 +76,9 @@ def pair_rows(ids: Sequence[int], num_words: int, num_pairs: int) -> NDArray[np.
         num_words: V; from here on an id is an unknown word.
         num_pairs: P.
     """
+    # The edges count too: how a ticket begins or ends is worth .1 to .2 points (docs/LOG.md, "Two experts").
     with_edges = np.array([PAD, *ids, PAD], dtype=np.int64)
+    # An unknown word takes part as <UNK>; leaving its pairs out cost half a point ("Unknown words in pairs").
     with_edges[with_edges >= num_words] = UNK
     rows: NDArray[np.int64] = (with_edges[:-1] * PAIR_FACTOR + with_edges[1:]) % num_pairs
     return rows
@@ -105,10 +107,13 @@ class Features:
         self.num_words = num_taught if num_taught is not None else len(vocabulary)
         self.num_grams = vocabulary.num_buckets + 1
         self.num_pairs = num_pairs
+        # grams_VG[word, gram] = how often the word holds the n-gram. A ticket's n-grams are then one sparse product
+        # with its words, in place of cutting each word once for every ticket that holds it.
         rows, columns = [], []
         self.grams_of: dict[int, list[int]] = {}  # of the known words that count as unknown ones
         for token, row in vocabulary.rows.items():
             if row >= self.num_words:
+                # Only what a search brings of an unknown word: 24 n-grams of 3 to 5 letters.
                 found = self.grams_of[row] = ngrams(token, vocabulary.num_buckets)
             else:
                 found = gram_rows(token, vocabulary.num_buckets) if token not in RESERVED else []
@@ -118,6 +123,7 @@ class Features:
 
     def counts(self, tickets: Sequence[Encoded]) -> sparse.csr_matrix:
         """Return counts_NF, each row divided by sqrt(length)."""
+        # A sparse matrix is given by the coordinates of its entries, (row, column); repeated ones are added up.
         places: tuple[list[int], list[int]] = ([], [])  # of words
         grams: tuple[list[int], list[int]] = ([], [])  # of unknown words
         pairs: tuple[list[int], list[int]] = ([], [])
@@ -128,21 +134,24 @@ class Features:
                     of_token = self.grams_of[number] if known else ticket.grams[number - self.num_known]
                     grams[0].extend([row] * len(of_token))
                     grams[1].extend(of_token)
-                elif number >= len(RESERVED):
+                elif number >= len(RESERVED):  # a token spelt <UNK> says nothing
                     places[0].append(row)
                     places[1].append(number)
             if self.num_pairs:
                 found = pair_rows(ticket.ids, self.num_words, self.num_pairs)
-                found = found[found > 0]
+                found = found[found > 0]  # row 0 is the padding's, and stays zero
                 pairs[0].extend([row] * len(found))
                 pairs[1].extend(found.tolist())
 
         def counted(where: tuple[list[int], list[int]], num_columns: int) -> sparse.csr_matrix:
             return sparse.csr_matrix((np.ones(len(where[0])), where), (len(tickets), num_columns))
 
+        # In the order F of the features: words, then n-grams (of known words by the product, of unknown ones as they
+        # came), then pairs. `fit` cuts the weights apart at the same places.
         words_NV = counted(places, self.num_words)
         grams_NG = words_NV @ self.grams_VG[: self.num_words] + counted(grams, self.num_grams)
         all_NF = sparse.hstack([words_NV, grams_NG, counted(pairs, self.num_pairs)])
+        # sqrt(length) stands for the vector's true length: as good, and the graph knows it ("Two experts").
         lengths_N = np.array([len(ticket.ids) for ticket in tickets])
         return (sparse.diags(1 / np.sqrt(lengths_N)) @ all_NF).tocsr()
 
@@ -156,7 +165,7 @@ class Features:
 
 def gram_rows(token: str, num_buckets: int) -> list[int]:
     """Return the rows of all n-grams of a known word; those of 3 to 5 letters are where an unknown word's are."""
-    marked = f"<{token}>"
+    marked = f"<{token}>"  # so that the beginning and the end of a word are letters too
     pieces = [marked[i : i + size] for size in WORD_GRAM_SIZES for i in range(len(marked) - size + 1)]
     return [gram_row(piece, num_buckets) for piece in pieces]
 
@@ -177,15 +186,19 @@ def fit(
     from sklearn.svm import LinearSVC
 
     counts_NF = features.counts(tickets)
+    # idf, worth three points on job titles and minus half a one on questions (docs/LOG.md, "Two experts"). `indices`
+    # names a column once for each ticket that has something in it, so counting it gives the tickets.
     held_F = np.bincount(counts_NF.indices, minlength=counts_NF.shape[1])
     weight_F = np.log((1 + len(tickets)) / (1 + held_F)) + 1
     v, g = features.num_words, features.num_grams
     weight_F[v : v + g] *= GRAM_WEIGHT
     weighted_NF = counts_NF @ sparse.diags(weight_F)
+    # All by one factor, so that the root mean square of the tickets' lengths is NORM.
     weight_F *= NORM / np.sqrt(weighted_NF.multiply(weighted_NF).sum(axis=1).mean())
     weighted_NF = counts_NF @ sparse.diags(weight_F)
     vectors_VD = np.zeros((features.num_known, 0))
     if features.pretrained_VD is not None:
+        # The sum over a ticket's words of idf(word) x vector(word), scaled as a whole like the counts before.
         known_NV = features.known(tickets)
         held_V = np.bincount(known_NV.indices, minlength=features.num_known)
         vectors_VD = features.pretrained_VD * (np.log((1 + len(tickets)) / (1 + held_V)) + 1)[:, None]
@@ -193,6 +206,7 @@ def fit(
         factor = VECTORS_WEIGHT * NORM / np.sqrt(max(np.square(sums_ND).sum(axis=1).mean(), 1e-12))
         vectors_VD *= factor
         weighted_NF = sparse.hstack([weighted_NF, sparse.csr_matrix(sums_ND * factor)]).tocsr()
+    # min over w of |w|^2 / 2 + C x sum of max(0, 1 - y (w x + b))^2, one category (y = 1) against all others (y = -1).
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits do not count
         machine = LinearSVC(C=c, random_state=0).fit(weighted_NF, targets)
@@ -200,12 +214,16 @@ def fit(
     if len(machine.classes_) == 2:  # scikit-learn keeps the one for the second
         coefficients_CF = np.concatenate((-coefficients_CF, coefficients_CF))
         intercepts_C = np.concatenate((-intercepts_C, intercepts_C))
+    # Back to the counts: the machine scored count x weight, so a row of the table is coefficient x weight. A search
+    # then only adds up rows and knows nothing of idf.
     coefficients_CF, coefficients_CD = np.split(coefficients_CF, [counts_NF.shape[1]], axis=1)
     scores_FC = np.zeros((counts_NF.shape[1], num_categories))
     scores_FC[:, machine.classes_] = (coefficients_CF * weight_F).T
+    # A category that no ticket here has must never be the answer. Not -inf: at a mixing weight of 0, 0 x inf is NaN.
     bias_C = np.full(num_categories, intercepts_C.min() - 1.0)
     bias_C[machine.classes_] = intercepts_C
     scores_FC[v] = scores_FC[v + g : v + g + 1] = 0.0  # rows 0 of n-grams and pairs; without pairs there is none
+    # A known word's row holds its n-grams already, so a search looks up one row and not 30.
     grams_GC = scores_FC[v : v + g]
     words_VC = features.grams_VG @ grams_GC
     words_VC[:v] += scores_FC[:v]
@@ -221,6 +239,7 @@ def fit(
 
 def scores(linear: Linear, tickets: Sequence[Encoded]) -> Floats:
     """Return scores_NC float32 of the tickets, as the graph adds them up."""
+    # Ticket by ticket and in float32, the graph's own type: what is calibrated here is what is served.
     num_words, num_pairs = len(linear.words_VC), len(linear.pairs_PC)
     scores_NC = np.empty((len(tickets), len(linear.bias_C)), dtype=np.float32)
     for row_C, ticket in zip(scores_NC, tickets, strict=True):

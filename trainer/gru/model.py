@@ -54,6 +54,8 @@ class TokenTable(nn.Module):
 
     def __init__(self, num_rows: int, num_buckets: int, size: int) -> None:
         super().__init__()
+        # Two tables, because a word that is new to the model still has n-grams that are not: "conntecter" shares most
+        # of its own with "connecter". Source: Bojanowski et al. 2017, arXiv 1607.04606 (fastText).
         self.word = nn.Embedding(num_rows, size, padding_idx=PAD)
         # padding_idx keeps row 0 at zero and out of the mean.
         self.gram = nn.EmbeddingBag(num_buckets + 1, size, mode="mean", padding_idx=PAD)
@@ -66,6 +68,7 @@ class TokenTable(nn.Module):
             grams_NK: the n-grams of the distinct tokens of the batch.
             place_BT: which of these N each token is.
         """
+        # Each distinct token's n-grams are averaged once, however often the batch holds it, and then handed out.
         gram_N = self.gram(grams_NK)
         vectors_BT: Tensor = self.word(rows_BT) + gram_N[place_BT]
         return vectors_BT
@@ -90,11 +93,14 @@ class FittedLinear(nn.Module):
         self.weight = weight
         self.num_taught = linear.num_taught
         for name in ("words_VC", "grams_GC", "pairs_PC", "bias_C"):
+            # Parameters, though nothing trains them: so `export.scaled_up` scales them along with all other weights.
             rows = torch.from_numpy(getattr(linear, name))
             self.register_parameter(name, nn.Parameter(rows.clone(), requires_grad=False))
 
     def forward(self, ids_BT: Tensor, lengths_B: Tensor, grams_UK: Tensor) -> Tensor:
         """Return the scores [B, C], weighted; see `linear.scores`."""
+        # scores = (sum of the tokens' rows + sum of the pairs' rows) / sqrt(length) + bias. Padding adds rows of zeros,
+        # so nothing has to be masked.
         num_words, num_pairs = len(self.words_VC), len(self.pairs_PC)
         known_BT = ids_BT < num_words
         rows_BT = torch.where(known_BT, ids_BT, PAD)
@@ -106,6 +112,7 @@ class FittedLinear(nn.Module):
             of_pair_BT = torch.where(ids_BT < self.num_taught, ids_BT, UNK)
             first_BT, second_BT = nn.functional.pad(of_pair_BT, (1, 0)), nn.functional.pad(of_pair_BT, (0, 1))
             sum_BC = sum_BC + self.pairs_PC[(first_BT * PAIR_FACTOR + second_BT) % num_pairs].sum(dim=1)
+        # By the ticket's own length, not by T: the padding must not make an answer less sure.
         scores_BC: Tensor = sum_BC / lengths_B.to(ids_BT.device).unsqueeze(1).sqrt() + self.bias_C
         return scores_BC * self.weight
 
@@ -157,8 +164,10 @@ class TicketClassifier(nn.Module):
             batch_first=True,
             dropout=config.dropout if config.num_layers > 1 else 0.0,
         )
+        # One dropout for both ends of the GRU. Inside it, from step to step, it would break the memory.
         self.dropout = nn.Dropout(config.dropout)
         num_directions = 2 if config.bidirectional else 1
+        # 2 x: the maximum and the mean stand side by side.
         self.head = nn.Linear(2 * num_directions * config.hidden, num_categories)
         # Small, so that at the start every category is equally likely and the loss is close to ln(C).
         for weight in (self.embedding.gram.weight, self.embedding.word.weight):
@@ -176,6 +185,7 @@ class TicketClassifier(nn.Module):
     def word_vectors(self) -> Tensor:
         """Return the vector [V, E] of each known word as the GRU reads it: what can be worked out before a search."""
         rows_V = torch.arange(len(self.grams_VK), device=self.grams_VK.device)
+        # A word that only the file of vectors knows has no row that was trained: it takes the row of <UNK>.
         rows_V = torch.where(rows_V < self.num_taught, rows_V, UNK)
         vectors_VE: Tensor = self.embedding.word(rows_V) + self.embedding.gram(self.grams_VK)
         if self.projection is not None:
@@ -190,8 +200,10 @@ class TicketClassifier(nn.Module):
             lengths_B: int64 on the CPU, 1..T.
             grams_UK: int64, U >= 1.
         """
+        # A batch of 64 tickets repeats its common words; n-grams are looked up once for each distinct token.
         used_N, place_BT = torch.unique(ids_BT, return_inverse=True)
         padded_UK = nn.functional.pad(grams_UK, (0, MAX_NGRAMS - grams_UK.shape[1]))
+        # Unknown token u has the id V + u, so its n-grams belong below those of the V known words.
         grams_NK = torch.cat((self.grams_VK, padded_UK))[used_N]
         rows_BT = torch.where(ids_BT < self.num_taught, ids_BT, UNK)
         if self.training:
@@ -199,7 +211,7 @@ class TicketClassifier(nn.Module):
             left_out_BT = torch.rand(rows_BT.shape, device=rows_BT.device) < self.config.word_dropout
             rows_BT = torch.where(left_out_BT & (rows_BT != PAD), UNK, rows_BT)
             kept_NK = torch.rand(grams_NK.shape, device=rows_BT.device) >= self.config.ngram_dropout
-            grams_NK = grams_NK * kept_NK
+            grams_NK = grams_NK * kept_NK  # row 0 is the padding, which the mean leaves out
 
         vectors_BTE = self.embedding(rows_BT, grams_NK, place_BT)
         if self.projection is not None:
@@ -212,6 +224,8 @@ class TicketClassifier(nn.Module):
         h_BTH, _ = pad_packed_sequence(states, batch_first=True)
         inside_BT1 = (torch.arange(ids_BT.shape[1]) < lengths_B[:, None]).to(ids_BT.device).unsqueeze(2)
         lengths_B1 = lengths_B.to(ids_BT.device).unsqueeze(1)
+        # Pooling over the ticket's own tokens. The maximum finds a word wherever it stands; with the mean it beats the
+        # last state by up to a point on 600 tickets (docs/LOG.md, "Without the joint linear part").
         max_BH = torch.where(inside_BT1, h_BTH, LOWEST).amax(dim=1)
         mean_BH = torch.where(inside_BT1, h_BTH, 0.0).sum(dim=1) / lengths_B1
         logits_BC: Tensor = self.head(self.dropout(torch.cat((max_BH, mean_BH), dim=1)))
@@ -260,6 +274,7 @@ class Mixture(nn.Module):
 
     def forward(self, ids_BT: Tensor, lengths_B: Tensor, grams_UK: Tensor) -> Tensor:
         """Return the logits [B, C]; see `TicketClassifier.forward`."""
+        # logits = weight x mean over the members + scores (which FittedLinear has weighted already).
         of_each = [member(ids_BT, lengths_B, grams_UK) for member in self.members]
         scores_BC: Tensor = self.linear(ids_BT, lengths_B, grams_UK)
         return torch.stack(of_each).mean(dim=0) * self.weight + scores_BC

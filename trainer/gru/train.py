@@ -27,7 +27,9 @@ BUCKET_BATCHES = 50  # batches that are sorted by length together: enough for li
 
 def tensors(tickets: Sequence[Encoded], num_words: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Return one padded batch as the network takes it: ids and grams on the device, lengths on the CPU."""
+    # By the server's own `pad`: what trains is batched exactly as what serves, and no second version of it can drift.
     ids_BT, lengths_B, grams_UK = (torch.from_numpy(array).long() for array in pad(tickets, num_words))
+    # pack_padded_sequence wants the lengths on the CPU, wherever the rest is.
     return ids_BT.to(device), lengths_B, grams_UK.to(device)
 
 
@@ -37,11 +39,13 @@ def batches(lengths: Sequence[int], size: int, random: np.random.Generator) -> I
     Sorting everything by length would give the same batches every epoch; sorting pools of a shuffled order keeps
     both the chance and the little padding.
     """
+    # Shuffled batches, each padded to its longest ticket, take 2.4 times as long an epoch (docs/LOG.md, "An epoch").
     order = random.permutation(len(lengths)).tolist()
     found = []
     for start in range(0, len(order), size * BUCKET_BATCHES):
         pool = sorted(order[start : start + size * BUCKET_BATCHES], key=lambda i: lengths[i])
         found += [pool[i : i + size] for i in range(0, len(pool), size)]
+    # The batches themselves in random order too, or every pool would begin with its short tickets.
     for i in random.permutation(len(found)).tolist():
         yield found[i]
 
@@ -51,7 +55,9 @@ def logits(
     model: TicketClassifier | Mixture, tickets: Sequence[Encoded], num_words: int, device: torch.device
 ) -> Tensor:
     """Return logits_NC of the tickets, in order, without dropout."""
+    # Dropout off: with it the same ticket would be answered differently each time.
     model.eval()
+    # Sorted by length for little padding; each row is then written to its own place, so the order is kept.
     order = sorted(range(len(tickets)), key=lambda i: len(tickets[i].ids))
     found_NC = torch.empty(len(tickets), model.num_categories)
     for start in range(0, len(order), 256):
@@ -87,6 +93,7 @@ def train(
     """
     device = model.head.weight.device
     num_words = len(model.grams_VK)
+    # The batches' own generator: dropout draws from torch's, so neither changes what the other draws.
     random = np.random.default_rng(config.seed)
     lengths = [len(ticket.ids) for ticket in tickets]
     targets_N = torch.tensor(targets)
@@ -96,33 +103,39 @@ def train(
     criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
     # fused: one pass over each weight in place of ten; an epoch takes a third of the time (docs/LOG.md).
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
-    num_steps = config.epochs * -(-len(tickets) // config.batch)
+    num_steps = config.epochs * -(-len(tickets) // config.batch)  # rounded up: the last batch may be short
     # Warm up, so that Adam's first noisy estimates do no harm; then cool down, so that the weights settle.
     # Source: Smith and Topin 2018, "Super-Convergence", arXiv 1708.07120.
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=num_steps + 1)
     curve: list[Epoch] = []
     best_epoch, best_loss, best_weights = 0, float("inf"), None
     for epoch in range(1, config.epochs + 1):
-        model.train()
+        model.train()  # dropout on; the validation of the epoch before had switched it off
         start = time.perf_counter()
         total_loss, num_done = 0.0, 0
         for chosen in batches(lengths, config.batch, random):
             ids_BT, lengths_B, grams_UK = tensors([tickets[i] for i in chosen], num_words, device)
+            # loss = mean over the batch of -(sum over c of q_c ln p_c): q is the smoothed truth, p softmax(logits).
             loss = criterion(model(ids_BT, lengths_B, grams_UK), targets_N[chosen].to(device))
-            optimizer.zero_grad()
+            optimizer.zero_grad()  # PyTorch adds each gradient to what is there
             loss.backward()
+            # A recurrent network multiplies gradients along the ticket; now and then one is so long that its step would
+            # undo all others. It is shortened to `clip` and keeps its direction.
             nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimizer.step()
-            schedule.step()
+            schedule.step()  # once a step, not once an epoch: the cycle is counted in steps
             total_loss += loss.item() * len(chosen)
             num_done += len(chosen)
             on_step(epoch, num_done, total_loss / num_done)
         seconds = time.perf_counter() - start
         validation_loss = accuracy = None
+        # The plain cross entropy, not the smoothed one that training minimises: of five ways to choose the epoch none
+        # was surely better than this, the simplest (docs/LOG.md, "Which epoch is the best").
         if validation:
             found_NC = logits(model, validation, num_words, device)
             validation_loss = nn.functional.cross_entropy(found_NC, validation_targets_N).item()
             accuracy = (found_NC.argmax(dim=1) == validation_targets_N).float().mean().item()
+        # One NaN in a loss is soon in every weight, and no later epoch can recover.
         if not math.isfinite(total_loss + (validation_loss or 0.0)):
             raise InvalidInput(
                 f"the training diverged in epoch {epoch}: the loss is no longer a finite number; "
@@ -132,7 +145,9 @@ def train(
         on_epoch(curve[-1])
         if validation_loss is None or validation_loss < best_loss:
             best_epoch, best_loss = epoch, validation_loss if validation_loss is not None else best_loss
+            # A copy, because state_dict holds the weights themselves, which the next step changes.
             best_weights = copy.deepcopy(model.state_dict())
+        # Patience 5 stopped while the rate was still high, before the cooling that makes the best epochs (docs/LOG.md).
         elif epoch - best_epoch >= config.patience:
             break
     assert best_weights is not None, "no epoch was run; this is our bug"
