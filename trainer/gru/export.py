@@ -11,6 +11,8 @@ What is folded at export, so that a search does not pay for it:
 A single ticket's run is mostly the price of its nodes, about 1 us each: the graph has as few as it can (docs/LOG.md).
 The networks of a mixture stand side by side: one lookup gives all of their vectors, each has its own GRU, and from the
 pooling on they are one network with a wide state.
+
+The names in the graph are frozen (docs/decisions/0021-names-in-the-graph.md): who reads the weights finds them by name.
 """
 
 # Axes: B tickets, T tokens, E embedding and H hidden (of all networks), D directions, C categories, V known words,
@@ -55,6 +57,8 @@ def build(model: Mixture, temperature: float) -> bytes:
 
     Past a ticket's length its ids are PAD, as `gru.pad` leaves them.
     """
+    # A node is called as its output is, and a suffix names the axes: "token_TBF" is [T, B, F]. The nodes stand in the
+    # order of a search.
     graph = Graph()
 
     def number(name: str, value: object, dtype: type[np.generic]) -> str:
@@ -65,39 +69,44 @@ def build(model: Mixture, temperature: float) -> bytes:
 
     members, fitted = list(model), model.linear
     config, num_categories = model.first.config, model.num_categories
+    # softmax((w mean(gru) + v linear) / T): the divisions are done here once, in the weights, and not in each search.
     scale, fitted_scale = model.weight / temperature / len(members), fitted.weight / temperature
     sizes = [config.embedding] * len(members) + [num_categories]
     first, second = number("axis_0", [0], np.int64), number("axis_1", [1], np.int64)
     zero = number("zero", 0, np.int32)
 
-    # An id below V is a row of the table, V + u the u-th unknown token, which reads the row of <UNK> first.
+    # An id below V is a row of the table, V + u the u-th unknown token, which reads the row of <UNK> first. int32 all
+    # the way, so that no node has to cast.
     ids_TB = graph.node("Transpose", ["ids"], "ids_TB", perm=[1, 0])
-    known_TB = graph.node("Less", [ids_TB, number("num_words", model.num_words, np.int32)], "known_TB")
-    row_TB = graph.node("Where", [known_TB, ids_TB, number("unk", UNK, np.int32)], "row_TB")
+    known_TB = graph.node("Less", [ids_TB, number("vocab_size", model.num_words, np.int32)], "known_TB")
+    row_TB = graph.node("Where", [known_TB, ids_TB, number("unk_id", UNK, np.int32)], "row_TB")
+    # Vectors and scores in one row: a Gather costs its call, hardly its width.
     rows_VF = torch.cat([member.word_vectors() for member in members], dim=1)
     rows_VF = torch.cat((rows_VF, fitted.words_VC * fitted_scale), dim=1)
-    of_word_TBF = graph.node("Gather", [array("words", rows_VF), row_TB], "of_word_TBF")
+    word_TBF = graph.node("Gather", [array("word_embedding", rows_VF), row_TB], "word_TBF")
 
     # To it is added: the mean of the networks' n-gram rows, and the sum of the linear part's. A last column of ones
     # counts the n-grams; row 0, the padding, is all zeros. Row 0 of the result is for tokens that are known.
     rows_GF = torch.cat([member.embedding.gram.weight for member in members], dim=1)
     rows_GF = torch.cat((rows_GF, fitted.grams_GC * fitted_scale, torch.ones(len(rows_GF), 1)), dim=1)
     rows_GF[PAD] = 0.0
-    of_gram_UKF = graph.node("Gather", [array("grams_of_unknown", rows_GF), "grams"], "of_gram_UKF")
-    total_UF = graph.node("ReduceSum", [of_gram_UKF, second], "gram_sum_UF", keepdims=0)
-    parts = ["vector_sum_UE", "unknown_scores_UC", "num_grams_U1"]
+    ngram_UKF = graph.node("Gather", [array("ngram_embedding", rows_GF), "grams"], "ngram_UKF")
+    total_UF = graph.node("ReduceSum", [ngram_UKF, second], "ngram_sum_UF", keepdims=0)
+    parts = ["ngram_vector_sum_UE", "ngram_score_sum_UC", "num_ngrams_U1"]
     graph.split(total_UF, parts, [sum(sizes[:-1]), num_categories, 1], axis=1)
     # Where nothing is unknown, the one row of `grams` is padding and its mean 0 / 0; nobody reads it.
-    mean_UE = graph.node("Div", [parts[0], parts[2]], "unknown_vector_UE")
+    mean_UE = graph.node("Div", [parts[0], parts[2]], "ngram_vector_mean_UE")
     unknown_UF = graph.node("Concat", [mean_UE, parts[1]], "unknown_UF", axis=1)
-    nothing_1F = number("nothing_1F", np.zeros((1, sum(sizes))), np.float32)
-    unknown_UF = graph.node("Concat", [nothing_1F, unknown_UF], "none_or_unknown_UF", axis=0)
-    before_first = number("num_words_less_1", model.num_words - 1, np.int32)
-    place_TB = graph.node("Sub", [ids_TB, before_first], "place_or_less_TB")
-    place_TB = graph.node("Max", [place_TB, zero], "place_TB")
-    of_unknown_TBF = graph.node("Gather", [unknown_UF, place_TB], "of_unknown_TBF")
-    token_TBF = graph.node("Add", [of_word_TBF, of_unknown_TBF], "token_TBF")
-    *inputs, scores_TBC = [f"x_{place}_TBE" for place in range(len(members))] + ["scores_TBC"]
+    nothing_1F = number("known_token_row", np.zeros((1, sum(sizes))), np.float32)
+    unknown_UF = graph.node("Concat", [nothing_1F, unknown_UF], "known_or_unknown_UF", axis=0)
+    # Row max(0, id - (V - 1)): 0 for every known token, u + 1 for the u-th unknown one. No If, no mask.
+    before_first = number("vocab_size_minus_1", model.num_words - 1, np.int32)
+    place_TB = graph.node("Sub", [ids_TB, before_first], "unknown_index_or_less_TB")
+    place_TB = graph.node("Max", [place_TB, zero], "unknown_index_TB")
+    unknown_TBF = graph.node("Gather", [unknown_UF, place_TB], "unknown_TBF")
+    token_TBF = graph.node("Add", [word_TBF, unknown_TBF], "token_TBF")
+    # Each network gets its own vectors, x of the equations in model.py; the last C columns go round the GRUs.
+    *inputs, scores_TBC = [f"x_{place}_TBE" for place in range(len(members))] + ["word_scores_TBC"]
     graph.split(token_TBF, [*inputs, scores_TBC], sizes, axis=2)
 
     # The GRUs: equations in model.py. linear_before_reset=1 is PyTorch's variant, r * (U_n h + c_n).
@@ -105,6 +114,8 @@ def build(model: Mixture, temperature: float) -> bytes:
     states = []
     for place, (member, x) in enumerate(zip(members, inputs, strict=True)):
         for layer in range(config.num_layers):
+            # W, R and B are ONNX's names: weights of the input, weights of the state, and both biases one after the
+            # other, each for all directions, of which the second reads backwards.
             name = f"gru_{place}_{layer}"
 
             def stacked(kind: str, gru: torch.nn.GRU = member.gru, layer: int = layer) -> Floats:
@@ -117,7 +128,7 @@ def build(model: Mixture, temperature: float) -> bytes:
             ]
             h = graph.node(
                 "GRU",
-                [x, *weights, "lengths"],
+                [x, *weights, "lengths"],  # without the lengths, the backward GRU would begin in the padding
                 f"{name}_TDBH",
                 hidden_size=config.hidden,
                 direction="bidirectional" if config.bidirectional else "forward",
@@ -128,14 +139,20 @@ def build(model: Mixture, temperature: float) -> bytes:
                 flat = graph.constant(f"{name}_shape", np.array([0, 0, -1], dtype=np.int64))
                 x = graph.node("Reshape", [turned, flat], f"{name}_TBH")
         states.append(h)
+    # From here on the networks are one: their states stand side by side, H is that of all.
     h_TDBH = states[0] if len(states) == 1 else graph.node("Concat", states, "gru_TDBH", axis=3)
 
-    # Pooling. -2 lies below every state of a GRU; an infinity would turn 0 x inf into NaN further on.
+    # Pooling. -2 lies below every state of a GRU; an infinity would turn 0 x inf into NaN further on. Padding has the
+    # id 0, as no token has: one comparison in place of ten nodes that counted up to `lengths` (decision 0012).
     inside_TB = graph.node("Less", [zero, ids_TB], "inside_TB")
     inside_T1B1 = graph.node("Unsqueeze", [inside_TB, number("axes_1_3", [1, 3], np.int64)], "inside_T1B1")
-    h_or_lowest = graph.node("Where", [inside_T1B1, h_TDBH, number("lowest", LOWEST, np.float32)], "h_or_lowest_TDBH")
+    h_or_lowest = graph.node(
+        "Where", [inside_T1B1, h_TDBH, number("max_pool_padding", LOWEST, np.float32)], "h_or_lowest_TDBH"
+    )
     max_DBH = graph.node("ReduceMax", [h_or_lowest, first], "max_DBH", keepdims=0)
-    h_or_zero = graph.node("Where", [inside_T1B1, h_TDBH, number("zero_float", 0.0, np.float32)], "h_or_zero_TDBH")
+    h_or_zero = graph.node(
+        "Where", [inside_T1B1, h_TDBH, number("mean_pool_padding", 0.0, np.float32)], "h_or_zero_TDBH"
+    )
     sum_DBH = graph.node("ReduceSum", [h_or_zero, first], "sum_DBH", keepdims=0)
     length_B = graph.node("Cast", ["lengths"], "length_B", to=TensorProto.FLOAT)
     length_B1 = graph.node("Unsqueeze", [length_B, second], "length_B1")
@@ -148,29 +165,36 @@ def build(model: Mixture, temperature: float) -> bytes:
     # largest or mean, direction, entry.
     heads = [member.head.weight.reshape(num_categories, 2, len(directions), config.hidden) for member in members]
     head_CH = torch.stack(heads, dim=3).transpose(1, 2).flatten(start_dim=1) * scale
+    # The linear part's bias is added here too: it is not divided by sqrt(length), and it saves a node.
     bias_C = torch.stack([member.head.bias for member in members]).sum(dim=0) * scale + fitted.bias_C * fitted_scale
     head = [array("head_weight", head_CH), array("head_bias", bias_C)]
-    deep_BC = graph.node("Gemm", [pooled_BH, *head], "deep_BC", transB=1)
+    gru_BC = graph.node("Gemm", [pooled_BH, *head], "gru_logits_BC", transB=1)
 
     # The linear part: the sum of the tokens' scores, and of the pairs', over sqrt(length).
-    wide_BC = graph.node("ReduceSum", [scores_TBC, first], "scores_BC", keepdims=0)
+    linear_BC = graph.node("ReduceSum", [scores_TBC, first], "word_score_sum_BC", keepdims=0)
     if len(fitted.pairs_PC):
         # Pair t is (token before t, token t), with PAD before the first and after the last; see linear.pair_rows.
         of_pair_TB = row_TB
         if fitted.num_taught < model.num_words:
-            taught_TB = graph.node("Less", [ids_TB, number("num_taught", fitted.num_taught, np.int32)], "taught_TB")
-            of_pair_TB = graph.node("Where", [taught_TB, ids_TB, "unk"], "of_pair_TB")
-        before = graph.node("Pad", [of_pair_TB, number("pad_front", [1, 0, 0, 0], np.int64)], "before_TB")
-        after = graph.node("Pad", [of_pair_TB, number("pad_back", [0, 0, 1, 0], np.int64)], "after_TB")
-        spread = graph.node("Mul", [before, number("pair_factor", PAIR_FACTOR, np.int32)], "spread_TB")
-        spread = graph.node("Add", [spread, after], "spread_both_TB")
-        pair = graph.node("Mod", [spread, number("num_pairs", len(fitted.pairs_PC), np.int32)], "pair_TB")
-        pairs_TBC = graph.node("Gather", [array("pairs", fitted.pairs_PC * fitted_scale), pair], "pairs_TBC")
-        pairs_BC = graph.node("ReduceSum", [pairs_TBC, first], "pairs_BC", keepdims=0)
-        wide_BC = graph.node("Add", [wide_BC, pairs_BC], "scores_and_pairs_BC")
-    wide_BC = graph.node("Div", [wide_BC, graph.node("Sqrt", [length_B1], "sqrt_length_B1")], "wide_BC")
+            # A word that only the file of vectors knows stands in a pair as <UNK>, as it did in training.
+            taught_TB = graph.node(
+                "Less", [ids_TB, number("num_trained_words", fitted.num_taught, np.int32)], "trained_TB"
+            )
+            of_pair_TB = graph.node("Where", [taught_TB, ids_TB, "unk_id"], "bigram_id_TB")
+        before = graph.node("Pad", [of_pair_TB, number("pad_front", [1, 0, 0, 0], np.int64)], "bigram_first_TB")
+        after = graph.node("Pad", [of_pair_TB, number("pad_back", [0, 0, 1, 0], np.int64)], "bigram_second_TB")
+        # row = (first x factor + second) mod P. Pairs that share a row are no loss while P is 20,000 (docs/LOG.md).
+        factor = number("bigram_hash_factor", PAIR_FACTOR, np.int32)
+        spread = graph.node("Mul", [before, factor], "bigram_first_hash_TB")
+        spread = graph.node("Add", [spread, after], "bigram_hash_TB")
+        pair = graph.node("Mod", [spread, number("num_bigram_rows", len(fitted.pairs_PC), np.int32)], "bigram_row_TB")
+        pairs = array("bigram_weight", fitted.pairs_PC * fitted_scale)
+        pairs_TBC = graph.node("Gather", [pairs, pair], "bigram_scores_TBC")
+        pairs_BC = graph.node("ReduceSum", [pairs_TBC, first], "bigram_score_sum_BC", keepdims=0)
+        linear_BC = graph.node("Add", [linear_BC, pairs_BC], "linear_score_sum_BC")
+    linear_BC = graph.node("Div", [linear_BC, graph.node("Sqrt", [length_B1], "sqrt_length_B1")], "linear_logits_BC")
 
-    graph.node("Softmax", [graph.node("Add", [deep_BC, wide_BC], "logits_BC")], "probabilities", axis=1)
+    graph.node("Softmax", [graph.node("Add", [gru_BC, linear_BC], "logits_BC")], "probabilities", axis=1)
 
     return graph.serialise(TENSORS)
 
@@ -181,12 +205,13 @@ def invented_tickets(vocabulary: Vocabulary, num_tickets: int, longest: int, see
     Nobody's ticket is in them, so they may be stored. The first ticket has one token, the second `longest`.
     """
     random = np.random.default_rng(seed)
+    # Without a word that two tickets hold a vocabulary has only the reserved rows; even then there are tickets to try.
     words = [token for token in vocabulary.rows if token not in RESERVED] or list(RESERVED)
     tickets = []
     for number in range(num_tickets):
         length = (1, longest)[number] if number < 2 else int(random.integers(1, longest + 1))
         tokens = [words[i] for i in random.integers(len(words), size=length)]
-        if number % 2:
+        if number % 2:  # unknown words too, in the same batch as tickets without one
             for place in random.integers(length, size=1 + length // 4):
                 letters = random.integers(ord("a"), ord("z") + 1, size=random.integers(1, 40))
                 tokens[place] = "".join(map(chr, letters))
@@ -207,7 +232,10 @@ def export(model: Mixture, vocabulary: Vocabulary, temperature: float) -> tuple[
         for size in BATCH_SIZES
         for longest in (2, 30)
     ]
+    # One set of invented tickets for both comparisons: batches of 1, 3 and 32, short ones and long ones. A graph that
+    # froze its time axis or ignored lengths would pass with tickets of one length.
     scaled, scale = scaled_up(model, batches)
+    # Divided by the temperature `scale`, the larger logits come back to where the softmax still tells them apart.
     raw, scaled_raw = build(model, temperature), build(scaled, scale)
     worst, num_batches, num_tickets = 0.0, 0, 0
     for network, graph, t in ((model, raw, temperature), (scaled, scaled_raw, scale)):
@@ -249,7 +277,7 @@ def scaled_up(model: Mixture, batches: Sequence[Sequence[Encoded]]) -> tuple[Mix
 @torch.no_grad()
 def torch_probabilities(model: Mixture, tickets: Sequence[Encoded], temperature: float) -> Floats:
     """Return probabilities_BC of the network itself for one batch."""
-    model.eval()
+    model.eval()  # the graph has no dropout, so neither may this
     logits_BC = model(*tensors(tickets, model.num_words, torch.device("cpu")))
     probabilities_BC: Floats = torch.softmax(logits_BC / temperature, dim=1).cpu().numpy()
     return probabilities_BC
@@ -257,6 +285,7 @@ def torch_probabilities(model: Mixture, tickets: Sequence[Encoded], temperature:
 
 def golden_rows(raw: bytes, vocabulary: Vocabulary, seed: int) -> list[GoldenRow]:
     """Return a few made-up tickets with the ids and probabilities that the graph gives them."""
+    # The graph's own answers, not PyTorch's: a reader who replays them learns whether he runs the same graph alike.
     session = open_session(raw)
     rows = []
     for tokens in invented_tickets(vocabulary, 6, 40, seed):

@@ -23,6 +23,16 @@ from artifacts.text.vocabulary import PAD, UNK, Encoded
 
 Array = NDArray[np.float64]
 
+# What the weights were called before decision 0021 -> their names now. Versions that were published before stay in
+# stores for years, and `puppet-train steps` must still explain what they answer.
+FORMER_NAMES = {
+    "words": "word_embedding",
+    "grams_of_unknown": "ngram_embedding",
+    "pairs": "bigram_weight",
+    "num_words": "vocab_size",
+    "num_taught": "num_trained_words",
+}
+
 
 class Table(NamedTuple):
     """A vector per known word, and what an unknown one is made of: `unknown` + the mean of its n-grams' rows."""
@@ -187,7 +197,10 @@ def from_onnx(raw: bytes) -> Together:
     So is what all of them add to every ticket: the biases stand with the linear part.
     """
     constants = onnx.load_model_from_string(raw).graph.initializer
-    weights = {constant.name: onnx.numpy_helper.to_array(constant).astype(np.float64) for constant in constants}
+    weights = {
+        FORMER_NAMES.get(constant.name, constant.name): onnx.numpy_helper.to_array(constant).astype(np.float64)
+        for constant in constants
+    }
 
     def gates(weight: Array) -> Array:
         z, r, n = np.split(weight, 3)  # the order of ONNX
@@ -204,8 +217,8 @@ def from_onnx(raw: bytes) -> Together:
         stacks.append(layers)
     num_categories, num_directions = len(weights["head_bias"]), len(stacks[0][0])
     # A token's row: the vectors of each network side by side, then the scores; of an n-gram, then a 1 to count it by.
-    known_VE, words_VC = np.split(weights["words"], [-num_categories], axis=1)
-    grams_GE, grams_GC, _ = np.split(weights["grams_of_unknown"], [-num_categories - 1, -1], axis=1)
+    known_VE, words_VC = np.split(weights["word_embedding"], [-num_categories], axis=1)
+    grams_GE, grams_GC, _ = np.split(weights["ngram_embedding"], [-num_categories - 1, -1], axis=1)
     tables = (np.split(rows, len(stacks), axis=1) for rows in (known_VE, grams_GE))
     heads = weights["head_weight"].reshape(num_categories, num_directions, 2, len(stacks), -1)
     members = [
@@ -217,8 +230,7 @@ def from_onnx(raw: bytes) -> Together:
         )
         for m, (layers, known, grams) in enumerate(zip(stacks, *tables, strict=True))
     ]
-    num_taught = int(weights["num_taught" if "num_taught" in weights else "num_words"])
-    fitted = Fitted(
-        words_VC, grams_GC, weights.get("pairs", np.zeros((0, num_categories))), weights["head_bias"], num_taught
-    )
+    num_taught = int(weights["num_trained_words" if "num_trained_words" in weights else "vocab_size"])
+    pairs_PC = weights.get("bigram_weight", np.zeros((0, num_categories)))
+    fitted = Fitted(words_VC, grams_GC, pairs_PC, weights["head_bias"], num_taught)
     return Together(members, fitted, float(len(stacks)), 1.0)  # the mean times the number is the sum

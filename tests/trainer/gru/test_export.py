@@ -249,17 +249,17 @@ def no_max_mask(model: onnx.ModelProto) -> None:
 
 def no_sqrt(model: onnx.ModelProto) -> None:
     """Divide the linear part by length."""
-    named(model, "wide_BC").input[1] = "length_B1"
+    named(model, "linear_logits_BC").input[1] = "length_B1"
 
 
 def plain_sum(model: onnx.ModelProto) -> None:
     """Do not divide the linear part at all."""
-    named(model, "logits_BC").input[1] = "scores_and_pairs_BC"
+    named(model, "logits_BC").input[1] = "linear_score_sum_BC"
 
 
 def no_linear_part(model: onnx.ModelProto) -> None:
     """Leave the linear part out."""
-    named(model, "logits_BC").input[1] = "deep_BC"
+    named(model, "logits_BC").input[1] = "gru_logits_BC"
 
 
 def softmax_over_tickets(model: onnx.ModelProto) -> None:
@@ -269,29 +269,29 @@ def softmax_over_tickets(model: onnx.ModelProto) -> None:
 
 def sum_of_ngrams(model: onnx.ModelProto) -> None:
     """Give an unknown token the sum of its n-grams' vectors."""
-    named(model, "unknown_UF").input[0] = "vector_sum_UE"
+    named(model, "unknown_UF").input[0] = "ngram_vector_sum_UE"
 
 
 def mean_of_scores(model: onnx.ModelProto) -> None:
     """Give an unknown token the mean of its n-grams' scores."""
     place = [node.name for node in model.graph.node].index("unknown_UF")
-    mean = helper.make_node("Div", ["unknown_scores_UC", "num_grams_U1"], ["mean_UC"], name="mean_UC")
+    mean = helper.make_node("Div", ["ngram_score_sum_UC", "num_ngrams_U1"], ["mean_UC"], name="mean_UC")
     model.graph.node.insert(place, mean)
     named(model, "unknown_UF").input[1] = "mean_UC"
 
 
 def pairs_turned_round(model: onnx.ModelProto) -> None:
     """Take each pair the other way round."""
-    spread, both = named(model, "spread_TB"), named(model, "spread_both_TB")
+    spread, both = named(model, "bigram_first_hash_TB"), named(model, "bigram_hash_TB")
     spread.input[0], both.input[1] = both.input[1], spread.input[0]
 
 
 def unknown_as_edge(model: onnx.ModelProto) -> None:
     """Let an unknown word stand in a pair as the ticket's edge."""
-    place = [node.name for node in model.graph.node].index("before_TB")
+    place = [node.name for node in model.graph.node].index("bigram_first_TB")
     edge = helper.make_node("Where", ["known_TB", "ids_TB", "zero"], ["edge_TB"], name="edge_TB")
     model.graph.node.insert(place, edge)
-    named(model, "before_TB").input[0] = "edge_TB"
+    named(model, "bigram_first_TB").input[0] = "edge_TB"
 
 
 def mean_over_padding(model: onnx.ModelProto) -> None:
@@ -317,7 +317,7 @@ EDITS: dict[str, Edit] = {
     ),
     "linear_before_reset=0": reset_before,
     "no sequence_lens": no_lengths,
-    "max mask +0 instead of -2": change_constants("lowest", np.zeros_like),
+    "max mask +0 instead of -2": change_constants("max_pool_padding", np.zeros_like),
     "no max mask": no_max_mask,
     "length instead of sqrt(length)": no_sqrt,
     "no division by sqrt(length)": plain_sum,
