@@ -3,7 +3,7 @@
 In: ids, lengths and the n-grams of unknown tokens, exactly as the exported graph takes them. Out: one logit per
 category. What it leaves to others: the batches and the loss (train.py), the ONNX graph (export.py).
 
-How a ticket becomes a category, in five steps.
+How a ticket becomes a category, in six steps.
 
 1. A token becomes a vector: the row of its word plus the mean of the rows of its character n-grams. A word that is not
    in the vocabulary has no row of its own; it takes the row of <UNK>, and its n-grams say the rest. Where a file of

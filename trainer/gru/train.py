@@ -129,8 +129,8 @@ def train(
             on_step(epoch, num_done, total_loss / num_done)
         seconds = time.perf_counter() - start
         validation_loss = accuracy = None
-        # The plain cross entropy, not the smoothed one that training minimises: of five ways to choose the epoch none
-        # was surely better than this, the simplest (docs/LOG.md, "Which epoch is the best").
+        # The plain cross entropy, not the smoothed one that training minimises: of four other ways to choose the epoch
+        # none was surely better than this, the simplest (docs/LOG.md, "Which epoch is the best").
         if validation:
             found_NC = logits(model, validation, num_words, device)
             validation_loss = nn.functional.cross_entropy(found_NC, validation_targets_N).item()

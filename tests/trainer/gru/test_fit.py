@@ -415,3 +415,37 @@ def test_too_few_tickets_to_route_by_are_told(fitted: Fitted) -> None:
     """With ten tickets kept out there is no rule, and the terminal says so."""
     assert fitted.manifest.abstain is None
     assert "too few were kept out" in "\n".join(gru.show_validation(fitted.manifest, fitted.report))
+
+
+def test_prepared_tickets_have_labels_in_the_order_of_the_categories() -> None:
+    """Whatever the order of the rows: labels are the sorted categories, targets their places, parts a split of all."""
+    of_category = small.tickets(8)
+    rows = small.rows(dict(reversed(of_category.items())))
+
+    data = gru.prepare(rows, small.config(epochs=0, folds=2))
+
+    assert data.labels == sorted(of_category)
+    assert [data.labels[target] for target in data.targets] == [ticket.expected for ticket in rows.tickets]
+    assert data.config.epochs == 30, "the settings are resolved"
+    assert len(data.parts) == 2
+    assert all(sorted(teaching + held_out) == list(range(32)) for teaching, held_out in data.parts)
+    assert sorted(row for _, held_out in data.parts for row in held_out) == list(range(32))
+
+
+def test_calibrated_answers_are_of_the_sum_of_both_sides() -> None:
+    """They are softmax((w_gru gru + w_linear linear) / T); a side alone is neither weighted nor divided."""
+    data = gru.prepare(small.rows(small.tickets(8)), small.config(epochs=2, folds=2))
+    of_parts = gru.train_parts(data, data.parts, Recorder())
+
+    held_out = gru.calibrate(data, of_parts)
+
+    gru_KC, linear_KC = (torch.cat([getattr(one, side) for one in of_parts]) for side in ("gru_NC", "linear_NC"))
+    mix, temperature = held_out.mix, held_out.calibration.temperature
+    expected_KC = torch.softmax((gru_KC * mix.weight + linear_KC * mix.linear_weight) / temperature, dim=1)
+    np.testing.assert_allclose(held_out.probabilities_KC, expected_KC.numpy(), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(held_out.gru_KC, torch.softmax(gru_KC, dim=1).numpy(), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(held_out.linear_KC, torch.softmax(linear_KC, dim=1).numpy(), rtol=0, atol=1e-6)
+    assert held_out.targets_K.tolist() == [data.targets[row] for row in held_out.rows]
+    assert held_out.calibration.linear_share == mix.share
+    assert held_out.probabilities_KC.shape == (32, 4)
+    assert held_out.probabilities_KC.dtype == np.float32

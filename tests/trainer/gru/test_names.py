@@ -93,7 +93,8 @@ def test_names_types_and_shapes_are_those_of_the_record(changes: dict[str, objec
     found = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
     shapes = {name: (str(value.dtype), list(value.shape)) for name, value in found.items()}
     assert shapes == expected(config, sizes, has_vectors)
-    assert (found["vocab_size"], found["unk_id"], found["vocab_size_minus_1"]) == (sizes["V"], 1, sizes["V"] - 1)
+    numbers = {name: int(found[name]) for name in ("vocab_size", "unk_id", "vocab_size_minus_1")}
+    assert numbers == {"vocab_size": sizes["V"], "unk_id": 1, "vocab_size_minus_1": sizes["V"] - 1}
     values = {name for node in graph.node for name in node.output}
     for row in table("Values on the way"):
         for m in range(config.grus):
