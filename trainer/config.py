@@ -3,7 +3,6 @@
 The defaults were chosen on validation splits of the training files (docs/LOG.md), never on test files.
 """
 
-import os
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from artifacts.errors import Fault, InvalidInput
+from artifacts.system import cores
 
 C = TypeVar("C", bound=msgspec.Struct)
 Share = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
@@ -65,7 +65,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             where time is left, better ones are searched (extra `tune`).
         max_vector_words: words that a file of vectors brings beyond those of the tickets, each a row of the model.
         processes: that train at once, each a network of its own; the weights are the same whatever their number.
-            0: as many as there are cores for this program, or 1 if the work is a matter of seconds.
+            0: as many as this program may use cores (a container's quota counts), or 1 if the work takes seconds.
         target: share of the tickets that the model routes by itself that is to be right; from it follows the confidence
             that a ticket needs (trainer/selection/threshold.py).
         abstain: whether the model gives no category of a ticket that needs more, unless a search asks for one.
@@ -127,14 +127,9 @@ def resolve(config: TrainConfig, num_tickets: int) -> TrainConfig:
         batch=config.batch or min(64, max(16, num_tickets // 40)),
         refit=config.refit if config.refit is not None else config.recipe != "fast",
         folds=folds,
-        processes=config.processes or (num_cores() if num_read >= WORTH_A_PROCESS else 1),
+        processes=config.processes or (cores.whole() if num_read >= WORTH_A_PROCESS else 1),
         out_of_scope=config.out_of_scope if config.out_of_scope is not None else config.recipe != "fast",
     )
-
-
-def num_cores() -> int:
-    """Return how many cores this program may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_config(type_: type[C], file: Path | None, overrides: Iterable[str] = ()) -> C:

@@ -20,11 +20,11 @@ import click
 import msgspec
 import numpy as np
 
+from artifacts.system import cores
 from artifacts.text.tickets import Ticket
 from benchmarks.accuracy.sets import choose, find_sets, read_train
 from benchmarks.common import machine, report
 from trainer.cli.terminal import shows_errors
-from trainer.config import num_cores
 from trainer.data.audit import Ints, answers, audit
 from trainer.data.tickets import Rows
 from trainer.kinds import Silent
@@ -145,7 +145,7 @@ def measure(rows: Rows, flipped: float, seed: int) -> Line:
     of_kept = Rows(
         [Ticket(labels[given_N[row]], rows.tokens[row]) for row in kept], [rows.tokens[row] for row in kept], 0, 0
     )
-    found = audit(of_kept, num_cores())
+    found = audit(of_kept, cores.whole())
     seconds = time.perf_counter() - start
 
     read = kept[found.ranking[: round(READ * len(kept))]]

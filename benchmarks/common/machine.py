@@ -16,6 +16,8 @@ from pathlib import Path
 import click
 import msgspec
 
+from artifacts.system import cores
+
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 LIBRARIES = (
@@ -75,7 +77,7 @@ def read_machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> Machine:
     )
     return Machine(
         cpu=found[1].strip() if found else platform.machine() or "unknown",  # ARM's cpuinfo has no name
-        num_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        num_cores=cores.whole(),
         system=f"{platform.system()} {platform.release()}",
         load_average=round(os.getloadavg()[0], 2),
     )

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import os
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import Fault, InvalidInput
+from tests.cgroups import make_cgroups
 from trainer.config import TrainConfig, read_config, resolve
 
 FIELDS = {field.name: field for field in msgspec.structs.fields(TrainConfig)}
@@ -241,6 +243,22 @@ def test_recipe_and_size_decide_what_was_left_open(
 
     assert (found.epochs, found.batch, found.refit, found.folds, found.grus) == (epochs, batch, refit, folds, grus)
     assert found.out_of_scope == (recipe != "fast")  # where a training may take only seconds
+
+
+@pytest.mark.parametrize("quota", ["100000", "50000", "199999"])
+@pytest.mark.parametrize(("num_tickets", "folds"), [(1999, 4), (25_000, 1)])
+def test_container_with_one_core_trains_in_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, num_tickets: int, folds: int
+) -> None:
+    """With `--cpus=1` on a host of 64 cores no fit starts a second process, however many networks its folds need."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    make_cgroups(tmp_path, monkeypatch, "0::/\n", {"cpu.max": "max 100000\n"})
+    host = resolve(TrainConfig(), num_tickets)
+    make_cgroups(tmp_path, monkeypatch, "0::/\n", {"cpu.max": f"{quota} 100000\n"})
+    container = resolve(TrainConfig(), num_tickets)
+
+    assert (host.processes, host.folds) == (64, folds)
+    assert (container.processes, container.folds, container.grus) == (1, folds, 2)
 
 
 def test_what_was_set_is_not_decided_again() -> None:

@@ -13,9 +13,9 @@ import msgspec
 from rich.table import Table
 
 from artifacts.errors import InvalidInput, PuppetError
+from artifacts.system import cores
 from trainer import simple_nn
 from trainer.cli.terminal import data_argument, json_option, out, print_line, shows_errors
-from trainer.config import num_cores
 from trainer.data import tickets
 from trainer.data.audit import SMALL_CATEGORY, Audit, Leak, audit, leaks
 from trainer.data.files import RawRow, read_file
@@ -43,7 +43,7 @@ def inspect_command(data: Path, test: Path | None, csv_file: Path | None, seed: 
     rows, places = read_tickets(data)
     check_categories(rows)
     test_rows, test_places = read_tickets(test) if test else (None, [])
-    found = audit(rows, num_cores(), seed)
+    found = audit(rows, cores.whole(), seed)
     if test_rows is not None:
         found = msgspec.structs.replace(found, leaks=leaks(rows, test_rows))
     seconds = time.perf_counter() - start

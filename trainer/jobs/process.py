@@ -8,6 +8,7 @@ import signal
 
 import msgspec
 
+from artifacts.system import cores
 from artifacts.system.processes import give_way
 
 
@@ -32,8 +33,13 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def spare_cores(num_serving: int) -> tuple[int, ...]:
-    """Return the cores that are left beside one for each serving worker; none if all serve: then any will do."""
-    return tuple(sorted(os.sched_getaffinity(0))[num_serving:])
+    """Return the cores that a training may run on next to `num_serving` serving processes, each with one of its own.
+
+    None are returned if every core serves: then any will do.
+    """
+    spare = cores.allowed()[num_serving:]
+    # No more than the container has time for: its libraries start a thread for each core that they see.
+    return spare[: max(1, cores.whole() - num_serving)]
 
 
 def behave_as_child(parent: int, limits: Limits) -> None:

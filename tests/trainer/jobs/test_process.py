@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.cgroups import make_cgroups
 from tests.trainer.processes import PROJECT, becomes, is_gone
 from trainer.jobs.process import Limits, spare_cores
 
@@ -19,8 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only the nicene
 BEHAVE = """
 import sys
 import msgspec
-from tests.trainer.processes import PROJECT, becomes, is_gone
-from trainer.process import Limits, behave_as_child
+from trainer.jobs.process import Limits, behave_as_child
 behave_as_child(int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Limits))
 """
 TELL = """
@@ -152,14 +152,37 @@ time.sleep(600)
         assert becomes(lambda: is_gone(pid))
 
 
-def test_cores_beside_the_serving_ones_are_left() -> None:
+def test_cores_beside_the_serving_ones_are_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One for each serving process is taken off; if none is left, any will do."""
+    make_cgroups(tmp_path, monkeypatch, "", {})  # without a quota, whatever the tests run in
     cores = sorted(os.sched_getaffinity(0))
 
     assert spare_cores(0) == tuple(cores)
     assert spare_cores(1) == tuple(cores[1:])
     assert spare_cores(len(cores)) == ()
     assert spare_cores(len(cores) + 5) == ()
+
+
+@pytest.mark.parametrize(
+    ("quota", "num_serving", "expected"),
+    [
+        ("max", 1, tuple(range(1, 64))),
+        ("400000", 1, (1, 2, 3)),
+        ("400000", 3, (3,)),
+        ("100000", 1, (1,)),
+        ("50000", 1, (1,)),
+        ("100000", 2, (2,)),
+        ("100000", 64, ()),
+    ],
+)
+def test_training_gets_no_more_cores_than_the_container_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, num_serving: int, expected: tuple[int, ...]
+) -> None:
+    """On a host of 64 cores the quota's cores are shared: one for each serving process, and one at least to train."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    make_cgroups(tmp_path, monkeypatch, "0::/\n", {"cpu.max": f"{quota} 100000\n"})
+
+    assert spare_cores(num_serving) == expected
 
 
 def test_limits_pass_as_json() -> None:
