@@ -28,6 +28,17 @@ class Fault(msgspec.Struct, frozen=True):
         return f"{place}{self.pointer or '(whole row)'}: {self.detail}"
 
 
+def how_to_install(extra: str) -> str:
+    """Return how to install an extra of this project, as the end of a message.
+
+    The project stands on no registry, so `pip install NAME[extra]` would fetch whatever somebody puts under the name.
+
+    >>> how_to_install("mail")
+    "install the extra mail: pip install -c constraints.txt -e '.[mail]' in the checkout of Puppet"
+    """
+    return f"install the extra {extra}: pip install -c constraints.txt -e '.[{extra}]' in the checkout of Puppet"
+
+
 class PuppetError(Exception):
     """A wrong input, file or setting, worded for the person who can put it right."""
 

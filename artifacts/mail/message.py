@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from artifacts.errors import InvalidMail, MailMissing
+from artifacts.errors import InvalidMail, MailMissing, how_to_install
 from artifacts.mail.replies import Label, num_lines, own_text, says_something
 
 MAX_MAIL_BYTES = 10 * 2**20  # of a message, attachments included; the callers hold it
@@ -185,7 +185,7 @@ def read_mail(raw: bytes) -> Mail:
     try:
         import resiliparse.extract.html2text  # noqa: F401  only to know, before any work, that it is there
     except ImportError:
-        raise MailMissing("e-mail cannot be read without the extra `mail`; pip install 'puppet-o2[mail]'") from None
+        raise MailMissing(f"e-mail cannot be read without resiliparse; {how_to_install('mail')}") from None
     return _Reader().read(raw)
 
 

@@ -22,6 +22,7 @@ from typing import TypeVar
 import click
 import msgspec
 
+from artifacts.errors import how_to_install
 from benchmarks.accuracy.learners import GRU, PEERS, Run, Work, measure_work
 from benchmarks.accuracy.sets import DataSet, Facts, Part, choose, find_sets, read_facts
 from benchmarks.accuracy.summary import SUBSAMPLE_ROWS, Numbers, Settings, bare, parts, summary
@@ -130,8 +131,7 @@ def choose_peers(names: str | None) -> list[str]:
         raise click.UsageError(f"--peers: no peer {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
     for name in sorted(wanted):
         if not PEERS[name].is_installed:
-            extra = PEERS[name].extra
-            raise click.UsageError(f"--peers: {name} needs `pip install -c constraints.txt -e '.[{extra}]'`")
+            raise click.UsageError(f"--peers: {name} is not installed; {how_to_install(PEERS[name].extra)}")
     return [name for name in PEERS if name in wanted]
 
 
@@ -144,7 +144,7 @@ def check_plots() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise click.UsageError("--save draws and needs `pip install -c constraints.txt -e '.[bench]'`") from error
+        raise click.UsageError(f"--save draws with matplotlib; {how_to_install('bench')}") from error
 
 
 def plan(

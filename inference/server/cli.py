@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from artifacts.errors import InvalidInput, PuppetError
+from artifacts.errors import InvalidInput, PuppetError, how_to_install
 from artifacts.system import cores
 from artifacts.system.logs import start_log
 from inference.monitoring.shared_counters import open_board
@@ -147,5 +147,5 @@ def choose_trainer(settings: Settings) -> Settings:
     if settings.trainer == "auto":
         return msgspec.structs.replace(settings, trainer="local" if installed else "none")
     if settings.trainer == "local" and not installed:
-        raise InvalidInput("--trainer local needs PyTorch, which is not installed; run: pip install 'puppet-o2[train]'")
+        raise InvalidInput(f"--trainer local needs PyTorch, which is not installed; {how_to_install('train')}")
     return settings

@@ -19,7 +19,7 @@ import click
 import msgspec
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 
-from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotFound, NoTrainingData, StoreRefused
+from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotFound, NoTrainingData, StoreRefused, how_to_install
 from artifacts.kinds import DEFAULT, Kind, check_kind, kind_named, load
 from artifacts.networks.manifest import Epoch, Manifest, Report
 from artifacts.schemas import Evaluation, Summary
@@ -191,7 +191,7 @@ def report_command(
     """
     missing = [library for library in ("jinja2", "matplotlib") if importlib.util.find_spec(library) is None]
     if missing:
-        raise InvalidInput(f"report needs {' and '.join(missing)}; pip install 'puppet-o2[report]'")
+        raise InvalidInput(f"report needs {' and '.join(missing)}; {how_to_install('report')}")
     from trainer.report.page import (  # draws with matplotlib, which takes a second to import
         collect,
         write_card,

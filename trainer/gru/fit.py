@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from artifacts.errors import InvalidInput
+from artifacts.errors import InvalidInput, how_to_install
 from artifacts.evaluation.abstain import Abstention, CategoryCoverage, OutOfScope
 from artifacts.evaluation.metrics import Metrics, measure
 from artifacts.evaluation.profile import Profile
@@ -210,7 +210,7 @@ def prepare(rows: Rows, config: TrainConfig) -> Prepared:
         InvalidInput: `minutes` without Optuna, or aliases that contradict each other or stand in too few tickets.
     """
     if config.minutes and importlib.util.find_spec("optuna") is None:
-        raise InvalidInput("minutes needs Optuna to search with; pip install 'puppet-o2[tune]', or leave minutes out")
+        raise InvalidInput(f"minutes needs Optuna to search with; leave minutes out, or {how_to_install('tune')}")
     config = resolved(config, rows)
     aliases = read_aliases(config.aliases)
     rows = merged(rows, aliases, config.min_count)

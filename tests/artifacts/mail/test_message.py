@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from artifacts.errors import InvalidMail
+from artifacts.errors import InvalidMail, how_to_install
 from artifacts.mail.message import (
     MAX_CHARACTERS,
     MAX_DEPTH,
@@ -631,7 +631,7 @@ def test_without_the_extra_only_reading_fails() -> None:
         "except MailMissing as error: print(error)"
     )
 
-    assert "pip install 'puppet-o2[mail]'" in run(code)
+    assert how_to_install("mail") in run(code)
 
 
 TEXT, PAGE = "Subject: x\nContent-Type: text/plain; charset=utf-8\n\n", "Subject: x\nContent-Type: text/html\n\n"

@@ -5,7 +5,7 @@ import random
 import httpx
 import pytest
 
-from artifacts.errors import MailMissing
+from artifacts.errors import MailMissing, how_to_install
 from artifacts.mail.message import Stripped
 from inference.routes import seeds
 from inference.settings import Settings
@@ -113,13 +113,13 @@ async def test_missing_extra_is_said(client: httpx.AsyncClient, monkeypatch: pyt
     """A server without the library answers 415 and what to install; JSON goes on."""
 
     def read_mail(_: bytes) -> None:
-        raise MailMissing("pip install 'puppet-o2[mail]'")
+        raise MailMissing(how_to_install("mail"))
 
     monkeypatch.setattr(seeds, "read_mail", read_mail)
 
     missing = await client.post("/predict", content=QUESTION, headers=MAIL)
 
-    assert "puppet-o2[mail]" in check_problem(missing, 415)["detail"]
+    assert "install the extra mail" in check_problem(missing, 415)["detail"]
     assert (await client.post("/predict", json={"email_text": "connexion"})).status_code == 200
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from artifacts.errors import InvalidInput, MailMissing
+from artifacts.errors import InvalidInput, MailMissing, how_to_install
 from artifacts.kinds import kind_named
 from artifacts.mail.message import MAX_MAIL_BYTES
 from trainer.data import mails
@@ -121,7 +121,7 @@ def test_missing_extra_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     write(tmp_path / "spam", a_eml=mail("x", "y"))
 
     def read_mail(_: bytes) -> None:
-        raise MailMissing("pip install 'puppet-o2[mail]'")
+        raise MailMissing(how_to_install("mail"))
 
     monkeypatch.setattr(mails, "read_mail", read_mail)
 

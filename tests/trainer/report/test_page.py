@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from artifacts.errors import how_to_install
 from artifacts.evaluation.abstain import Abstention, CategoryCoverage, OutOfScope
 from artifacts.evaluation.metrics import measure
 from artifacts.store.store import Store
@@ -361,7 +362,7 @@ def test_missing_library_is_named_with_the_remedy(store: Store, monkeypatch: pyt
 
     result = puppet_train("report", "--name", "puppet-o2", "--store", store.root, status=1)
 
-    assert "report needs matplotlib; pip install 'puppet-o2[report]'" in result.stderr
+    assert f"report needs matplotlib; {how_to_install('report')}" in result.stderr
 
 
 def test_what_has_no_report_is_refused(store: Store, tmp_path: Path) -> None:

@@ -107,5 +107,5 @@ def test_missing_optuna_is_named_with_the_remedy(empty: Store, monkeypatch: pyte
     """The extra that brings it."""
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
 
-    with pytest.raises(InvalidInput, match=r"pip install 'puppet-o2\[tune\]'"):
+    with pytest.raises(InvalidInput, match="install the extra tune"):
         run.fit(empty, small.NAME, small.rows(small.tickets(10)), small.config(minutes=1.0))
