@@ -1,8 +1,8 @@
 """The errors that both sides can meet: a wrong name, ticket, file or store.
 
 Each is raised where the fact is found and says the fact, the limit and the remedy. None knows of HTTP or of a
-terminal: `inference/errors.py` and `trainer/cli/main.py` decide how an error is shown. The sentences that stand in the
-seed documents ("Model not found", ...) are kept to the letter, because clients compare them.
+terminal: `inference/errors.py` and `trainer/cli/terminal.py` decide how an error is shown. The sentences that stand in
+the seed documents ("Model not found", ...) are kept to the letter, because clients compare them.
 """
 
 from collections.abc import Sequence

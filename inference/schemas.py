@@ -4,7 +4,7 @@ What differs from kind to kind of network (a row, a question, an answer, metrics
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -31,26 +31,6 @@ class CreateModel(Body, frozen=True):
 
     name: Name
     neural_network_type: KindName
-
-
-class TrainModel(Body, Generic[R], frozen=True):
-    """Labelled tickets to train a model on. The server only spools this; the trainer's process checks it.
-
-    Attributes:
-        promote: whether the new version serves: always, never, or if it is surely better than the serving one.
-        test_data: labelled tickets to compare the two on; without them those that are kept out of training.
-        keep_data: whether this body stays on the disk after the training.
-        include_feedback: whether the model's corrections are trained on as well; training_data may be empty then.
-    """
-
-    name: Name
-    neural_network_type: KindName
-    training_data: list[R]
-    config: dict[str, Any] | None = None
-    promote: Literal["always", "if_better", "never"] = "always"
-    test_data: list[R] | None = None
-    keep_data: bool = False
-    include_feedback: bool = False
 
 
 class KindOnly(msgspec.Struct, frozen=True):

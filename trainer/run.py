@@ -1,38 +1,25 @@
 """The main path of a training: data in, a published version out.
 
-    file -> checked rows -> network of the model's kind -> files -> version
+    file or body of a job -> checked rows -> network of the model's kind -> files -> version
 
-Called by `puppet-train fit` with a file, and by `run_job` with the body of a job. What a kind does with its rows is in
-its own module (kinds.py).
+Called by `puppet-train fit` with a file, and by the worker's process with the folder of a job. What a kind does with
+its rows is in its own module (kinds.py); what a job asks for is read in jobs/body.py.
 """
 
-import contextlib
-import time
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
-from artifacts.errors import (
-    ArtifactRefused,
-    Fault,
-    Fenced,
-    InvalidInput,
-    ModelNotTrained,
-    NoTrainingData,
-    PuppetError,
-    StoreRefused,
-)
-from artifacts.jobs.events import Event, append_event
+from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, NoTrainingData, PuppetError
 from artifacts.jobs.jobs import Jobs
-from artifacts.jobs.records import BODY, Checked, JobResult, write_result
-from artifacts.kinds import Kind, check_kind, kind_named, load
-from artifacts.networks.manifest import Epoch, Manifest, ModelName, Report
+from artifacts.jobs.records import JobResult, write_result
+from artifacts.jobs.request import Promotion
+from artifacts.kinds import Kind, kind_named, load
+from artifacts.networks.manifest import Manifest, Report
 from artifacts.schemas import Evaluation
 from artifacts.store import feedback
-from artifacts.store.store import Store, now
-from artifacts.system.validation import MAX_FAULTS_SHOWN, decode
+from artifacts.store.store import Store
 from artifacts.text.tickets import Ticket
 from trainer.config import TrainConfig
 from trainer.data import tickets
@@ -40,10 +27,10 @@ from trainer.data.files import RawRow, read_file
 from trainer.data.mails import read_folder
 from trainer.data.unlabelled import read_unlabelled
 from trainer.data.vectors import read_vectors
+from trainer.jobs.body import check_rows, read_body, refusal
+from trainer.jobs.progress import EventProgress
 from trainer.kinds import Fitted, Progress, Rows, Silent, trainer_of
 from trainer.selection.compare import compare_fitted, trained_on
-
-Promote = Literal["always", "if_better", "never"]
 
 
 def read_rows(path: Path, kind: Kind) -> Rows:
@@ -60,6 +47,18 @@ def read_rows(path: Path, kind: Kind) -> Rows:
             raise InvalidInput(f"{path} is a folder, which is read as e-mails; a {kind.name} is trained on a file")
         return trainer.check_rows(read_folder(path), str(path))
     return trainer.check_rows(read_file(path, trainer.table), str(path))
+
+
+def read_test_rows(data: Path, kind: Kind) -> Rows:
+    """Return the checked rows of a file to measure on.
+
+    Raises:
+        InvalidInput: as `read_rows` does, or the file holds no ticket.
+    """
+    try:
+        return read_rows(data, kind)
+    except NoTrainingData as error:
+        raise InvalidInput(f"{data} holds no ticket; expected at least one to measure on") from error
 
 
 def with_feedback(store: Store, name: str, kind: Kind, rows: Rows | None) -> Rows:
@@ -113,7 +112,7 @@ def fit(
     rows: Rows,
     config: msgspec.Struct,
     progress: Progress | None = None,
-    promote: Promote = "always",
+    promote: Promotion = "always",
     test_rows: Rows | None = None,
 ) -> tuple[Manifest, Report]:
     """Train a model on checked rows, publish it as the next version, and return its manifest and report.
@@ -123,7 +122,7 @@ def fit(
         name: of the model.
         rows: from the `check_rows` of its kind.
         config: everything that can be set; the `Config` of its kind.
-        progress: told of every step and epoch.
+        progress: takes every step and epoch.
         promote: see `publish`.
         test_rows: see `publish`.
 
@@ -134,11 +133,52 @@ def fit(
     return publish(store, fitted, rows, promote, test_rows), fitted.report
 
 
+def train(
+    store: Store,
+    name: str,
+    rows: Rows,
+    config: msgspec.Struct,
+    progress: Progress | None = None,
+    job: str | None = None,
+) -> Fitted:
+    """Return a network that was trained on checked rows, ready to be published.
+
+    The arguments are those of `fit`, and the job's id for the manifest.
+
+    Raises:
+        ModelNotFound, InvalidInput (nothing to learn, no such device, the loss diverges), ArtifactRefused (the graph is
+        not equal to the network, or not one that we allow).
+    """
+    trainer = trainer_of(kind_named(store.read_model(name).neural_network_type))
+    trainer.check_trainable(rows)
+    from trainer.graph import check_graph  # imports onnx, which a refusal need not wait for
+
+    parent = serving_version(store, name)  # before the training: what serves at its end may be another
+    fitted = trainer.fit(name, rows, config, progress or Silent(), job)
+    num_feedback = rows.num_feedback if isinstance(rows, tickets.Rows) else 0
+    check_graph(fitted.files["model.onnx"], trainer.OPERATORS)
+    report = msgspec.structs.replace(fitted.report, trained_on=trained_on(rows.tickets))
+    return msgspec.structs.replace(
+        fitted,
+        manifest=msgspec.structs.replace(fitted.manifest, parent=parent, num_feedback=num_feedback),
+        files={**fitted.files, "report.json": msgspec.json.encode(report)},
+        report=report,
+    )
+
+
+def serving_version(store: Store, name: str) -> int | None:
+    """Return the version of the model that serves; None if none does, or its pointer cannot be read."""
+    try:
+        return store.current(name).version
+    except (ModelNotTrained, ArtifactRefused):  # a damaged pointer is no reason not to train
+        return None
+
+
 def publish(
     store: Store,
     fitted: Fitted,
     rows: Rows,
-    promote: Promote = "always",
+    promote: Promotion = "always",
     test_rows: Rows | None = None,
     guard: AbstractContextManager[object] | None = None,
 ) -> Manifest:
@@ -175,40 +215,52 @@ def publish(
     return store.publish(manifest, fitted.files, serve=serve, expected=expected, guard=guard)
 
 
-def train(
-    store: Store,
-    name: str,
-    rows: Rows,
-    config: msgspec.Struct,
-    progress: Progress | None = None,
-    job: str | None = None,
-) -> Fitted:
-    """Return a network that was trained on checked rows, ready to be published.
-
-    The arguments are those of `fit`, and the job's id for the manifest.
+def fit_job(store: Store, folder: Path, attempt: int) -> JobResult:
+    """Train on the body in a job's folder and publish the version, as `fit` does with a file.
 
     Raises:
-        ModelNotFound, InvalidInput (nothing to learn, no such device, the loss diverges), ArtifactRefused (the graph is
-        not equal to the network, or not one that we allow).
+        As `read_body`, `train` and `publish`; Fenced if another attempt, a cancellation or an end has come before.
     """
-    trainer = trainer_of(kind_named(store.read_model(name).neural_network_type))
-    trainer.check_trainable(rows)
-    from trainer.graph import check_graph  # imports onnx, which a refusal need not wait for
-
-    try:
-        parent: int | None = store.current(name).version
-    except (ModelNotTrained, ArtifactRefused):  # a damaged pointer is no reason not to train
-        parent = None
-    fitted = trainer.fit(name, rows, config, progress or Silent(), job)
-    num_feedback = rows.num_feedback if isinstance(rows, tickets.Rows) else 0
-    check_graph(fitted.files["model.onnx"], trainer.OPERATORS)
-    report = msgspec.structs.replace(fitted.report, trained_on=trained_on(rows.tickets))
-    return msgspec.structs.replace(
-        fitted,
-        manifest=msgspec.structs.replace(fitted.manifest, parent=parent, num_feedback=num_feedback),
-        files={**fitted.files, "report.json": msgspec.json.encode(report)},
-        report=report,
+    body, config = read_body(store, folder)
+    kind = kind_named(body.neural_network_type)
+    trainer = trainer_of(kind)
+    rows = check_rows(trainer, body.training_data, "training_data") if body.training_data else None
+    if body.include_feedback:
+        rows = with_feedback(store, body.name, kind, rows)
+    assert rows is not None, "checked by read_body"
+    test_rows = check_rows(trainer, body.test_data, "test_data") if body.test_data is not None else None
+    progress = EventProgress(folder)
+    progress.data(trainer.show_rows(rows))
+    fitted = train(store, body.name, rows, config, progress, job=folder.name)
+    fitted = msgspec.structs.replace(fitted, manifest=msgspec.structs.replace(fitted.manifest, attempt=attempt))
+    guard = Jobs(store).publishing(folder.name, attempt)
+    manifest = publish(store, fitted, rows, body.promote, test_rows, guard)
+    return JobResult(
+        "trained",
+        model_name=manifest.name,
+        version=manifest.version,
+        validation=manifest.validation,
+        seconds=manifest.seconds,
     )
+
+
+def run_job(folder: Path, attempt: int) -> JobResult:
+    """Train what the job asks for, publish it if the job is still this attempt's, and return how it ended.
+
+    A version is recorded as the job's by the transaction that publishes it; anything else is left in `result.json`
+    for the worker. Only errors that are the program's own are raised, once their result has been left.
+    """
+    store = Store(folder.parent.parent)
+    try:
+        result = fit_job(store, folder, attempt)
+    except PuppetError as error:
+        result = refusal(error)
+    except Exception as error:
+        # The last door before the process ends: the one who waits gets the reason, the traceback goes to the log.
+        write_result(folder, JobResult("failed", f"{type(error).__name__}: {error}"[:1000]))
+        raise
+    write_result(folder, result)
+    return result
 
 
 def evaluate(store: Store, name: str, version: int, rows: Rows) -> Evaluation:
@@ -220,150 +272,3 @@ def evaluate(store: Store, name: str, version: int, rows: Rows) -> Evaluation:
     """
     model = load(*store.read_version(name, version))
     return model.evaluate(rows.tickets, [model.encode(row.content) for row in rows.tickets])
-
-
-class TrainBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /train_model; its tickets and settings stay bytes until its kind is known.
-
-    Attributes:
-        promote: whether the new version serves; see `publish`.
-        test_data: labelled rows to compare it on with the serving version; it is not trained on them.
-        keep_data: whether the body stays in the job's folder after the end.
-        include_feedback: whether the model's corrections are trained on too, those that are there when it begins.
-    """
-
-    name: ModelName
-    neural_network_type: str
-    training_data: list[msgspec.Raw] | None = None
-    config: msgspec.Raw = msgspec.Raw(b"null")
-    promote: Promote = "always"
-    test_data: list[msgspec.Raw] | None = None
-    keep_data: bool = False
-    include_feedback: bool = False
-
-
-def check_body(folder: Path) -> Checked:
-    """Return what the body in a job's folder asks for; everything is checked but its rows, which takes a moment."""
-    try:
-        body, _ = read_body(Store(folder.parent.parent), folder)
-    except PuppetError as error:
-        return Checked(refusal=refusal(error))
-    return Checked(body.name, body.neural_network_type, body.promote, body.keep_data)
-
-
-def read_body(store: Store, folder: Path) -> tuple[TrainBody, msgspec.Struct]:
-    """Return the body of a job and its settings, checked but for the rows.
-
-    Raises:
-        InvalidInput, ModelNotFound, UnknownKind, KindMismatch, NoTrainingData, ArtifactRefused.
-    """
-    body = decode((folder / BODY).read_bytes(), TrainBody)
-    check_kind(body.neural_network_type, body.name, store.read_model(body.name).neural_network_type)
-    kind = kind_named(body.neural_network_type)
-    if body.include_feedback and not kind.reads_text:
-        detail = f"corrections are categories of tickets, which a {kind.name} does not learn; leave it out"
-        raise InvalidInput("body does not fit: 1 fault, listed", [Fault("/include_feedback", detail)])
-    if not body.training_data and not (body.include_feedback and feedback.page(store, body.name)):
-        raise NoTrainingData("No training data provided or training data is empty")
-    if body.test_data == []:
-        raise InvalidInput("test_data is empty; send rows to compare the versions on, or leave it out")
-    trainer = trainer_of(kind)
-    if bytes(body.config) == b"null":
-        return body, trainer.Config()
-    return body, decode(body.config, trainer.Config, pointer="/config")
-
-
-def refusal(error: PuppetError) -> JobResult:
-    """Return how a job ends that an error of ours has ended."""
-    if isinstance(error, ArtifactRefused | StoreRefused | Fenced):  # our export, disk or fence, not the request
-        return JobResult("failed", str(error))
-    faults, num_faults = (error.faults, error.num_faults) if isinstance(error, InvalidInput) else ((), 0)
-    return JobResult("refused", str(error), type(error).__name__, list(faults[:MAX_FAULTS_SHOWN]), num_faults)
-
-
-class Told:
-    """Writes the progress of a training into the job's folder, for whoever follows it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._num_epochs = 0
-        self._is_refit = False
-        self._start = 0.0
-
-    def start(self, num_tickets: int, num_epochs: int, is_refit: bool) -> None:
-        """Tell how much there is to do."""
-        self._num_epochs, self._is_refit, self._start = num_epochs, is_refit, time.monotonic()
-        what = f"training again on all {num_tickets} rows" if is_refit else f"training on {num_tickets} rows"
-        self.tell(Event(kind="message", time=now(), num_epochs=num_epochs, detail=what))
-
-    def step(self, epoch: int, num_tickets: int, loss: float) -> None:
-        """Tell nothing: an event an epoch is enough."""
-
-    def epoch(self, epoch: Epoch) -> None:
-        """Tell what an epoch came to, and how long the rest of them can take."""
-        seconds = time.monotonic() - self._start
-        self.tell(
-            Event(
-                kind="epoch",
-                time=now(),
-                epoch=epoch.epoch,
-                num_epochs=self._num_epochs,
-                loss=epoch.loss,
-                validation_loss=epoch.validation_loss,
-                validation_accuracy=epoch.validation_accuracy,
-                tickets_per_s=epoch.tickets_per_s,
-                seconds_left=round(seconds / epoch.epoch * (self._num_epochs - epoch.epoch), 1),
-            )
-        )
-
-    def tell(self, event: Event) -> None:
-        """Append an event; past the limit of the file nothing is told any more, and the training goes on."""
-        with contextlib.suppress(StoreRefused):  # a full disk may be mended before there is a version to write
-            append_event(self._folder, event)
-
-
-def run_job(folder: Path, attempt: int) -> JobResult:
-    """Train what the job asks for, publish it if the job is still this attempt's, and return how it ended.
-
-    A version is recorded as the job's by the transaction that publishes it; anything else is left in `result.json`
-    for the worker. Only what is ours to mend is raised, once its result has been left.
-    """
-    store = Store(folder.parent.parent)
-    try:
-        result = _train_body(store, folder, attempt)
-    except PuppetError as error:
-        result = refusal(error)
-    except Exception as error:
-        # The last door before the process ends: the one who waits is told the reason, the traceback goes to the log.
-        write_result(folder, JobResult("failed", f"{type(error).__name__}: {error}"[:1000]))
-        raise
-    write_result(folder, result)
-    return result
-
-
-def _train_body(store: Store, folder: Path, attempt: int) -> JobResult:
-    body, config = read_body(store, folder)
-    kind = kind_named(body.neural_network_type)
-    trainer = trainer_of(kind)
-
-    def checked(field: str, raw_rows: list[msgspec.Raw]) -> Rows:
-        return trainer.check_rows((RawRow(raw, f"/{field}/{i}") for i, raw in enumerate(raw_rows)), field)
-
-    rows = checked("training_data", body.training_data) if body.training_data else None
-    if body.include_feedback:
-        rows = with_feedback(store, body.name, kind, rows)
-    assert rows is not None, "checked by read_body"
-    test_rows = checked("test_data", body.test_data) if body.test_data is not None else None
-    told = Told(folder)
-    told.tell(Event(kind="message", time=now(), detail="; ".join(line.strip() for line in trainer.show_rows(rows))))
-    fitted = train(store, body.name, rows, config, told, job=folder.name)
-    fitted = msgspec.structs.replace(fitted, manifest=msgspec.structs.replace(fitted.manifest, attempt=attempt))
-    guard = Jobs(store).publishing(folder.name, attempt)
-    manifest = publish(store, fitted, rows, body.promote, test_rows, guard)
-    return JobResult(
-        "trained",
-        model_name=manifest.name,
-        version=manifest.version,
-        validation=manifest.validation,
-        seconds=manifest.seconds,
-    )

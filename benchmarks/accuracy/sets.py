@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 
 from artifacts.kinds import kind_named
-from trainer.cli.main import read_test_rows
 from trainer.data.files import read_file
 from trainer.data.tickets import Rows, check_categories, check_rows, table
+from trainer.run import read_test_rows
 
 FORMS = {"text": "jsonl", "tokens": "tokens.jsonl"}
 KIND = "GRU"

@@ -22,6 +22,7 @@ from litestar.openapi.spec import (
     SecurityScheme,
 )
 
+from artifacts.jobs.request import TrainModel
 from artifacts.kinds import KINDS
 from inference.routes.access import OPENED_BY
 from inference.schemas import (
@@ -34,7 +35,6 @@ from inference.schemas import (
     SearchAnswers,
     Test,
     Trained,
-    TrainModel,
 )
 from inference.settings import Settings
 

@@ -55,7 +55,7 @@ async def connect(app: Litestar, address: str | None = "127.0.0.1") -> AsyncIter
 @pytest.fixture
 def check_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the trainer's own code check a spooled body in this process, which is quick and needs no torch."""
-    from trainer.run import check_body
+    from trainer.jobs.body import check_body
 
     async def check(folder: Path) -> Checked:
         return await asyncio.to_thread(check_body, folder)

@@ -8,10 +8,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
+from artifacts.jobs.request import TrainModel
+from inference.routes import openapi
 from tests.system.server import ROOT
+from trainer.jobs.body import SpooledBody
 
 PACKAGES = ("artifacts", "trainer", "inference")
 SOURCES = sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
@@ -124,12 +126,13 @@ def test_search_for_dangers_finds_them(line: str) -> None:
     assert not any(re.search(pattern, calls("model.eval()")) for pattern in DANGEROUS)
 
 
-def test_server_and_trainer_agree_on_a_training_body() -> None:
-    """The body of /train_model has the same fields in the document of the server and in the process that reads it."""
-    from inference.schemas import TrainModel
-    from trainer.run import TrainBody
+def test_body_of_a_training_is_specified_once() -> None:
+    """One Struct says what a training request may hold: the server shows it, the trainer decodes the same fields."""
+    field = re.compile(r"^    include_feedback *: *bool *=", re.MULTILINE)  # a Struct's, not a parameter or a docstring
+    holding = [file for file in SOURCES if field.search(file.read_text("utf-8"))]
+    documented = {type_.__origin__ for type_, _ in openapi.TRAIN.values()}
 
-    assert TrainModel.__struct_fields__ == TrainBody.__struct_fields__
-    assert {field.name for field in msgspec.structs.fields(TrainModel) if field.required} >= {
-        field.name for field in msgspec.structs.fields(TrainBody) if field.required
-    }
+    assert [str(file.relative_to(ROOT)) for file in holding] == ["artifacts/jobs/request.py"]
+    assert documented == {TrainModel}
+    assert issubclass(SpooledBody, TrainModel)
+    assert SpooledBody.__struct_fields__ == TrainModel.__struct_fields__

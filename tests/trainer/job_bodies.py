@@ -9,7 +9,7 @@ from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY, Job
 from artifacts.store.store import Store
 from tests.trainer import small
-from trainer.run import check_body
+from trainer.jobs.body import check_body
 
 
 def body(**changes: object) -> dict[str, object]:
@@ -48,3 +48,67 @@ def claimed(store: Store, content: object) -> Path:
     assert (job.id, job.attempt) == (asked.id, 1), "another job waits"
     with jobs.run_lock(job.id):
         return jobs.folder(job.id)
+
+
+# Bodies that are refused: what is sent, then the error, a part of its detail, and the pointers of its faults.
+REFUSALS: dict[str, tuple[object, str, str, list[str]]] = {
+    "unknown model": (body(name="nobody"), "ModelNotFound", "Model not found", []),
+    "name that is none": (body(name="../x"), "InvalidInput", "1 fault", ["/name"]),
+    "no training data": (
+        {"name": small.NAME, "neural_network_type": "GRU"},
+        "NoTrainingData",
+        "No training data provided or training data is empty",
+        [],
+    ),
+    "null": (
+        body(training_data=None),
+        "NoTrainingData",
+        "No training data provided or training data is empty",
+        [],
+    ),
+    "empty": (body(training_data=[]), "NoTrainingData", "No training data provided or training data is empty", []),
+    "wrong rows": (
+        body(
+            training_data=[
+                *small.json_rows(small.tickets(1))[:3],
+                {"category": "a", "tokens": ["x", 5]},
+                {"category": "a", "tokens": []},
+            ]
+        ),
+        "InvalidInput",
+        "training_data does not fit: 2 faults, listed",
+        ["/training_data/3/tokens/1", "/training_data/4/tokens"],
+    ),
+    "one category": (body(training_data=[{"category": "a", "tokens": ["x"]}]), "InvalidInput", "one category", []),
+    "wrong settings": (
+        body(config={"epochs": -1, "lr": "fast", "epoch": 3}),
+        "InvalidInput",
+        "body does not fit: 3 faults, listed",
+        ["/config/epochs", "/config/lr", "/config/epoch"],
+    ),
+    "unknown kind": (body(neural_network_type="LSTM"), "UnknownKind", "'LSTM' is unknown; known: GRU, SimpleNN", []),
+    "another kind": (
+        body(neural_network_type="SimpleNN", training_data=[{"features": [1], "target": 2}], config={}),
+        "KindMismatch",
+        f"model {small.NAME} is of neural_network_type GRU, not SimpleNN; name its own kind",
+        [],
+    ),
+    "settings of another kind": (
+        body(config={"improvement_threshold": 0.1}),
+        "InvalidInput",
+        "body does not fit: 1 fault, listed",
+        ["/config/improvement_threshold"],
+    ),
+    "name that is no text": (body(name=5), "InvalidInput", "1 fault", ["/name"]),
+    "no name": ({"neural_network_type": "GRU", "training_data": []}, "InvalidInput", "1 fault", ["/name"]),
+    "no kind": ({"name": small.NAME, "training_data": []}, "InvalidInput", "1 fault", ["/neural_network_type"]),
+    "promote": (body(promote="later"), "InvalidInput", "1 fault", ["/promote"]),
+    "keep_data": (body(keep_data="yes"), "InvalidInput", "1 fault", ["/keep_data"]),
+    "unknown field": (body(colour="red"), "InvalidInput", "1 fault", ["/colour"]),
+    "rows are no array": (body(training_data={"a": 1}), "InvalidInput", "1 fault", ["/training_data"]),
+    "no JSON": (b"{", "InvalidInput", "body does not fit", [""]),
+    "no UTF-8": (b'{"name": "\xe9"}', "InvalidInput", "body does not fit", [""]),
+    "nothing": (b"", "InvalidInput", "body does not fit", [""]),
+    "deep": (b"[" * 100_000, "InvalidInput", "body does not fit", [""]),
+}
+NEED_ROWS = ("wrong rows", "one category")  # found only by looking at each row

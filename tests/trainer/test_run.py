@@ -12,19 +12,17 @@ import pytest
 
 from artifacts.errors import ArtifactRefused, InvalidFeatures, InvalidInput, ModelNotFound, ModelNotTrained
 from artifacts.evaluation.metrics import ValueMetrics
-from artifacts.jobs.events import Event
 from artifacts.jobs.jobs import Jobs
-from artifacts.jobs.records import BODY, EVENTS, RESULT, Checked, Ended, JobResult, read_result
+from artifacts.jobs.records import BODY, EVENTS, RESULT, Ended, JobResult, read_result
 from artifacts.kinds import kind_named
 from artifacts.networks.gru import GruReport
-from artifacts.networks.manifest import Epoch
 from artifacts.networks.simple_nn import Example, SimpleNNManifest, SimpleNNModel
 from artifacts.store import feedback
 from artifacts.store.feedback import Correction
 from artifacts.store.store import Store
 from tests.trainer import small
 from tests.trainer.files import written
-from tests.trainer.job_bodies import body, claimed, folder_of
+from tests.trainer.job_bodies import NEED_ROWS, REFUSALS, body, claimed, folder_of
 from tests.trainer.small import NAME
 from trainer import run, simple_nn
 from trainer.config import TrainConfig
@@ -32,9 +30,10 @@ from trainer.data.files import RawRow
 from trainer.gru import export, train
 from trainer.gru import fit as gru
 from trainer.gru.model import Mixture
+from trainer.jobs.body import check_body
 from trainer.jobs.process import Limits
 from trainer.kinds import Fitted
-from trainer.run import Told, check_body, evaluate, fit, read_rows, run_job, with_feedback
+from trainer.run import evaluate, fit, read_rows, run_job, with_feedback
 from trainer.selection.compare import seen
 
 pytestmark = pytest.mark.torch
@@ -280,31 +279,6 @@ def test_run_tells_how_it_goes(empty: Store) -> None:
     assert all(event.loss is not None and event.validation_loss is None for event in again)  # nothing is measured
 
 
-def test_time_that_is_left_is_what_the_epochs_so_far_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After 2 of 8 epochs in 3 seconds there are 9 seconds left, at most; a second training begins a new count."""
-    clock = [100.0]
-    monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    told = Told(tmp_path)
-    told.start(10, 8, is_refit=False)
-    clock[0] = 103.0
-    told.step(1, 5, 0.5)
-
-    told.epoch(Epoch(2, 0.5, None, None, 10.0))
-    told.start(12, 3, is_refit=True)
-    clock[0] = 104.0
-    told.epoch(Epoch(1, 0.25, 0.75, 0.5, 10.0))
-
-    events = [msgspec.json.decode(line, type=Event) for line in (tmp_path / EVENTS).read_bytes().splitlines()]
-    assert [event.seconds_left for event in events] == [None, 9.0, None, 2.0]
-    assert [event.num_epochs for event in events] == [8, 8, 3, 3]
-    assert [event.detail for event in events] == [
-        "training on 10 rows",
-        None,
-        "training again on all 12 rows",
-        None,
-    ]
-
-
 def test_events_hold_no_word_of_a_ticket(empty: Store) -> None:
     """Whoever may follow a training need not be one who may read its tickets."""
     folder = claimed(empty, body())
@@ -435,68 +409,6 @@ def test_second_job_makes_the_next_version(empty: Store) -> None:
     assert empty.current(NAME).version == 2
 
 
-REFUSALS: dict[str, tuple[object, str, str, list[str]]] = {
-    "unknown model": (body(name="nobody"), "ModelNotFound", "Model not found", []),
-    "name that is none": (body(name="../x"), "InvalidInput", "1 fault", ["/name"]),
-    "no training data": (
-        {"name": NAME, "neural_network_type": "GRU"},
-        "NoTrainingData",
-        "No training data provided or training data is empty",
-        [],
-    ),
-    "null": (
-        body(training_data=None),
-        "NoTrainingData",
-        "No training data provided or training data is empty",
-        [],
-    ),
-    "empty": (body(training_data=[]), "NoTrainingData", "No training data provided or training data is empty", []),
-    "wrong rows": (
-        body(
-            training_data=[
-                *small.json_rows(small.tickets(1))[:3],
-                {"category": "a", "tokens": ["x", 5]},
-                {"category": "a", "tokens": []},
-            ]
-        ),
-        "InvalidInput",
-        "training_data does not fit: 2 faults, listed",
-        ["/training_data/3/tokens/1", "/training_data/4/tokens"],
-    ),
-    "one category": (body(training_data=[{"category": "a", "tokens": ["x"]}]), "InvalidInput", "one category", []),
-    "wrong settings": (
-        body(config={"epochs": -1, "lr": "fast", "epoch": 3}),
-        "InvalidInput",
-        "body does not fit: 3 faults, listed",
-        ["/config/epochs", "/config/lr", "/config/epoch"],
-    ),
-    "unknown kind": (body(neural_network_type="LSTM"), "UnknownKind", "'LSTM' is unknown; known: GRU, SimpleNN", []),
-    "another kind": (
-        body(neural_network_type="SimpleNN", training_data=[{"features": [1], "target": 2}], config={}),
-        "KindMismatch",
-        f"model {NAME} is of neural_network_type GRU, not SimpleNN; name its own kind",
-        [],
-    ),
-    "settings of another kind": (
-        body(config={"improvement_threshold": 0.1}),
-        "InvalidInput",
-        "body does not fit: 1 fault, listed",
-        ["/config/improvement_threshold"],
-    ),
-    "name that is no text": (body(name=5), "InvalidInput", "1 fault", ["/name"]),
-    "no name": ({"neural_network_type": "GRU", "training_data": []}, "InvalidInput", "1 fault", ["/name"]),
-    "no kind": ({"name": NAME, "training_data": []}, "InvalidInput", "1 fault", ["/neural_network_type"]),
-    "promote": (body(promote="later"), "InvalidInput", "1 fault", ["/promote"]),
-    "keep_data": (body(keep_data="yes"), "InvalidInput", "1 fault", ["/keep_data"]),
-    "unknown field": (body(colour="red"), "InvalidInput", "1 fault", ["/colour"]),
-    "rows are no array": (body(training_data={"a": 1}), "InvalidInput", "1 fault", ["/training_data"]),
-    "no JSON": (b"{", "InvalidInput", "body does not fit", [""]),
-    "no UTF-8": (b'{"name": "\xe9"}', "InvalidInput", "body does not fit", [""]),
-    "nothing": (b"", "InvalidInput", "body does not fit", [""]),
-    "deep": (b"[" * 100_000, "InvalidInput", "body does not fit", [""]),
-}
-
-
 @pytest.mark.parametrize("case", REFUSALS)
 def test_wrong_job_is_refused_with_its_reason(empty: Store, case: str) -> None:
     """The result names our exception, the sentence and each fault by its pointer, and nothing is published."""
@@ -591,50 +503,14 @@ def test_wrong_export_is_refused_and_nothing_is_published(empty: Store, monkeypa
     assert empty.versions(NAME) == []
 
 
-# Before it is queued
-
-
-NEED_ROWS = ("wrong rows", "one category")  # found only by looking at each row
-
-
-@pytest.mark.parametrize("case", sorted(REFUSALS.keys() - set(NEED_ROWS)))
-def test_wrong_body_is_refused_before_it_is_queued(empty: Store, case: str) -> None:
-    """The server is told the same as the worker would be."""
-    content, error, detail, pointers = REFUSALS[case]
-
-    refused = check_body(folder_of(empty, content)).refusal
-
-    assert refused is not None
-    assert (refused.outcome, refused.error) == ("refused", error)
-    assert detail in refused.detail
-    assert [fault.pointer for fault in refused.faults] == pointers
-    assert refused.num_faults == len(pointers)
-
-
-@pytest.mark.parametrize("case", NEED_ROWS)
-def test_rows_are_not_looked_at_before_the_body_is_queued(empty: Store, case: str) -> None:
-    """A large body has many rows, and whoever asks waits; they are the worker's."""
-    folder = folder_of(empty, REFUSALS[case][0])
-
-    assert check_body(folder) == Checked(NAME, "GRU")
-    assert {path.name for path in folder.iterdir()} == {BODY}
-
-
-def test_check_says_what_the_server_has_to_know(empty: Store) -> None:
-    """The name, the kind, and what is to happen with version and body."""
-    checked = check_body(folder_of(empty, body(promote="never", keep_data=True)))
-
-    assert checked == Checked(NAME, "GRU", "never", True)
-    assert check_body(folder_of(empty, body())) == Checked(NAME, "GRU", "always", False)
-
-
 # In a process of its own
 
 
 WITHOUT_TORCH = """
 import sys
 from pathlib import Path
-from trainer.run import check_body, run_job
+from trainer.jobs.body import check_body
+from trainer.run import run_job
 for job in sys.argv[1:]:
     refused = check_body(Path(job)).refusal
     print(run_job(Path(job), 1).error, refused.error if refused else "queued")
@@ -737,17 +613,3 @@ def test_corrections_alone_are_trained_on(empty: Store, training_data: list[obje
 
     assert claimed_and_run(empty, wanted).outcome == "trained"
     assert empty.read_manifest(NAME, 1).num_feedback == 2
-
-
-def test_kind_without_categories_has_no_corrections(empty: Store) -> None:
-    """A SimpleNN is refused with the pointer of the field."""
-    empty.create_model("numbers", "SimpleNN")
-    wanted = body(
-        name="numbers", neural_network_type="SimpleNN", include_feedback=True, config=None,
-        training_data=[msgspec.to_builtins(case) for case in CASES],
-    )  # fmt: skip
-
-    refused = check_body(folder_of(empty, wanted)).refusal
-
-    assert refused is not None
-    assert [fault.pointer for fault in refused.faults] == ["/include_feedback"]

@@ -1,6 +1,7 @@
-"""What every command of `puppet-train` shares: its two consoles, how it shows an error, its usual options."""
+"""What every command of `puppet-train` shares: its two consoles, how it shows an error and a training, its options."""
 
 import sys
+import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 import click
 import msgspec
 from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 
 from artifacts.errors import InvalidInput, PuppetError
-from artifacts.networks.manifest import Comparison
+from artifacts.networks.manifest import Comparison, Epoch
 
 DEFAULT_STORE = "artifacts/models"
 # A category is printed as it is, were it "[/red]" or ":smile:".
@@ -59,3 +61,51 @@ def show_comparison(comparison: Comparison) -> None:
             f"{comparison.num_seen_new} in that of the new one, which flatters them",
             soft_wrap=True,
         )
+
+
+class Bar:
+    """The progress bar of a training; in a pipe or a log it stays silent."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("loss {task.fields[loss]}  validation {task.fields[accuracy]}  {task.fields[speed]} tickets/s"),
+            TimeRemainingColumn(),
+            console=err,
+            disable=not err.is_terminal,
+        )
+        self._task = TaskID(0)
+        self._what = ""
+        self._num_tickets = 0
+        self._num_epochs = 0
+        self._start = 0.0
+
+    def __enter__(self) -> "Bar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._bar.stop()
+
+    def start(self, num_tickets: int, num_epochs: int, is_refit: bool) -> None:
+        """Show how much there is to do; a line of its own for the second training, on every ticket."""
+        self._num_tickets, self._num_epochs, self._start = num_tickets, num_epochs, 0.0
+        self._what = "all tickets, epoch" if is_refit else "epoch"
+        total = num_tickets * num_epochs
+        self._task = self._bar.add_task("loading PyTorch", total=total, loss="-", accuracy="-", speed="-")
+
+    def step(self, epoch: int, num_tickets: int, loss: float) -> None:
+        """Show how far it is."""
+        done = (epoch - 1) * self._num_tickets + num_tickets
+        self._start = self._start or time.perf_counter()
+        seconds = time.perf_counter() - self._start
+        speed = f"{done / seconds:,.0f}" if seconds else "-"
+        description = f"{self._what} {epoch}/{self._num_epochs}"
+        self._bar.update(self._task, completed=done, description=description, loss=f"{loss:.3f}", speed=speed)
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Show what the validation tickets say."""
+        if epoch.validation_accuracy is not None:
+            self._bar.update(self._task, accuracy=f"{epoch.validation_accuracy:.3f}")

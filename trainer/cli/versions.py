@@ -1,9 +1,10 @@
-"""The commands of `puppet-train` that look after what is in the store: list, promote, roll back, delete.
+"""The commands of `puppet-train` that look after what is in the store: list, verify, promote, roll back, delete.
 
 The work is in `artifacts/store/store.py`; a server that runs on the same store notices by itself. `main.py` adds these
 commands to `puppet-train`.
 """
 
+import sys
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ import msgspec
 from rich.table import Table
 
 from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, StoreRefused, VersionNotFound
-from artifacts.kinds import kind_named
+from artifacts.kinds import kind_named, load
 from artifacts.networks.manifest import Current
 from artifacts.schemas import Summary
 from artifacts.store.store import Store, version_before
@@ -25,6 +26,7 @@ from trainer.cli.terminal import (
     shows_errors,
     store_option,
 )
+from trainer.kinds import trainer_of
 from trainer.run import read_rows
 from trainer.selection.compare import MAX_CHANGES, compare_published
 
@@ -100,6 +102,34 @@ def versions_command(name: str, store: Path, as_json: bool) -> None:
     show_refused([*refused, *(row.refused for row in rows)])
     if as_json:
         print_line({"name": name, "serves": serving.version if serving else None, "before": before, "versions": rows})
+
+
+@click.command("verify")
+@name_option
+@store_option
+@click.option("--version", "version", type=int, help="Which version; every one by default.")
+@shows_errors
+def verify_command(name: str, store: Path, version: int | None) -> None:
+    """Check a model's published versions: sizes, hashes, operators of the graph, golden rows."""
+    from trainer.graph import check_graph  # imports onnx, which no other command needs
+
+    opened = Store(store)
+    trainer = trainer_of(kind_named(opened.read_model(name).neural_network_type))
+    serving = opened.current(name).version
+    refused = 0
+    for number in [version] if version is not None else opened.versions(name):
+        try:
+            manifest, files = opened.read_version(name, number)
+            check_graph(files["model.onnx"], trainer.OPERATORS)
+            load(manifest, files)
+        except ArtifactRefused as error:
+            refused += 1
+            out.print(f"REFUSED {error}", style="red", soft_wrap=True)
+        else:
+            serves = ", serves" if number == serving else ""
+            out.print(f"ok      {name} version {number}{serves}, {manifest.sha256}", soft_wrap=True)
+    if refused:
+        sys.exit(1)
 
 
 @click.command("promote")
@@ -200,6 +230,7 @@ COMMANDS = (
     diff_command,
     models_command,
     versions_command,
+    verify_command,
     promote_command,
     rollback_command,
     delete_command,

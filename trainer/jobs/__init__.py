@@ -1,1 +1,1 @@
-"""Trainings in processes of their own: the worker that claims jobs, a run's limits, work side by side."""
+"""Trainings in processes of their own: the worker that claims jobs, what a job asks for, its limits and progress."""

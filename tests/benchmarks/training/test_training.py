@@ -25,7 +25,7 @@ from benchmarks.training.training_summary import (
     quantiles,
     summarise,
 )
-from trainer.run import TrainBody
+from trainer.jobs.body import SpooledBody
 
 MILLISECOND = 1e-3
 LINES = [b'{"category":"a","tokens":["un"]}', b'{"category":"b","tokens":["deux"]}']
@@ -53,11 +53,12 @@ def test_quantiles_are_in_milliseconds() -> None:
 
 def test_training_body_is_one_that_the_trainer_takes(tmp_path: Path) -> None:
     """Both bodies are read by the trainer's own decoder; the long one names a model that is not there."""
-    short = msgspec.json.decode(train_body("a", LINES, b'{"epochs":1000}'), type=TrainBody)
+    short = msgspec.json.decode(train_body("a", LINES, b'{"epochs":1000}'), type=SpooledBody)
     write_body(tmp_path / "body", LINES, 100_000)
     raw = (tmp_path / "body").read_bytes()
-    long = msgspec.json.decode(raw, type=TrainBody)
+    long = msgspec.json.decode(raw, type=SpooledBody)
 
+    assert isinstance(short.config, msgspec.Raw)
     assert (short.name, short.neural_network_type, bytes(short.config)) == ("a", "GRU", b'{"epochs":1000}')
     assert [bytes(row) for row in short.training_data or []] == LINES
     assert 100_000 <= len(raw) < 100_500

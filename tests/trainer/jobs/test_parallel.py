@@ -75,8 +75,8 @@ PARENT = """
 import sys
 from functools import partial
 from pathlib import Path
-from tests.trainer.test_parallel import wait_beside
-from trainer import parallel
+from tests.trainer.jobs.test_parallel import wait_beside
+from trainer.jobs import parallel
 from trainer.kinds import Silent
 if __name__ == "__main__":
     parallel.run_all([partial(wait_beside, Path(path)) for path in sys.argv[1:]], 2, Silent())

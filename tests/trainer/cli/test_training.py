@@ -1,82 +1,30 @@
-"""The command line: what it prints, what it leaves in the store, and how it refuses."""
+"""Training on the command line: what it prints, what it leaves in the store, how good it finds it, how it refuses."""
 
-import io
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import onnx
 import pytest
-from click.testing import CliRunner, Result
 from onnx import helper
-from rich.console import Console
 
-from artifacts.jobs.records import Checked
 from artifacts.kinds import KINDS
 from artifacts.networks.gru import GruManifest, GruReport
-from artifacts.networks.manifest import Epoch
 from artifacts.store import feedback
 from artifacts.store.feedback import Correction
 from artifacts.store.store import Store
 from tests.trainer import small
-from tests.trainer.job_bodies import body, claimed, folder_of
-from tests.trainer.processes import PROJECT, becomes, is_gone
+from tests.trainer.cli.commands import SETTINGS, fit, last_line, puppet_train, refusal, written
 from trainer import simple_nn
-from trainer.cli import main
-from trainer.cli.main import read_test_rows
 from trainer.config import TrainConfig
-from trainer.data.files import read_file
-from trainer.data.tickets import check_rows, table
-from trainer.jobs.process import Limits
-from trainer.run import evaluate
+from trainer.run import evaluate, read_test_rows
 
 pytestmark = pytest.mark.torch
-
-SETTINGS = [
-    word for field, value in msgspec.structs.asdict(small.CONFIG).items() for word in ("--set", f"{field}={value}")
-]
-Tickets = Mapping[str, Sequence[Sequence[str]]]
-
-
-def written(path: Path, tickets: Tickets) -> Path:
-    """Return `path` with the tickets as JSONL."""
-    path.write_text("".join(json.dumps(row) + "\n" for row in small.json_rows(tickets)))
-    return path
-
-
-def puppet_train(*arguments: object, status: int = 0) -> Result:
-    """Run `puppet-train` within this process and return what it printed; its exit status must be `status`."""
-    result = CliRunner().invoke(main.main, [str(argument) for argument in arguments])
-    assert result.exit_code == status, result.output
-    return result
-
-
-def fit(data: Path, store: Path, *more: object, name: str = "m") -> Result:
-    """Run `puppet-train fit` with the small settings."""
-    return puppet_train("fit", data, "--name", name, "--store", store, *SETTINGS, *more)
-
-
-def last_line(stdout: str) -> dict[str, object]:
-    """Return the JSON object in the last line."""
-    found: dict[str, object] = json.loads(stdout.splitlines()[-1])
-    return found
-
-
-def refusal(*arguments: object) -> list[str]:
-    """Run `puppet-train`, which must refuse: exit status 1, a message on stderr, nothing raised. Return its lines."""
-    result = puppet_train(*arguments, status=1)
-    assert isinstance(result.exception, SystemExit)
-    lines = result.stderr.splitlines()
-    assert lines[0].startswith("error: ")
-    assert "Traceback" not in result.output
-    return lines
 
 
 @pytest.fixture(scope="module")
@@ -723,87 +671,6 @@ def test_too_few_rows_for_validation_say_so(tmp_path: Path) -> None:
     )
 
 
-# sample
-
-
-def test_sample_writes_tickets_that_fit_reads(tmp_path: Path) -> None:
-    """The file is JSONL of as many tickets as asked for, and the command says that they are invented."""
-    result = puppet_train("sample", tmp_path / "sample.jsonl", "--num-tickets", 60)
-
-    rows = check_rows(read_file(tmp_path / "sample.jsonl", table), "sample")
-    assert len(rows.tickets) == 60
-    assert result.stdout == f"60 synthetic tickets (invented, seed 0) written to {tmp_path / 'sample.jsonl'}\n"
-
-
-def test_sample_depends_on_its_seed_alone(tmp_path: Path) -> None:
-    """The same seed writes the same bytes, another seed others."""
-    paths = [tmp_path / name for name in "abc"]
-    for path, seed in zip(paths, (1, 1, 2), strict=True):
-        puppet_train("sample", path, "--num-tickets", 20, "--seed", seed)
-
-    one, same, other = (path.read_bytes() for path in paths)
-    assert one == same != other
-
-
-def test_sample_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    """A folder that is not there, or a folder in place of the file, is named."""
-    for path in (tmp_path / "nowhere" / "x", tmp_path):
-        assert refusal("sample", path)[0].startswith(f"error: cannot write {path}: ")
-
-
-# Progress
-
-
-def test_bar_shows_loss_accuracy_speed_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal one line follows the training."""
-    screen = io.StringIO()
-    monkeypatch.setattr(main, "err", Console(file=screen, force_terminal=True, width=140))
-
-    with main.Bar() as bar:
-        bar.start(40, 3, is_refit=False)
-        bar.step(1, 8, 1.5)
-        bar.epoch(Epoch(1, 1.5, 1.2, 0.875, 1000.0))
-        bar.step(2, 20, 0.25)
-        (task,) = bar._bar.tasks
-
-    assert (task.completed, task.total) == (60, 120)
-    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).splitlines()[-1]
-    assert "epoch 2/3" in shown
-    assert "loss 0.250" in shown
-    assert "validation 0.875" in shown
-    assert re.search(r"[\d,]+ tickets/s", shown)
-    assert re.search(r"\d:\d\d:\d\d|-:--:--", shown)
-
-
-def test_bar_counts_the_second_training_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The training on every ticket has a line of its own, which says so and begins at nothing."""
-    screen = io.StringIO()
-    monkeypatch.setattr(main, "err", Console(file=screen, force_terminal=True, width=140))
-
-    with main.Bar() as bar:
-        bar.start(40, 3, is_refit=False)
-        bar.step(3, 40, 1.5)
-        bar.start(50, 2, is_refit=True)
-        bar.step(2, 25, 0.5)
-        first, second = bar._bar.tasks
-
-    assert [(task.completed, task.total) for task in (first, second)] == [(120, 120), (75, 100)]
-    assert (first.description, second.description) == ("epoch 3/3", "all tickets, epoch 2/2")
-
-
-def test_bar_is_silent_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A log holds no bar."""
-    screen = io.StringIO()
-    monkeypatch.setattr(main, "err", Console(file=screen))
-
-    with main.Bar() as bar:
-        bar.start(40, 3, is_refit=False)
-        bar.step(1, 40, 1.5)
-        bar.epoch(Epoch(1, 1.5, None, None, 1000.0))
-
-    assert screen.getvalue() == ""
-
-
 # As a program of its own
 
 
@@ -843,123 +710,6 @@ def test_the_program_refuses_in_one_message(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"error: cannot read {tmp_path / 'none.jsonl'}: ")
-
-
-# work, and what it calls
-
-
-def test_work_says_what_it_does() -> None:
-    """The help has the options a person may set, and not the one that only the server gives."""
-    text = " ".join(puppet_train("work", "--help").stdout.split())
-
-    assert "Train what is asked for through the server, one training after the other, until Ctrl+C." in text
-    for option in ("--store", "--timeout-s", "--memory-bytes", "--cpu-s", "--keep-versions", "--beside"):
-        assert option in text
-    assert "--parent" not in text
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_work_ends_in_order_at_a_signal(empty: Store, number: signal.Signals) -> None:
-    """Exit status 0 within a moment, and nothing on stdout or stderr."""
-    lock = empty.root / ".jobs" / "worker.lock"
-    with subprocess.Popen(
-        [sys.executable, "-m", "trainer", "work", "--store", str(empty.root), "--beside", "1"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=PROJECT,
-    ) as worker:
-        try:
-            assert becomes(lambda: lock.exists() or worker.poll() is not None, 60)  # it takes signals by then
-
-            worker.send_signal(number)
-
-            assert worker.communicate(timeout=5) == ("", "")
-        finally:
-            worker.kill()
-    assert worker.returncode == 0
-
-
-def test_work_ends_with_the_process_that_asked_for_it(empty: Store) -> None:
-    """A worker whose server is gone before it begins does nothing."""
-    puppet_train("work", "--store", empty.root, "--parent", 1)
-
-    assert not is_gone(os.getpid())
-
-
-def test_work_at_a_damaged_store_is_refused_with_the_remedy(empty: Store) -> None:
-    """The database of jobs can be moved away; the message says so."""
-    (empty.root / ".jobs" / "jobs.sqlite").write_bytes(b"not a database" * 1000)
-
-    lines = refusal("work", "--store", empty.root)
-
-    assert "jobs.sqlite is damaged" in lines[0]
-    assert "move the file away" in lines[0]
-
-
-@pytest.mark.parametrize("wrong", ["--timeout-s=0", "--memory-bytes=-1", "--cpu-s=x", "--beside=-1"])
-def test_wrong_limit_of_work_is_a_wrong_option(empty: Store, wrong: str) -> None:
-    """Exit status 2, as for any option."""
-    puppet_train("work", "--store", empty.root, wrong, status=2)
-
-
-def test_work_passes_its_options_on_as_limits(empty: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a training may use is said once, at the worker."""
-    made: list[tuple[Limits, int]] = []
-
-    class Spy:
-        def __init__(self, _: Store, limits: Limits, keep_versions: int) -> None:
-            made.append((limits, keep_versions))
-
-        def work(self, parent: int | None) -> None:
-            assert parent is None
-
-    monkeypatch.setattr(main, "Worker", Spy)
-    monkeypatch.setattr(main, "start_log", lambda: None)
-    monkeypatch.setattr(signal, "signal", lambda *_: None)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 5})
-
-    puppet_train("work", "--store", empty.root)
-    puppet_train(
-        *("work", "--store", empty.root, "--timeout-s", 9.5, "--memory-bytes", 10, "--cpu-s", 11, "--beside", 2),
-        *("--keep-versions", 3),
-    )
-
-    assert made == [(Limits(), 0), (Limits(timeout_s=9.5, memory_bytes=10, cpu_s=11, cores=(5,)), 3)]
-
-
-def test_check_prints_what_a_body_asks_for(empty: Store) -> None:
-    """One JSON object on stdout and status 0, for the server, which decides by `refusal`."""
-    good = puppet_train("check", folder_of(empty, body(promote="never", keep_data=True)))
-    wrong = puppet_train("check", folder_of(empty, body(config={"epochs": -1})))
-
-    assert json.loads(good.stdout) == {
-        "name": small.NAME,
-        "neural_network_type": "GRU",
-        "promote": "never",
-        "keep_data": True,
-        "refusal": None,
-    }
-    refused = json.loads(wrong.stdout)["refusal"]
-    assert (refused["outcome"], refused["error"], refused["num_faults"]) == ("refused", "InvalidInput", 1)
-    assert [fault["pointer"] for fault in refused["faults"]] == ["/config/epochs"]
-    assert msgspec.json.decode(wrong.stdout, type=Checked).refusal is not None
-
-
-def test_check_of_a_folder_that_is_not_there_is_a_wrong_argument(tmp_path: Path) -> None:
-    """Exit status 2."""
-    puppet_train("check", tmp_path / "nowhere", status=2)
-
-
-@pytest.mark.parametrize("missing", ["--attempt", "--parent", "--limits"])
-def test_run_needs_to_know_for_whom_it_runs(empty: Store, missing: str) -> None:
-    """Nobody runs a job by hand: it would not end with its worker, or publish for another attempt."""
-    words = {"--attempt": "1", "--parent": str(os.getpid()), "--limits": "{}"}
-    del words[missing]
-
-    result = puppet_train("run", claimed(empty, body()), *(word for pair in words.items() for word in pair), status=2)
-
-    assert f"Missing option '{missing}'" in result.stderr
 
 
 def test_fit_learns_from_vectors_and_from_unlabelled_tickets(tmp_path: Path, data: Path) -> None:
