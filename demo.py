@@ -43,7 +43,7 @@ def main() -> None:
             pass
         finally:
             server.terminate()
-            server.wait(timeout=30)
+            server.wait(timeout=60)
 
 
 def train(store: Path, tickets: Path) -> None:
@@ -62,7 +62,7 @@ def serve(store: Path, port: int) -> tuple["subprocess.Popen[bytes]", str]:
     print("\n3. Serve it.", flush=True)
     server = subprocess.Popen([sys.executable, "-m", "inference", "--store", store, "--port", str(port)])
     address = f"127.0.0.1:{port}"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while server.poll() is None and time.monotonic() < deadline:
         try:
             if call(address, "GET", "/readyz")[0] == 200:

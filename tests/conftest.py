@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from artifacts.networks.gru import GruManifest, GruModel
 from artifacts.networks.simple_nn import SimpleNNModel
@@ -16,8 +16,11 @@ from artifacts.store.store import Store
 
 FIXTURE_STORE = Path(__file__).parent / "fixtures" / "store"
 
-# No deadline: the machine is shared. No database: nothing is written outside tmp_path. The blob reproduces a failure.
-settings.register_profile("puppet", deadline=None, database=None, print_blob=True)
+# No deadline and no `too_slow`: the machine is shared. No database: nothing is written outside tmp_path. The blob
+# reproduces a failure.
+settings.register_profile(
+    "puppet", deadline=None, database=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("puppet")
 
 

@@ -11,6 +11,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def say(**fields):
 {code}
 """
 SAY = "say(name='puppet-o2', neural_network_type='GRU')"
+HANGS = "time.sleep(600)"
 
 
 class Check:
@@ -333,15 +335,25 @@ async def test_refusal_of_the_check_is_the_answer(training: Training, check: Che
         'os.write(1, b\'{"name": "\\xff"}\')',
         "say(name=7)",
         "sys.stdout.write('x' * 3_000_000)",
-        "time.sleep(60)",
-        f"{SAY}; time.sleep(60)",
+        HANGS,
+        f"{SAY}; {HANGS}",
     ],
 )
 async def test_check_that_gives_no_answer_is_a_failed_training(
     training: Training, check: Check, monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
     """A check that dies, says what is no answer, or hangs, makes no job, leaves no process, and the next one works."""
-    monkeypatch.setattr(module, "CHECK_S", 1.0)
+    start = module._start_check
+
+    def start_and_wait(folder: Path) -> "subprocess.Popen[bytes]":
+        """Start the check and wait until it has begun: Python alone may take longer than the time of one that hangs."""
+        process = start(folder)
+        while not check.seen and process.poll() is None:
+            time.sleep(0.01)
+        return process
+
+    monkeypatch.setattr(module, "_start_check", start_and_wait)
+    monkeypatch.setattr(module, "CHECK_S", 0.2 if HANGS in code else DEADLINE_S)
     check.does(code)
 
     with pytest.raises(TrainingFailed, match="could not be checked"):
@@ -387,7 +399,7 @@ async def test_body_is_spooled_byte_by_byte(training: Training, check: Check) ->
 @pytest.mark.skipif(sys.platform != "linux", reason="only the niceness is set elsewhere")
 async def test_check_gives_way_to_searches(training: Training, check: Check) -> None:
     """The process that checks a body runs only when no search wants the core."""
-    check.does("time.sleep(60)")
+    check.does(HANGS)
     call = asyncio.create_task(queued(training))
     seen = await eventually(lambda: check.seen, "the check")
 
@@ -401,7 +413,7 @@ async def test_check_gives_way_to_searches(training: Training, check: Check) -> 
 
 async def test_cancelled_call_leaves_no_check(training: Training, check: Check) -> None:
     """When the call is cancelled while its body is checked, that process is killed and the body removed."""
-    check.does("time.sleep(60)")
+    check.does(HANGS)
 
     call = asyncio.create_task(queued(training))
     seen = await eventually(lambda: check.seen, "the check")

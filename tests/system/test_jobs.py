@@ -24,15 +24,14 @@ from artifacts.jobs.jobs import Jobs
 from artifacts.store.store import Store
 from tests.conftest import FIXTURE_STORE
 from tests.inference.helpers import CONNECTION, publish_permuted
-from tests.system.server import MODEL, Server, descendants, eventually, is_alive, serving
+from tests.system.server import DEADLINE_S, MODEL, Server, descendants, eventually, is_alive, serving
 from tests.system.test_server import LONG, QUICK, check_problem, texts, tickets
 
 pytestmark = [pytest.mark.system, pytest.mark.torch]
 
 ADMIN, SEARCH = "ad-min_17", "se-arch_42"
 TOKENS = {"PUPPET_ADMIN_TOKEN": ADMIN, "PUPPET_SEARCH_TOKEN": SEARCH}
-JOB_S = 180.0  # of a wait for a training that takes a few seconds
-BOUND_S = 10.0  # of what takes less than 2 s on an idle machine
+JOB_S = 600.0  # only guards against a hang: a training that takes seconds alone takes a minute on a busy machine
 NUM_PROMOTES, NUM_CLIENTS = 20, 4
 ENDED = ("succeeded", "failed", "cancelled", "interrupted")
 
@@ -226,7 +225,7 @@ def test_every_worker_serves_the_new_version_soon(service: Server) -> None:
             for number, client in enumerate(clients):
                 if number not in delays and searched(service, client)["version"] > before:
                     delays[number] = time.monotonic() - published
-            assert time.monotonic() < published + BOUND_S
+            assert time.monotonic() < published + DEADLINE_S
     print(f"\nboth workers serve a new version after {max(delays.values()) * 1000:.0f} ms")
     assert ended(service, path)["version"] == before + 1
 
@@ -280,7 +279,7 @@ def test_cancelled_training_ends_soon_and_publishes_nothing(service: Server) -> 
 
     asked = time.monotonic()
     assert service.client.post(f"{path}/cancel", json={}).json()["cancel_requested"]
-    eventually(lambda: job_of(service, path)["state"] == "cancelled", "the cancellation", BOUND_S)
+    eventually(lambda: job_of(service, path)["state"] == "cancelled", "the cancellation")
     assert not is_alive(pid)
     print(f"\na training was cancelled in {time.monotonic() - asked:.2f} s")
 
@@ -315,7 +314,7 @@ def test_killed_trainer_is_started_again(service: Server) -> None:
     killed = time.monotonic()
     os.kill(worker, signal.SIGKILL)
 
-    eventually(lambda: not is_alive(pid), "the end of the training", BOUND_S)
+    eventually(lambda: not is_alive(pid), "the end of the training")
     job = ended(service, path)
     print(f"\nafter kill -9 of the trainer its job is {job['state']} in {time.monotonic() - killed:.2f} s")
     assert (job["state"], job["version"]) == ("interrupted", None)
@@ -339,7 +338,7 @@ def test_killed_server_loses_nothing_that_it_acknowledged(tmp_path: Path) -> Non
 
         killed = time.monotonic()
         server.process.kill()
-        eventually(lambda: not any(map(is_alive, below)), "the end of its processes", BOUND_S)
+        eventually(lambda: not any(map(is_alive, below)), "the end of its processes")
         print(f"\nafter kill -9 of the supervisor no process is left in {time.monotonic() - killed:.2f} s")
 
     left = [job.state for job in Jobs(Store(store)).list()]

@@ -391,7 +391,7 @@ def test_end_is_clean(store: Store, tmp_path: Path, signal: str) -> None:
         assert server.process.wait(DEADLINE_S) == 0
         assert "Traceback" not in server.log_file.read_text()
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", server.port), timeout=5)
+            socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE_S)
 
 
 def test_end_during_the_start_is_clean(store: Store, tmp_path: Path) -> None:
@@ -576,7 +576,7 @@ def test_client_that_leaves_in_the_middle_harms_nobody(plain: Server) -> None:
     """Connections that break off in the middle of a body leave no error in the log and the server serving."""
     head = b"Host: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{"
     for route in (b"search", b"test", b"predict", b"create_model", b"train_model"):
-        with socket.create_connection(("127.0.0.1", plain.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", plain.port), timeout=DEADLINE_S) as connection:
             connection.sendall(b"POST /" + route + b" HTTP/1.1\r\n" + head)
 
     assert plain.client.get("/livez").status_code == 200

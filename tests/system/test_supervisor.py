@@ -229,7 +229,7 @@ def test_wrong_store_is_one_message_and_status_1(tmp_path: Path, trainer: str) -
 
 @pytest.mark.parametrize("moment", ["running", "starting"])
 def test_killed_supervisor_leaves_nobody(store: Store, tmp_path: Path, moment: str) -> None:
-    """Kill -9 of the supervisor ends every worker within a second or so, be it still importing."""
+    """Kill -9 of the supervisor ends every worker, be it still importing."""
     if moment == "running":
         with serving(tmp_path, store.root, ["--workers", "2", "--trainer", "none"]) as server:
             supervisor = server.process
@@ -247,7 +247,7 @@ def test_killed_supervisor_leaves_nobody(store: Store, tmp_path: Path, moment: s
             supervisor.kill()
             supervisor.wait(DEADLINE_S)
 
-    eventually(lambda: not started_by(supervisor.pid), "the end of the workers", timeout_s=5.0)
+    eventually(lambda: not started_by(supervisor.pid), "the end of the workers")
 
 
 @pytest.mark.parametrize("attempt", range(5))
@@ -300,7 +300,8 @@ def test_second_signal_ends_at_once(pair: Server) -> None:
         pair.process.send_signal(signal.SIGTERM)
 
         assert pair.process.wait(DEADLINE_S) == 1
-        assert time.monotonic() - began < 8  # alone, uvicorn waits 10 s
+    # Alone, uvicorn gives up after 10 s, and there is nothing to kill.
+    assert "killing what has not ended" in pair.log_file.read_text()
 
 
 def test_every_worker_serves_a_new_version(pair: Server) -> None:

@@ -763,9 +763,9 @@ def test_waiting_for_the_lock_of_a_deleted_model(four: Store, monkeypatch: pytes
             real(fd, fcntl.LOCK_EX)
             thread = threading.Thread(target=promote)
             thread.start()
-            assert waiting.wait(10)
+            assert waiting.wait(60)
             change()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
         return found
 

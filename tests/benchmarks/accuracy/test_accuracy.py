@@ -85,7 +85,7 @@ def test_plan_begins_with_the_longest() -> None:
 
 def test_as_many_are_measured_at_a_time_as_asked() -> None:
     """Two meet at the barrier, three never do: with two jobs each waits for exactly one other."""
-    barrier = threading.Barrier(2, timeout=20)
+    barrier = threading.Barrier(2, timeout=120)
     running, most = set(), []
 
     def measure(work: Work) -> Run:
@@ -102,9 +102,9 @@ def test_as_many_are_measured_at_a_time_as_asked() -> None:
 
 
 def test_after_a_failure_nothing_else_is_begun() -> None:
-    """The third fails: the two before it were handed over, and of the 57 after it the one that runs is the last.
+    """The third fails: the two before it were handed over, and of the 597 after it the one that runs is the last.
 
-    Each of them takes .2 s, so the other thread has 10 s to notice before this fails without a fault.
+    Each of them takes .2 s, so the other thread has two minutes to notice before this fails without a fault.
     """
     begun, never = [], threading.Event()
 
@@ -116,14 +116,14 @@ def test_after_a_failure_nothing_else_is_begun() -> None:
             never.wait(0.2)
         return a_run(work)
 
-    works = [Work(a_set("a"), "gru", Part(), seed) for seed in range(60)]
+    works = [Work(a_set("a"), "gru", Part(), seed) for seed in range(600)]
     found: list[int] = []
     with pytest.raises(RuntimeError, match="no memory"):
         found.extend(run.seed for run in measure_all(works, 1, measure))
 
     assert set(found) >= {0, 1}
     assert 2 not in found
-    assert len(begun) < 50
+    assert len(begun) < 590
 
 
 def test_kept_measurement_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

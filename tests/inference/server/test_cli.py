@@ -23,7 +23,7 @@ from inference.server.cli import choose_trainer, main, trainer_is_installed, wor
 from inference.server.listeners import close, listen, turn_away
 from inference.server.supervisor import Supervisor
 from inference.settings import Settings
-from tests.system.server import ROOT, environment
+from tests.system.server import DEADLINE_S, ROOT, environment
 
 TOKEN, SEARCH_TOKEN = "kE3-not-to-be-shown", "kS7-not-to-be-shown"
 
@@ -134,10 +134,10 @@ def test_trainer_needs_torch_and_our_package(monkeypatch: pytest.MonkeyPatch, mi
 # Where it listens
 
 
-def connects(address: tuple[str, int]) -> bool:
-    """Return whether a connection comes up within a moment."""
+def connects(address: tuple[str, int], within_s: float) -> bool:
+    """Return whether a connection comes up before the time is over."""
     try:
-        socket.create_connection(address, timeout=0.2).close()
+        socket.create_connection(address, timeout=within_s).close()
     except TimeoutError:
         return False
     return True
@@ -152,10 +152,10 @@ def test_port_0_takes_a_free_port(workers: int) -> None:
     assert len(listening) == workers
     assert address[0] == "127.0.0.1"
     assert address[1] > 0
-    assert connects(address)
+    assert connects(address, DEADLINE_S)
     close(listening)
     with pytest.raises(ConnectionRefusedError):
-        connects(address)
+        connects(address, DEADLINE_S)
 
 
 @pytest.mark.parametrize("first", [1, 2])
@@ -191,10 +191,10 @@ def test_newcomers_are_turned_away_and_who_waits_is_not(host: str) -> None:
     """Once turned away, no connection comes up; one that was up can be accepted and sends its request."""
     listening = listen(Settings(host=host, port=0))
     address = listening[0].getsockname()[:2]
-    with socket.create_connection(address, timeout=5) as waiting:
+    with socket.create_connection(address, timeout=DEADLINE_S) as waiting:
         turn_away(listening)
 
-        assert not connects(address)
+        assert not connects(address, 0.2)
         waiting.sendall(b"request")
         accepted, _ = listening[0].accept()
         assert accepted.recv(100) == b"request"

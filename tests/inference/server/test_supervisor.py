@@ -104,7 +104,7 @@ def test_wait_is_within_its_limits(delay_s: float, lived_s: float) -> None:
 
 async def test_child_that_ends_is_started_again(pipe: tuple[int, int], caplog: pytest.LogCaptureFixture) -> None:
     """A child that ends, well or not, or is killed, runs again, with the same stdin each time."""
-    script = "cat >> told; case $(wc -l < told) in 1) exit 0;; 2) exit 5;; 3) kill -9 $$;; esac; exec sleep 60"
+    script = "cat >> told; case $(wc -l < told) in 1) exit 0;; 2) exit 5;; 3) kill -9 $$;; esac; exec sleep 600"
     async with running(shell(script, stdin=b"line\n"), reports=pipe[0]):
         await eventually(lambda: len(told()) == 4, "the fourth run")
 
@@ -122,7 +122,7 @@ async def test_program_that_is_missing_is_tried_again(
     child = Child("child", (str(folder / "program"),), {"PATH": os.environ["PATH"]})
     async with running(child, shell(STAY, "other"), reports=pipe[0]) as (_, task):
         await eventually(lambda: "could not be started: No such file" in caplog.text, "the first try")
-        Path("new").write_text("#!/bin/sh\necho late >> told; exec sleep 60\n")
+        Path("new").write_text("#!/bin/sh\necho late >> told; exec sleep 600\n")
         Path("new").chmod(0o700)
         Path("new").rename("program")
         await eventually(lambda: "late" in told(), "the later try")
@@ -143,7 +143,7 @@ async def test_later_start_that_is_impossible_is_tried_again(
     pipe: tuple[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Once a child has run, the same refusal is one more reason to wait: the others go on serving."""
-    script = f"echo >> told; case $(wc -l < told) in 1) exit 1;; 2) exit {CANNOT_START};; esac; exec sleep 60"
+    script = f"echo >> told; case $(wc -l < told) in 1) exit 1;; 2) exit {CANNOT_START};; esac; exec sleep 600"
     async with running(shell(script), reports=pipe[0]) as (_, task):
         await eventually(lambda: len(told()) == 3, "the third run")
 
@@ -190,7 +190,7 @@ async def test_child_that_does_not_end_is_killed(
     monkeypatch.setattr(module, "REPEAT_S", 0.0)
     if patience == "too long":
         monkeypatch.setattr(module, "GRACE_S", 0.05)
-    async with running(shell("trap '' TERM; echo $$ >> told; exec sleep 60"), reports=pipe[0]) as (_, task):
+    async with running(shell("trap '' TERM; echo $$ >> told; exec sleep 600"), reports=pipe[0]) as (_, task):
         await eventually(told, "the child")
         os.kill(os.getpid(), signal.SIGTERM)
         if patience == "second signal":

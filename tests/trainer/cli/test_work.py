@@ -15,7 +15,7 @@ from artifacts.store.store import Store
 from tests.trainer import small
 from tests.trainer.cli.commands import puppet_train, refusal
 from tests.trainer.job_bodies import body, claimed, folder_of
-from tests.trainer.processes import PROJECT, becomes, is_gone
+from tests.trainer.processes import DEADLINE_S, PROJECT, becomes, is_gone
 from trainer.cli import work
 from trainer.jobs.process import Limits
 
@@ -44,11 +44,11 @@ def test_work_ends_in_order_at_a_signal(empty: Store, number: signal.Signals) ->
         cwd=PROJECT,
     ) as worker:
         try:
-            assert becomes(lambda: lock.exists() or worker.poll() is not None, 60)  # it takes signals by then
+            assert becomes(lambda: lock.exists() or worker.poll() is not None)  # it takes signals by then
 
             worker.send_signal(number)
 
-            assert worker.communicate(timeout=5) == ("", "")
+            assert worker.communicate(timeout=DEADLINE_S) == ("", "")
         finally:
             worker.kill()
     assert worker.returncode == 0

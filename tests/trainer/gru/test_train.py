@@ -2,7 +2,6 @@
 
 import copy
 import itertools
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,15 +51,12 @@ def same_weights(one: TicketClassifier, other: TicketClassifier) -> bool:
 
 
 def test_overfits_32_tickets_to_100_percent() -> None:
-    """A network that can learn at all knows 32 tickets by heart within seconds, with its usual dropouts too."""
+    """A network that can learn at all knows 32 tickets by heart after 30 epochs, with its usual dropouts too."""
     tickets, targets = thirty_two()
-    start = time.perf_counter()
-
     model, curve, _ = trained(small.config(epochs=30))
 
     assert logits(model, tickets, NUM_WORDS, CPU).argmax(dim=1).tolist() == targets
     assert curve[-1].loss < 0.7 * curve[0].loss
-    assert time.perf_counter() - start < 30
 
 
 def test_same_seed_gives_bitwise_the_same_weights() -> None:

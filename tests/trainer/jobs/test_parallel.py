@@ -44,18 +44,24 @@ def test_results_come_in_the_order_of_the_tasks(processes: int) -> None:
     assert len(workers) == 1 if processes == 1 else 1 <= len(workers) <= processes
 
 
-def test_two_processes_share_the_work() -> None:
-    """Two tasks of which the first takes long enough are done by two."""
-    tasks = [partial(long_square, 3.0), partial(long_square, 0.0)]
+def test_two_processes_share_the_work(tmp_path: Path) -> None:
+    """The first of two tasks ends only after the second has begun, so that both run at the same time."""
+    begun = tmp_path / "begun"
 
-    (_, first), (_, second) = parallel.run_all(tasks, 2, Silent())
+    (_, first), (_, second) = parallel.run_all([partial(wait_for, begun), partial(begin, begun)], 2, Silent())
 
     assert first == os.getpid() != second
 
 
-def long_square(seconds: float, progress: Progress) -> tuple[int, int]:
-    """Return a square and who worked it out, after so many seconds."""
-    time.sleep(seconds)
+def wait_for(path: Path, progress: Progress) -> tuple[int, int]:
+    """Return a square and who worked it out, once the file is there."""
+    assert becomes(path.exists), "the other task did not begin meanwhile"
+    return squared(2, progress)
+
+
+def begin(path: Path, progress: Progress) -> tuple[int, int]:
+    """Make the file; return a square and who worked it out."""
+    path.touch()
     return squared(2, progress)
 
 
@@ -89,7 +95,8 @@ def test_other_processes_end_with_this_one(tmp_path: Path) -> None:
     script.write_text(PARENT)
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     parent = subprocess.Popen([sys.executable, script, *paths], env=environment)
-    assert becomes(lambda: all(path.exists() and path.read_text() for path in paths), 30), "the second did not begin"
+    assert becomes(lambda: parent.poll() is not None or all(path.exists() and path.read_text() for path in paths))
+    assert parent.poll() is None, "the parent ended before the second task began"
     child = int(paths[1].read_text())
     assert not is_gone(child)
 

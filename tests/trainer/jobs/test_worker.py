@@ -8,12 +8,12 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
 import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from artifacts.jobs.records import BODY, LOG, RESULT, Job
 from artifacts.store.store import Store
 from tests.trainer import small
 from tests.trainer.job_bodies import body, queued
-from tests.trainer.processes import PROJECT, becomes, is_gone
+from tests.trainer.processes import DEADLINE_S, PROJECT, becomes, is_gone
 from tests.trainer.small import NAME
 from trainer.jobs.process import Limits
 from trainer.jobs.worker import LOG_TAIL_BYTES, Worker
@@ -80,14 +80,14 @@ def working(store: Store, limits: Limits | None = None, keep_versions: int = 0) 
         yield worker
     finally:
         worker.stop()
-        thread.join(timeout=30)
+        thread.join(DEADLINE_S)
     assert not thread.is_alive()
 
 
-def ended(store: Store, job: Job, within_s: float = 60.0) -> Job:
+def ended(store: Store, job: Job) -> Job:
     """Return the job once it has ended."""
     jobs = Jobs(store)
-    assert becomes(lambda: jobs.get(job.id).state in ENDED, within_s), jobs.get(job.id)
+    assert becomes(lambda: jobs.get(job.id).state in ENDED), jobs.get(job.id)
     return jobs.get(job.id)
 
 
@@ -175,7 +175,7 @@ def test_training_ends_with_its_worker_and_the_next_worker_tells_so(
     """After kill -9 of the worker in mid-training nothing trains on, and the next one marks the job interrupted."""
     job = queued(empty, body(config=LONG))
     with worker_process(empty) as worker:
-        assert becomes(lambda: trains(empty, job), 60)
+        assert becomes(lambda: trains(empty, job))
         run = pid_of_run(worker)
 
         worker.kill()
@@ -198,12 +198,12 @@ def test_worker_that_is_asked_to_end_interrupts_its_training(empty: Store) -> No
     """SIGTERM in mid-training: the run ends, the job says that it was interrupted, exit status 0; who waited waits."""
     job, waiting = queued(empty, body(config=LONG)), queued(empty, body())
     with worker_process(empty) as worker:
-        assert becomes(lambda: trains(empty, job), 60)
+        assert becomes(lambda: trains(empty, job))
         run = pid_of_run(worker)
 
         worker.terminate()
 
-        _, log = worker.communicate(timeout=10)
+        _, log = worker.communicate(timeout=DEADLINE_S)
         assert (worker.returncode, is_gone(run)) == (0, True)
     found = Jobs(empty).get(job.id)
     assert (found.state, found.version) == ("interrupted", None)
@@ -218,8 +218,8 @@ def test_worker_that_is_asked_to_end_interrupts_its_training(empty: Store) -> No
 # Ends
 
 
-def test_cancelled_run_ends_within_2_seconds_with_all_that_it_has_started(empty: Store, script: Script) -> None:
-    """The process is killed, and so is what it started; nothing of the request stays."""
+def test_cancelled_run_ends_with_all_that_it_has_started(empty: Store, script: Script) -> None:
+    """The process ignores SIGTERM and would sleep for 600 s: it is killed, and so is what it started; no body stays."""
     script.use(
         """
 other = subprocess.Popen(["sleep", "600"])
@@ -231,13 +231,11 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
     job = queued(empty, body())
     with working(empty):
         run, other = int(script.told("pid")), int(script.told("other"))
-        start = time.monotonic()
 
         Jobs(empty).request_cancel(job.id)
 
-        found = ended(empty, job, 2)
-        assert time.monotonic() - start < 2
-        assert becomes(lambda: is_gone(run) and is_gone(other), 2)
+        found = ended(empty, job)
+        assert becomes(lambda: is_gone(run) and is_gone(other))
     assert (found.state, found.detail) == ("cancelled", "cancelled on request; nothing was published")
     assert (found.cancel_requested, found.error) == (True, "")
     assert not (Jobs(empty).folder(job.id) / BODY).exists()
@@ -269,16 +267,19 @@ def test_cancelled_job_that_waits_is_never_run(empty: Store, script: Script) -> 
     assert Jobs(empty).get(cancelled.id).state == "cancelled"
 
 
-def test_run_past_its_time_is_ended(empty: Store, script: Script) -> None:
+def test_run_past_its_time_is_ended(empty: Store, script: Script, caplog: pytest.LogCaptureFixture) -> None:
     """A training that hangs does not hold up the others for ever."""
+    caplog.set_level("INFO", "puppet")
     script.use(SLEEPS)
     job = queued(empty, body())
 
     with working(empty, Limits(timeout_s=1)):
-        found = ended(empty, job, 10)
+        found = ended(empty, job)
 
     assert (found.state, found.detail) == ("failed", "it took longer than 1 s and was ended; nothing was published")
-    assert is_gone(int(script.told("pid")))
+    # Not what the run has written: on a busy machine a second may be over before it could.
+    (run,) = re.findall(r"runs in process (\d+)", caplog.text)
+    assert is_gone(int(run))
 
 
 def test_killed_run_has_failed_with_the_likely_reason(empty: Store, script: Script) -> None:
@@ -287,7 +288,7 @@ def test_killed_run_has_failed_with_the_likely_reason(empty: Store, script: Scri
     job = queued(empty, body())
     with working(empty):
         os.kill(int(script.told("pid")), signal.SIGKILL)
-        found = ended(empty, job, 5)
+        found = ended(empty, job)
 
         script.use("sys.exit(0)")
         assert ended(empty, queued(empty, body())).state == "failed"
@@ -338,7 +339,7 @@ def test_body_of_a_failed_job_stays_only_if_that_was_asked_for(empty: Store, scr
 
     with working(empty):
         ended(empty, job)
-        assert becomes(lambda: (Jobs(empty).folder(job.id) / BODY).exists() is keep, 2)
+        assert becomes(lambda: (Jobs(empty).folder(job.id) / BODY).exists() is keep)
 
 
 def test_run_that_cannot_be_started_has_failed(empty: Store, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -455,7 +456,7 @@ def test_second_worker_at_the_store_is_refused(empty: Store) -> None:
             Worker(empty, Limits()).work()
 
         with worker_process(empty) as other:
-            _, log = other.communicate(timeout=30)
+            _, log = other.communicate(timeout=DEADLINE_S)
     assert str(refused.value) == sentence
     assert (other.returncode, log) == (1, f"error: {sentence}\n")
     with working(empty):
@@ -471,7 +472,7 @@ def test_worker_that_is_asked_to_end_interrupts_its_run(empty: Store, script: Sc
 
         worker.stop()
 
-        assert ended(empty, job, 2).state == "interrupted"
+        assert ended(empty, job).state == "interrupted"
         assert is_gone(run)
 
 
@@ -486,7 +487,7 @@ def test_worker_ends_with_its_parent(empty: Store, script: Script, monkeypatch: 
 
     monkeypatch.setattr(os, "getppid", lambda: 1)
 
-    thread.join(timeout=5)
+    thread.join(DEADLINE_S)
     assert not thread.is_alive()
     assert Jobs(empty).get(job.id).state == "interrupted"
     assert is_gone(run)
