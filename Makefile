@@ -4,7 +4,12 @@ BIN := .venv/bin
 SERVE := .venv-serve/bin
 PEERS := .venv-peers/bin
 
-.PHONY: demo demo-check test test-serving test-training test-documents check bench peers faults clean
+# What a team needs to train, serve and read e-mails and reports.
+EXTRAS := train,mail,report
+# Where the serving side is tested beside $(PYTHON).
+PYTHONS := 3.12 3.13
+
+.PHONY: install demo demo-check test test-serving test-training test-documents test-pythons check bench peers faults release clean
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -13,9 +18,13 @@ PEERS := .venv-peers/bin
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,mail]'
 	touch $@
 
+.venv/install: .venv/pyvenv.cfg pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	touch .venv/train $@
+
 .venv/dev: .venv/pyvenv.cfg pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	touch .venv/train $@
+	touch .venv/train .venv/install $@
 
 # The server's own environment: no torch, no onnx.
 .venv-serve/test: pyproject.toml constraints.txt
@@ -23,11 +32,18 @@ PEERS := .venv-peers/bin
 	$(SERVE)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,mail]'
 	touch $@
 
+.venv-serve-%/test: pyproject.toml constraints.txt
+	python=$$(.ci/find-python $*) && $$python -m venv .venv-serve-$*
+	.venv-serve-$*/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,mail]'
+	touch $@
+
 # What others would serve with, for the benchmarks that compare: too heavy for the development environment.
 .venv-peers/peers: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-peers
 	$(PEERS)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[peers]'
 	touch $@
+
+install: .venv/install  ## puppet-serve and puppet-train in .venv/bin, with what trains, reads e-mails and writes reports
 
 demo: .venv/train  ## train on synthetic tickets, serve on 127.0.0.1:8000, show a search; Ctrl-C ends it
 	$(BIN)/python demo.py
@@ -50,6 +66,13 @@ test-training: .venv/dev
 test-documents: .venv/dev
 	$(BIN)/python -m pytest -q $(DOCUMENTS)
 
+test-pythons: $(PYTHONS:%=test-python-%)  ## the server's tests on the other Pythons, where there is no torch
+
+test-python-%: .venv-serve-%/test
+	.venv-serve-$*/bin/python -m pytest -q tests/artifacts tests/inference -m "not torch"
+
+.PRECIOUS: .venv-serve-%/test
+
 check: .venv/dev  ## lint, format, types, imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -64,5 +87,11 @@ peers: .venv-peers/peers  ## the environment of the servers that `benchmarks thr
 faults: .venv/dev  ## kills, disk errors and power cuts at every step of every change; needs root, writes docs/faults.md
 	$(BIN)/python -m tests.faults --save
 
+release: .venv/dev  ## the wheel and the sdist in dist/, each installed and tried in a fresh environment
+	rm -rf build dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python .ci/check_release.py dist/*.whl
+	$(BIN)/python .ci/check_release.py dist/*.tar.gz
+
 clean:
-	rm -rf .venv .venv-serve .venv-peers .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .venv-serve .venv-serve-* .venv-peers build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
