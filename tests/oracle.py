@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from artifacts.text.tokens import ngrams
 from artifacts.text.vocabulary import RESERVED
-from trainer.gru.reference import Direction, Fitted, Network, Table, Together
+from trainer.gru.reference import Direction, LinearWeights, Network, Table, Together
 
 
 def from_state_dict(
@@ -51,5 +51,5 @@ def from_mixture(
         members.append(from_state_dict(own, tokens, pretrained))
     names = ("words_VC", "grams_GC", "pairs_PC", "bias_C")
     words_VC, grams_GC, pairs_PC, bias_C = (state[f"linear.{name}"].astype(np.float64) for name in names)
-    fitted = Fitted(words_VC, grams_GC, pairs_PC, bias_C, num_taught)
+    fitted = LinearWeights(words_VC, grams_GC, pairs_PC, bias_C, num_taught)
     return Together(members, fitted, weight, fitted_weight)

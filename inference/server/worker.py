@@ -1,6 +1,6 @@
 """One worker: a process that answers requests on a socket which the supervisor keeps for it.
 
-    python -P -m inference.worker SOCKET_FD REPORT_FD PARENT_PID BOARD_FD NUMBER < settings.json
+    python -P -m inference.server.worker SOCKET_FD REPORT_FD PARENT_PID BOARD_FD NUMBER < settings.json
 
 Settings come through a pipe, because others can see arguments and the token is among the settings.
 """

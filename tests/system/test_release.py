@@ -28,7 +28,7 @@ def files(root: Path = ROOT) -> list[Path]:
 
 
 def left_out(root: Path = ROOT) -> list[Path]:
-    """Return the files that a wheel would lack: of a folder that is no package, or data that pyproject does not name."""
+    """Return what a wheel would lack: files of a folder that is no package, and data that pyproject does not name."""
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["*"]
     return [
         path

@@ -60,7 +60,7 @@ class Network(NamedTuple):
     head_bias: Array  # [C]
 
 
-class Fitted(NamedTuple):
+class LinearWeights(NamedTuple):
     """The linear part that was fitted by itself: rows that are added up."""
 
     words: Array  # [V, C]
@@ -74,7 +74,7 @@ class Together(NamedTuple):
     """All that answers together: the mean of the networks' logits and the fitted part's scores, each weighted."""
 
     members: list[Network]
-    fitted: Fitted
+    fitted: LinearWeights
     weight: float
     fitted_weight: float
 
@@ -105,7 +105,7 @@ class Pair(NamedTuple):
     row: int
 
 
-class Scores(NamedTuple):
+class LinearScores(NamedTuple):
     """What the linear part says of a ticket: all rows added up, over the root of the length, and the bias."""
 
     words_TC: Array
@@ -149,7 +149,7 @@ def walk(network: Network, ticket: Encoded) -> Walk:
     return Walk(tokens_TE, layers, pooled_H, network.head_weight @ pooled_H + network.head_bias)
 
 
-def add_up(fitted: Fitted, ticket: Encoded) -> Scores:
+def add_up(fitted: LinearWeights, ticket: Encoded) -> LinearScores:
     """Return the scores of the linear part that was fitted by itself."""
     num_words, num_categories = fitted.words.shape
     words_TC = np.zeros((len(ticket.ids), num_categories))
@@ -166,7 +166,7 @@ def add_up(fitted: Fitted, ticket: Encoded) -> Scores:
     for place, pair in enumerate(pairs):
         pairs_SC[place] = fitted.pairs[pair.row]
     total_C = (words_TC.sum(axis=0) + pairs_SC.sum(axis=0)) / np.sqrt(len(ticket.ids))
-    return Scores(words_TC, pairs, pairs_SC, total_C + fitted.bias)
+    return LinearScores(words_TC, pairs, pairs_SC, total_C + fitted.bias)
 
 
 def look_up(table: Table, ticket: Encoded) -> Array:
@@ -232,5 +232,5 @@ def from_onnx(raw: bytes) -> Together:
     ]
     num_taught = int(weights["num_trained_words" if "num_trained_words" in weights else "vocab_size"])
     pairs_PC = weights.get("bigram_weight", np.zeros((0, num_categories)))
-    fitted = Fitted(words_VC, grams_GC, pairs_PC, weights["head_bias"], num_taught)
+    fitted = LinearWeights(words_VC, grams_GC, pairs_PC, weights["head_bias"], num_taught)
     return Together(members, fitted, float(len(stacks)), 1.0)  # the mean times the number is the sum

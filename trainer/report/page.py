@@ -33,7 +33,7 @@ MAX_LEAST_ROUTED = 10  # categories
 MAX_TEXT = 300  # characters of a ticket
 
 
-class Found(msgspec.Struct, frozen=True):
+class ReportContent(msgspec.Struct, frozen=True):
     """What a report is made of.
 
     Attributes:
@@ -56,7 +56,7 @@ class Matrix(msgspec.Struct, frozen=True):
     counts: list[list[int]]
 
 
-def collect(store: Store, name: str, version: int, rows: Rows | None, measured_on: str) -> Found:
+def collect(store: Store, name: str, version: int, rows: Rows | None, measured_on: str) -> ReportContent:
     """Return what a report on a version says.
 
     Args:
@@ -78,10 +78,10 @@ def collect(store: Store, name: str, version: int, rows: Rows | None, measured_o
     metrics = cast(Metrics, evaluate(store, name, version, rows)) if rows is not None else report.validation
     if metrics is None:
         raise InvalidInput(f"{name} version {version} was trained on too few tickets to validate it; give --test FILE")
-    return Found(manifest, report, metrics, measured_on, rows.tickets if rows is not None else ())
+    return ReportContent(manifest, report, metrics, measured_on, rows.tickets if rows is not None else ())
 
 
-def write_page(found: Found, language: str) -> str:
+def write_page(found: ReportContent, language: str) -> str:
     """Return the page, in `en` or `fr`."""
     column = ("en", "fr").index(language)
     words = {key: texts[column] for key, texts in WORDS.items()}
@@ -111,7 +111,7 @@ def write_page(found: Found, language: str) -> str:
     )
 
 
-def write_card(found: Found) -> str:
+def write_card(found: ReportContent) -> str:
     """Return the model card in Markdown, under the headings of Mitchell et al. 2019."""
     environment = _environment(autoescape=False, decimal=".", percent="%")
     categories = sorted(found.metrics.per_category.items(), key=lambda item: (item[1].f1, item[0]))

@@ -388,9 +388,7 @@ async def test_cancelled_work_is_not_run(batcher: Batcher, fake: Fake, size: int
     assert batcher.admission.waiting_tokens == batcher.admission.large_tokens == 0
 
 
-async def test_deadline_that_has_passed_in_the_queue_saves_the_work(
-    batcher: Batcher, fake: Fake, clock: Clock
-) -> None:
+async def test_deadline_that_has_passed_in_the_queue_saves_the_work(batcher: Batcher, fake: Fake, clock: Clock) -> None:
     """A request whose time runs out while it waits is told so and never reaches the model."""
     context = RequestContext(clock.now + 0.01)
     asking = asyncio.create_task(batcher.predict(as_model(fake), [ticket(1)], context))

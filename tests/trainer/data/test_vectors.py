@@ -425,6 +425,6 @@ def test_old_spacy_folder_without_a_mode_is_read(tmp_path: Path) -> None:
 
 def test_reading_needs_no_torch() -> None:
     """A wrong file is refused before the seconds that importing torch takes."""
-    code = "import sys, trainer.vectors; sys.exit('torch' in sys.modules)"
+    code = f"import sys, {read_vectors.__module__}; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
