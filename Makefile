@@ -9,7 +9,7 @@ EXTRAS := train,mail,report
 # Where the serving side is tested beside $(PYTHON).
 PYTHONS := 3.12 3.13
 
-.PHONY: install demo demo-check test test-serving test-training test-documents test-pythons check bench peers faults release clean
+.PHONY: install demo demo-check test test-serving test-training test-documents test-pythons check bench peers faults docs release clean
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -86,6 +86,9 @@ peers: .venv-peers/peers  ## the environment of the servers that `benchmarks thr
 
 faults: .venv/dev  ## kills, disk errors and power cuts at every step of every change; needs root, writes docs/faults.md
 	$(BIN)/python -m tests.faults --save
+
+docs:  ## draw docs/architecture.svg and its French twin from the imports; needs only Python
+	$(PYTHON) docs/draw_architecture.py
 
 release: .venv/dev  ## the wheel and the sdist in dist/, each installed and tried in a fresh environment
 	rm -rf build dist
