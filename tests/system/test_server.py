@@ -552,7 +552,8 @@ def test_tokens_guard_the_real_server(store: Store, tmp_path: Path) -> None:
 def test_malformed_request_is_the_callers_fault(plain: Server, raw: bytes) -> None:
     """What is no proper request is answered with a 4xx or not at all, never a 5xx, and the next one is served."""
     answer = b""
-    with socket.create_connection(("127.0.0.1", plain.port), timeout=1.0) as connection:
+    address = ("127.0.0.1", plain.port)
+    with socket.create_connection(address, timeout=1.0) as connection:  # short on purpose: some are not answered
         connection.sendall(raw)
         connection.shutdown(socket.SHUT_WR)
         with contextlib.suppress(TimeoutError, ConnectionResetError):

@@ -28,7 +28,7 @@ from tests.benchmarks.fake import GONE, Stall, fake_server, http
 STALL_S = 0.3
 
 
-def opened(address: Address, arrivals_N: Seconds, num_connections: int = 8, timeout_s: float = 10.0) -> Calls:
+def opened(address: Address, arrivals_N: Seconds, num_connections: int = 8, timeout_s: float = 120.0) -> Calls:
     """Return an open loop's calls, run as the benchmark runs it."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         request = post(address, "/search", b"{}")
@@ -258,7 +258,7 @@ def test_server_that_goes_away_ends_in_errors_and_not_in_a_hang(seconds: float) 
         request = post(address, "/search", b"{}")
         arrivals_N = np.linspace(0.0, seconds, 60)
         # Far sooner than the loop's own limit, at which it would give up on what has been forgotten.
-        return await asyncio.wait_for(open_loop(address, [request], arrivals_N, 2, timeout_s=600), 30)
+        return await asyncio.wait_for(open_loop(address, [request], arrivals_N, 2, timeout_s=600), 120)
 
     gone = fake_server(lambda number: http(200) if number < 5 else GONE)
     with gone as fake, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -113,7 +113,7 @@ def test_training_is_run_to_its_version(empty: Store) -> None:
     """The version serves, the job has succeeded with its metrics, and its tickets are gone."""
     job = queued(empty, body())
 
-    with working(empty):
+    with worker_process(empty):
         found = ended(empty, job)
 
     assert (found.state, found.version, found.attempt, found.detail) == ("succeeded", 1, 1, "")
@@ -149,6 +149,9 @@ def worker_process(store: Store) -> Iterator["subprocess.Popen[str]"]:
         stderr=subprocess.PIPE,
         text=True,
         cwd=PROJECT,
+        # Linux shares a core between sessions first (autogroup): in the tests' own session a training, which runs only
+        # when nobody else wants the core, would never end beside other work.
+        start_new_session=True,
     ) as process:
         try:
             yield process
