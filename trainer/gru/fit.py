@@ -125,7 +125,7 @@ class Validation(msgspec.Struct, frozen=True):
     coverage: dict[str, CategoryCoverage] | None = None
 
 
-class Trained(msgspec.Struct, frozen=True):
+class TrainedNetwork(msgspec.Struct, frozen=True):
     """The network that is published, and how its training went.
 
     Attributes:
@@ -181,7 +181,7 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
     network = final.together(held_out.mix)
     # PyTorch's part ends here. From now on the graph is the model; it may not leave unless it answers as PyTorch does.
     graph, parity = export.export(network, final.vocabulary, held_out.calibration.temperature)
-    trained = Trained(
+    trained = TrainedNetwork(
         graph=graph,
         parity=parity,
         # Of the second round, not of the first: words that only held-out or unlabelled tickets hold are known now.
@@ -424,7 +424,7 @@ def answers(data: Prepared, held_out: HeldOut) -> dict[int, Prediction]:
 
 
 def describe(
-    name: str, job: str | None, data: Prepared, held_out: HeldOut, validation: Validation, trained: Trained
+    name: str, job: str | None, data: Prepared, held_out: HeldOut, validation: Validation, trained: TrainedNetwork
 ) -> GruManifest:
     """Return `manifest.json`, all of it but what the store fills in and what run.py knows of the data's origin."""
     rows, config = data.rows, data.config
@@ -462,7 +462,7 @@ def describe(
     )
 
 
-def report_of(data: Prepared, validation: Validation, trained: Trained) -> GruReport:
+def report_of(data: Prepared, validation: Validation, trained: TrainedNetwork) -> GruReport:
     """Return `report.json`: what a person wants to know of the training, and the server does not."""
     return GruReport(
         epochs=trained.curve,
@@ -480,7 +480,7 @@ def report_of(data: Prepared, validation: Validation, trained: Trained) -> GruRe
     )
 
 
-def files_of(data: Prepared, trained: Trained) -> dict[str, bytes]:
+def files_of(data: Prepared, trained: TrainedNetwork) -> dict[str, bytes]:
     """Return the version's files by name, all but the manifest and the report.
 
     Raises:
