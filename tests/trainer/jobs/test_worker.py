@@ -131,7 +131,7 @@ def test_wrong_job_fails_with_its_reason(empty: Store) -> None:
     rows = [*small.json_rows(small.tickets(1)), {"category": "a", "tokens": ["x", 5]}]
     job = queued(empty, body(training_data=rows))
 
-    with working(empty):
+    with worker_process(empty):
         found = ended(empty, job)
 
     assert (found.state, found.error, found.num_faults, found.version) == ("failed", "InvalidInput", 1, None)
