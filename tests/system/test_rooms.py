@@ -23,7 +23,6 @@ SAME_CLASS: Mapping[str, str] = {
     "Data": "a record of each kind of network: what a version was trained on",
     "GoldenRow": "a record of each kind of network: a row that is replayed at load",
     "Rows": "the checked rows of each kind of network, and what all of them have",
-    "Told": "what /metrics has said, and what a job has been told",
 }
 
 
