@@ -1,5 +1,7 @@
 """What follows from a route's declaration: its role is stated once, and guard and document agree on it."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from litestar import Litestar, get, post
@@ -12,6 +14,7 @@ from inference.routes.declared import Declared, Routes
 from inference.settings import Settings
 
 ROLES = {"open", *OPENED_BY}
+FOLDER = Path(__file__).parents[3] / "inference" / "routes"
 
 
 def declared(app: Litestar) -> dict[tuple[str, str], HTTPRouteHandler]:
@@ -116,3 +119,11 @@ def test_document_keeps_the_order_of_a_class() -> None:
 
     assert list(apps[0].openapi_schema.to_schema()["paths"]) == ["/b", "/a"]
     assert apps[0].routes[0].route_handlers[0] is not apps[1].routes[0].route_handlers[0]  # type: ignore[union-attr]
+
+
+def test_handlers_are_given_what_they_need() -> None:
+    """No handler looks into the application's state but the search, which says why; the guard has nothing else."""
+    found = {file.name: file.read_text("utf-8").count("app.state") for file in FOLDER.glob("*.py")}
+
+    assert len(found) >= 9
+    assert {name: count for name, count in found.items() if count} == {"access.py": 2, "seeds.py": 1}
