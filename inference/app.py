@@ -2,11 +2,13 @@
 
     app -> routes -> search (search -> batcher, registry) -> artifacts
 
-The application owns the process's state (registry, batcher, training) from its start to its end.
+The application owns the process's state (registry, batcher, training) from its start to its end, and gives its parts
+to the handlers that ask for them (routes/injected.py).
 """
 
 import asyncio
 import contextlib
+import importlib.metadata
 import importlib.resources
 import logging
 from collections.abc import AsyncIterator
@@ -22,19 +24,21 @@ from litestar.params import FromPath
 from artifacts.errors import PuppetError
 from artifacts.store.store import Store
 from inference import errors
+from inference.corrections import Corrections
 from inference.monitoring.counters import Counters
 from inference.monitoring.drift import Drift
 from inference.monitoring.observer import Observer
 from inference.monitoring.shared_counters import Board
 from inference.routes import access
 from inference.routes.access import check_host
-from inference.routes.drift_report import create_drift_routes
-from inference.routes.feedback import create_feedback_routes
-from inference.routes.jobs import create_job_routes
-from inference.routes.models import create_model_routes
+from inference.routes.declared import Declared
+from inference.routes.feedback import FeedbackRoutes
+from inference.routes.injected import Serving, parts_of
+from inference.routes.jobs import JobRoutes
+from inference.routes.models import ModelRoutes, days_asked
 from inference.routes.openapi import body_schemas, token_schemes
-from inference.routes.probes import counted, create_metrics_routes
-from inference.routes.seeds import create_routes
+from inference.routes.probes import ProbeRoutes, counted
+from inference.routes.seeds import SeedRoutes
 from inference.search.batcher import Batcher
 from inference.search.registry import Registry
 from inference.server.request_head import Heads
@@ -61,43 +65,12 @@ def create_app(settings: Settings, board: Board | None = None) -> Litestar:
     Raises:
         StoreRefused: the store's folder cannot be trusted or used.
     """
-    store = Store(settings.store_path)
-    registry = Registry(store)
-    gate = access.Gate(settings)
-    counters = board.own() if board is not None else Counters()
-    drift = Drift(store.root, settings.drift_days)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        app.state.batcher = Batcher(settings.search_queue_tokens, counters, listen=drift.count)
-        app.state.training = Training(store, settings)
-        for sentence in await asyncio.to_thread(store.sweep):  # what a crash has left; safe beside other processes
-            log.info("store: %s", sentence)
-        watching = asyncio.create_task(registry.watch())
-        saving = asyncio.create_task(drift.watch())
-        showing = asyncio.create_task(show(app, board)) if board is not None else None
-        try:
-            yield
-        finally:
-            app.state.training.drain()
-            watching.cancel()
-            saving.cancel()
-            if showing is not None:
-                showing.cancel()
-            app.state.batcher.close()
-            await drift.save()
-
+    state = state_of(settings, board)
     app = Litestar(
-        route_handlers=[
-            create_routes(settings),
-            create_model_routes(settings),
-            create_drift_routes(settings),
-            create_feedback_routes(settings),
-            create_job_routes(settings),
-            create_metrics_routes(settings),
-            asset,
-        ],
-        lifespan=[lifespan],
+        route_handlers=[SeedRoutes, ModelRoutes, FeedbackRoutes, JobRoutes, ProbeRoutes, asset],
+        dependencies=parts_of(state) | {"num_days": days_asked(max(1, settings.drift_days))},
+        plugins=[Declared(settings)],
+        lifespan=[running],
         guards=[access.check_role],
         before_request=check_host,
         exception_handlers={
@@ -105,51 +78,88 @@ def create_app(settings: Settings, board: Board | None = None) -> Litestar:
             HTTPException: errors.answer_http_exception,
             Exception: errors.answer_bug,
         },
-        state=State(
-            {
-                "settings": settings,
-                "registry": registry,
-                "gate": gate,
-                "heads": Heads(settings, gate),
-                "draining": False,
-                "counters": counters,
-                "board": board,
-                "drift": drift,
-            }
-        ),
-        openapi_config=OpenAPIConfig(
-            title="Puppet",
-            version="0.1.0",
-            description="Train and ask classifiers of support tickets.",
-            components=Components(security_schemes=token_schemes(settings) or None),
-            use_handler_docstrings=True,
-            openapi_router=Router(
-                "/schema", route_handlers=[], opt=access.OPEN, after_request=word_missing_page, include_in_schema=False
-            ),
-            render_plugins=[
-                SwaggerRenderPlugin(
-                    path="/",
-                    js_url=f"{ASSETS}/swagger-ui-bundle.js",
-                    css_url=f"{ASSETS}/swagger-ui.css",
-                    standalone_preset_js_url=f"{ASSETS}/swagger-ui-standalone-preset.js",
-                    favicon="",
-                )
-            ],
-        ),
+        request_max_body_size=settings.search_body_bytes,
+        state=state,
+        openapi_config=document_of(settings),
         logging_config=None,
         debug=False,
     )
     # Litestar knows the Structs of the answers and drops other schemas from its configuration, so they are added here.
     components = app.openapi_schema.components
     components.schemas = body_schemas() | (components.schemas or {})
-    app.asgi_handler = Observer(app.asgi_handler, counters)
+    app.asgi_handler = Observer(app.asgi_handler, state.counters)
     return app
+
+
+def state_of(settings: Settings, board: Board | None) -> State:
+    """Return the parts of the process's state that there are before its start."""
+    store = Store(settings.store_path)
+    gate = access.Gate(settings)
+    return State(
+        {
+            "settings": settings,
+            "registry": Registry(store),
+            "gate": gate,
+            "heads": Heads(settings, gate),
+            "draining": False,
+            "counters": board.own() if board is not None else Counters(),
+            "board": board,
+            "drift": Drift(store.root, settings.drift_days),
+            "corrections": Corrections(store, settings.feedback_limit),
+        }
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(app: Litestar) -> AsyncIterator[None]:
+    """Start what needs an event loop, and end it with the application."""
+    state = app.state
+    store, settings, drift = state.registry.store, state.settings, state.drift
+    state.batcher = Batcher(settings.search_queue_tokens, state.counters, listen=drift.count)
+    state.training = Training(store, settings)
+    state.serving = Serving(settings, state.registry, state.batcher)
+    for sentence in await asyncio.to_thread(store.sweep):  # what a crash has left; safe beside other processes
+        log.info("store: %s", sentence)
+    watching = [asyncio.create_task(state.registry.watch()), asyncio.create_task(drift.watch())]
+    if state.board is not None:
+        watching.append(asyncio.create_task(show(app, state.board)))
+    try:
+        yield
+    finally:
+        state.training.drain()
+        for task in watching:
+            task.cancel()
+        state.batcher.close()
+        await drift.save()
+
+
+def document_of(settings: Settings) -> OpenAPIConfig:
+    """Return what the OpenAPI document and its page say beside the routes."""
+    return OpenAPIConfig(
+        title="Puppet",
+        version=importlib.metadata.version("puppet-o2"),  # pyproject.toml is the one place that states it
+        description="Train and ask classifiers of support tickets.",
+        components=Components(security_schemes=token_schemes(settings) or None),
+        use_handler_docstrings=True,
+        openapi_router=Router(
+            "/schema", route_handlers=[], opt=access.OPEN, after_request=word_missing_page, include_in_schema=False
+        ),
+        render_plugins=[
+            SwaggerRenderPlugin(
+                path="/",
+                js_url=f"{ASSETS}/swagger-ui-bundle.js",
+                css_url=f"{ASSETS}/swagger-ui.css",
+                standalone_preset_js_url=f"{ASSETS}/swagger-ui-standalone-preset.js",
+                favicon="",
+            )
+        ],
+    )
 
 
 async def show(app: Litestar, board: Board) -> None:
     """Show the other workers what this one has counted, for ever."""
     while True:
-        board.hang(counted(app.state))
+        board.hang(counted(app.state.counters, app.state.serving))
         await asyncio.sleep(SHOW_S)
 
 

@@ -22,6 +22,8 @@ from artifacts.jobs.records import BODY, Checked, Job
 from artifacts.store.store import Store
 from artifacts.system.processes import give_way
 from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped, from_name
+from inference.schemas import CreateModel, Trained
+from inference.search.registry import Registry
 from inference.settings import PREFIX, Settings
 
 CHUNK_BYTES = 2**20  # collected before the disk is asked
@@ -120,6 +122,53 @@ class Training:
         if job.state == "failed":
             raise TrainingFailed(f"the training failed: {job.detail}")
         return job
+
+
+async def create_once(store: Store, training: Training, body: CreateModel, raw: bytes, key: str | None) -> None:
+    """Record a new, untrained model, unless the same request has come before.
+
+    Args:
+        store: that will hold it.
+        training: whose jobs remember the keys.
+        body: of the request.
+        raw: its bytes, by which a repeated request is known.
+        key: the client's Idempotency-Key; None without one.
+    Raises:
+        ModelExists, IdempotencyConflict, StoreRefused.
+    """
+
+    def create() -> None:
+        with training.jobs.once(key, hashlib.sha256(raw).hexdigest()) as is_first:
+            if is_first:
+                store.create_model(body.name, body.neural_network_type)
+
+    await asyncio.to_thread(create)
+
+
+async def served(job: Job, registry: Registry) -> Trained:
+    """Return the answer to a training that has succeeded, once this server has loaded what it published.
+
+    Raises:
+        TrainingFailed: the version is to serve, and this server refuses it.
+    """
+    assert job.version is not None, "a job that succeeded has its version; this is our bug"
+    assert job.metrics is not None, "and its metrics"
+    await registry.refresh()
+    serves = registry.version_of(job.model_name) == job.version
+    if not serves and await asyncio.to_thread(registry.store.serving, job.model_name) == job.version:
+        raise TrainingFailed(
+            f"version {job.version} was published, but this server refuses it and the previous one goes on "
+            f"serving; the log says why"
+        )
+    return Trained(
+        model_name=job.model_name,
+        version=job.version,
+        job=job.id,
+        metrics=job.metrics,
+        seconds=job.seconds or 0.0,
+        serves=serves,
+        detail=job.detail,
+    )
 
 
 async def _check(folder: Path) -> Checked:

@@ -7,12 +7,14 @@ models those of the store.
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
+import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from inference.monitoring.counters import SECONDS, TICKETS, Counters, Histogram
+from inference.monitoring.shared_counters import Board
 
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4.removesuffix("; charset=utf-8")  # which Litestar adds to every text
 
@@ -64,3 +66,11 @@ def text(counters: Counters) -> bytes:
     registry = CollectorRegistry()
     registry.register(Told(counters))
     return generate_latest(registry)
+
+
+def summed(own: bytes, board: Board | None) -> bytes:
+    """Return the text of what one worker (its counters as JSON, so that they stand still) and the others counted."""
+    counters = msgspec.json.decode(own, type=Counters)
+    for other in board.others() if board is not None else ():
+        counters.merge(other)
+    return text(counters)

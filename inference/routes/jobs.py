@@ -1,10 +1,11 @@
-"""The routes of training jobs: look, follow, cancel. One function each."""
+"""The routes of training jobs: look, follow, cancel. One method each."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from litestar import Request, Router, get, post
+from litestar import Request, get, post
+from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 from msgspec.json import encode
@@ -12,9 +13,9 @@ from msgspec.json import encode
 from artifacts.jobs.events import Event
 from artifacts.jobs.records import Job
 from inference.routes import access
-from inference.routes.openapi import ADMIN, refusals, token_needed
+from inference.routes.declared import Routes
+from inference.routes.openapi import ADMIN, refusals
 from inference.schemas import JobAnswer, JobsAnswer
-from inference.settings import Settings
 from inference.training import Training
 
 FOLLOW_S = 0.2  # how soon an event is passed on; reading nothing new is one small read of a file
@@ -76,55 +77,44 @@ async def told(training: Training, job_id: str, offset: int) -> AsyncIterator[Se
             yield ServerSentEventMessage(data=None, comment="still there")
 
 
-def create_job_routes(settings: Settings) -> Router:
-    """Return the routes under /jobs."""
+class JobRoutes(Routes):
+    """The routes under /jobs."""
 
-    @get("/", opt=access.ADMIN, security=token_needed(settings, "admin"), responses=refusals(*ADMIN))
-    async def jobs(request: AnyRequest) -> JobsAnswer:
+    path = "/jobs"
+
+    @get("/", opt=access.ADMIN, responses=refusals(*ADMIN))
+    async def jobs(self, training: NamedDependency[Training]) -> JobsAnswer:
         """List the newest 100 jobs, newest first."""
-        training: Training = request.app.state.training
 
         def found() -> list[JobAnswer]:
             return [shown(training, job) for job in training.jobs.list()]
 
         return JobsAnswer(await asyncio.to_thread(found))
 
-    @get("/{job_id:str}", opt=access.ADMIN, security=token_needed(settings, "admin"), responses=refusals(*ADMIN, 404))
-    async def job(request: AnyRequest, job_id: FromPath[str]) -> JobAnswer:
+    @get("/{job_id:str}", opt=access.ADMIN, responses=refusals(*ADMIN, 404))
+    async def job(self, job_id: FromPath[str], training: NamedDependency[Training]) -> JobAnswer:
         """Show one job: its state, its last epoch, the reason if it failed, the version that it made."""
-        training: Training = request.app.state.training
         return await asyncio.to_thread(lambda: shown(training, training.jobs.get(job_id)))
 
     @get(
         "/{job_id:str}/events",
         media_type="text/event-stream",
         opt=access.ADMIN,
-        security=token_needed(settings, "admin"),
         responses=refusals(*ADMIN, 404),
     )
-    async def events(request: AnyRequest, job_id: FromPath[str]) -> ServerSentEvent:
+    async def events(
+        self, request: AnyRequest, job_id: FromPath[str], training: NamedDependency[Training]
+    ) -> ServerSentEvent:
         """Follow a job (Server-Sent Events): each epoch, then the end; Last-Event-ID goes on where one was."""
-        training: Training = request.app.state.training
         found = await asyncio.to_thread(training.jobs.get, job_id)
         given = request.headers.get("last-event-id", "")
         offset = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
         return ServerSentEvent(told(training, found.id, offset))
 
-    @post(
-        "/{job_id:str}/cancel",
-        opt=access.ADMIN,
-        security=token_needed(settings, "admin"),
-        status_code=200,
-        responses=refusals(*ADMIN, 404),
-    )
-    async def cancel(request: AnyRequest, job_id: FromPath[str]) -> JobAnswer:
+    @post("/{job_id:str}/cancel", opt=access.ADMIN, status_code=200, responses=refusals(*ADMIN, 404))
+    async def cancel(
+        self, request: AnyRequest, job_id: FromPath[str], training: NamedDependency[Training]
+    ) -> JobAnswer:
         """Cancel a job: at once if it waits, within a second if it runs; one that has ended stays as it is."""
         access.check_media_type(request)
-        training: Training = request.app.state.training
         return await asyncio.to_thread(lambda: shown(training, training.jobs.request_cancel(job_id)))
-
-    return Router(
-        "/jobs",
-        route_handlers=[jobs, job, events, cancel],
-        request_max_body_size=settings.search_body_bytes,
-    )

@@ -1,22 +1,35 @@
-"""The routes of models and versions: look, promote, roll back, delete. One function each."""
+"""The routes of models and versions: look, see whether tickets drift, promote, roll back, delete. One method each."""
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
-from litestar import Request, Response, Router, delete, get, post
-from litestar.params import FromPath
+from litestar import Request, Response, delete, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, QueryParameter
 
-from artifacts.errors import ArtifactRefused, ModelNotTrained, VersionChanged
+from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, VersionChanged
 from artifacts.networks.manifest import Manifest
 from artifacts.store.store import Store
+from inference.monitoring.drift import Drift
+from inference.monitoring.drift_report import judged
 from inference.routes import access
-from inference.routes.openapi import ADMIN, PROMOTE, READ, documented, refusals, token_needed
-from inference.schemas import Deleted, ModelAnswer, ModelsAnswer, ModelState, Promote, Serves, VersionAnswer
+from inference.routes.declared import Routes
+from inference.routes.openapi import ADMIN, PROMOTE, READ, documented, refusals
+from inference.schemas import (
+    Deleted,
+    DriftAnswer,
+    ModelAnswer,
+    ModelsAnswer,
+    ModelState,
+    Promote,
+    Serves,
+    VersionAnswer,
+)
 from inference.search.bodies import decoded
 from inference.search.registry import Registry
-from inference.settings import Settings
 
 AnyRequest = Request[Any, Any, Any]
+Days = Annotated[int, QueryParameter(description="So many days up to today (UTC).")]
 
 
 def look(store: Store, registry: Registry, name: str) -> ModelAnswer:
@@ -56,34 +69,30 @@ def etag(manifest: Manifest) -> str:
     return f'"{manifest.sha256}"'
 
 
-def create_model_routes(settings: Settings) -> Router:
-    """Return the routes under /models."""
+class ModelRoutes(Routes):
+    """The routes under /models."""
 
-    @get("/", opt=access.SEARCH, security=token_needed(settings, "search"), responses=refusals(*READ))
-    async def models(request: AnyRequest) -> ModelsAnswer:
+    path = "/models"
+
+    @get("/", opt=access.SEARCH, responses=refusals(*READ))
+    async def models(self, registry: NamedDependency[Registry]) -> ModelsAnswer:
         """List the models: what serves, and what else there is."""
-        registry: Registry = request.app.state.registry
 
         def found() -> list[ModelAnswer]:
             return [look(registry.store, registry, name) for name in registry.store.models()]
 
         return ModelsAnswer(await asyncio.to_thread(found))
 
-    @get("/{name:str}", opt=access.SEARCH, security=token_needed(settings, "search"), responses=refusals(*READ))
-    async def model(request: AnyRequest, name: FromPath[str]) -> ModelAnswer:
+    @get("/{name:str}", opt=access.SEARCH, responses=refusals(*READ))
+    async def model(self, name: FromPath[str], registry: NamedDependency[Registry]) -> ModelAnswer:
         """Show one model: its versions, which one serves, and which served before."""
-        registry: Registry = request.app.state.registry
         return await asyncio.to_thread(look, registry.store, registry, name)
 
-    @get(
-        "/{name:str}/versions/{version:int}",
-        opt=access.SEARCH,
-        security=token_needed(settings, "search"),
-        responses=refusals(*READ),
-    )
-    async def version(request: AnyRequest, name: FromPath[str], version: FromPath[int]) -> Response[VersionAnswer]:
+    @get("/{name:str}/versions/{version:int}", opt=access.SEARCH, responses=refusals(*READ))
+    async def version(
+        self, name: FromPath[str], version: FromPath[int], registry: NamedDependency[Registry]
+    ) -> Response[VersionAnswer]:
         """Show one version: metrics, settings, fingerprint of its data, proof of its graph; the ETag is its hash."""
-        registry: Registry = request.app.state.registry
 
         def found() -> Manifest:
             registry.store.check_version(name, version)
@@ -93,19 +102,30 @@ def create_model_routes(settings: Settings) -> Router:
         answer = VersionAnswer(manifest=manifest, serves=registry.version_of(name) == version)
         return Response(answer, headers={"ETag": etag(manifest)})
 
+    @get("/{name:str}/drift", opt=access.SEARCH, responses=refusals(*READ))
+    async def show_drift(
+        self,
+        name: FromPath[str],
+        num_days: NamedDependency[int],
+        registry: NamedDependency[Registry],
+        drift: NamedDependency[Drift],
+    ) -> DriftAnswer:
+        """Tell whether the tickets that the serving version answers are still like those of its training, and why."""
+        model = registry.serving(name)
+        found = await drift.found(name, model.version, num_days)
+        return judged(model.manifest, found, drift.is_saved)
+
     @post(
         "/{name:str}/promote",
         operation_class=documented(PROMOTE),
         opt=access.ADMIN,
-        security=token_needed(settings, "admin"),
         status_code=200,
         responses=refusals(*ADMIN, 404, 412),
     )
-    async def promote(request: AnyRequest, name: FromPath[str]) -> Serves:
+    async def promote(self, request: AnyRequest, name: FromPath[str], registry: NamedDependency[Registry]) -> Serves:
         """Let a version serve. With If-Match: only if the version with that ETag serves now."""
         access.check_media_type(request)
         body = await decoded(await request.body(), Promote)
-        registry: Registry = request.app.state.registry
         expected = await asyncio.to_thread(expected_version, registry.store, name, request.headers.get("if-match"))
 
         def change() -> int:
@@ -115,53 +135,30 @@ def create_model_routes(settings: Settings) -> Router:
         await registry.refresh()
         return Serves(model_name=name, version=number)
 
-    @post(
-        "/{name:str}/rollback",
-        opt=access.ADMIN,
-        security=token_needed(settings, "admin"),
-        status_code=200,
-        responses=refusals(*ADMIN, 404, 409),
-    )
-    async def rollback(request: AnyRequest, name: FromPath[str]) -> Serves:
+    @post("/{name:str}/rollback", opt=access.ADMIN, status_code=200, responses=refusals(*ADMIN, 404, 409))
+    async def rollback(self, request: AnyRequest, name: FromPath[str], registry: NamedDependency[Registry]) -> Serves:
         """Let the version serve that served before the present one."""
         access.check_media_type(request)
-        registry: Registry = request.app.state.registry
         current = await asyncio.to_thread(registry.store.rollback, name)
         await registry.refresh()
         return Serves(model_name=name, version=current.version)
 
     @delete(
-        "/{name:str}/versions/{version:int}",
-        opt=access.ADMIN,
-        security=token_needed(settings, "admin"),
-        status_code=200,
-        responses=refusals(*ADMIN, 404, 409),
+        "/{name:str}/versions/{version:int}", opt=access.ADMIN, status_code=200, responses=refusals(*ADMIN, 404, 409)
     )
-    async def delete_version(request: AnyRequest, name: FromPath[str], version: FromPath[int]) -> Deleted:
+    async def delete_version(
+        self, name: FromPath[str], version: FromPath[int], registry: NamedDependency[Registry]
+    ) -> Deleted:
         """Delete a version that does not serve."""
-        registry: Registry = request.app.state.registry
         await asyncio.to_thread(registry.store.delete_version, name, version)
         return Deleted(model_name=name, version=version)
 
-    @delete(
-        "/{name:str}",
-        opt=access.ADMIN,
-        security=token_needed(settings, "admin"),
-        status_code=200,
-        responses=refusals(*ADMIN, 404),
-    )
-    async def delete_model(request: AnyRequest, name: FromPath[str]) -> Deleted:
+    @delete("/{name:str}", opt=access.ADMIN, status_code=200, responses=refusals(*ADMIN, 404))
+    async def delete_model(self, name: FromPath[str], registry: NamedDependency[Registry]) -> Deleted:
         """Delete a model with all its versions."""
-        registry: Registry = request.app.state.registry
         await asyncio.to_thread(registry.store.delete_model, name)
         await registry.refresh()
         return Deleted(model_name=name)
-
-    return Router(
-        "/models",
-        route_handlers=[models, model, version, promote, rollback, delete_version, delete_model],
-        request_max_body_size=settings.search_body_bytes,
-    )
 
 
 def expected_version(store: Store, name: str, if_match: str | None) -> int | None:
@@ -178,3 +175,19 @@ def expected_version(store: Store, name: str, if_match: str | None) -> int | Non
     if found not in [tag.strip() for tag in if_match.split(",")]:
         raise VersionChanged(f"{name}: version {current} serves, its ETag is {found}, not {if_match:.200}; look again")
     return current
+
+
+def days_asked(most: int) -> Provide:
+    """Return the provider of `num_days`, the days that a request asks about in its query; a week without it.
+
+    Args:
+        most: days that counts are kept for; the default in the OpenAPI document is never over it.
+    """
+    week = min(7, most)
+
+    def num_days(days: Days = week) -> int:
+        if not 1 <= days <= most:
+            raise InvalidInput(f"days is {days}; send 1 to {most}, for counts are kept so long (drift_days)")
+        return days
+
+    return Provide(num_days, sync_to_thread=False)

@@ -6,7 +6,7 @@ document is told here what they read. What a kind of network reads and answers c
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Union, cast
+from typing import Annotated, Any, Union, cast
 
 import msgspec
 from litestar import MediaType
@@ -21,6 +21,7 @@ from litestar.openapi.spec import (
     SecurityRequirement,
     SecurityScheme,
 )
+from litestar.params import Body
 
 from artifacts.jobs.request import TrainModel
 from artifacts.kinds import KINDS
@@ -128,7 +129,16 @@ def accepted() -> dict[int, ResponseSpec]:
 def search_answers() -> dict[int, ResponseSpec]:
     """Return the OpenAPI entry of a good answer of /search, to one input or to several."""
     one = [type_ for kind in KINDS.values() for type_ in (kind.answer, kind.ranked) if type_ is not None]
-    return answers([*one, *(SearchAnswers[answer] for answer in one)])  # type: ignore[valid-type]
+    return answers([*one, *(_named(SearchAnswers[answer]) for answer in one)])  # type: ignore[valid-type]
+
+
+def _named(type_: Any) -> Any:
+    """Return a generic Struct of another under the name that the bodies' have in the document: SearchAnswers_Value_.
+
+    Litestar's own name for it holds the module of the other, so it would change whenever that module moves.
+    """
+    (reference,), _ = msgspec.json.schema_components([type_], ref_template="{name}")
+    return Annotated[type_, Body(schema_component_key=reference["$ref"])]
 
 
 def text_answer() -> dict[int, ResponseSpec]:
@@ -162,9 +172,12 @@ def token_schemes(settings: Settings) -> dict[str, SecurityScheme | Reference]:
     }
 
 
-def token_needed(settings: Settings, role: str) -> list[SecurityRequirement]:
-    """Return the tokens that open the routes of a role, any one of them; none while that role's own is not set."""
-    if not settings.token(role):
+def token_needed(settings: Settings, role: str | None) -> list[SecurityRequirement]:
+    """Return the tokens that open the routes of a role, any one of them; none while that role's own is not set.
+
+    None for a route without a role, or with one that no token opens, because nobody may use it.
+    """
+    if role not in OPENED_BY or not settings.token(role):
         return []
     return [{f"{one}_token": []} for one in OPENED_BY[role] if settings.token(one)]
 

@@ -1,54 +1,57 @@
-"""GET /metrics: what all workers have counted, for Prometheus."""
+"""The routes that a monitor asks: does the process live, may it be sent requests, what has it counted."""
 
 import asyncio
 import itertools
-from typing import Any
 
 import msgspec
-from litestar import Request, Response, Router, get
-from litestar.datastructures import State
+from litestar import Response, get
+from litestar.di import NamedDependency
 
+from inference.errors import Draining, ModelLoading
 from inference.monitoring import prometheus
 from inference.monitoring.counters import MAX_MODELS, Counters
 from inference.monitoring.shared_counters import Board
 from inference.routes import access
-from inference.routes.openapi import READ, refusals, text_answer, token_needed
-from inference.search.batcher import Batcher
+from inference.routes.declared import Routes
+from inference.routes.injected import Serving
+from inference.routes.openapi import READ, refusals, text_answer
+from inference.schemas import Probe
 from inference.search.registry import Registry
-from inference.settings import Settings
 
 
-def counted(state: State) -> Counters:
+def counted(counters: Counters, serving: Serving) -> Counters:
     """Return what this worker has counted until now, with what waits and which versions serve."""
-    counters: Counters = state.counters
-    batcher: Batcher = state.batcher
-    registry: Registry = state.registry
-    counters.queue_tokens = batcher.admission.waiting_tokens + batcher.admission.large_tokens
-    counters.versions = dict(itertools.islice(registry.versions().items(), MAX_MODELS))
+    admission = serving.batcher.admission
+    counters.queue_tokens = admission.waiting_tokens + admission.large_tokens
+    counters.versions = dict(itertools.islice(serving.registry.versions().items(), MAX_MODELS))
     return counters
 
 
-def summed(own: bytes, board: Board | None) -> bytes:
-    """Return the text of what one worker (its counters as JSON, so that they stand still) and the others counted."""
-    counters = msgspec.json.decode(own, type=Counters)
-    for other in board.others() if board is not None else ():
-        counters.merge(other)
-    return prometheus.text(counters)
+class ProbeRoutes(Routes):
+    """GET /livez, /readyz and /metrics."""
 
+    @get("/livez", opt=access.OPEN)
+    async def livez(self) -> Probe:
+        """Answer as long as the process does."""
+        return Probe("alive")
 
-def create_metrics_routes(settings: Settings) -> Router:
-    """Return the route of the metrics."""
+    @get("/readyz", opt=access.OPEN)
+    async def readyz(self, registry: NamedDependency[Registry], draining: NamedDependency[bool]) -> Probe:
+        """Answer 200 once every trained model has been loaded or refused, and until the server is asked to end."""
+        if draining:
+            raise Draining("the server is shutting down")
+        if not registry.is_ready:
+            raise ModelLoading("models are being loaded")
+        return Probe("ready")
 
-    @get(
-        "/metrics",
-        opt=access.SEARCH,
-        security=token_needed(settings, "search"),
-        responses=text_answer() | refusals(*READ),
-    )
-    async def show_metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+    @get("/metrics", opt=access.SEARCH, responses=text_answer() | refusals(*READ))
+    async def show_metrics(
+        self,
+        counters: NamedDependency[Counters],
+        serving: NamedDependency[Serving],
+        board: NamedDependency[Board | None],
+    ) -> Response[bytes]:
         """Tell what the server has counted since its start, summed over its workers, as Prometheus reads it."""
-        state = request.app.state
-        raw = await asyncio.to_thread(summed, msgspec.json.encode(counted(state)), state.board)
+        own = msgspec.json.encode(counted(counters, serving))
+        raw = await asyncio.to_thread(prometheus.summed, own, board)
         return Response(raw, media_type=prometheus.MEDIA_TYPE)
-
-    return Router("/", route_handlers=[show_metrics])

@@ -16,7 +16,6 @@ from inference.monitoring import prometheus
 from inference.monitoring.counters import SECONDS, TICKETS, Counters, empty
 from inference.monitoring.shared_counters import HEAD, SLOT_BYTES, Board, open_board
 from inference.monitoring.tracing import trace
-from inference.routes.probes import summed
 from inference.search.context import RequestContext
 from inference.settings import Settings
 from tests.inference.conftest import connect
@@ -205,7 +204,7 @@ def test_counters_as_text_are_read_back() -> None:
     counters = Counters(versions={"a": 3})
     counters.count_request("POST /search 200", "/search", 0.0015)
 
-    found = samples(summed(msgspec.json.encode(counters), None).decode())
+    found = samples(prometheus.summed(msgspec.json.encode(counters), None).decode())
 
     assert found[("puppet_request_seconds_bucket", (("le", "0.001"), ("route", "/search")))] == 0
     assert found[("puppet_request_seconds_bucket", (("le", "0.002"), ("route", "/search")))] == 1

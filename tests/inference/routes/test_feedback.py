@@ -11,7 +11,7 @@ import pytest
 from artifacts.store import feedback as kept
 from artifacts.store.store import Store
 from artifacts.text.tickets import Ticket
-from inference.routes import feedback
+from inference import corrections
 from inference.settings import Settings
 from tests.conftest import full_disk
 from tests.inference.conftest import connect, started
@@ -158,7 +158,7 @@ async def test_limit_of_a_model_is_told(store: Store) -> None:
 
 async def test_corrections_wait_in_a_bounded_queue(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many at once as many as may wait are kept, and the others are told to come again."""
-    monkeypatch.setattr(feedback, "WAITING_LIMIT", 3)
+    monkeypatch.setattr(corrections, "WAITING_LIMIT", 3)
 
     answers = await asyncio.gather(*(client.post("/feedback", json=GOOD | {"id": number}) for number in range(12)))
 

@@ -1,22 +1,15 @@
-"""GET /models/{name}/drift: whether the tickets are still those of the training."""
+"""From what was counted of a version's answers to the answer of GET /models/{name}/drift: a verdict, and why.
 
-from typing import Annotated, Any
+manifest's profile, counts ─► enough of both? ─► drift_tests.reasons ─► drift | stable
+no ─► not_enough_data, and what to wait for
+"""
 
-from litestar import Request, Router, get
-from litestar.params import FromPath, QueryParameter
-
-from artifacts.errors import InvalidInput
 from artifacts.networks.manifest import Manifest
-from inference.monitoring.drift import Drift, Found
+from inference.monitoring.drift import Found
 from inference.monitoring.drift_tests import MIN_TICKETS, reasons
-from inference.routes import access
-from inference.routes.openapi import READ, refusals, token_needed
 from inference.schemas import DriftAnswer, DriftDay, DriftReason, NewWord, Verdict
-from inference.search.registry import Registry
-from inference.settings import Settings
 
 MAX_WORDS_SHOWN = 20
-Days = Annotated[int, QueryParameter(description="So many days up to today (UTC).")]
 
 
 def judged(manifest: Manifest, found: Found, is_saved: bool) -> DriftAnswer:
@@ -56,27 +49,3 @@ def judged(manifest: Manifest, found: Found, is_saved: bool) -> DriftAnswer:
         days=[DriftDay(day, num) for day, num in sorted(found.days.items())],
         new_words=[NewWord(word, num) for word, num in often],
     )
-
-
-def create_drift_routes(settings: Settings) -> Router:
-    """Return the route of the drift."""
-    most = max(1, settings.drift_days)
-    week = min(7, most)
-
-    @get(
-        "/models/{name:str}/drift",
-        opt=access.SEARCH,
-        security=token_needed(settings, "search"),
-        responses=refusals(*READ),
-    )
-    async def show_drift(request: Request[Any, Any, Any], name: FromPath[str], days: Days = week) -> DriftAnswer:
-        """Tell whether the tickets that the serving version answers are still like those of its training, and why."""
-        if not 1 <= days <= most:
-            raise InvalidInput(f"days is {days}; send 1 to {most}, for counts are kept so long (drift_days)")
-        registry: Registry = request.app.state.registry
-        drift: Drift = request.app.state.drift
-        model = registry.serving(name)
-        found = await drift.found(name, model.version, days)
-        return judged(model.manifest, found, drift.is_saved)
-
-    return Router("/", route_handlers=[show_drift])

@@ -1,0 +1,102 @@
+"""Corrections that people send of a model's answers: check one, and write it to the disk, one after the other.
+
+In: a body of POST /feedback, decoded. Out: the correction, once it is on the disk. What the file of corrections is and
+how one is erased from it is in artifacts/store/feedback.py; HTTP is in routes/feedback.py.
+"""
+
+import asyncio
+import unicodedata
+
+from artifacts.errors import Fault, InvalidContent, KindMismatch, PuppetError
+from artifacts.kinds import KINDS, kind_named
+from artifacts.store import feedback
+from artifacts.store.feedback import Correction
+from artifacts.store.store import Store
+from artifacts.text.tickets import read_tokens
+from inference.errors import ServerFull
+from inference.schemas import Feedback
+from inference.search.bodies import Faults
+from inference.search.registry import Registry
+
+WAITING_LIMIT = 256  # corrections that may wait for the disk, which takes some ms for each
+
+
+class Corrections:
+    """Keeps corrections; belongs to one event loop.
+
+    Attributes:
+        num_waiting: corrections that wait for the disk, at most WAITING_LIMIT.
+    """
+
+    def __init__(self, store: Store, limit: int) -> None:
+        self.num_waiting = 0
+        self._store = store
+        self._limit = limit  # of one model
+        # One at a time: the disk takes them one by one anyway, and the threads are there for others too.
+        self._turn = asyncio.Semaphore(1)
+
+    async def keep(self, body: Feedback) -> tuple[Correction, bool]:
+        """Write what a body asks to keep to the disk; return it, and whether it replaced an earlier one of its id.
+
+        Raises:
+            ServerFull: WAITING_LIMIT corrections wait already.
+            FeedbackFull: as `feedback.add`.
+            Others: as `checked`.
+        """
+        if self.num_waiting >= WAITING_LIMIT:
+            raise ServerFull(f"{self.num_waiting} corrections wait for the disk; try again in a second")
+
+        def keep() -> tuple[Correction, bool]:
+            correction = checked(self._store, body)
+            return correction, feedback.add(self._store, body.name, correction, self._limit)
+
+        self.num_waiting += 1
+        try:
+            async with self._turn:
+                return await asyncio.to_thread(keep)
+        finally:
+            self.num_waiting -= 1
+
+
+def checked(store: Store, body: Feedback) -> Correction:
+    """Return what a body asks to keep; reads the disk.
+
+    Raises:
+        InvalidInput: with every fault.
+        KindMismatch: the model does not tell categories of tickets apart.
+        ModelNotFound, InvalidName, ArtifactRefused.
+    """
+    record = store.read_model(body.name)
+    if not kind_named(record.neural_network_type).reads_text:
+        readers = ", ".join(one.name for one in KINDS.values() if one.reads_text)
+        raise KindMismatch(
+            f"model {body.name} is of neural_network_type {record.neural_network_type}, whose answers are no "
+            f"categories; feedback is for models of {readers}"
+        )
+    faults = Faults()
+    category = unicodedata.normalize("NFC", body.category).strip()
+    if not category:
+        faults.add(Fault("/category", "is blank; expected the right category of the ticket"))
+    try:
+        category.encode()
+    except UnicodeEncodeError:
+        faults.add(Fault("/category", "holds half of a surrogate pair, which no text has; remove it"))
+    field, content = ("tokens", body.tokens) if body.tokens is not None else ("text", body.text or "")
+    try:
+        if not read_tokens(content):
+            faults.add(Fault(f"/{field}", "the ticket is empty: no token that is not blank; fill it"))
+    except InvalidContent as error:
+        faults.add(Fault(f"/{field}", str(error)))
+    if body.version is not None and body.version > record.highest_version:
+        faults.add(Fault("/version", f"is {body.version}, the highest of the model is {record.highest_version}"))
+    faults.refuse("body")
+    return Correction(id=str(body.id), category=category, tokens=body.tokens, text=body.text, version=body.version)
+
+
+def is_new_category(registry: Registry, correction: Correction, name: str) -> bool | None:
+    """Return whether the version that this process serves lacks the category; None if it serves none."""
+    try:
+        model = registry.serving(name)
+    except PuppetError:  # it is untrained, being loaded or refused; the correction is kept all the same
+        return None
+    return correction.category not in getattr(model, "labels", ())
