@@ -11,7 +11,7 @@ import msgspec
 
 from artifacts.errors import KindMismatch, UnknownKind
 from artifacts.evaluation.metrics import Metrics, ValueMetrics
-from artifacts.networks import gru, simple_nn
+from artifacts.networks import gru, gru_records, simple_nn
 from artifacts.networks.explain import Explaining, begin
 from artifacts.networks.manifest import Manifest
 from artifacts.networks.runtime import Model
@@ -64,7 +64,7 @@ KINDS: dict[str, Kind] = {
             answer=tickets.Prediction,
             ranked=tickets.RankedPrediction,
             evaluation=Metrics,
-            manifest=gru.GruManifest,
+            manifest=gru_records.GruManifest,
             files=("model.onnx", "vocab.json", "labels.json", "golden.json", "report.json"),
             model=gru.GruModel,
             reads_text=True,

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from artifacts.networks.gru import GruManifest, GruModel
+from artifacts.networks.gru import GruModel
+from artifacts.networks.gru_records import GruManifest
 from artifacts.networks.simple_nn import SimpleNNModel
 from artifacts.store.store import Store
 

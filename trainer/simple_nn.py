@@ -32,6 +32,7 @@ import msgspec
 import numpy as np
 from rich.console import RenderableType
 
+from artifacts.arrays import Doubles
 from artifacts.errors import ArtifactRefused, Fault, InvalidFeatures, InvalidInput
 from artifacts.evaluation.metrics import ValueMetrics
 from artifacts.networks.manifest import Epoch, Parity
@@ -40,7 +41,6 @@ from artifacts.networks.simple_nn import (
     TENSORS,
     Data,
     Example,
-    Floats,
     GoldenRow,
     SimpleNNManifest,
     SimpleNNModel,
@@ -101,15 +101,15 @@ class Rows(msgspec.Struct, frozen=True):
     """
 
     tickets: list[Example]
-    features: Floats
-    targets: Floats
+    features: Doubles
+    targets: Doubles
 
 
 class Scale(msgspec.Struct, frozen=True):
     """Mean and standard deviation of the training cases, each feature by itself, and of their targets."""
 
-    mean: Floats  # [F]
-    std: Floats  # [F]; 1 where a feature does not vary, for a division by 0 is none
+    mean: Doubles  # [F]
+    std: Doubles  # [F]; 1 where a feature does not vary, for a division by 0 is none
     target_mean: float
     target_std: float
 
@@ -181,7 +181,7 @@ def split(num_cases: int, share: float, seed: int) -> tuple[list[int], list[int]
     return sorted(order[num_validation:]), sorted(order[:num_validation])
 
 
-def scale_of(features_NF: Floats, targets_N: Floats) -> Scale:
+def scale_of(features_NF: Doubles, targets_N: Doubles) -> Scale:
     """Return the standardisation of these cases."""
     # A column of nothing but 0.3 has a mean that is rounded and so a deviation of 5e-17, which would make 0.4 a giant.
     varies_F = (features_NF != features_NF[0]).any(axis=0)
@@ -360,21 +360,21 @@ def graph_of(network: "nn.Sequential", scale: Scale) -> bytes:
     return graph.serialise([msgspec.structs.replace(features, axes=["B", len(scale.mean)]), value])
 
 
-def torch_values(network: "nn.Sequential", scale: Scale, features_NF: Floats) -> Floats:
+def torch_values(network: "nn.Sequential", scale: Scale, features_NF: Doubles) -> Doubles:
     """Return value_N of the network itself, in the target's unit."""
     import torch
 
     network.eval()
     with torch.no_grad():
         found_N1: Tensor = network(torch.from_numpy((features_NF - scale.mean) / scale.std))
-    values_N: Floats = found_N1.numpy()[:, 0] * scale.target_std + scale.target_mean
+    values_N: Doubles = found_N1.numpy()[:, 0] * scale.target_std + scale.target_mean
     return values_N
 
 
-def invented_cases(scale: Scale, num_cases: int, seed: int) -> Floats:
+def invented_cases(scale: Scale, num_cases: int, seed: int) -> Doubles:
     """Return made-up features [N, F], as usual and as far from it as the training cases were; nobody's case."""
     random = np.random.default_rng(seed)
-    cases_NF: Floats = scale.mean + scale.std * random.normal(size=(num_cases, len(scale.mean))) * 3.0
+    cases_NF: Doubles = scale.mean + scale.std * random.normal(size=(num_cases, len(scale.mean))) * 3.0
     return cases_NF
 
 

@@ -11,18 +11,14 @@ from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
+
+from artifacts.arrays import Doubles, Flags, Floats, Longs
 
 NUM_BINS = 15  # as in Guo et al. 2017, so that an ECE can be compared with those of papers
 NUM_POINTS = 20  # of the coverage curve
 RIGHT_SHARES = (0.90, 0.95, 0.99)  # that a desk may ask of the answers it lets through
 NUM_RESAMPLES = 10_000
 UNKNOWN = -1  # the target of a ticket whose category the model lacks
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
 
 
 class Interval(msgspec.Struct, frozen=True):
@@ -73,13 +69,13 @@ class Scores(msgspec.Struct, frozen=True):
         brier_N: the squared distance between the probabilities and the truth.
     """
 
-    best_N: Ints
+    best_N: Longs
     confidence_N: Doubles
-    rank_N: Ints
+    rank_N: Longs
     brier_N: Doubles
 
 
-def score(probabilities_NC: Floats, targets_N: Ints) -> Scores:
+def score(probabilities_NC: Floats, targets_N: Longs) -> Scores:
     """Return what each ticket's probabilities say of its true category.
 
     The Brier score of a ticket is the sum over C of (p_c - y_c)^2, y being 1 for the true category and 0 else
@@ -110,7 +106,7 @@ def joined(parts: Sequence[Scores]) -> Scores:
     return Scores(*(np.concatenate([getattr(part, field) for part in parts]) for field in fields))
 
 
-def top_k_accuracy(rank_N: Ints, k: int) -> float:
+def top_k_accuracy(rank_N: Longs, k: int) -> float:
     """Return the share of tickets whose true category is among the k most probable ones."""
     return float((rank_N < k).mean())
 

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 import msgspec
 import numpy as np
 
+from artifacts.arrays import Floats
 from artifacts.evaluation import calibration
 from artifacts.evaluation.abstain import Abstention, AbstentionMetrics, measure_abstention, why_not
-from artifacts.evaluation.calibration import CoverageAt, CoveragePoint, Floats, Interval, ReliabilityBin
+from artifacts.evaluation.calibration import CoverageAt, CoveragePoint, Interval, ReliabilityBin
 from artifacts.schemas import Evaluation, Summary
 
 MAX_MISTAKES = 100  # that are listed

@@ -15,8 +15,8 @@ from array import array
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from artifacts.arrays import Ints
 from artifacts.text.tickets import Neighbour
 from artifacts.text.tokens import ngrams
 from artifacts.text.vocabulary import RESERVED, Vocabulary
@@ -25,8 +25,6 @@ NUM_NEAREST = 3
 MIN_SIMILARITY = 0.2  # below it one finds chance; "conntecter" and "connecter" have 0.37
 NUM_HASHES = 2**31 - 2  # the largest hash still fits into 32 bits with a sign
 SLICE_WORDS = 32  # that are read between two looks at who else wants the interpreter, within a millisecond
-
-Ints = NDArray[np.int32]
 
 
 class Spellings:

@@ -24,8 +24,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from artifacts.arrays import Floats
 from artifacts.errors import NotFinite
-from artifacts.networks.gru import Floats, GruModel
+from artifacts.networks.gru import GruModel
 from artifacts.text.tickets import Explanation, Neighbour, TokenWeight
 from artifacts.text.vocabulary import UNK, Encoded
 

@@ -16,15 +16,13 @@ from typing import Annotated, ClassVar
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from artifacts.arrays import Doubles
 from artifacts.errors import ArtifactRefused, InvalidFeatures, NotFinite
 from artifacts.evaluation.metrics import ValueMetrics, measure_values
 from artifacts.networks.manifest import Manifest, Report, Sha256, Tensor
 from artifacts.networks.runtime import Model, open_session
 from artifacts.schemas import Answer, Row, Search
-
-Floats = NDArray[np.float64]
 
 RUN_CASES = 1024  # at most in one run; bounds its memory
 MAX_FEATURES = 4096
@@ -130,7 +128,7 @@ class SimpleNNReport(Report, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     validation: ValueMetrics | None
 
 
-class SimpleNNModel(Model[Floats]):
+class SimpleNNModel(Model[Doubles]):
     """A loaded SimpleNN."""
 
     manifest: SimpleNNManifest
@@ -155,7 +153,7 @@ class SimpleNNModel(Model[Floats]):
         if not difference <= GOLDEN_TOLERANCE:  # written so that NaN is refused too
             raise ArtifactRefused(f"{self.where}: golden rows differ by {difference:.2g}, limit is {GOLDEN_TOLERANCE}")
 
-    def encode(self, content: Sequence[float]) -> Floats:
+    def encode(self, content: Sequence[float]) -> Doubles:
         """Return the features as float64 [F].
 
         Raises:
@@ -168,7 +166,7 @@ class SimpleNNModel(Model[Floats]):
             )
         return np.array(content, dtype=np.float64)
 
-    def values(self, cases: Sequence[Floats]) -> Floats:
+    def values(self, cases: Sequence[Doubles]) -> Doubles:
         """Return value_N float64 in the target's unit, in the order of `cases`."""
         found = [
             self._session.run(None, {"features": np.stack(cases[start : start + RUN_CASES])})[0]
@@ -176,24 +174,24 @@ class SimpleNNModel(Model[Floats]):
         ]
         return np.concatenate(found) if found else np.empty(0)
 
-    def cost(self, encoded: Floats) -> int:  # noqa: ARG002  # every case costs the same
+    def cost(self, encoded: Doubles) -> int:  # noqa: ARG002  # every case costs the same
         """Return 1."""
         return 1
 
-    def predict(self, encoded: Sequence[Floats]) -> list[Value]:
+    def predict(self, encoded: Sequence[Doubles]) -> list[Value]:
         """Return the answer to each case, in order; see `Model.predict`."""
         value_N = self.values(encoded)
         if not np.isfinite(value_N).all():
             raise NotFinite(f"{self.where} answers with a value that is no finite number; train it again")
         return [Value(value) for value in value_N.tolist()]
 
-    def measure(self, rows: Sequence[Example], encoded: Sequence[Floats]) -> ValueMetrics:
+    def measure(self, rows: Sequence[Example], encoded: Sequence[Doubles]) -> ValueMetrics:
         """Return the metrics on labelled rows and their encoded features, at least one."""
         answers = self.predict(encoded)
         return measure_values(
             [row.expected for row in rows], [answer.value for answer in answers], [row.id for row in rows]
         )
 
-    def evaluate(self, rows: Sequence[Example], encoded: Sequence[Floats]) -> ValueMetrics:
+    def evaluate(self, rows: Sequence[Example], encoded: Sequence[Doubles]) -> ValueMetrics:
         """Return the metrics with the name and the version that they are of."""
         return msgspec.structs.replace(self.measure(rows, encoded), model_name=self.name, version=self.version)

@@ -9,18 +9,24 @@ exist elsewhere: `<co con onn ... ter er>`. We cut each word into pieces of 3 to
 of a fixed table, and let the mean of those rows stand for the word. No table of pieces has to be kept, only a hash
 function that gives the same number on every machine, in every process (Python's own `hash` does not).
 Source: Bojanowski et al. 2017, "Enriching Word Vectors with Subword Information" (fastText), arXiv 1607.04606.
+
+Rules have a number. A model knows only the words that its own rules made: one that learnt <NUM> has never seen <99,99>.
+So each version names the rules of its training, and the server reads a ticket by the rules of the version that answers.
+New rules are a new entry of `RULES`; what an old entry names is never changed.
 """
 
 import re
 import unicodedata
 import zlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from artifacts.errors import InvalidText
 
 MAX_TOKEN_CHARACTERS = 256  # no word is longer; a longer token is cut, and the answer counts it as truncated
 CURVED = "\u2019"  # the apostrophe of French typography; a keyboard types the straight one
 NGRAM_SIZES = (3, 4, 5)  # of the word between its marks "<" and ">", as in fastText
-TEXT_RULES = 2  # of this file; a model that was trained by others would read tickets in a way that it has not learnt
+MAX_TOKENS = 512  # of a ticket; what comes after is not read, and the answer says how much
 MAX_NGRAMS = 24  # bounds what one unknown word can cost; "connexion" and its marks have exactly 24
 
 # Every repetition below is bounded or cannot be entered twice from one place, so no text makes matching quadratic
@@ -69,12 +75,59 @@ _TOKEN = re.compile(
 )
 
 
-def normalise(token: str) -> str:
+def _number(digits: str) -> str:
+    """Return the mask of a number: <NUM> for one or two digits, else its shape, five digits at most in a row."""
+    return "<NUM>" if len(digits) <= 2 else f"<{_DIGIT.sub('9', _LONG_RUN.sub('99999', digits))}>"
+
+
+def _any_number(digits: str) -> str:  # noqa: ARG001  # every mask is called with the digits
+    """Return the mask of a number before numbers kept their shape."""
+    return "<NUM>"
+
+
+class Rules(NamedTuple):
+    """One set of rules of text -> tokens -> n-grams: all that two sets may differ in.
+
+    A further difference is a further field, whose default is what the earlier sets do.
+
+    Attributes:
+        number: of the set, as a manifest names it.
+        words: finds the words of raw text; the name of the group that matched says what the word is.
+        personal: pattern -> placeholder, for a token that is personal data as a whole.
+        mask_number: returns the placeholder of a number in raw text, given its digits and separators.
+        ngram_sizes: characters of an n-gram, in the order in which they are cut.
+        max_ngrams: of a token; the rest is not read.
+        max_tokens: of a ticket; the rest is not read, and the answer says how much.
+        max_token_characters: of a token; a longer one is cut, and the answer counts it.
+    """
+
+    number: int
+    words: re.Pattern[str] = _TOKEN
+    personal: Sequence[tuple[re.Pattern[str], str]] = _PERSONAL
+    mask_number: Callable[[str], str] = _number
+    ngram_sizes: tuple[int, ...] = NGRAM_SIZES
+    max_ngrams: int = MAX_NGRAMS
+    max_tokens: int = MAX_TOKENS
+    max_token_characters: int = MAX_TOKEN_CHARACTERS
+
+
+# Every set that a published version may name. Versions of old rules stay for years, so an entry is never removed.
+RULES = {
+    rules.number: rules
+    for rules in (
+        Rules(1, mask_number=_any_number),  # a price, a time and a spam's number were all one word
+        Rules(2),  # a number keeps its shape: a quarter of a point more on a set of SMS (docs/LOG.md)
+    )
+}
+NEWEST = RULES[max(RULES)]  # what a training reads by
+
+
+def normalise(token: str, rules: Rules = NEWEST) -> str:
     """Return the spelling under which `token` is counted, looked up and hashed; "" if it is blank.
 
     NFC, lower case, white space folded, the apostrophe straight; a placeholder such as `<PRODUCT>` stays as it is; a
     token that is an e-mail address, an IBAN or a phone number becomes `<EMAIL>`, `<IBAN>` or `<PHONE>`, so that it is
-    never stored. A token over 256 characters is cut. The result is its own spelling:
+    never stored. A token over 256 characters is cut. The result is its own spelling under the same rules:
     normalise(normalise(t)) == normalise(t).
 
     >>> normalise("  Mot de  Passe "), normalise("<PRODUCT>"), normalise("Jean.Dupont@mail.fr")
@@ -84,19 +137,19 @@ def normalise(token: str) -> str:
         InvalidText: the token holds a NUL character or half of a surrogate pair.
     """
     _check(token)
-    token = unicodedata.normalize("NFC", token[:MAX_TOKEN_CHARACTERS]).replace(CURVED, "'")
+    token = unicodedata.normalize("NFC", token[: rules.max_token_characters]).replace(CURVED, "'")
     token = " ".join(token.split())
     if _IS_PLACEHOLDER.fullmatch(token):
         return token
     # Lower case can undo NFC and lengthen ("İ" becomes two characters), so compose and cut once more.
-    token = unicodedata.normalize("NFC", token.lower())[:MAX_TOKEN_CHARACTERS].rstrip()
-    for pattern, placeholder in _PERSONAL:
+    token = unicodedata.normalize("NFC", token.lower())[: rules.max_token_characters].rstrip()
+    for pattern, placeholder in rules.personal:
         if pattern.fullmatch(token):
             return placeholder
     return token
 
 
-def split(text: str) -> list[str]:
+def split(text: str, rules: Rules = NEWEST) -> list[str]:
     """Return the words of raw text as they are spelled there, in order; numbers and addresses are masked.
 
     Of a number its shape is left: <9,99> is a price, <99:99> a time, and a spam's <99999> is no <NUM> of days. It says
@@ -109,22 +162,17 @@ def split(text: str) -> list[str]:
     text = unicodedata.normalize("NFC", text).replace(CURVED, "'")
     text = text.replace("\u00a0", " ").replace("\u202f", " ")  # French spaces that do not break, as in a pasted number
     words = []
-    for match in _TOKEN.finditer(text):
+    for match in rules.words.finditer(text):
         group = match.lastgroup
-        assert group is not None, "every alternative of _TOKEN is a named group; this is our bug"
+        assert group is not None, "every alternative of `words` is a named group; this is our bug"
         if group == "NUM":
-            words.append(_number(match.group()))
+            words.append(rules.mask_number(match.group()))
         else:
             words.append(f"<{group}>" if group.isupper() else match.group())
     return words
 
 
-def _number(digits: str) -> str:
-    """Return the mask of a number: <NUM> for one or two digits, else its shape, five digits at most in a row."""
-    return "<NUM>" if len(digits) <= 2 else f"<{_DIGIT.sub('9', _LONG_RUN.sub('99999', digits))}>"
-
-
-def tokenize(text: str) -> list[str]:
+def tokenize(text: str, rules: Rules = NEWEST) -> list[str]:
     """Return the words of raw text, each in its normalised spelling; see `split`.
 
     >>> tokenize("L’accès à <PRODUCT> échoue depuis 3 jours, écrivez à a.b@c.fr !")
@@ -133,7 +181,7 @@ def tokenize(text: str) -> list[str]:
     Raises:
         InvalidText: as `split`.
     """
-    return [normalise(word) for word in split(text)]
+    return [normalise(word, rules) for word in split(text, rules)]
 
 
 def _check(text: str) -> None:
@@ -144,7 +192,7 @@ def _check(text: str) -> None:
         raise InvalidText("text holds half of a surrogate pair (U+D800 to U+DFFF), which is no character; remove it")
 
 
-def ngrams(token: str, num_buckets: int) -> list[int]:
+def ngrams(token: str, num_buckets: int, rules: Rules = NEWEST) -> list[int]:
     """Return the rows of the n-gram table that stand for `token`: 1 to 24 numbers in 1..num_buckets.
 
     The first 24 pieces of `<token>`, short ones first, each hashed with CRC-32 of its UTF-8 bytes (ISO 3309, as in
@@ -156,10 +204,11 @@ def ngrams(token: str, num_buckets: int) -> list[int]:
     Args:
         token: a normalised, non-blank token.
         num_buckets: size of the hash table; two pieces that share a row are rare and do little harm.
+        rules: of the model; the numbers above are those of the newest.
     """
     marked = f"<{token}>"
-    pieces = [marked[i : i + size] for size in NGRAM_SIZES for i in range(len(marked) - size + 1)]
-    return [gram_row(piece, num_buckets) for piece in pieces[:MAX_NGRAMS]]
+    pieces = [marked[i : i + size] for size in rules.ngram_sizes for i in range(len(marked) - size + 1)]
+    return [gram_row(piece, num_buckets) for piece in pieces[: rules.max_ngrams]]
 
 
 def gram_row(piece: str, num_buckets: int) -> int:

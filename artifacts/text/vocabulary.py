@@ -12,11 +12,10 @@ from typing import cast
 import msgspec
 
 from artifacts.errors import ArtifactRefused, EmptyTicket
-from artifacts.text.tokens import MAX_TOKEN_CHARACTERS, ngrams, normalise, split
+from artifacts.text.tokens import NEWEST, Rules, ngrams, normalise, split
 
 PAD, UNK = 0, 1  # reserved rows: padding (all zero), and "a word that the vocabulary does not hold"
 RESERVED = ("<PAD>", "<UNK>")
-MAX_TOKENS = 512  # of a ticket; what comes after is not read, and the answer says how much
 
 
 class Encoded(msgspec.Struct, frozen=True, gc=False):
@@ -42,27 +41,33 @@ class Encoded(msgspec.Struct, frozen=True, gc=False):
 class Vocabulary:
     """The rows of the known tokens; encodes tickets. Read-only, so it may be shared between threads."""
 
-    def __init__(self, rows: Mapping[str, int], num_buckets: int) -> None:
-        """Take `rows` and the size of the n-gram hash table.
+    def __init__(self, rows: Mapping[str, int], num_buckets: int, rules: Rules = NEWEST) -> None:
+        """Take `rows`, the size of the n-gram hash table and the rules that made the rows' words.
 
         Args:
             rows: token -> row, without gaps; a later token of a row is a placeholder that is read as the first.
             num_buckets: of the table.
+            rules: by which every ticket is read; those of a training, unless a version says others.
 
         Raises:
             ArtifactRefused: the rows have a gap, lack the reserved ones, or two words have one row.
         """
         self.rows = dict(rows)
         self.num_buckets = num_buckets
+        # The rules stay with the rows: read by others, "12,50" would be a word that this table does not hold.
+        self.rules = rules
+        # A row that no word has would be a weight that nothing can reach, so the file is another model's.
         found = set(self.rows.values())
         self.num_rows = len(found)  # V
         if found != set(range(self.num_rows)):
             raise ArtifactRefused("vocab.json: rows are not 0..V-1, none left out; publish the version again")
         if tuple(self.rows.get(token) for token in RESERVED) != (PAD, UNK):
             raise ArtifactRefused(f"vocab.json: rows 0 and 1 are not {RESERVED}; publish the version again")
+        # Reversed, so that of a row's tokens the one written first stays: the word itself, before its aliases.
         first = {row: token for token, row in reversed(self.rows.items())}
         for token, row in self.rows.items():
             if token != first[row] and (row <= UNK or not token.startswith("<")):
+                # Only placeholders are ever made one on purpose (`aliases`); two plain words on a row are damage.
                 raise ArtifactRefused(f"vocab.json: row {row} is that of two words; publish the version again")
         self.words = [first[row] for row in range(self.num_rows)]
 
@@ -78,22 +83,25 @@ class Vocabulary:
             EmptyTicket: no token is left.
             InvalidText: an unknown token, or the text, holds a NUL character or half of a surrogate pair.
         """
-        tokens = split(content) if isinstance(content, str) else content
-        num_truncated = max(0, len(tokens) - MAX_TOKENS)
+        rules = self.rules
+        tokens = split(content, rules) if isinstance(content, str) else content
+        num_truncated = max(0, len(tokens) - rules.max_tokens)
         # Vocabulary entries are their own normal form, so a hit needs no normalising.
-        ids = list(map(self.rows.get, tokens[:MAX_TOKENS]))
+        ids = list(map(self.rows.get, tokens[: rules.max_tokens]))
         if ids and all(ids):  # as most tickets are
             return Encoded(cast(list[int], ids), [], [], num_truncated)
         unknown: dict[str, int] = {}
         # Only where there is no row, or PAD's, which no ticket may hold: it says where a ticket ends.
         for place in [place for place, row in enumerate(ids) if not row]:
             token = tokens[place]
-            num_truncated += len(token) > MAX_TOKEN_CHARACTERS
-            ids[place] = self._row_of(normalise(token), unknown)
+            num_truncated += len(token) > rules.max_token_characters
+            # Normalised only now: most tokens are known as they are spelt, and were found without this work.
+            ids[place] = self._row_of(normalise(token, rules), unknown)
         rows = [row for row in ids if row is not None]
         if not rows:
             raise EmptyTicket("the ticket is empty: no token that is not blank; send at least one")
-        grams = [ngrams(token, self.num_buckets) for token in unknown]
+        # One list for each distinct unknown word, however often it stands there: its vector is built once.
+        grams = [ngrams(token, self.num_buckets, rules) for token in unknown]
         return Encoded(rows, list(unknown), grams, num_truncated)
 
     def _row_of(self, spelling: str, unknown: dict[str, int]) -> int | None:
@@ -117,6 +125,7 @@ def build_rows(tickets: Iterable[Sequence[str]], min_count: int, max_size: int) 
         min_count: 1 keeps every word; 2 keeps out what a single ticket says.
         max_size: rows at most, the reserved ones not counted.
     """
+    # The placeholders of this file would take a row twice, so a ticket that holds "<UNK>" does not bring it in again.
     counts = Counter(token for tokens in tickets for token in set(tokens))
     kept = sorted((-count, token) for token, count in counts.items() if count >= min_count and token not in RESERVED)
     return {token: row for row, token in enumerate((*RESERVED, *(token for _, token in kept[:max_size])))}

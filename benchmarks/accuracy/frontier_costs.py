@@ -15,7 +15,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from artifacts.networks.gru import GruManifest, GruModel, pad
+from artifacts.networks.gru import GruModel, pad
+from artifacts.networks.gru_records import GruManifest
 from artifacts.networks.runtime import open_session
 from artifacts.store.store import Store
 from benchmarks.accuracy.learners import BATCH_TICKETS, BATCH_TOKENS, median_us

@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 
 from artifacts.evaluation.metrics import measure
-from artifacts.networks.gru import GruManifest, GruModel
+from artifacts.networks.gru import GruModel
+from artifacts.networks.gru_records import GruManifest
 from artifacts.networks.manifest import Report
 from artifacts.store.store import Store
 from benchmarks.accuracy.sets import KIND, DataSet, Part, read_test, read_train

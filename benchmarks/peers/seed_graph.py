@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from artifacts.networks.gru import TENSORS, GoldenRow, GruManifest, GruModel, pad
+from artifacts.networks.gru import GruModel, pad
+from artifacts.networks.gru_records import TENSORS, GoldenRow, GruManifest
 from artifacts.networks.runtime import open_session
 from artifacts.store.store import Store
 from artifacts.text.vocabulary import Encoded

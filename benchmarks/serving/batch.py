@@ -22,7 +22,8 @@ import click
 import msgspec
 
 from artifacts.errors import how_to_install
-from artifacts.networks.gru import GruManifest, GruModel
+from artifacts.networks.gru import GruModel
+from artifacts.networks.gru_records import GruManifest
 from artifacts.store.store import Store
 from artifacts.text.tickets import TicketSearch
 from benchmarks.accuracy.learners import PEERS

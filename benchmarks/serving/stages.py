@@ -22,7 +22,8 @@ import click
 import msgspec
 import numpy as np
 
-from artifacts.networks.gru import GruManifest, GruModel, pad
+from artifacts.networks.gru import GruModel, pad
+from artifacts.networks.gru_records import GruManifest
 from artifacts.networks.runtime import open_session
 from artifacts.store.store import Store
 from benchmarks.common import machine, report

@@ -10,7 +10,7 @@ import pytest
 
 from artifacts.networks.explain import MAX_VARIANTS
 from artifacts.store.store import Store
-from artifacts.text.vocabulary import MAX_TOKENS
+from artifacts.text.tokens import MAX_TOKENS
 from tests.system.server import DEADLINE_S, MODEL, Server, serving
 
 pytestmark = pytest.mark.system

@@ -15,7 +15,7 @@ from artifacts.evaluation.metrics import ValueMetrics
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY, EVENTS, RESULT, Ended, JobResult, read_result
 from artifacts.kinds import kind_named
-from artifacts.networks.gru import GruReport
+from artifacts.networks.gru_records import GruReport
 from artifacts.networks.simple_nn import Example, SimpleNNManifest, SimpleNNModel
 from artifacts.store import feedback
 from artifacts.store.feedback import Correction

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from artifacts.arrays import Doubles
 from artifacts.errors import ArtifactRefused, Fault, InvalidInput, NoTrainingData
 from artifacts.evaluation.metrics import LargeError, ValueMetrics
 from artifacts.networks.manifest import Epoch
@@ -20,7 +21,6 @@ from artifacts.networks.runtime import open_session
 from artifacts.networks.simple_nn import (
     TENSORS,
     Example,
-    Floats,
     GoldenRow,
     SimpleNNManifest,
     SimpleNNModel,
@@ -48,7 +48,7 @@ def config(**changes: object) -> Config:
     return msgspec.convert(msgspec.structs.asdict(SMALL) | changes, Config)
 
 
-def rows_of(features_NF: Floats, targets_N: Floats) -> Rows:
+def rows_of(features_NF: Doubles, targets_N: Doubles) -> Rows:
     """Return cases as checked rows."""
     cases = zip(features_NF.tolist(), targets_N.tolist(), strict=True)
     return simple_nn.check_rows([RawRow(msgspec.json.encode(Example(*case))) for case in cases], "test")
@@ -80,13 +80,13 @@ def network_of(rows: Rows, hidden: int = 16, seed: int = 0) -> tuple["nn.Sequent
     return network, scale_of(rows.features, rows.targets)
 
 
-def numpy_values(network: "nn.Sequential", scale: Scale, features_NF: Floats) -> Floats:
+def numpy_values(network: "nn.Sequential", scale: Scale, features_NF: Doubles) -> Doubles:
     """Return what the equations of trainer/simple_nn.py give, written once more in NumPy alone."""
     w1, b1, w2, b2, w3, b3 = (weight.detach().numpy() for weight in network.parameters())
     x_NF = (features_NF - scale.mean) / scale.std
     a_NH = np.maximum(0.0, x_NF @ w1.T + b1)
     z_NH = np.maximum(0.0, a_NH @ w2.T + b2)
-    values_N: Floats = (z_NH @ w3.T + b3)[:, 0] * scale.target_std + scale.target_mean
+    values_N: Doubles = (z_NH @ w3.T + b3)[:, 0] * scale.target_std + scale.target_mean
     return values_N
 
 
@@ -756,7 +756,7 @@ def test_golden_rows_say_what_the_equations_give_and_are_nobodys_case() -> None:
 Edit = Callable[["onnx.ModelProto"], None]
 
 
-def change(name: str, new: Callable[[Floats], Floats]) -> Edit:
+def change(name: str, new: Callable[[Doubles], Doubles]) -> Edit:
     """Return an edit of the constant of that name."""
 
     def edit(model: "onnx.ModelProto") -> None:

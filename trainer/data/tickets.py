@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from artifacts.errors import EmptyTicket, Fault, InvalidInput
-from artifacts.networks.gru import Data
+from artifacts.networks.gru_records import Data
 from artifacts.schemas import Row
 from artifacts.text.tickets import Ticket, read_tokens
 from trainer.data.files import FaultyCell, RawRow, decode_rows

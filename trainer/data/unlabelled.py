@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from artifacts.arrays import Floats
 from artifacts.errors import InvalidInput, NoTrainingData
-from artifacts.networks.gru import Floats
 from artifacts.schemas import Row
 from artifacts.text.tickets import Ticket
 from trainer.data.files import decode_rows, read_file

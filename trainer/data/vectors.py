@@ -34,8 +34,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from artifacts.arrays import Floats
 from artifacts.errors import InvalidInput, InvalidText
-from artifacts.networks.gru import Floats
 from artifacts.text.tokens import MAX_TOKEN_CHARACTERS, normalise
 
 T = TypeVar("T")  # what a file decodes to

@@ -23,7 +23,7 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from artifacts.networks.gru import Calibration
+from artifacts.networks.gru_records import Calibration
 
 RANGE = (0.05, 20.0)  # beyond lie logits that say nothing, all alike or but rounding
 HALVINGS = 60  # of the interval of b; more than a float64 can tell apart

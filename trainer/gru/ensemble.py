@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from artifacts.networks.gru import Floats
+from artifacts.arrays import Floats
 from artifacts.networks.manifest import Epoch
 from artifacts.text.vocabulary import Encoded, Vocabulary, build_rows
 from trainer.config import TrainConfig

@@ -26,8 +26,10 @@ import numpy as np
 import torch
 from onnx import TensorProto
 
+from artifacts.arrays import Floats
 from artifacts.errors import ArtifactRefused
-from artifacts.networks.gru import TENSORS, Floats, GoldenRow, pad, run
+from artifacts.networks.gru import pad, run
+from artifacts.networks.gru_records import TENSORS, GoldenRow
 from artifacts.networks.manifest import Parity
 from artifacts.networks.runtime import open_session
 from artifacts.text.vocabulary import PAD, RESERVED, UNK, Encoded, Vocabulary

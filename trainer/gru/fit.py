@@ -22,11 +22,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from artifacts.arrays import Floats
 from artifacts.errors import InvalidInput, how_to_install
 from artifacts.evaluation.abstain import Abstention, CategoryCoverage, OutOfScope
 from artifacts.evaluation.metrics import Metrics, measure
 from artifacts.evaluation.profile import Profile
-from artifacts.networks.gru import TENSORS, Calibration, Floats, GruManifest, GruModel, GruReport, Trials, encoding
+from artifacts.networks.gru import GruModel
+from artifacts.networks.gru_records import TENSORS, Calibration, GruManifest, GruReport, Trials, encoding
 from artifacts.networks.manifest import Epoch, Parity
 from artifacts.schemas import Summary
 from artifacts.store.store import now

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from artifacts.networks.gru import Floats
+from artifacts.arrays import Floats
 from artifacts.text.tokens import gram_row, ngrams
 from artifacts.text.vocabulary import PAD, RESERVED, UNK, Encoded, Vocabulary
 

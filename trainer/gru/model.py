@@ -39,7 +39,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from artifacts.networks.gru import Floats
+from artifacts.arrays import Floats
 from artifacts.text.tokens import MAX_NGRAMS, ngrams
 from artifacts.text.vocabulary import PAD, RESERVED, UNK
 from trainer.config import TrainConfig

@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from artifacts.errors import InvalidInput
 from artifacts.evaluation.abstain import CategoryCoverage, OutOfScope
 from artifacts.evaluation.metrics import Metrics, Mistake
-from artifacts.networks.gru import GruManifest, GruReport
+from artifacts.networks.gru_records import GruManifest, GruReport
 from artifacts.networks.manifest import decode_record
 from artifacts.schemas import Row
 from artifacts.store.store import Store

@@ -25,8 +25,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from artifacts.arrays import Floats
 from artifacts.evaluation.abstain import Abstention, CategoryCoverage, why_not
-from artifacts.networks.gru import Floats
 
 Numbers = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -20,7 +20,7 @@ import msgspec
 import optuna
 import torch
 
-from artifacts.networks.gru import Trials
+from artifacts.networks.gru_records import Trials
 from trainer.config import TrainConfig
 from trainer.data.tickets import Rows
 from trainer.gru import ensemble

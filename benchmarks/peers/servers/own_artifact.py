@@ -7,7 +7,8 @@ around the model.
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from artifacts.networks.gru import GruManifest, GruModel
+from artifacts.networks.gru import GruModel
+from artifacts.networks.gru_records import GruManifest
 from artifacts.store.store import Store
 
 Answer = dict[str, str | float]

@@ -5,21 +5,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artifacts.arrays import Doubles, Flags, Floats, Longs
 from artifacts.evaluation import calibration
-from artifacts.evaluation.calibration import UNKNOWN, CoverageAt, Floats, Interval
+from artifacts.evaluation.calibration import UNKNOWN, CoverageAt, Interval
 
 # Sixteenths are exact in float32, so that equal confidences and the edges of bins come up.
 TICKETS = st.lists(st.tuples(st.integers(1, 16), st.booleans()), min_size=1, max_size=80)
 
 
-def made(num_tickets: int, num_categories: int, seed: int) -> tuple[Floats, calibration.Ints]:
+def made(num_tickets: int, num_categories: int, seed: int) -> tuple[Floats, Longs]:
     """Return random probabilities and true categories, some of which the model lacks."""
     random = np.random.default_rng(seed)
     probabilities_NC = random.dirichlet([0.3] * num_categories, num_tickets).astype(np.float32)
     return probabilities_NC, random.integers(UNKNOWN, num_categories, num_tickets)
 
 
-def arrays(tickets: list[tuple[int, bool]]) -> tuple[calibration.Doubles, calibration.Flags]:
+def arrays(tickets: list[tuple[int, bool]]) -> tuple[Doubles, Flags]:
     """Return confidences and whether the answers are right."""
     return np.array([sixteenths / 16 for sixteenths, _ in tickets]), np.array([correct for _, correct in tickets])
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artifacts.arrays import Floats
 from artifacts.evaluation.abstain import Abstention, CategoryCoverage
-from artifacts.evaluation.calibration import Floats, Interval
+from artifacts.evaluation.calibration import Interval
 from artifacts.evaluation.metrics import (
     MAX_MISTAKES,
     CategoryMetrics,

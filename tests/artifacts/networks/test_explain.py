@@ -6,12 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from artifacts.arrays import Floats
 from artifacts.errors import NotFinite
 from artifacts.networks import explain
 from artifacts.networks.explain import MAX_UNKNOWN, MAX_VARIANTS, begin, log_odds, variants, window
-from artifacts.networks.gru import Floats, GruModel
+from artifacts.networks.gru import GruModel
 from artifacts.text.tickets import TicketSearch
-from artifacts.text.vocabulary import MAX_TOKENS, UNK, Encoded
+from artifacts.text.tokens import MAX_TOKENS
+from artifacts.text.vocabulary import UNK, Encoded
 
 TICKET = ["avoir", "problème", "conntecter", "<PRODUCT>", "coffre", "conntecter", "motdepase"]
 

@@ -20,21 +20,14 @@ from hypothesis import strategies as st
 from artifacts.errors import ArtifactRefused
 from artifacts.evaluation.metrics import Metrics
 from artifacts.networks import gru
-from artifacts.networks.gru import (
-    CHUNK_TICKETS,
-    MAX_RUN_TOKENS,
-    GoldenRow,
-    GruManifest,
-    GruModel,
-    Ranker,
-    encoding,
-    pad,
-    run,
-)
+from artifacts.networks.gru import CHUNK_TICKETS, MAX_RUN_TOKENS, GruModel, pad, run
+from artifacts.networks.gru_records import TENSORS, GoldenRow, GruManifest, encoding, rules_of
+from artifacts.networks.ranker import Ranker
 from artifacts.networks.runtime import open_session
 from artifacts.store.store import Store
 from artifacts.text.tickets import Ticket
-from artifacts.text.vocabulary import MAX_TOKENS, Encoded
+from artifacts.text.tokens import MAX_TOKENS
+from artifacts.text.vocabulary import Encoded
 from tests.conftest import FIXTURE_STORE, gru_version
 
 ROOT = Path(__file__).parents[3]
@@ -514,16 +507,57 @@ def test_vocabulary_of_another_model_is_refused(
     refused(version, vocab=words.replace(old, new))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"max_tokens": 256}, {"ngram_sizes": [3, 4]}, {"max_ngrams": 20}, {"max_token_characters": 64}],
-)
-def test_other_rules_of_encoding_are_refused(store: Store, change: dict[str, Any]) -> None:
-    """A version whose text was read by other rules than this program's is refused with the remedy."""
-    manifest, files = gru_version(store)
-    manifest = msgspec.structs.replace(manifest, encoding=msgspec.structs.replace(manifest.encoding, **change))
+def with_encoding(manifest: GruManifest, **change: Any) -> GruManifest:
+    """Return the manifest with other rules of text -> ids."""
+    return msgspec.structs.replace(manifest, encoding=msgspec.structs.replace(manifest.encoding, **change))
 
-    assert "other rules than this program's; train it again" in refused((manifest, files))
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"text_rules": 3}, "reads text by rules 3, this program knows rules 1, 2; use the program that trained it"),
+        ({"text_rules": 0}, "reads text by rules 0"),
+        ({"max_tokens": 513}, "max_tokens is 513, this program reads 1 to 512"),
+        ({"max_tokens": 0}, "max_tokens is 0"),
+        ({"max_ngrams": 25}, "max_ngrams is 25, this program reads 1 to 24"),
+        ({"max_token_characters": 257}, "max_token_characters is 257, this program reads 1 to 256"),
+        ({"ngram_sizes": []}, "ngram_sizes are [], this program reads sizes of which the smallest is 1 to 3"),
+        ({"ngram_sizes": [4, 5]}, "ngram_sizes are [4, 5]"),
+        ({"ngram_sizes": [3, 0]}, "ngram_sizes are [3, 0]"),
+    ],
+)
+def test_rules_that_this_program_lacks_are_refused_by_name(store: Store, change: dict[str, Any], reason: str) -> None:
+    """The message says which rule, what was found, what this program reads, and the remedy."""
+    manifest, files = gru_version(store)
+
+    found = refused((with_encoding(manifest, **change), files))
+
+    assert reason in found
+    assert "train it again" in found
+
+
+def test_a_version_is_read_by_its_own_rules(store: Store) -> None:
+    """Rules, sizes and limits are the version's, also where this program's newest are others."""
+    manifest, files = gru_version(store)
+    limits = {"max_tokens": 100, "max_token_characters": 50}  # that the golden rows keep within
+
+    model = GruModel(with_encoding(manifest, text_rules=1, **limits), files)
+
+    assert model.encode("payé 12,50").unknown == ["payé", "<NUM>"]
+    assert GruModel(manifest, files).encode("payé 12,50").unknown == ["payé", "<99,99>"]
+    assert (len(model.encode(["client"] * 102).ids), model.encode(["client"] * 102).num_truncated) == (100, 2)
+    assert model.encode(["z" * 55]).unknown == ["z" * 50]
+
+
+def test_ngrams_are_cut_by_the_rules_of_the_version(store: Store) -> None:
+    """Other sizes give other rows; and where they are not those of the training, the golden rows notice."""
+    manifest, files = gru_version(store)
+    changed = with_encoding(manifest, ngram_sizes=[2, 3], max_ngrams=5)
+
+    rules = rules_of(changed.encoding, "x")
+
+    assert (rules.ngram_sizes, rules.max_ngrams) == ((2, 3), 5)
+    assert "is read as other ids than at export" in refused((changed, files))
 
 
 @pytest.mark.parametrize("change", [{"num_words": 15}, {"num_words": 17}, {"ngram_buckets": 63}, {"ngram_buckets": 1}])
@@ -567,7 +601,7 @@ def test_model_that_nobody_holds_is_gone(version: tuple[GruManifest, dict[str, b
 def test_fixture_was_encoded_by_these_rules(version: tuple[GruManifest, dict[str, bytes]]) -> None:
     """The rules in the committed manifest are the ones of this program; a change of them needs a new format."""
     assert version[0].encoding == encoding(V, NUM_ROWS - 1)
-    assert version[0].tensors == gru.TENSORS
+    assert version[0].tensors == TENSORS
 
 
 def test_error_that_is_not_the_runtimes_is_not_hidden(

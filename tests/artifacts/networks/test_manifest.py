@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import ArtifactRefused
-from artifacts.networks.gru import GoldenRow, GruManifest, GruReport
+from artifacts.networks.gru_records import GoldenRow, GruManifest, GruReport
 from artifacts.networks.manifest import ZERO_SHA256, Current, ModelRecord, Sealed, Served, seal, unseal
 from artifacts.networks.simple_nn import SimpleNNManifest
 from tests.conftest import FIXTURE_STORE

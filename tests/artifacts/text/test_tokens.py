@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import InvalidText
-from artifacts.text.tokens import MAX_NGRAMS, MAX_TOKEN_CHARACTERS, ngrams, normalise, split, tokenize
+from artifacts.text.tokens import (
+    MAX_NGRAMS,
+    MAX_TOKEN_CHARACTERS,
+    NEWEST,
+    RULES,
+    Rules,
+    ngrams,
+    normalise,
+    split,
+    tokenize,
+)
 
 ROOT = Path(__file__).parents[3]
 
@@ -402,3 +413,52 @@ def test_another_process_gives_the_same_rows(seed: str) -> None:
     )
 
     assert json.loads(answer.stdout) == [ngrams(word, 20000) for word in words]
+
+
+@pytest.mark.parametrize(
+    ("text", "by_rules"),
+    [
+        ("3 jours", {1: ["<NUM>", "jours"], 2: ["<NUM>", "jours"]}),
+        (
+            "payé 12,50 le 12/11/2024",
+            {1: ["payé", "<NUM>", "le", "<NUM>"], 2: ["payé", "<99,99>", "le", "<99/99/9999>"]},
+        ),
+        ("code 123456789012", {1: ["code", "<NUM>"], 2: ["code", "<99999>"]}),
+        ("Jean@mail.fr à 9:30", {1: ["<EMAIL>", "à", "<NUM>"], 2: ["<EMAIL>", "à", "<9:99>"]}),
+    ],
+)
+def test_each_set_of_rules_reads_as_its_models_have_learnt(text: str, by_rules: dict[int, list[str]]) -> None:
+    """Rules 1, of the first programs, made every number <NUM>; rules 2 keep the shape of a longer one."""
+    assert {number: tokenize(text, rules) for number, rules in RULES.items()} == by_rules
+
+
+def test_rules_are_found_by_their_number() -> None:
+    """The newest has the highest number, and a training reads by it unless told otherwise."""
+    assert [rules.number for rules in RULES.values()] == list(RULES)
+    assert NEWEST.number == max(RULES)
+    assert tokenize("12,50") == tokenize("12,50", NEWEST)
+
+
+def test_further_rules_are_an_entry() -> None:
+    """All that reads a ticket takes what differs from the set of rules, so a further one needs no other code."""
+    further = Rules(
+        3,
+        words=re.compile(r"(?P<NUM>\d)|(?P<word>[^\d\s]+)"),
+        personal=((re.compile("secret"), "<MINE>"),),
+        mask_number=lambda digit: f"<{digit}>",
+        ngram_sizes=(2,),
+        max_ngrams=2,
+        max_token_characters=6,
+    )
+
+    assert tokenize("a12 Secret longtemps", further) == ["a", "<1>", "<2>", "<MINE>", "longte"]
+    assert ngrams("abc", 1000, further) == [1 + zlib.crc32(piece) % 1000 for piece in (b"<a", b"ab")]
+
+
+@pytest.mark.parametrize("rules", RULES.values(), ids=lambda rules: f"rules {rules.number}")
+@given(text=st.text(max_size=60))
+def test_a_spelling_is_its_own_under_every_set_of_rules(rules: Rules, text: str) -> None:
+    """What one set of rules has made is not changed by reading it again by the same set."""
+    once = normalise(text.replace("\0", ""), rules)
+
+    assert normalise(once, rules) == once

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import ArtifactRefused, EmptyTicket, InvalidText
-from artifacts.text.tokens import ngrams, tokenize
-from artifacts.text.vocabulary import MAX_TOKENS, PAD, RESERVED, UNK, Vocabulary, build_rows
+from artifacts.text.tokens import MAX_TOKENS, NEWEST, RULES, ngrams, tokenize
+from artifacts.text.vocabulary import PAD, RESERVED, UNK, Vocabulary, build_rows
 
 BUCKETS = 100
 V = 5
@@ -187,3 +187,13 @@ def test_no_ticket_holds_the_padding(tokens: list[str]) -> None:
     vocabulary = Vocabulary({"<PAD>": 0, "<UNK>": 1, "a": 2, "b": 3}, 50)
 
     assert vocabulary.encode(tokens).ids[tokens.index("<PAD>")] == 1
+
+
+def test_tickets_are_read_by_the_rules_of_the_words() -> None:
+    """A vocabulary that rules 1 made holds <NUM> and no shape of a number; read by rules 2 it would miss it."""
+    rows = {"<PAD>": 0, "<UNK>": 1, "<NUM>": 2}
+
+    assert Vocabulary(rows, BUCKETS, RULES[1]).encode("12,50").ids == [2]
+    assert Vocabulary(rows, BUCKETS, RULES[2]).encode("12,50").unknown == ["<99,99>"]
+    assert Vocabulary(rows, BUCKETS).rules == NEWEST
+    assert Vocabulary(rows, BUCKETS, NEWEST._replace(max_tokens=2)).encode("1 1 1").num_truncated == 1

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from artifacts.networks.gru import GruManifest, GruModel
+from artifacts.networks.gru import GruModel
+from artifacts.networks.gru_records import GruManifest
 from artifacts.store.store import Store
 from benchmarks.load import contenders, wrk
 from benchmarks.load.client import Address

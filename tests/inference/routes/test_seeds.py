@@ -15,11 +15,13 @@ from litestar import Litestar
 
 from artifacts import kinds
 from artifacts.evaluation.metrics import Metrics, ValueMetrics, measure, measure_values
-from artifacts.networks.gru import GoldenRow, GruModel
+from artifacts.networks.gru import GruModel
+from artifacts.networks.gru_records import GoldenRow
 from artifacts.networks.runtime import Model
 from artifacts.networks.simple_nn import SimpleNNModel
 from artifacts.store.store import Store
-from artifacts.text.vocabulary import MAX_TOKENS, Encoded
+from artifacts.text.tokens import MAX_TOKENS
+from artifacts.text.vocabulary import Encoded
 from inference.settings import Settings
 from tests.inference.conftest import connect, started
 from tests.inference.helpers import (

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from artifacts.evaluation.abstain import Abstention
-from artifacts.networks.gru import GruManifest, GruModel
+from artifacts.networks.gru import GruModel
+from artifacts.networks.gru_records import GruManifest
 from artifacts.store.store import Store
 from inference.settings import Settings
 from tests.inference.conftest import connect, started

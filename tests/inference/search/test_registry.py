@@ -13,7 +13,8 @@ import pytest
 from litestar import Litestar
 
 from artifacts.errors import ArtifactRefused, InvalidName, ModelNotFound, ModelNotTrained
-from artifacts.networks.gru import GoldenRow, GruModel
+from artifacts.networks.gru import GruModel
+from artifacts.networks.gru_records import GoldenRow
 from artifacts.networks.runtime import Model
 from artifacts.store.store import Store
 from artifacts.text.tickets import Prediction

@@ -14,7 +14,7 @@ import pytest
 from onnx import helper
 
 from artifacts.kinds import KINDS
-from artifacts.networks.gru import GruManifest, GruReport
+from artifacts.networks.gru_records import GruManifest, GruReport
 from artifacts.store import feedback
 from artifacts.store.feedback import Correction
 from artifacts.store.store import Store

@@ -27,8 +27,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artifacts.arrays import Floats
 from artifacts.errors import InvalidInput, InvalidText
-from artifacts.networks.gru import Floats
 from artifacts.text.tokens import normalise
 from trainer.data.vectors import MAX_LINE_BYTES, Vectors, is_word, read_vectors, spacy_hash
 

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from artifacts.arrays import Floats
 from artifacts.errors import ArtifactRefused
-from artifacts.networks.gru import TENSORS, Floats, pad, run
+from artifacts.networks.gru import pad, run
+from artifacts.networks.gru_records import TENSORS
 from artifacts.networks.runtime import open_session
 from artifacts.text.vocabulary import RESERVED, Encoded, Vocabulary, build_rows
 from tests import oracle

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from artifacts.errors import InvalidInput
-from artifacts.networks.gru import TENSORS, GruManifest, GruModel, GruReport, encoding
+from artifacts.networks.gru import GruModel
+from artifacts.networks.gru_records import TENSORS, GruManifest, GruReport, encoding
 from artifacts.store.store import Store
 from artifacts.text.vocabulary import Vocabulary
 from tests.trainer import small

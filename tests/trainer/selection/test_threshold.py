@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artifacts.arrays import Floats
 from artifacts.evaluation.abstain import why_not
-from artifacts.networks.gru import Floats
 from trainer.selection.threshold import (
     MIN_ROUTED,
     MIN_TICKETS,

@@ -9,7 +9,7 @@ import optuna
 import pytest
 
 from artifacts.errors import InvalidInput
-from artifacts.networks.gru import GruReport, Trials
+from artifacts.networks.gru_records import GruReport, Trials
 from artifacts.store.store import Store
 from tests.trainer import small
 from trainer import run
