@@ -21,6 +21,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         id: the caller's own name for it, echoed.
     """
 
+    KEY_RULES: ClassVar[tuple[int, ...]] = (1,)  # by which `key` can be made, the newest last
+
     id: Id = None
 
     @property
@@ -38,9 +40,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """The name of the field that holds the content, for the pointer of a fault."""
         raise NotImplementedError
 
-    @property
-    def key(self) -> bytes:
-        """The content in the one spelling that all equal contents share, so that a row can be known again."""
+    def key(self, rules: int) -> bytes:  # noqa: ARG002  # numbers are spelt in one way
+        """Return the content in the one spelling that all equal contents share, so that a row can be known again.
+
+        Args:
+            rules: one of `KEY_RULES`; under other rules equal contents may have other keys.
+        """
         return msgspec.json.encode(self.content)
 
 

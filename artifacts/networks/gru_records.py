@@ -86,6 +86,11 @@ class GruManifest(Manifest, frozen=True, kw_only=True):
     calibration: Calibration
     abstain: Abstention | None = None  # older versions, and those of too few tickets, have none
 
+    @property
+    def key_rules(self) -> int:
+        """See `Manifest.key_rules`; tickets are keyed by the text rules of their training."""
+        return self.encoding.text_rules
+
 
 class GoldenRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A made-up ticket with what must come out of it on any machine (probabilities within 1e-4)."""

@@ -105,7 +105,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         measured_on: the labelled rows that were sent for it; or those that were kept out of training.
         num_rows: that both versions were asked about.
         num_left_out: rows that were not asked about, because the other version was trained on them.
-        num_seen_old, num_seen_new: of the rows asked about, those that this version was trained on.
+        num_seen_old, num_seen_new: of the rows asked about, those that this version was trained on; None: unknown.
         old, new: the metrics of each.
         num_better, num_worse: rows that the new version answers better, or worse.
         p_value: how probable so many better ones are, or more, if neither version is better.
@@ -119,8 +119,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     measured_on: MeasuredOn
     num_rows: int = 0
     num_left_out: int = 0
-    num_seen_old: int = 0
-    num_seen_new: int = 0
+    num_seen_old: int | None = 0
+    num_seen_new: int | None = 0
     old: dict[str, float] = {}
     new: dict[str, float] = {}
     num_better: int = 0
@@ -154,6 +154,11 @@ class Manifest(Sealed, frozen=True, kw_only=True):
     num_feedback: int = 0  # of the rows that it was trained on, those that are corrections
     profile: Profile | None = None  # of tickets that were kept out; None: too few of them, or a kind without text
 
+    @property
+    def key_rules(self) -> int:
+        """By which rules the rows of its training were keyed, where its `TrainedOn` does not say."""
+        return 1
+
 
 class ManifestHead(msgspec.Struct, frozen=True):
     """What must be read of a manifest before its kind is known."""
@@ -178,10 +183,12 @@ class TrainedOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         salt: 16 random bytes, the key of the hashes: another version's list cannot be compared with this one.
         hashes: 8 bytes for each distinct row (BLAKE2b of its `key`), in order.
+        rules: by which the keys were made, one of `Row.KEY_RULES`; None in older lists, see `Manifest.key_rules`.
     """
 
     salt: bytes
     hashes: bytes
+    rules: int | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

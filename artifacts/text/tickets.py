@@ -7,7 +7,7 @@ import msgspec
 
 from artifacts.evaluation.abstain import Reason
 from artifacts.schemas import Answer, Ranking, Row, Search
-from artifacts.text.tokens import normalise, tokenize
+from artifacts.text.tokens import NEWEST, RULES, Rules, normalise, tokenize
 
 MAX_TOP_K = 20
 TopK = Annotated[int, msgspec.Meta(ge=1, le=MAX_TOP_K)]
@@ -22,6 +22,8 @@ class Ticket(Row, frozen=True, omit_defaults=True):
         tokens: its words; a token may hold spaces ("mot de passe").
         text: or its raw text (`email_text` is read as well).
     """
+
+    KEY_RULES: ClassVar[tuple[int, ...]] = tuple(RULES)
 
     category: str | None = None
     tokens: list[str] | None = None
@@ -56,10 +58,13 @@ class Ticket(Row, frozen=True, omit_defaults=True):
             return "tokens"
         return "text" if self.text is not None else "email_text"
 
-    @property
-    def key(self) -> bytes:
-        """The normalised tokens, so that a ticket is the same whether its text or its tokens are given."""
-        return msgspec.json.encode(read_tokens(self.content))
+    def key(self, rules: int) -> bytes:
+        """Return the normalised tokens, so that a ticket is the same whether its text or its tokens are given.
+
+        Args:
+            rules: number of the text rules that normalise, one of `KEY_RULES`.
+        """
+        return msgspec.json.encode(read_tokens(self.content, RULES[rules]))
 
 
 class TicketSearch(Search, frozen=True, kw_only=True, omit_defaults=True):
@@ -205,13 +210,17 @@ class RankedPrediction(Answer, frozen=True, omit_defaults=True):
         return self.category
 
 
-def read_tokens(content: list[str] | str) -> list[str]:
+def read_tokens(content: list[str] | str, rules: Rules = NEWEST) -> list[str]:
     """Return the tokens of a ticket in their normalised spelling, without the blank ones.
+
+    Args:
+        content: the tokens, or the raw text.
+        rules: that read them; the newest, as for a training, unless a version says others.
 
     Raises:
         InvalidText: one holds a NUL character.
     """
-    tokens = tokenize(content) if isinstance(content, str) else [normalise(token) for token in content]
+    tokens = tokenize(content, rules) if isinstance(content, str) else [normalise(token, rules) for token in content]
     return [token for token in tokens if token]
 
 

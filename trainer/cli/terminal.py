@@ -56,9 +56,13 @@ def show_comparison(comparison: Comparison) -> None:
     """Print whether a version is better than another, and what that rests on."""
     out.print(comparison.detail, soft_wrap=True)
     if comparison.num_seen_old or comparison.num_seen_new:
+        old, new = (
+            "an unknown number" if number is None else number
+            for number in (comparison.num_seen_old, comparison.num_seen_new)
+        )
         out.print(
-            f"of these rows, {comparison.num_seen_old} were in the training data of the old version and "
-            f"{comparison.num_seen_new} in that of the new one, which flatters them",
+            f"of these rows, {old} were in the training data of the old version and {new} in that of the new one, "
+            "which flatters them",
             soft_wrap=True,
         )
 

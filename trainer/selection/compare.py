@@ -8,7 +8,8 @@ where the nearer one wins, it is the sign test). A new version is better if it w
 would do as much in one case of twenty at most.
 
 A row that a version was trained on says nothing about it. So each version keeps salted hashes of its training rows
-(`TrainedOn`), by which it can be asked whether it has seen one.
+(`TrainedOn`), by which it can be asked whether it has seen one. Where it cannot be asked, because it kept no list or
+this program cannot spell a row as that list does, nothing is decided: to take every row for unseen would flatter it.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ import msgspec
 
 from artifacts.errors import ArtifactRefused, InvalidContent, NotFinite
 from artifacts.kinds import load
-from artifacts.networks.manifest import Change, Comparison, MeasuredOn, Report, TrainedOn
+from artifacts.networks.manifest import Change, Comparison, Manifest, MeasuredOn, Report, TrainedOn
 from artifacts.networks.runtime import Model
 from artifacts.schemas import Answer, Row
 from artifacts.store.store import Store
@@ -37,29 +38,47 @@ SALT_BYTES = 16
 def trained_on(rows: Sequence[Row]) -> TrainedOn:
     """Return what tells later whether a row was among these, without holding any of them."""
     salt = secrets.token_bytes(SALT_BYTES)
-    return TrainedOn(salt, b"".join(sorted({_hash(row, salt) for row in rows})))
+    rules = rows[0].KEY_RULES[-1] if rows else None
+    return TrainedOn(salt, b"".join(sorted({_hash(row, rules, salt) for row in rows})), rules)
 
 
-def seen(rows: Sequence[Row], by: TrainedOn | None) -> list[bool]:
-    """Return of each row whether a version was trained on it; all False for a version that kept no list."""
-    if by is None:
-        return [False] * len(rows)
+def seen(rows: Sequence[Row], by: TrainedOn | None) -> list[bool] | None:
+    """Return of each row whether a version was trained on it; None if that cannot be known, see `why_unknown`."""
+    if by is None or why_unknown(rows, by) is not None:
+        return None
     hashes = {by.hashes[i : i + HASH_BYTES] for i in range(0, len(by.hashes), HASH_BYTES)}
-    return [_hash(row, by.salt) in hashes for row in rows]
+    return [_hash(row, by.rules, by.salt) in hashes for row in rows]
 
 
-def _hash(row: Row, salt: bytes) -> bytes:
-    return hashlib.blake2b(row.key, digest_size=HASH_BYTES, key=salt).digest()
+def why_unknown(rows: Sequence[Row], by: TrainedOn | None) -> str | None:
+    """Return why a version cannot be asked which of the rows it was trained on; None if it can."""
+    if by is None:
+        return "it kept no list of the rows that it was trained on"
+    known = rows[0].KEY_RULES if rows else ()
+    if rows and by.rules not in known:
+        return (
+            f"its list of the rows that it was trained on was made by rules {by.rules}, "
+            f"this program knows rules {', '.join(map(str, known))}"
+        )
+    return None
 
 
-def read_trained_on(files: Mapping[str, bytes]) -> TrainedOn | None:
-    """Return a version's list; None if it was trained before there were any.
+def _hash(row: Row, rules: int | None, salt: bytes) -> bytes:
+    assert rules is not None, "a list of rows says by which rules, or its manifest does; a bug in this file"
+    return hashlib.blake2b(row.key(rules), digest_size=HASH_BYTES, key=salt).digest()
+
+
+def read_trained_on(manifest: Manifest, files: Mapping[str, bytes]) -> TrainedOn | None:
+    """Return a version's list, with the rules that it was made by; None if the version kept no list.
 
     Raises:
         ArtifactRefused: its report cannot be read.
     """
     try:
-        return msgspec.json.decode(files["report.json"], type=_Kept).trained_on
+        found = msgspec.json.decode(files["report.json"], type=_Kept).trained_on
+        if found is not None and found.rules is None:
+            return msgspec.structs.replace(found, rules=manifest.key_rules)
+        return found
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactRefused(f"report.json cannot be read: {error}") from error
 
@@ -96,16 +115,20 @@ def compare_fitted(
     """
     try:
         manifest, files = store.read_version(new.name, against)
-        old, old_seen = load(manifest, files), read_trained_on(files)
+        old, old_list = load(manifest, files), read_trained_on(manifest, files)
     except ArtifactRefused as error:
         return _undecided(against, f"version {against} serves but cannot be compared with: {error}")
     try:
         if test_rows is not None:
             numbers, chosen, left_out = list(range(len(test_rows))), test_rows, 0
             answers = ask(new, chosen)
-            num_seen = (sum(seen(chosen, old_seen)), sum(seen(chosen, report.trained_on)))
+            num_seen = (_num_seen(chosen, old_list), _num_seen(chosen, report.trained_on))
+            doubt = why_unknown(chosen, old_list)
         else:
-            was_seen = seen([rows[number] for number in unseen], old_seen)
+            kept_out = [rows[number] for number in unseen]
+            if (was_seen := seen(kept_out, old_list)) is None:
+                return _undecided(against, _doubtful(against, why_unknown(kept_out, old_list)))
+            doubt = None
             numbers = [number for number, known in zip(unseen, was_seen, strict=True) if not known]
             chosen, left_out = [rows[number] for number in numbers], sum(was_seen)
             answers = [unseen[number] for number in numbers]
@@ -115,9 +138,10 @@ def compare_fitted(
         return _undecided(against, f"the two versions cannot be asked about the same rows: {error}")
     source: MeasuredOn = "validation" if test_rows is None else "test_data"
     found = compared(chosen, asked, answers, numbers, source, against)
-    return judged(
-        msgspec.structs.replace(found, num_left_out=left_out, num_seen_old=num_seen[0], num_seen_new=num_seen[1])
-    )
+    found = msgspec.structs.replace(found, num_left_out=left_out, num_seen_old=num_seen[0], num_seen_new=num_seen[1])
+    if doubt is not None:
+        return msgspec.structs.replace(found, detail=_doubtful(against, doubt))
+    return judged(found)
 
 
 def compare_published(store: Store, name: str, old: int, new: int, rows: Sequence[Row]) -> Comparison:
@@ -127,14 +151,23 @@ def compare_published(store: Store, name: str, old: int, new: int, rows: Sequenc
         ArtifactRefused: one of them cannot be loaded.
         InvalidContent: a row does not suit one of them.
     """
-    (old_model, old_seen), (new_model, new_seen) = (
-        (load(manifest, files), read_trained_on(files))
+    (old_model, old_list), (new_model, new_list) = (
+        (load(manifest, files), read_trained_on(manifest, files))
         for manifest, files in (store.read_version(name, number) for number in (old, new))
     )
     found = compared(rows, ask(old_model, rows), ask(new_model, rows), range(len(rows)), "test_data", old)
-    return judged(
-        msgspec.structs.replace(found, num_seen_old=sum(seen(rows, old_seen)), num_seen_new=sum(seen(rows, new_seen)))
+    found = msgspec.structs.replace(
+        found, num_seen_old=_num_seen(rows, old_list), num_seen_new=_num_seen(rows, new_list)
     )
+    for number, listed in ((old, old_list), (new, new_list)):
+        if (doubt := why_unknown(rows, listed)) is not None:
+            return msgspec.structs.replace(found, detail=_doubtful(number, doubt))
+    return judged(found)
+
+
+def _num_seen(rows: Sequence[Row], by: TrainedOn | None) -> int | None:
+    was_seen = seen(rows, by)
+    return None if was_seen is None else sum(was_seen)
 
 
 def ask(model: Model[Any], rows: Sequence[Row]) -> Sequence[Answer]:
@@ -222,6 +255,13 @@ def judged(found: Comparison) -> Comparison:
 
 def _words(found: Comparison) -> str:
     return ", ".join(f"{name} {found.old[name]:.4g} -> {after:.4g}" for name, after in found.new.items())
+
+
+def _doubtful(version: int, doubt: str | None) -> str:
+    return (
+        f"undecided: it is unknown which of these rows version {version} has learnt by heart, for {doubt}; "
+        f"look at the changes with puppet-train diff, then promote by hand"
+    )
 
 
 def _undecided(against: int, detail: str) -> Comparison:

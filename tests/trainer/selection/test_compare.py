@@ -1,5 +1,6 @@
 """A new version is called better only where luck would hardly do as much, on rows that it has not learnt by heart."""
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +19,16 @@ from tests.trainer import small
 from tests.trainer.small import NAME
 from trainer.data.tickets import Rows
 from trainer.run import fit
-from trainer.selection.compare import compare_published, compared, judged, p_value, read_trained_on, seen, trained_on
+from trainer.selection.compare import (
+    compare_published,
+    compared,
+    judged,
+    p_value,
+    read_trained_on,
+    seen,
+    trained_on,
+    why_unknown,
+)
 
 LABELS = ("billing", "access")
 
@@ -145,7 +155,39 @@ def test_rows_that_were_trained_on_are_known_again() -> None:
 
     assert seen(asked, kept) == [True, True, False, False]
     assert len(kept.hashes) == 2 * 8  # each distinct row once
-    assert seen(asked, None) == [False] * 4
+
+
+def test_a_list_says_by_which_rules_it_was_made_and_is_read_by_them() -> None:
+    """Under rules 1 two amounts are one ticket, under rules 2 two; a list of either is asked in its own way."""
+    salt = b"salt"
+    first, second = Ticket("a", text="payé 12,50"), Ticket("a", text="payé 1500,75")
+    by_rules = {
+        rules: TrainedOn(salt, hashlib.blake2b(first.key(rules), digest_size=8, key=salt).digest(), rules)
+        for rules in (1, 2)
+    }
+
+    assert seen([first, second], by_rules[1]) == [True, True]
+    assert seen([first, second], by_rules[2]) == [True, False]
+    assert trained_on([first]).rules == 2
+    assert trained_on([Example([1.0], 2.0)]).rules == 1
+    assert trained_on([]).hashes == b""
+
+
+@pytest.mark.parametrize(
+    ("kept", "reason"),
+    [
+        (None, "it kept no list of the rows that it was trained on"),
+        (TrainedOn(b"salt", b"", 3), "was made by rules 3, this program knows rules 1, 2"),
+        (TrainedOn(b"salt", b"", 0), "was made by rules 0"),
+    ],
+)
+def test_rows_that_cannot_be_looked_up_are_not_called_unseen(kept: TrainedOn | None, reason: str) -> None:
+    """No list, or one that this program cannot spell a row for: nothing is said of any row."""
+    rows = [Ticket("a", ["accès"])]
+
+    assert seen(rows, kept) is None
+    assert reason in str(why_unknown(rows, kept))
+    assert why_unknown(rows, trained_on(rows)) is None
 
 
 def test_lists_of_two_versions_share_nothing() -> None:
@@ -158,14 +200,21 @@ def test_lists_of_two_versions_share_nothing() -> None:
     assert first.hashes != second.hashes
 
 
-def test_a_damaged_report_is_refused() -> None:
+def test_a_damaged_report_is_refused(store: Store) -> None:
     """It is one of our own files, so it is the version that is at fault; a report of before the lists has none."""
-    kept = TrainedOn(b"salt", b"hash")
+    manifest, _ = store.read_version("puppet-o2", 1)
+    prices, _ = store.read_version("prices", 1)
+    kept = TrainedOn(b"salt", b"hash", 5)
+    of_rules_1 = msgspec.structs.replace(kept, rules=None)
+    report = msgspec.json.encode({"trained_on": {"salt": "c2FsdA==", "hashes": "aGFzaA=="}, "epochs": []})
 
-    assert read_trained_on({"report.json": msgspec.json.encode({"trained_on": kept, "epochs": []})}) == kept
-    assert read_trained_on({"report.json": b"{}"}) is None
+    assert read_trained_on(manifest, {"report.json": msgspec.json.encode({"trained_on": kept})}) == kept
+    assert read_trained_on(manifest, {"report.json": b"{}"}) is None
+    # A list of before the rules were noted there is of the rules that the manifest names.
+    assert read_trained_on(manifest, {"report.json": report}) == msgspec.structs.replace(of_rules_1, rules=2)
+    assert read_trained_on(prices, {"report.json": report}) == msgspec.structs.replace(of_rules_1, rules=1)
     with pytest.raises(ArtifactRefused, match=r"report\.json cannot be read"):
-        read_trained_on({"report.json": b"[]"})
+        read_trained_on(manifest, {"report.json": b"[]"})
 
 
 # With real networks
@@ -232,8 +281,8 @@ def test_kept_out_rows_decide_where_none_are_sent(empty: Store) -> None:
     assert 0 < found.num_left_out <= 20
     rows = many(160).tickets
     assert all(rows[change.row].expected == change.expected for change in found.changes)
-    known = {ticket.key for ticket in many(10).tickets}
-    assert not any(rows[change.row].key in known for change in found.changes)
+    known = {ticket.key(2) for ticket in many(10).tickets}
+    assert not any(rows[change.row].key(2) in known for change in found.changes)
     assert found.is_better
     assert empty.serving(NAME) == 2
 
@@ -299,3 +348,45 @@ def test_two_published_versions_are_compared(empty: Store) -> None:
     assert (found.num_rows, found.num_seen_old, found.num_seen_new) == (200, 20, 80)
     with pytest.raises(InvalidContent):
         compare_published(empty, NAME, 1, 2, [Ticket("Facture", [" "])])
+
+
+def publish_with_list(store: Store, kept: TrainedOn | None) -> None:
+    """Publish version 1 again as version 2, with another list of the rows that it was trained on."""
+    manifest, files = store.read_version(NAME, 1)
+    report = msgspec.json.decode(files["report.json"], type=dict[str, Any]) | {"trained_on": kept}
+    store.publish(manifest, files | {"report.json": msgspec.json.encode(report)})
+
+
+@torch
+@pytest.mark.parametrize("kept", [None, TrainedOn(b"salt", b"", 3)], ids=["no list", "other rules"])
+@pytest.mark.parametrize("test_rows", [None, many(60, start=500)], ids=["kept out", "sent"])
+def test_a_version_that_cannot_say_what_it_has_seen_is_not_replaced_by_itself(
+    empty: Store, kept: TrainedOn | None, test_rows: Rows | None
+) -> None:
+    """Nothing is decided where rows of its training cannot be told from others, however clear the numbers look."""
+    fit(empty, NAME, many(40, swapped=True), CONFIG)
+    publish_with_list(empty, kept)
+
+    manifest, _ = fit(empty, NAME, many(160), CONFIG, promote="if_better", test_rows=test_rows)
+
+    found = manifest.comparison
+    assert found is not None
+    assert (found.against, found.is_better, empty.serving(NAME)) == (2, False, 2)
+    assert found.detail.startswith("undecided: it is unknown which of these rows version 2 has learnt by heart, for ")
+    assert found.detail.endswith("look at the changes with puppet-train diff, then promote by hand")
+    # Rows that were sent are counted all the same: a person who decides by hand wants the numbers.
+    assert (found.num_rows, found.num_better) == ((120, 120) if test_rows is not None else (0, 0))
+
+
+@torch
+def test_two_versions_of_which_one_kept_no_list_are_counted_and_not_judged(empty: Store) -> None:
+    """`puppet-train diff` shows what changes, says that what was seen is unknown, and names the version."""
+    fit(empty, NAME, many(40), CONFIG)
+    publish_with_list(empty, None)
+
+    found = compare_published(empty, NAME, 1, 2, many(100, start=30).tickets)
+    reverse = compare_published(empty, NAME, 2, 1, many(100, start=30).tickets)
+
+    assert (found.num_rows, found.num_seen_old, found.num_seen_new, found.is_better) == (200, 20, None, False)
+    assert "which of these rows version 2 has learnt" in found.detail
+    assert "which of these rows version 2 has learnt" in reverse.detail
