@@ -33,13 +33,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-import msgspec
-
 from artifacts.errors import (
     ArtifactRefused,
     Fault,
     Fenced,
-    ModelNotFound,
     ModelNotTrained,
     StoreRefused,
     VersionChanged,
@@ -47,19 +44,13 @@ from artifacts.errors import (
 from artifacts.jobs.events import Event, read_events
 from artifacts.jobs.records import BODY, EVENTS, LOG, Ended, Job
 from artifacts.jobs.table import ID, JobTable, check_key, key_conflict, not_found
-from artifacts.networks.manifest import MANIFEST, Manifest, decode_record
+from artifacts.networks.manifest import Manifest
 from artifacts.schemas import Summary
-from artifacts.store.store import JOBS, MAX_RECORD_BYTES, Store, check_name
-from artifacts.system.disk import flush, flush_file, read, try_lock
+from artifacts.store.records import check_name
+from artifacts.store.store import Store
+from artifacts.system.disk import flush, flush_file, try_lock
 
 SEARCHED_BYTES = 2**20  # of a body at once
-
-
-class _Origin(msgspec.Struct, frozen=True):
-    """What of a manifest tells which run made the version."""
-
-    job: str | None = None
-    attempt: int = 0
 
 
 _JobList: TypeAlias = list[Job]  # inside the class, `list` is the method
@@ -99,7 +90,7 @@ class Jobs:
             StoreRefused: it is damaged, of another schema, or cannot be used.
         """
         self._store = store
-        self._root = store.root / JOBS
+        self._root = store.jobs_folder
         self._table = JobTable(self._root, queue_limit, keep_ended)
         self._held: dict[str, int] = {}  # id -> descriptor of the folder, which is locked
         if self._table.make():
@@ -360,7 +351,7 @@ class Jobs:
             publishing = Publishing()
             yield publishing
             if publishing.published is None:
-                manifest = self._published(job)
+                manifest = self._store.made_by(job.model_name, job.id, job.attempt)
                 assert manifest is not None, "the block has published no version of this job and attempt; our bug"
                 publishing.done(manifest.version, manifest.validation, manifest.seconds)
             assert publishing.published is not None
@@ -450,7 +441,7 @@ class Jobs:
             raise
         except OSError as error:
             raise StoreRefused(
-                f"jobs of store {self._store.root} cannot be read or written, nothing was changed: {error}; "
+                f"jobs of store {self._store.where} cannot be read or written, nothing was changed: {error}; "
                 f"free some space, or make the store writable"
             ) from error
 
@@ -458,25 +449,9 @@ class Jobs:
         if (held := self._held.pop(job_id, None)) is not None:
             os.close(held)
 
-    def _published(self, job: Job) -> Manifest | None:
-        """Return the manifest of the version that this run has put in its place; None if there is no whole one."""
-        try:
-            versions = self._store.versions(job.model_name)
-        except ModelNotFound:
-            return None
-        for version in reversed(versions):
-            path = self._store.root / job.model_name / str(version) / MANIFEST
-            try:
-                origin = decode_record(read(path, MAX_RECORD_BYTES), _Origin, str(path))
-                if (origin.job, origin.attempt) == (job.id, job.attempt):
-                    return self._store.read_version(job.model_name, version)[0]
-            except (OSError, ArtifactRefused):
-                continue  # a version that nobody can read is nobody's
-        return None
-
     def _roll_forward(self, database: sqlite3.Connection, job: Job) -> bool:
         """Record success if the version of the run is there, and return whether it is."""
-        manifest = self._published(job)
+        manifest = self._store.made_by(job.model_name, job.id, job.attempt)
         if manifest is None:
             return False
         self._serve(job, manifest)

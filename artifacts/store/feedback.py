@@ -27,7 +27,8 @@ import msgspec
 
 from artifacts.errors import CorrectionNotFound, FeedbackFull, StoreRefused
 from artifacts.jobs.jobs import Jobs
-from artifacts.store.store import Store, now
+from artifacts.store.records import now
+from artifacts.store.store import Store
 from artifacts.system.disk import flush, flush_file
 from artifacts.system.sqlite import opened, schema_version
 
@@ -97,7 +98,7 @@ def add(store: Store, name: str, correction: Correction, limit: int) -> bool:
         ModelNotFound, InvalidName, StoreRefused.
     """
     ticket = msgspec.json.encode(correction.content).decode()
-    with store.lock(name), _opened(store.root / name / DATABASE, "rwc") as database:
+    with store.lock(name), _opened(store.folder(name) / DATABASE, "rwc") as database:
         database.execute("PRAGMA journal_mode=DELETE")
         database.execute("BEGIN IMMEDIATE")
         if _is_new(database):
@@ -142,7 +143,7 @@ def page(store: Store, name: str, after: int = 0) -> list[tuple[int, Correction]
     # would then read the same page for ever.
     numbers = [after, *(number for number, _ in found)]
     if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
-        raise _damaged(store.root / name / DATABASE, "their numbers do not ascend")
+        raise _damaged(store.folder(name) / DATABASE, "their numbers do not ascend")
     return found
 
 
@@ -173,7 +174,7 @@ def erase(store: Store, jobs: Jobs, name: str, correction_id: str | None = None)
     num_erased = 0
     # Not under the model's lock: who ends a dead training takes the jobs first, and then that lock.
     num_bodies = jobs.drop_bodies(name, spellings(correction) if correction is not None else None)
-    path = store.root / name / DATABASE
+    path = store.folder(name) / DATABASE
     with store.lock(name), store.temporary_folder() as folder:
         if path.exists():
             with _opened(path) as database:
@@ -213,7 +214,7 @@ def spellings(correction: Correction) -> list[bytes]:
 
 def _read(store: Store, name: str, which: str, value: object) -> list[tuple[int, Correction]]:
     store.read_model(name)
-    path = store.root / name / DATABASE
+    path = store.folder(name) / DATABASE
     with store.lock(name):
         if not path.exists():
             return []

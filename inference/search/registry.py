@@ -7,13 +7,13 @@ serves.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from artifacts.errors import ArtifactRefused, ModelNotTrained, PuppetError
 from artifacts.kinds import load
 from artifacts.networks.runtime import Model
-from artifacts.store.store import CURRENT, Store
+from artifacts.store.store import Store
 from inference.errors import ModelLoading
 
 POLL_S = 0.05  # how soon each worker notices a new version; a look costs 0.1 ms, 0.2 % of a core
@@ -29,7 +29,7 @@ class Registry:
         self.on_load: Callable[[], object] = lambda: None  # called whenever something new serves
         self.is_ready = False  # every model with a `current` has been loaded or refused
         self._serving: dict[str, Model[Any]] = {}
-        self._seen: dict[str, tuple[int, int]] = {}  # model -> inode and time of the pointer that was last acted on
+        self._seen: dict[str, Hashable] = {}  # model -> stamp of the pointer that was last acted on
         self._lock = asyncio.Lock()  # one load at a time: sessions must not be created side by side
 
     def serving(self, name: str) -> Model[Any]:
@@ -44,7 +44,7 @@ class Registry:
         if model is not None:
             return model
         self.store.current(name)
-        if self._seen.get(name) != self._pointer(name):
+        if self._seen.get(name) != self.store.stamp(name):
             raise ModelLoading(f"model {name} is being loaded; try again in a second")
         raise ArtifactRefused(f"no version of model {name} can be verified; the log says why; train it again")
 
@@ -65,7 +65,7 @@ class Registry:
                 del self._seen[name]
                 self._serving.pop(name, None)
             for name in names:
-                pointer = self._pointer(name)
+                pointer = self.store.stamp(name)
                 if pointer is not None and self._seen.get(name) != pointer:
                     try:
                         model = await asyncio.to_thread(self._load, name)
@@ -84,17 +84,10 @@ class Registry:
             try:
                 await self.refresh()
             except OSError as error:  # the store cannot be listed now; what is loaded goes on serving
-                log.error("store %s cannot be read: %s", self.store.root, error)
+                log.error("store %s cannot be read: %s", self.store.where, error)
             except Exception:  # nobody waits for this task: were it to end, every later version would go unnoticed
-                log.exception("bug in looking at the store %s", self.store.root)
+                log.exception("bug in looking at the store %s", self.store.where)
             await asyncio.sleep(POLL_S)
-
-    def _pointer(self, name: str) -> tuple[int, int] | None:
-        try:
-            found = (self.store.root / name / CURRENT).stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_mtime_ns
 
     def _load(self, name: str) -> Model[Any] | None:
         """Return the version that should serve, loaded; None if nothing better than the present one can be had."""

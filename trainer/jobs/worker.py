@@ -20,7 +20,7 @@ import msgspec
 from artifacts.errors import PuppetError, StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import LOG, Ended, Job, read_result
-from artifacts.store.store import JOBS, Store
+from artifacts.store.store import Store
 from artifacts.system.processes import give_way
 from trainer.jobs.process import Limits
 
@@ -94,13 +94,13 @@ class Worker:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the lock of this store's worker."""
-        fd = os.open(self._store.root / JOBS / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = os.open(self._store.jobs_folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise StoreRefused(
-                    f"another trainer's worker is at store {self._store.root}; one is enough, end it or wait for it"
+                    f"another trainer's worker is at store {self._store.where}; one is enough, end it or wait for it"
                 ) from error
             yield
         finally:

@@ -25,7 +25,7 @@ from artifacts.kinds import load
 from artifacts.networks.manifest import Change, Comparison, Manifest, MeasuredOn, Report, TrainedOn
 from artifacts.networks.runtime import Model
 from artifacts.schemas import Answer, Row
-from artifacts.store.store import Store
+from artifacts.store.interface import AnyStore
 
 MIN_ROWS = 100  # fewer say too little of a model: at 100 rows and .9 the accuracy is known to 6 points
 MAX_P = 0.05
@@ -90,7 +90,7 @@ class _Kept(msgspec.Struct, frozen=True):
 
 
 def compare_fitted(
-    store: Store,
+    store: AnyStore,
     new: Model[Any],
     report: Report,
     rows: Sequence[Row],
@@ -144,7 +144,7 @@ def compare_fitted(
     return judged(found)
 
 
-def compare_published(store: Store, name: str, old: int, new: int, rows: Sequence[Row]) -> Comparison:
+def compare_published(store: AnyStore, name: str, old: int, new: int, rows: Sequence[Row]) -> Comparison:
     """Return what changes on `rows` from one published version to another.
 
     Raises:
