@@ -22,7 +22,7 @@ from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY
 from artifacts.store import Store, feedback
 from artifacts.store.feedback import Correction
-from artifacts.store.records import now
+from artifacts.store.versions import now
 from inference.app import create_app
 from inference.settings import Settings
 

@@ -47,7 +47,7 @@ from artifacts.networks.simple_nn import (
     SimpleNNReport,
     Value,
 )
-from artifacts.store.records import now
+from artifacts.store.versions import now
 from trainer.data.files import FaultyCell, RawRow, decode_rows
 from trainer.kinds import Fitted, Progress, libraries
 

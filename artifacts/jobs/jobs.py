@@ -46,8 +46,8 @@ from artifacts.jobs.records import BODY, EVENTS, LOG, Ended, Job
 from artifacts.jobs.table import ID, JobTable, check_key, key_conflict, not_found
 from artifacts.networks.manifest import Manifest
 from artifacts.schemas import Summary
-from artifacts.store.records import check_name
 from artifacts.store.store import Store
+from artifacts.store.versions import check_name
 from artifacts.system.disk import flush, flush_file, try_lock
 
 SEARCHED_BYTES = 2**20  # of a body at once

@@ -16,7 +16,7 @@ import msgspec
 from artifacts.errors import Fault, IdempotencyConflict, InvalidInput, JobNotFound, QueueFull, StoreRefused
 from artifacts.jobs.records import MAX_FAULT, Ended, Job, clean
 from artifacts.schemas import Summary
-from artifacts.store.records import now
+from artifacts.store.versions import now
 from artifacts.system.disk import flush
 from artifacts.system.sqlite import BUSY_S, LOCKED, code_of, opened, schema_version
 from artifacts.system.validation import MAX_FAULTS_SHOWN

@@ -27,8 +27,8 @@ import msgspec
 
 from artifacts.errors import CorrectionNotFound, FeedbackFull, StoreRefused
 from artifacts.jobs.jobs import Jobs
-from artifacts.store.records import now
 from artifacts.store.store import Store
+from artifacts.store.versions import now
 from artifacts.system.disk import flush, flush_file
 from artifacts.system.sqlite import opened, schema_version
 

@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from artifacts.errors import ArtifactRefused, ModelNotFound, ModelNotTrained, VersionNotFound
 from artifacts.networks.manifest import Current, Manifest, ModelRecord
-from artifacts.store.records import listed
+from artifacts.store.versions import listed
 
 M = TypeVar("M", bound=Manifest)
 

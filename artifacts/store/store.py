@@ -55,7 +55,8 @@ from artifacts.networks.manifest import (
     unseal,
 )
 from artifacts.store.interface import AnyStore, M
-from artifacts.store.records import (
+from artifacts.store.sweep import sweep
+from artifacts.store.versions import (
     MAX_RECORD_BYTES,
     MODEL_RECORD,
     NAME,
@@ -68,7 +69,6 @@ from artifacts.store.records import (
     read_manifest,
     version_before,
 )
-from artifacts.store.sweep import sweep
 from artifacts.system.disk import (
     check_local,
     flush,

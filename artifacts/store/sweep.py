@@ -14,7 +14,7 @@ from pathlib import Path
 from artifacts.errors import ArtifactRefused, ModelNotFound, StoreRefused
 from artifacts.networks.manifest import MANIFEST
 from artifacts.store.interface import AnyStore
-from artifacts.store.records import MODEL_RECORD, NAME, VERSION
+from artifacts.store.versions import MODEL_RECORD, NAME, VERSION
 from artifacts.system.disk import held_open, lock_folder, open_folder
 
 

@@ -15,8 +15,8 @@ from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, Sto
 from artifacts.kinds import kind_named, load
 from artifacts.networks.manifest import Current
 from artifacts.schemas import Summary
-from artifacts.store.records import version_before
 from artifacts.store.store import Store
+from artifacts.store.versions import version_before
 from trainer.cli.terminal import (
     data_argument,
     json_option,

@@ -31,7 +31,7 @@ from artifacts.networks.gru import GruModel
 from artifacts.networks.gru_records import TENSORS, Calibration, GruManifest, GruReport, Trials, encoding
 from artifacts.networks.manifest import Epoch, Parity
 from artifacts.schemas import Summary
-from artifacts.store.records import now
+from artifacts.store.versions import now
 from artifacts.text.tickets import Prediction, Ticket
 from artifacts.text.vocabulary import Encoded, Vocabulary
 from trainer.config import TrainConfig, resolve

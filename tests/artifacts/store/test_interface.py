@@ -32,7 +32,7 @@ from artifacts.kinds import kind_named, load
 from artifacts.networks.manifest import MANIFEST, Current, FileRecord, Manifest, ModelRecord, Served, seal
 from artifacts.store import AnyStore, Store
 from artifacts.store.interface import M
-from artifacts.store.records import check_file, check_name, now, pointer_after, read_manifest, version_before
+from artifacts.store.versions import check_file, check_name, now, pointer_after, read_manifest, version_before
 
 NAME = "prices"
 

@@ -26,8 +26,8 @@ from artifacts.errors import (
     UnknownKind,
 )
 from artifacts.networks.manifest import FileRecord, Manifest, Served, seal
-from artifacts.store.records import check_name, now
 from artifacts.store.store import Store
+from artifacts.store.versions import check_name, now
 from tests.artifacts.crash import crash
 from tests.conftest import FIXTURE_STORE
 

@@ -27,8 +27,8 @@ from artifacts.errors import (
     VersionServes,
 )
 from artifacts.networks.manifest import Current, Served, unseal
-from artifacts.store.records import version_before
 from artifacts.store.store import Store
+from artifacts.store.versions import version_before
 from artifacts.system import disk
 from tests.artifacts.crash import CHANGES, crash
 from tests.artifacts.store.test_store import HOSTILE, NAME, FullDisk, at_once, left_over, publish, snapshot, trace

@@ -14,8 +14,8 @@ from litestar.response import ServerSentEventMessage
 from artifacts.jobs.events import Event, append_event
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import EVENTS, Job, JobResult, write_result
-from artifacts.store.records import now
 from artifacts.store.store import Store
+from artifacts.store.versions import now
 from inference.routes.jobs import told
 from inference.settings import Settings
 from inference.training import Training

@@ -19,7 +19,7 @@ from artifacts.evaluation.metrics import Metrics
 from artifacts.networks.centroid import TENSORS, CentroidManifest, CentroidModel, Floats, GoldenRow, Point
 from artifacts.networks.manifest import Epoch, Parity, Report
 from artifacts.networks.runtime import open_session
-from artifacts.store.records import now
+from artifacts.store.versions import now
 from trainer.data.files import RawRow, decode_rows
 from trainer.kinds import Fitted, Progress, libraries
 

@@ -1,4 +1,4 @@
-"""What every kind of store reads and writes in the same way: names, manifests, files, and what served before.
+"""What every kind of store knows of versions: their names, manifests and files, and which of them served before.
 
 In: bytes from wherever they were kept. Out: records, checked. Nothing here opens a file.
 """
