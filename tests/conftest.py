@@ -15,7 +15,9 @@ from artifacts.networks.gru_records import GruManifest
 from artifacts.networks.simple_nn import SimpleNNModel
 from artifacts.store.store import Store
 
-FIXTURE_STORE = Path(__file__).parent / "fixtures" / "store"
+FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURE_STORE = FIXTURES / "store"
+FROZEN = sorted(folder.name for folder in (FIXTURES / "frozen").iterdir() if folder.is_dir())  # see its README.md
 
 # No deadline and no `too_slow`: the machine is shared. No database: nothing is written outside tmp_path. The blob
 # reproduces a failure.
@@ -47,6 +49,13 @@ def model(store: Store) -> GruModel:
 def prices(store: Store) -> SimpleNNModel:
     """Give the small trained model of prices, loaded."""
     return SimpleNNModel(*store.read_version("prices", 1))
+
+
+def frozen_store(folder: str, tmp_path: Path) -> Store:
+    """Return a copy of a frozen store, with the mode that Git does not keep."""
+    shutil.copytree(FIXTURES / "frozen" / folder, tmp_path / "frozen")
+    (tmp_path / "frozen").chmod(0o700)
+    return Store(tmp_path / "frozen")
 
 
 def gru_version(store: Store, version: int = 1) -> tuple[GruManifest, dict[str, bytes]]:

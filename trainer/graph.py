@@ -14,6 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from artifacts.errors import ArtifactRefused
 from artifacts.networks.manifest import Tensor
 
+# What graphs of earlier programs hold beyond those of today's: a version once published stays good. None of them loops,
+# branches or reads a file; a program that no longer writes one of its operators moves it here.
+EARLIER_OPERATORS = frozenset({"And", "Equal", "Not", "Range", "Shape"})
 OPSET, IR = 18, 9  # pinned: onnx's newest defaults do not load in the onnxruntime that serves
 DTYPES = {
     "int32": TensorProto.INT32,

@@ -18,25 +18,17 @@ from artifacts.store import Store, feedback
 from artifacts.text.tokens import RULES
 from inference.monitoring.drift import Drift
 from inference.settings import Settings
+from tests.conftest import FROZEN, frozen_store
 from tests.inference.conftest import connect, started
 
-FROZEN = Path(__file__).parents[1] / "fixtures" / "frozen"
-FOLDERS = sorted(folder.name for folder in FROZEN.iterdir() if folder.is_dir())
 TOLERANCE = 1e-4  # processors round differently, as for golden rows
 DAYS = 10_000  # counts of the day on which a store was frozen are to be found for a while
 
 
-@pytest.fixture(params=FOLDERS)
+@pytest.fixture(params=FROZEN)
 def frozen(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """Give a copy of a frozen store."""
-    return copied(request.param, tmp_path)
-
-
-def copied(folder: str, tmp_path: Path) -> Store:
-    """Return a copy of a frozen store, with the mode that Git does not keep."""
-    shutil.copytree(FROZEN / folder, tmp_path / "store")
-    (tmp_path / "store").chmod(0o700)
-    return Store(tmp_path / "store")
+    return frozen_store(request.param, tmp_path)
 
 
 def recorded(store: Store) -> list[dict[str, Any]]:
@@ -89,7 +81,7 @@ def test_every_version_is_verified(frozen: Store) -> None:
 
 def test_each_version_is_read_by_the_rules_of_its_training(tmp_path: Path) -> None:
     """The old one by rules 1, though its manifest was written before rules had numbers; and it makes a difference."""
-    store = copied("2026-11", tmp_path)
+    store = frozen_store("2026-11", tmp_path)
     old, new = (load(*store.read_version(name, 1)) for name in ("rules-1", "rules-2"))
     assert isinstance(old, GruModel)
     assert isinstance(new, GruModel)
@@ -103,7 +95,7 @@ def test_each_version_is_read_by_the_rules_of_its_training(tmp_path: Path) -> No
 
 def test_trainings_are_read_in_every_state(tmp_path: Path) -> None:
     """Listed as they were; the one whose process is dead is interrupted, and the one that waits is run."""
-    jobs = Jobs(copied("2026-11", tmp_path))
+    jobs = Jobs(frozen_store("2026-11", tmp_path))
 
     found = {job.state: job for job in jobs.list()}
 
@@ -119,7 +111,7 @@ def test_trainings_are_read_in_every_state(tmp_path: Path) -> None:
 
 def test_a_key_of_the_day_stands_for_its_training(tmp_path: Path) -> None:
     """Who sends a request again after the program was replaced gets the job of the first time."""
-    jobs = Jobs(copied("2026-11", tmp_path))
+    jobs = Jobs(frozen_store("2026-11", tmp_path))
     (failed,) = (job for job in jobs.list() if job.state == "failed")
     body = jobs.folder(failed.id) / "body.json"
     folder = jobs.new_folder()
@@ -133,7 +125,7 @@ def test_a_key_of_the_day_stands_for_its_training(tmp_path: Path) -> None:
 
 def test_corrections_are_read_and_erased(tmp_path: Path) -> None:
     """In the order in which they came, the latest of an id; and a new one is added to them."""
-    store = copied("2026-11", tmp_path)
+    store = frozen_store("2026-11", tmp_path)
 
     found = list(feedback.read_all(store, "rules-2"))
 
@@ -148,7 +140,7 @@ def test_corrections_are_read_and_erased(tmp_path: Path) -> None:
 
 def test_numbers_go_on_after_those_of_a_deleted_model(tmp_path: Path) -> None:
     """The record of the deletion says which number was used; and a further version of the others is published."""
-    store = copied("2026-11", tmp_path)
+    store = frozen_store("2026-11", tmp_path)
     manifest, files = store.read_version("prices", 1)
 
     assert store.create_model("gone", "SimpleNN").highest_version == 1
@@ -159,7 +151,7 @@ def test_numbers_go_on_after_those_of_a_deleted_model(tmp_path: Path) -> None:
 @pytest.mark.anyio
 async def test_counts_of_answers_are_read(tmp_path: Path) -> None:
     """Of every search that was recorded."""
-    store = copied("2026-11", tmp_path)
+    store = frozen_store("2026-11", tmp_path)
     asked = [one["answer"] for one in recorded(store) if one["body"]["name"] == "rules-2"]
 
     found = await Drift(store.root, DAYS).found("rules-2", 1, DAYS)

@@ -1,6 +1,7 @@
 """The check of a graph: what is of allowed operators and whole passes, everything else is refused."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -8,9 +9,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from artifacts.errors import ArtifactRefused
+from artifacts.kinds import kind_named
 from artifacts.networks.manifest import Tensor
 from artifacts.networks.runtime import open_session
-from trainer.graph import Graph, check_graph
+from tests.conftest import FROZEN, frozen_store
+from trainer.graph import EARLIER_OPERATORS, Graph, check_graph
+from trainer.kinds import trainer_of
 
 pytestmark = pytest.mark.torch  # onnx is of the training extra
 
@@ -184,3 +188,19 @@ def test_written_graph_computes_and_says_what_it_takes(dtype: str) -> None:
     ]
     made = onnx.load_model_from_string(raw)
     assert ([(entry.domain, entry.version) for entry in made.opset_import], made.ir_version) == ([("", 18)], 9)
+
+
+@pytest.mark.parametrize("folder", FROZEN)
+def test_graphs_of_earlier_programs_stay_good(folder: str, tmp_path: Path) -> None:
+    """Every version of a frozen store passes the check of `puppet-train verify`; at export only today's pass."""
+    store = frozen_store(folder, tmp_path)
+    for name in store.models():
+        operators = trainer_of(kind_named(store.read_model(name).neural_network_type)).OPERATORS
+        for version in store.versions(name):
+            raw = store.read_version(name, version)[1]["model.onnx"]
+
+            check_graph(raw, operators | EARLIER_OPERATORS)
+
+            if name == "rules-1":
+                with pytest.raises(ArtifactRefused, match="And, Equal, Not, Range, Shape"):
+                    check_graph(raw, operators)
