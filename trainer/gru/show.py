@@ -9,7 +9,7 @@ from rich.table import Table
 
 from artifacts.evaluation.abstain import Abstention, AbstentionMetrics, OutOfScope
 from artifacts.evaluation.metrics import Metrics
-from artifacts.networks.gru import GruManifest, GruReport
+from artifacts.networks.gru_records import GruManifest, GruReport
 from trainer.data.tickets import MIN_FOR_VALIDATION, MIN_WORDS, Rows, near_empty_rows
 
 MAX_SHOWN = 5  # confusions and mistakes in the terminal

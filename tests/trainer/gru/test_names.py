@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from artifacts.networks.gru import GruManifest
+from artifacts.networks.gru_records import GruManifest
 from tests.system.server import ROOT
 from tests.trainer import small
 from trainer.config import TrainConfig
