@@ -112,7 +112,7 @@ def versions_command(name: str, store: Path, as_json: bool) -> None:
 @shows_errors
 def verify_command(name: str, store: Path, version: int | None) -> None:
     """Check a model's published versions: sizes, hashes, operators of the graph, golden rows."""
-    from trainer.graph import check_graph  # imports onnx, which no other command needs
+    from trainer.graph import EARLIER_OPERATORS, check_graph  # imports onnx, which no other command needs
 
     opened = Store(store)
     trainer = trainer_of(kind_named(opened.read_model(name).neural_network_type))
@@ -121,7 +121,7 @@ def verify_command(name: str, store: Path, version: int | None) -> None:
     for number in [version] if version is not None else opened.versions(name):
         try:
             manifest, files = opened.read_version(name, number)
-            check_graph(files["model.onnx"], trainer.OPERATORS)
+            check_graph(files["model.onnx"], trainer.OPERATORS | EARLIER_OPERATORS)
             load(manifest, files)
         except ArtifactRefused as error:
             refused += 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from artifacts.errors import StoreRefused
 from artifacts.jobs.events import Event, append_event
 from artifacts.networks.manifest import Epoch
-from artifacts.store.store import now
+from artifacts.store.versions import now
 
 
 class EventProgress:
