@@ -20,6 +20,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import Components
 from litestar.params import FromPath
+from litestar.routes import HTTPRoute
 
 from artifacts.errors import PuppetError
 from artifacts.store.store import Store
@@ -30,7 +31,7 @@ from inference.monitoring.drift import Drift
 from inference.monitoring.observer import Observer
 from inference.monitoring.shared_counters import Board
 from inference.routes import access
-from inference.routes.access import check_host
+from inference.routes.access import check_address
 from inference.routes.declared import Declared
 from inference.routes.feedback import FeedbackRoutes
 from inference.routes.injected import Serving, parts_of
@@ -41,6 +42,7 @@ from inference.routes.probes import ProbeRoutes, counted
 from inference.routes.seeds import SeedRoutes
 from inference.search.batcher import Batcher
 from inference.search.registry import Registry
+from inference.server.connections import Connections, limits_of
 from inference.server.request_head import Heads
 from inference.settings import Settings
 from inference.training import Training
@@ -72,7 +74,7 @@ def create_app(settings: Settings, board: Board | None = None) -> Litestar:
         plugins=[Declared(settings)],
         lifespan=[running],
         guards=[access.check_role],
-        before_request=check_host,
+        before_request=check_address,
         exception_handlers={
             PuppetError: errors.answer_puppet_error,
             HTTPException: errors.answer_http_exception,
@@ -87,7 +89,8 @@ def create_app(settings: Settings, board: Board | None = None) -> Litestar:
     # Litestar knows the Structs of the answers and drops other schemas from its configuration, so they are added here.
     components = app.openapi_schema.components
     components.schemas = body_schemas() | (components.schemas or {})
-    app.asgi_handler = Observer(app.asgi_handler, state.counters)
+    methods = {route.path_format: route.methods for route in app.routes if isinstance(route, HTTPRoute)}
+    app.asgi_handler = Observer(app.asgi_handler, state.counters, methods)
     return app
 
 
@@ -95,6 +98,7 @@ def state_of(settings: Settings, board: Board | None) -> State:
     """Return the parts of the process's state that there are before its start."""
     store = Store(settings.store_path)
     gate = access.Gate(settings)
+    counters = board.own() if board is not None else Counters()
     return State(
         {
             "settings": settings,
@@ -102,7 +106,8 @@ def state_of(settings: Settings, board: Board | None) -> State:
             "gate": gate,
             "heads": Heads(settings, gate),
             "draining": False,
-            "counters": board.own() if board is not None else Counters(),
+            "connections": Connections(limits_of(settings), counters),
+            "counters": counters,
             "board": board,
             "drift": Drift(store.root, settings.drift_days),
             "corrections": Corrections(store, settings.feedback_limit),

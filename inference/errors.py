@@ -2,19 +2,23 @@
 
     PuppetError
       InvalidInput, InvalidName, InvalidMail, UnknownKind, KindMismatch                400
-      InvalidContent (InvalidText, EmptyTicket, InvalidFeatures)                       400
+      InvalidContent (InvalidText, EmptyTicket, InvalidFeatures), MalformedRequest     400
       ModelExists, ModelNotTrained, NoTrainingData, NoTestData                         400  (the seeds' sentences)
       TokenRefused                                                                     401
       ModelNotFound                                                                    404  (the seeds' sentence)
       VersionNotFound, JobNotFound, CorrectionNotFound                                 404
+      RequestTimeout                                                                   408
       VersionServes, NothingToRollBack, Fenced, TrainingStopped                        409
       VersionChanged                                                                   412
       BodyTooLarge                                                                     413
-      WrongMediaType, MailMissing                                                      415
+      TargetTooLong                                                                    414
+      WrongMediaType, WrongCoding, MailMissing                                         415
       HostRefused                                                                      421
       IdempotencyConflict                                                              422
       TooManyAttempts                                                                  429
+      HeadTooLarge                                                                     431
       NotFinite, TrainingFailed                                                        500
+      CodingNotImplemented                                                             501
       ArtifactRefused, StoreRefused, ModelLoading, TrainerMissing, Draining            503
       QueueFull, ServerFull, ClientLeft                                                503
       TooLate                                                                          504
@@ -74,8 +78,32 @@ class WrongMediaType(PuppetError):
         self.accepted = tuple(accepted)
 
 
+class WrongCoding(PuppetError):
+    """A body in a Content-Encoding; the server undoes none, so that no small body becomes a large one."""
+
+
 class BodyTooLarge(PuppetError):
     """A body over its limit, where a route has another limit for each type of body."""
+
+
+class MalformedRequest(PuppetError):
+    """The bytes are no request of HTTP/1.1, or one that two programs could read in two ways."""
+
+
+class RequestTimeout(PuppetError):
+    """The head or the body of a request has come too slowly."""
+
+
+class TargetTooLong(PuppetError):
+    """The path and query of a request are longer than any route's."""
+
+
+class HeadTooLarge(PuppetError):
+    """The headers of a request, or what stands between pieces of its body, are more than the server takes."""
+
+
+class CodingNotImplemented(PuppetError):
+    """The body is sent in a Transfer-Encoding that this server does not undo."""
 
 
 class HostRefused(PuppetError):
@@ -132,24 +160,30 @@ STATUS: dict[type[PuppetError], int] = {
     errors.ModelNotTrained: 400,
     errors.NoTrainingData: 400,
     NoTestData: 400,
+    MalformedRequest: 400,
     TokenRefused: 401,
     errors.ModelNotFound: 404,
     errors.VersionNotFound: 404,
     errors.JobNotFound: 404,
     errors.CorrectionNotFound: 404,
+    RequestTimeout: 408,
     errors.VersionServes: 409,
     errors.NothingToRollBack: 409,
     errors.Fenced: 409,
     TrainingStopped: 409,
     errors.VersionChanged: 412,
     BodyTooLarge: 413,
+    TargetTooLong: 414,
     WrongMediaType: 415,
+    WrongCoding: 415,
     errors.MailMissing: 415,
     HostRefused: 421,
     errors.IdempotencyConflict: 422,
     TooManyAttempts: 429,
+    HeadTooLarge: 431,
     errors.NotFinite: 500,
     TrainingFailed: 500,
+    CodingNotImplemented: 501,
     errors.ArtifactRefused: 503,
     errors.StoreRefused: 503,
     ModelLoading: 503,
@@ -163,6 +197,7 @@ STATUS: dict[type[PuppetError], int] = {
     UnsafeAddress: 500,
 }
 HEADERS: dict[type[PuppetError], dict[str, str]] = {
+    WrongCoding: {"Accept-Encoding": "identity"},
     TokenRefused: {"WWW-Authenticate": "Bearer"},
     ModelLoading: {"Retry-After": "1"},
     Draining: {"Retry-After": "5"},
@@ -208,22 +243,21 @@ def answer_puppet_error(request: Request[Any, Any, Any] | None, error: PuppetErr
 def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer what Litestar itself refuses: no such route, wrong method, too large a body."""
     detail = error.detail
+    path = request.scope["path"]  # not `request.url`, which reads the Host header and raises where it has no port
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         limit = request.route_handler.resolve_request_max_body_size()
-        detail = (
-            f"the body is larger than the limit of {limit} bytes for {request.url.path}; send fewer tickets at once"
-        )
+        detail = f"the body is larger than the limit of {limit} bytes for {path}; send fewer tickets at once"
     elif error.status_code == HTTPStatus.NOT_FOUND:
-        detail = f"there is no {request.url.path}; GET /schema lists the routes"
+        detail = f"there is no {path}; GET /schema lists the routes"
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"{request.method} is not allowed on {request.url.path}"
+        detail = f"{request.method} is not allowed on {path}"
     return problem(error.status_code, detail, headers=dict(error.headers or {}))
 
 
 def answer_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer what we did not foresee; the text of the error may hold a ticket's words and stays here."""
     bug = type(error).__name__
-    log.exception("bug in %s %s: %s%s", request.method, request.url.path, bug, _asked_as(request), exc_info=error)
+    log.exception("bug in %s %s: %s%s", request.method, request.scope["path"], bug, _asked_as(request), exc_info=error)
     return problem(500, "an error of ours; the server's log has it")
 
 

@@ -59,6 +59,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         keep_versions: newest versions of a model that stay after a training; older ones are deleted, but never the
             serving one nor the one that a rollback would serve. 0 keeps all.
         drift_days: days for which is kept what /models/{name}/drift counts; 0 counts nothing.
+        head_timeout_s: seconds in which the head of a request must have come, from the connection's beginning on.
+        body_idle_timeout_s: seconds that may pass without a byte of a body that is coming in.
+        body_bytes_s: bytes a second that a body must bring on the whole, after those seconds.
+        keep_alive_s: seconds after which a connection is closed on which nothing is under way.
+        max_connections: of a worker; beyond it the longest idle one is closed. 0: 10,000, or as many as there are file
+            descriptors for.
         train_timeout_s: seconds after which a training is ended; 1e7 (116 days) at most, a timer takes no infinity.
     """
 
@@ -82,6 +88,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     search_queue_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4096
     keep_versions: Annotated[int, msgspec.Meta(ge=0)] = 0
     drift_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 30
+    head_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 10.0
+    body_idle_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 20.0
+    body_bytes_s: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 1024
+    keep_alive_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 75.0
+    max_connections: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     train_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=1e7)] = 4 * 3600.0
 
     @property

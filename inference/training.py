@@ -22,6 +22,7 @@ from artifacts.jobs.records import BODY, Checked, Job
 from artifacts.store.store import Store
 from artifacts.system.processes import give_way
 from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped, from_name
+from inference.following import Followers
 from inference.schemas import CreateModel, Trained
 from inference.search.registry import Registry
 from inference.settings import PREFIX, Settings
@@ -30,6 +31,7 @@ CHUNK_BYTES = 2**20  # collected before the disk is asked
 CHECK_S = 600.0  # a body of 256 MiB is checked in 2 s; beside searches that take all of a core it waits for them
 CHECK_BYTES = 2**20  # of its answer
 SAFE_PATH = ("-P",) if sys.flags.safe_path else ()  # a child finds modules where we do
+MAX_CHECKS = 2  # at once; each is a process of 80 MB, and what waits for its turn waits as a file
 POLL_S = 0.1  # how soon the end of a job is noticed
 
 
@@ -40,6 +42,9 @@ class Training:
         self.jobs = Jobs(store, settings.queue_limit)
         self._settings = settings
         self._draining = asyncio.Event()
+        self._checks = asyncio.Semaphore(MAX_CHECKS)
+        self._num_coming = 0  # requests whose body is being taken or checked; they count as queued already
+        self.followers = Followers(self.jobs, self._draining)
 
     def drain(self) -> None:
         """Answer whoever waits for a training; the training goes on, or its worker ends it."""
@@ -73,12 +78,22 @@ class Training:
             )
         if self.is_draining:
             raise Draining("the server is shutting down; try again when it is back")
-        await asyncio.to_thread(self.jobs.check_room, idempotency_key)
+        # Those in front of it count, or 50 requests would all find one free place, and start 50 processes.
+        await asyncio.to_thread(self.jobs.check_room, idempotency_key, self._num_coming)
+        self._num_coming += 1
+        try:
+            return await self._take(chunks, idempotency_key)
+        finally:
+            self._num_coming -= 1
+
+    async def _take(self, chunks: AsyncIterator[bytes], idempotency_key: str | None) -> Job:
+        """Spool a body that has been admitted, have it checked, and return its job; see `submit`."""
         folder = await asyncio.to_thread(self.jobs.new_folder)
         is_job = False
         try:
             digest = await _spool(chunks, folder / BODY)
-            checked = await _check(folder)
+            async with self._checks:
+                checked = await _check(folder)
             if checked.refusal is not None:
                 refusal = checked.refusal
                 raise from_name(refusal.error, refusal.detail, refusal.faults, refusal.num_faults)

@@ -123,16 +123,19 @@ class Jobs:
         shutil.rmtree(folder, ignore_errors=True)  # what cannot be removed is found by `recover`
         self._let_go(folder.name)
 
-    def check_room(self, idempotency_key: str | None = None) -> None:
-        """Do nothing if a training may be asked for; to refuse before a large body is read.
+    def check_room(self, idempotency_key: str | None = None, num_coming: int = 0) -> None:
+        """Raise unless a training may be asked for, so that it is refused before a large body is read.
 
+        Args:
+            idempotency_key: of the request; one that is known needs no room.
+            num_coming: further requests, which are being taken and will be queued.
         Raises:
             QueueFull, and InvalidInput for a key that cannot be one.
         """
         check_key(idempotency_key)
         with self._table.reading() as database:
             if self._table.find_key(database, idempotency_key) is None:
-                self._table.check_room(database)
+                self._table.check_room(database, num_coming)
 
     def submit(
         self,

@@ -227,13 +227,10 @@ class JobTable:
                 raise _damaged(self.path, f"{row['id']!r} is no id of a job")
         return [Known(row["id"], row["state"], row["keep_data"] == 1) for row in rows]
 
-    def check_room(self, database: sqlite3.Connection) -> None:
-        """Do nothing if one more job may wait.
-
-        Raises:
-            QueueFull.
-        """
+    def check_room(self, database: sqlite3.Connection, num_coming: int = 0) -> None:
+        """Raise QueueFull unless one more job may wait, behind those that wait and `num_coming` more."""
         (num_queued,) = database.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()
+        num_queued += num_coming
         if num_queued >= self._queue_limit:
             raise QueueFull(
                 f"{num_queued} trainings are waiting, the limit is {self._queue_limit}; try again when one has ended"

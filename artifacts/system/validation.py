@@ -5,6 +5,7 @@ first, and only when it fails a slow walk over the same bytes that decodes each 
 what does not fit. The walk never builds untyped objects from untrusted bytes (`msgspec.Raw` keeps them as bytes).
 """
 
+import codecs
 import types
 import typing
 from collections.abc import Iterator
@@ -81,7 +82,7 @@ def find_faults(raw: bytes | msgspec.Raw, type_: Any, pointer: str = "") -> Iter
     except msgspec.ValidationError as error:
         whole = str(error).split(" - at `")[0]  # the pointer says where
     except _UNREADABLE as error:
-        yield _unreadable(error, pointer)
+        yield _unreadable(error, pointer, raw)
         return
     num_inner = 0
     try:
@@ -89,14 +90,19 @@ def find_faults(raw: bytes | msgspec.Raw, type_: Any, pointer: str = "") -> Iter
             num_inner += 1
             yield fault
     except _UNREADABLE as error:  # the JSON itself breaks off, past the first fault
-        yield _unreadable(error, pointer)
+        yield _unreadable(error, pointer, raw)
         return
     if not num_inner:
         yield Fault(pointer, whole)
 
 
-def _unreadable(error: Exception, pointer: str) -> Fault:
-    """Return why bytes are not JSON."""
+def _unreadable(error: Exception, pointer: str, raw: bytes | msgspec.Raw = b"") -> Fault:
+    """Return why bytes are not JSON, and where programs on Windows write them, the likely reason."""
+    start = bytes(raw[:4]) if isinstance(raw, bytes) else b""
+    if start.startswith(codecs.BOM_UTF8):
+        return Fault(pointer, "begins with a byte order mark (EF BB BF); send JSON in UTF-8 without one")
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or (len(start) > 1 and 0 in start[:2]):
+        return Fault(pointer, "is UTF-16 or UTF-32; send JSON in UTF-8")
     if isinstance(error, RecursionError):
         return Fault(pointer, "is nested too deeply")
     if isinstance(error, UnicodeDecodeError):

@@ -46,6 +46,8 @@ class Counters(msgspec.Struct):
         refusals: why -> how many requests for a model's answer were not worth it.
         queue_tokens: that wait now.
         versions: model -> the version that serves.
+        connections: that are open now.
+        closings: why -> how many connections the server has ended by itself.
     """
 
     requests: dict[str, int] = {}
@@ -54,6 +56,8 @@ class Counters(msgspec.Struct):
     refusals: dict[str, int] = {}
     queue_tokens: int = 0
     versions: dict[str, int] = {}
+    connections: int = 0
+    closings: dict[str, int] = {}
 
     def count_request(self, line: str, route: str, seconds: float) -> None:
         """Count a request; `line` is "METHOD ROUTE STATUS"."""
@@ -67,6 +71,10 @@ class Counters(msgspec.Struct):
         """Count work that is not done."""
         self.refusals[why] = self.refusals.get(why, 0) + 1
 
+    def count_closing(self, why: str) -> None:
+        """Count a connection that the server ends by itself."""
+        self.closings[why] = self.closings.get(why, 0) + 1
+
     def merge(self, other: "Counters") -> None:
         """Add what another worker has counted; of a model's version the newest is kept."""
         for line, count in other.requests.items():
@@ -77,5 +85,8 @@ class Counters(msgspec.Struct):
         for why, count in other.refusals.items():
             self.refusals[why] = self.refusals.get(why, 0) + count
         self.queue_tokens += other.queue_tokens
+        self.connections += other.connections
+        for why, count in other.closings.items():
+            self.closings[why] = self.closings.get(why, 0) + count
         for model, version in other.versions.items():
             self.versions[model] = max(version, self.versions.get(model, 0))

@@ -45,6 +45,15 @@ class Told(Collector):
         for why, count in sorted(counters.refusals.items()):
             refusals.add_metric([why], count)
         yield refusals
+        yield GaugeMetricFamily("puppet_connections", "Connections that are open.", value=counters.connections)
+        closings = CounterMetricFamily(
+            "puppet_connections_closed",
+            "Connections that the server ended: idle, crowded, head or body too slow, slow reader.",
+            labels=["why"],
+        )
+        for why, count in sorted(counters.closings.items()):
+            closings.add_metric([why], count)
+        yield closings
         yield GaugeMetricFamily("puppet_queue_tokens", "Tokens of tickets that wait.", value=counters.queue_tokens)
         versions = GaugeMetricFamily("puppet_model_version", "The version that serves.", labels=["model"])
         for model, version in sorted(counters.versions.items()):

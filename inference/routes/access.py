@@ -19,10 +19,11 @@ from typing import Any
 
 from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.exceptions import NotFoundException
 from litestar.handlers import BaseRouteHandler
 from litestar.routes import HTTPRoute
 
-from inference.errors import HostRefused, TokenRefused, TooManyAttempts, WrongMediaType
+from inference.errors import HostRefused, TokenRefused, TooManyAttempts, WrongCoding, WrongMediaType
 from inference.settings import Settings, is_loopback
 
 JSON, MAIL = "application/json", "message/rfc822"
@@ -35,11 +36,15 @@ MAX_PEERS = 1024  # whose failures are remembered; then the one that failed long
 log = logging.getLogger("puppet")
 
 
-async def check_host(request: Request[Any, Any, Any]) -> None:
-    """Do nothing if the request was sent to one of our names; a page of another site cannot choose this header.
+async def check_address(request: Request[Any, Any, Any]) -> None:
+    """Raise unless a request was sent to one of the server's names, and to the one spelling of its route's path.
+
+    The name: a page of another site cannot choose the Host header (DNS rebinding). The spelling: int() reads "+1",
+    "01", " 1" and the digits of every script, and a proxy that filters by path compares (monitoring/observer.py).
 
     Raises:
         HostRefused: naming the remedy.
+        NotFoundException: a number of the path is spelt otherwise than the server spells it.
     """
     settings: Settings = request.app.state.settings
     host = request.headers.get("host", "")
@@ -48,6 +53,9 @@ async def check_host(request: Request[Any, Any, Any]) -> None:
             f"this server does not answer for host {_without_port(host)!r:.80}; call it as one of "
             f"{', '.join(sorted(settings.hosts))}, or add the name to PUPPET_ALLOWED_HOSTS"
         )
+    numbers = [value for value in request.path_params.values() if isinstance(value, int)]
+    if numbers and not {str(number) for number in numbers} <= set(request.scope["path"].split("/")):
+        raise NotFoundException
 
 
 @functools.lru_cache(256)  # each request asks; nearly all of them of the same host
@@ -58,7 +66,9 @@ def is_own_host(host: str, hosts: frozenset[str]) -> bool:
 
 def _without_port(host: str) -> str:
     name, _, port = host.lower().rpartition(":")
-    return name if port.isdigit() else host.lower()
+    # ASCII digits: str.isdigit takes superscripts too, which int() does not, nor any other program.
+    is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
+    return name if is_port else host.lower()
 
 
 class Gate:
@@ -176,8 +186,12 @@ def check_media_type(request: Request[Any, Any, Any], *accepted: str) -> str:
 
     Raises:
         WrongMediaType: naming the header to add.
+        WrongCoding: the body is compressed.
     """
     accepted = accepted or (JSON,)
+    coding = request.headers.get("content-encoding", "").strip()
+    if coding.lower() not in ("", "identity"):
+        raise WrongCoding(f"the body is sent in the Content-Encoding {coding!r:.80}; send it without one, uncompressed")
     given = request.headers.get("content-type", "")
     media_type = given.partition(";")[0].strip().lower()
     if media_type not in accepted:

@@ -12,13 +12,13 @@ from msgspec.json import encode
 
 from artifacts.jobs.events import Event
 from artifacts.jobs.records import Job
+from inference.following import has_ended
 from inference.routes import access
 from inference.routes.declared import Routes
 from inference.routes.openapi import ADMIN, refusals
 from inference.schemas import JobAnswer, JobsAnswer
 from inference.training import Training
 
-FOLLOW_S = 0.2  # how soon an event is passed on; reading nothing new is one small read of a file
 HEARTBEAT_S = 15.0  # a comment, so that proxies do not take a quiet connection for a dead one
 RETRY_MS = 2000  # after which a client that has lost the connection comes back
 
@@ -56,24 +56,15 @@ def shown(training: Training, job: Job) -> JobAnswer:
 async def told(training: Training, job_id: str, offset: int) -> AsyncIterator[ServerSentEventMessage]:
     """Yield what a job tells from `offset` on, then its end; ends early when the server shuts down."""
     yield ServerSentEventMessage(data=None, comment="follows", retry=RETRY_MS)  # "" would be an event
-    quiet_s = 0.0
-    while True:
-        job = await asyncio.to_thread(training.jobs.get, job_id)  # before the events: what is told last is not missed
-        events = await asyncio.to_thread(training.jobs.read_events, job_id, offset)
+    async for job, events in training.followers.follow(job_id, offset, HEARTBEAT_S):
         for offset, event in events:
             yield ServerSentEventMessage(data=encode(event).decode(), event=event.kind, id=str(offset))
         if events:
-            quiet_s = 0.0
             continue
-        if job.state not in ("queued", "running"):
+        if has_ended(job):
             answer = await asyncio.to_thread(shown, training, job)
             yield ServerSentEventMessage(data=encode(answer).decode(), event="end", id=str(offset))
-            return
-        if await training.drained(FOLLOW_S):
-            return
-        quiet_s += FOLLOW_S
-        if quiet_s >= HEARTBEAT_S:
-            quiet_s = 0.0
+        else:
             yield ServerSentEventMessage(data=None, comment="still there")
 
 

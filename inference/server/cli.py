@@ -20,6 +20,7 @@ from artifacts.system import cores
 from artifacts.system.logs import start_log
 from inference.monitoring.shared_counters import open_board
 from inference.server import listeners
+from inference.server.connections import raise_descriptor_limit
 from inference.server.listeners import listen
 from inference.server.supervisor import END_SIGNALS, Child, Supervisor
 from inference.settings import PREFIX, Settings, read_settings
@@ -62,6 +63,7 @@ def main(**options: object) -> None:
 
 def supervise(settings: Settings, listening: Sequence[socket.socket]) -> int:
     """Return the exit status of the server, which has run to its end; the sockets are closed then."""
+    raise_descriptor_limit()
     reports, report_fd = os.pipe()
     board_fd = open_board()
     os.set_blocking(reports, False)

@@ -17,11 +17,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from inference import errors
 from inference.errors import ServerFull, TooLate
-from inference.monitoring.counters import Counters
 from inference.monitoring.tracing import trace
 from inference.routes.access import Gate
 from inference.search.batcher import Batcher
@@ -29,29 +28,27 @@ from inference.search.bodies import read_search
 from inference.search.context import RequestContext
 from inference.search.registry import Registry
 from inference.search.search import begin, deadline_after
+from inference.server.edge import MAX_HEAD_BYTES, Edge, written
 from inference.server.request_head import END, JSON_TYPE, LINE, PATH, Head, Heads
 
 LINES = {status: f"POST {PATH} {status}" for status in (200, 503, 504)}  # as they are counted
 REFUSALS = {503: ServerFull(ServerFull.DETAIL), 504: TooLate(TooLate.DETAIL)}
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(Edge):
     """One connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        state = self.app.state  # of Litestar, which uvicorn knows as any application
+        state = self.app.state
         self._batcher: Batcher = state.batcher
-        self._counters: Counters = state.counters
         self._registry: Registry = state.registry
         self._heads: Heads = state.heads
         self._gate: Gate = state.gate
         self._needs_token = True
-        self._is_between = True  # two messages of uvicorn's: what comes next begins one
         self._begun = b""  # of a plain search, the rest of which is still to come
         self._is_asked = False  # a plain search, which waits for its answer
         self._behind = b""  # what has come behind that search
-        self._answered_at = 0.0  # of the loop's clock
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take a new connection."""
@@ -60,32 +57,34 @@ class Protocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Close, after the request that is under way; while the server ends its answer says so and closes."""
-        if self._begun:  # under way, to uvicorn, which waits for it
-            begun, self._begun = self._begun, b""
-            super().data_received(begun)
+        self._hand_over_begun()  # under way, to uvicorn, which waits for it
         if not self._is_asked:
             super().shutdown()
 
-    def timeout_keep_alive_handler(self) -> None:
-        """Close a connection on which nothing has been under way for so long, and else look again."""
-        left_s = self._answered_at + self.timeout_keep_alive - self.loop.time()
-        if not self._is_asked and not self._begun and left_s <= 0:
-            super().timeout_keep_alive_handler()
-        else:
-            self._look_later(left_s if left_s > 0 else self.timeout_keep_alive)
+    def is_busy(self) -> bool:
+        """Return whether a request is being answered, or waits for that."""
+        return self._is_asked or super().is_busy()
 
-    def _look_later(self, in_s: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(in_s, self.timeout_keep_alive_handler)
+    def overdue(self, now: float) -> str | None:
+        """See `Connection.overdue`; a plain search that is not yet whole is a body that is coming in."""
+        if self._begun and not self.transport.is_closing():
+            return self._overdue_body(now, self._since, len(self._begun))
+        return super().overdue(now)
 
-    def on_message_begin(self) -> None:
-        """Note that a message has begun; called by uvicorn's parser."""
-        self._is_between = False
-        super().on_message_begin()
+    def give_up(self, why: str) -> None:
+        """See `Connection.give_up`; a plain search that is not yet whole goes the ordinary way, to be refused there."""
+        self._hand_over_begun()
+        super().give_up(why)
 
-    def on_message_complete(self) -> None:
-        """Note that a message has ended; called by uvicorn's parser."""
-        self._is_between = True
-        super().on_message_complete()
+    def _hand_over_begun(self) -> None:
+        if self._begun:
+            begun, self._begun = self._begun, b""
+            super().data_received(begun)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # as `Edge` has it
+        """Return whether the connection stays half open, because an answer is still due."""
+        self._hand_over_begun()
+        return super().eof_received() or self._is_asked
 
     def data_received(self, data: bytes) -> None:
         """Take what has come in."""
@@ -93,6 +92,9 @@ class Protocol(HttpToolsProtocol):
             self._behind += data
             self.flow.pause_reading()
             return
+        if self._refusal is not None:  # what comes behind a refused request is dropped
+            return
+        self._note_bytes()
         if self._begun:
             data, self._begun = self._begun + data, b""
         if not (data.startswith(LINE) and self._is_free() and self._takes(data)):
@@ -113,17 +115,20 @@ class Protocol(HttpToolsProtocol):
         Where it ends must be beyond doubt, or a part of one request might be taken for the next (request smuggling).
         """
         end = data.find(END) + len(END)
-        head = self._heads.read(data[:end]) if end >= len(END) else None
+        head = self._heads.read(data[:end]) if len(END) <= end <= MAX_HEAD_BYTES else None
         if head is None or len(data) > end + head.body_bytes:
             return False
+        is_let_in = head.is_own_host and (head.has_token or not self._needs_token)
         if len(data) < end + head.body_bytes:
-            self._begun = data
-            return True
-        context = RequestContext(has_left=self.transport.is_closing)  # of a client that has left nothing is run
+            # What its head refuses is refused before its body has come, so it is not kept.
+            if is_let_in:
+                self._begun, self._head_since = data, None
+            return is_let_in
+        context = RequestContext(has_left=self.has_left)  # of a client that has left nothing is run
         try:
             # Before tokens are looked at: a full server says so to whoever asks, as cheaply as it can.
             self._batcher.check_room(head.body_bytes)
-            if not head.is_own_host or (self._needs_token and not head.has_token):
+            if not is_let_in:
                 return False
             context.deadline = deadline_after(context.began, head.timeout_ms)
             reply = ConnectionReply(self, head, context, data)
@@ -131,7 +136,7 @@ class Protocol(HttpToolsProtocol):
             is_asked = begin(*read_search(data[end:]), self._registry, self._batcher, context, reply)
         except (ServerFull, TooLate) as error:
             self._is_asked = False
-            self._refuse(error, head, context)
+            self._answer_refusal(error, head, context)
             return True
         except Exception:  # a fault of the request, or a bug: met again there, answered, and logged if it is a bug
             is_asked = False
@@ -152,17 +157,19 @@ class Protocol(HttpToolsProtocol):
             )
             self._answer(200, described, head.traced, found, context)
         elif isinstance(found, TooLate):
-            self._refuse(found, head, context)
+            self._answer_refusal(found, head, context)
         elif isinstance(found, asyncio.CancelledError):  # the server has ended
             self.transport.close()
         else:
             super().data_received(data)
-        if self._behind:
+        if self._has_ended and not self._behind and not self.is_busy():
+            self.transport.close()
+        elif self._behind:
             behind, self._behind = self._behind, b""
             self.flow.resume_reading()
             self.data_received(behind)
 
-    def _refuse(self, error: ServerFull | TooLate, head: Head, context: RequestContext) -> None:
+    def _answer_refusal(self, error: ServerFull | TooLate, head: Head, context: RequestContext) -> None:
         status = errors.STATUS[type(error)]
         described, body = refusal(status)
         self._answer(status, described, head.traced, body, context)
@@ -179,10 +186,8 @@ class Protocol(HttpToolsProtocol):
         if CLOSE_HEADER in usual:
             self.transport.close()
         self.server_state.total_requests += 1
-        # One timer goes on from search to search; uvicorn's, a new one for each answer, take 3 us.
-        self._answered_at = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._look_later(self.timeout_keep_alive)
+        self._since = self.loop.time()
+        self._head_since = None
         self._counters.count_request(LINES[status], PATH, time.perf_counter() - context.began)
 
 
@@ -206,7 +211,5 @@ class ConnectionReply:
 @functools.cache  # these say the same each time
 def refusal(status: int) -> tuple[bytes, bytes]:
     """Return the lines and the body that Litestar sends where the server is full (503) or too late (504)."""
-    response = errors.answer_puppet_error(None, REFUSALS[status])
-    lines = [f"{name.lower()}: {value}\r\n" for name, value in response.headers.items()]
-    lines += [f"content-type: {response.media_type}\r\n", f"content-length: {len(response.content)}\r\n"]
-    return "".join(lines).encode(), response.content
+    _, described, body = written(REFUSALS[status])
+    return described, body

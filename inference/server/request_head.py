@@ -25,7 +25,13 @@ JSON_TYPE = JSON.encode()
 MAX_LENGTH_DIGITS = 9
 MAX_BODY_BYTES = 64 * 1024  # of a plain search; more is collected by uvicorn, which lets a fast client wait meanwhile
 MAX_HEADS, MAX_KEPT_BYTES = 2048, 512  # that are kept, and of each: 2 MB at most
-OTHERWISE = (b"transfer-encoding", b"expect", b"upgrade")  # whoever sends one wants more than an answer
+OTHERWISE = (
+    b"transfer-encoding",
+    b"content-encoding",
+    b"expect",
+    b"upgrade",
+)  # whoever sends one wants more than an answer
+MAX_HEADER_LINES = 100  # of any request; a browser sends some 20
 TRACED = (b"x-request-id", b"traceparent")  # come back in the answer, and are another each time
 NOTHING: Mapping[bytes, bytes] = {}
 
@@ -88,7 +94,7 @@ class Heads:
             and parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
             and parser.should_keep_alive()
-            and len(headers) == len(found.headers)  # none stands twice
+            and len(headers) == len(found.headers) <= MAX_HEADER_LINES  # none stands twice
             and not any(name in headers for name in OTHERWISE)
             and headers.get(b"content-type") == JSON_TYPE
             and length.isdigit()

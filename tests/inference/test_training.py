@@ -23,12 +23,12 @@ from litestar import Litestar
 
 from artifacts.errors import Fault, InvalidInput, ModelNotFound, NoTrainingData, QueueFull, StoreRefused
 from artifacts.jobs.jobs import Jobs
-from artifacts.jobs.records import BODY, Job, JobResult, write_result
+from artifacts.jobs.records import BODY, Checked, Job, JobResult, write_result
 from artifacts.store.store import Store
 from inference import training as module
 from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped
 from inference.settings import Settings
-from inference.training import Training
+from inference.training import MAX_CHECKS, Training
 from tests.inference.conftest import connect, started
 from tests.inference.helpers import CLIENT, DEADLINE_S, MODEL, check_problem, eventually
 from tests.inference.worker import WorkerHere, publish
@@ -122,6 +122,30 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
 async def queued(training: Training, key: str | None = None) -> Job:
     """Return a job that waits."""
     return await training.submit(chunks(), key)
+
+
+async def test_checks_are_few_and_count_as_queued(
+    training: Training, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many requests that come together two are checked at a time, and more than the queue holds hear 503 first."""
+    under_way = most = 0
+
+    async def slow(folder: Path) -> Checked:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.01)
+        under_way -= 1
+        return Checked(name="puppet-o2", neural_network_type="GRU")
+
+    monkeypatch.setattr(module, "_check", slow)
+
+    found = await asyncio.gather(*(queued(training) for _ in range(12)), return_exceptions=True)
+
+    assert most == MAX_CHECKS
+    assert sum(isinstance(one, Job) for one in found) == 3  # queue_limit
+    assert sum(isinstance(one, QueueFull) for one in found) == 9
+    assert training._num_coming == 0
 
 
 def leave(result: JobResult) -> Callable[[Path, int], None]:

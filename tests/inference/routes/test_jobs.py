@@ -351,7 +351,7 @@ async def test_quiet_stream_is_kept_open(
     client: httpx.AsyncClient, training: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job of which nothing is heard gets a comment from time to time, without an id."""
-    monkeypatch.setattr("inference.routes.jobs.FOLLOW_S", 0.01)
+    monkeypatch.setattr("inference.following.LOOK_S", 0.01)
     monkeypatch.setattr("inference.routes.jobs.HEARTBEAT_S", 0.03)
     stream = told(training, await asked(client), 0)
     await next_of(stream)

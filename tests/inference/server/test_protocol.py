@@ -14,7 +14,6 @@ import pytest
 import uvicorn
 from litestar import Litestar
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from artifacts.evaluation.abstain import Abstention
@@ -26,6 +25,7 @@ from inference.routes.access import Gate
 from inference.search.batcher import Batcher
 from inference.search.bodies import INLINE_CHARACTERS, SLICE_TICKETS
 from inference.server import request_head
+from inference.server.edge import Edge
 from inference.server.protocol import Protocol
 from inference.server.request_head import Heads
 from inference.settings import Settings
@@ -92,6 +92,10 @@ class Wire(asyncio.Transport):
         """Note the end."""
         self.closed = True
 
+    def write_eof(self) -> None:
+        """Note the end of the server's side."""
+        self.closed = True
+
     def is_closing(self) -> bool:
         """Tell whether it has ended."""
         return self.closed
@@ -112,9 +116,7 @@ class Peer:
         num_begun: messages that uvicorn's parser has begun to read.
     """
 
-    def __init__(
-        self, app: Litestar, protocol: type[HttpToolsProtocol] = Protocol, peer: str | None = "127.0.0.1"
-    ) -> None:
+    def __init__(self, app: Litestar, protocol: type[Edge] = Protocol, peer: str | None = "127.0.0.1") -> None:
         config = uvicorn.Config(app, http=protocol, ws="none", log_config=None, access_log=False, proxy_headers=False)
         config.load()
         state = ServerState()
@@ -127,7 +129,7 @@ class Peer:
                 super().on_message_begin()
 
         self.wire = Wire(peer)
-        self.protocol: HttpToolsProtocol = Watched(config, state, {})
+        self.protocol: Edge = Watched(config, state, {})
         self.protocol.connection_made(self.wire)
 
     async def ask(self, *parts: bytes, num_answers: int = 1) -> list[bytes]:
@@ -268,7 +270,7 @@ def search(head: bytes = HEAD, body: bytes = PLAIN, line: bytes = b"POST /search
 async def both(app: Litestar, one: Call) -> tuple[bytes, int]:
     """Return the answer of uvicorn's protocol and of ours, which is the same, and how much ours left to uvicorn."""
     quick = Peer(app, peer=one.peer)
-    (expected,) = await Peer(app, HttpToolsProtocol, one.peer).ask(one.raw)
+    (expected,) = await Peer(app, Edge, one.peer).ask(one.raw)
     (found,) = await quick.ask(one.raw)
     assert found == expected
     return found, quick.num_begun
@@ -305,7 +307,8 @@ async def test_what_is_not_plain_is_uvicorns(guarded: Litestar) -> None:
     for name, one in OTHERWISE.items():
         answer, num_begun = await both(guarded, one)
         in_front = name in TOKENS_ALONE and not has_tokens
-        assert (name, num_begun) == (name, 0 if in_front else 1)
+        num_readings = 2 if name == "another protocol" else 1  # once more without the offer
+        assert (name, num_begun) == (name, 0 if in_front else num_readings)
         assert not in_front or statuses([answer]) == [200]
 
 
@@ -380,7 +383,7 @@ async def test_wrong_tokens_are_counted(settings: Settings) -> None:
 async def test_burst_is_answered_each_its_own(guarded: Litestar) -> None:
     """Of many searches at once each gets the answer that it gets alone."""
     calls = [Call(body(vector=(CONNECTION + ACCESS + CLIENT)[start : start + 4], id=start)) for start in range(7)] * 6
-    alone = [json_of((await Peer(guarded, HttpToolsProtocol).ask(one.raw))[0]) for one in calls]
+    alone = [json_of((await Peer(guarded, Edge).ask(one.raw))[0]) for one in calls]
 
     together = await asyncio.gather(*(Peer(guarded).ask(one.raw) for one in calls))
 
@@ -515,7 +518,7 @@ async def test_client_that_does_not_read_is_uvicorns(app: Litestar) -> None:
 async def test_two_lengths_are_refused(app: Litestar, full: Batcher) -> None:
     """A request whose end is in doubt is uvicorn's, which answers 400 and closes, be the server full or not."""
     for request in (search(HEAD + b"Content-Length: 3\r\n"), search(HEAD + b"Transfer-Encoding: chunked\r\n")):
-        peers = [Peer(app, protocol) for protocol in (Protocol, HttpToolsProtocol)]
+        peers = [Peer(app, protocol) for protocol in (Protocol, Edge)]
         for peer in peers:
             peer.protocol.data_received(request)
 
@@ -573,7 +576,7 @@ async def test_burst_is_counted_as_it_comes(app: Litestar) -> None:
 
 async def test_search_ends_with_the_server(app: Litestar) -> None:
     """A search that waits when the server begins to end is answered with `Connection: close`, and then it closes."""
-    peers = {protocol: Peer(app, protocol) for protocol in (Protocol, HttpToolsProtocol)}
+    peers = {protocol: Peer(app, protocol) for protocol in (Protocol, Edge)}
     for peer in peers.values():
         peer.protocol.data_received(search())
         peer.protocol.server_state.default_headers.append(CLOSE_HEADER)
@@ -583,7 +586,7 @@ async def test_search_ends_with_the_server(app: Litestar) -> None:
 
     assert statuses(answers(peers[Protocol].wire.written)) == [200]
     assert b"connection: close\r\n" in peers[Protocol].wire.written
-    assert answers(peers[Protocol].wire.written) == answers(peers[HttpToolsProtocol].wire.written)
+    assert answers(peers[Protocol].wire.written) == answers(peers[Edge].wire.written)
     assert all(peer.wire.closed for peer in peers.values())
 
 
@@ -652,22 +655,20 @@ async def test_client_that_hangs_up_costs_no_run(
     assert not caplog.records
 
 
-async def test_idle_connection_is_closed(app: Litestar) -> None:
-    """A connection is closed when nothing has come for uvicorn's time, and not while searches come or wait."""
-    peer = Peer(app)
-    peer.protocol.timeout_keep_alive = 600
-    for _ in range(3):
-        assert statuses(await peer.ask(search())) == [200]
-        peer.protocol.timeout_keep_alive_handler()  # as if its time had come: the last answer is younger than 600 s
-        assert not peer.wire.closed
-    peer.protocol.timeout_keep_alive = 0.05  # type: ignore[assignment]  # seconds; a whole number in uvicorn's settings
-    peer.protocol.timeout_keep_alive_handler()
-    await eventually(lambda: peer.wire.closed, "the end of the connection")
+async def test_idle_connection_is_overdue(app: Litestar) -> None:
+    """A connection is overdue after the time of the settings, and not while a search comes in or waits."""
+    peer, limits = Peer(app), app.state.connections.limits
+    assert statuses(await peer.ask(search())) == [200]
+    answered = asyncio.get_running_loop().time()
 
-    waiting = Peer(app)
-    waiting.protocol.data_received(search()[:-5])
-    waiting.protocol.timeout_keep_alive_handler()
-    assert not waiting.wire.closed
+    assert peer.protocol.overdue(answered + limits.keep_alive_s - 1) is None
+    assert peer.protocol.overdue(answered + limits.keep_alive_s + 1) == "idle"
+    peer.protocol.data_received(search()[:-5])  # the rest of its body is due
+    assert peer.protocol.overdue(answered + limits.body_idle_timeout_s - 1) is None
+    assert peer.protocol.overdue(answered + limits.body_idle_timeout_s + 1) == "body"
+    peer.protocol.data_received(search()[-5:])
+    assert peer.protocol.overdue(answered + 3600) is None  # it waits for the server
+    await eventually(lambda: answers(peer.wire.written)[1:], "the answer")
 
 
 def test_known_heads_are_few(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
