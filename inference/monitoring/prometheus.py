@@ -48,7 +48,7 @@ class Told(Collector):
         yield GaugeMetricFamily("puppet_connections", "Connections that are open.", value=counters.connections)
         closings = CounterMetricFamily(
             "puppet_connections_closed",
-            "Connections that the server ended: idle, crowded, head or body too slow, slow reader.",
+            "Connections that the server ended: idle, crowded, head or body too slow, slow reader, refused.",
             labels=["why"],
         )
         for why, count in sorted(counters.closings.items()):

@@ -21,7 +21,8 @@ RESERVED_DESCRIPTORS = 64  # of the process for all else: listeners, the store's
 DEFAULT_CONNECTIONS = 10_000  # of a worker, where the descriptors allow it; each takes some 20 KB
 LINGER_S = 30.0  # in which a client takes what was written for it; then its connection is cut
 
-IDLE, CROWDED, HEAD, BODY, SLOW_READER = "idle", "crowded", "head", "body", "slow_reader"  # why one was closed
+# Why one was closed.
+IDLE, CROWDED, HEAD, BODY, SLOW_READER, REFUSED = "idle", "crowded", "head", "body", "slow_reader", "refused"
 
 
 class ConnectionLimits(msgspec.Struct, frozen=True):

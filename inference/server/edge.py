@@ -35,7 +35,7 @@ from inference.errors import (
 from inference.monitoring.counters import Counters
 from inference.monitoring.observer import METHODS, NO_ROUTE
 from inference.routes.access import is_own_host
-from inference.server.connections import BODY, HEAD, IDLE, LINGER_S, SLOW_READER, Connections
+from inference.server.connections import BODY, HEAD, IDLE, LINGER_S, REFUSED, SLOW_READER, Connections
 from inference.server.request_head import MAX_HEADER_LINES
 from inference.settings import Settings
 
@@ -99,7 +99,7 @@ class Edge(HttpToolsProtocol):
         """See `Connection.overdue`."""
         limits = self._connections.limits
         if self._refused_at is not None and now - self._refused_at > DISCARD_S:
-            return SLOW_READER
+            return REFUSED
         if self.transport.is_closing():
             self._closing_since = self._closing_since or now
             return SLOW_READER if now - self._closing_since > LINGER_S else None
@@ -121,8 +121,8 @@ class Edge(HttpToolsProtocol):
 
     def give_up(self, why: str) -> None:
         """See `Connection.give_up`."""
-        if why == SLOW_READER:
-            self.transport.abort()  # what was written for it will never be taken
+        if why in (SLOW_READER, REFUSED):
+            self.transport.abort()  # what was written for it has been taken by now, or never will be
         elif why == BODY:
             limits = self._connections.limits
             self._refuse(

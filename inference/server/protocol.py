@@ -68,7 +68,7 @@ class Protocol(Edge):
     def overdue(self, now: float) -> str | None:
         """See `Connection.overdue`; a plain search that is not yet whole is a body that is coming in."""
         if self._begun and not self.transport.is_closing():
-            return self._overdue_body(now, self._since, len(self._begun))
+            return self._overdue_body(now, self._body_since, len(self._begun))
         return super().overdue(now)
 
     def give_up(self, why: str) -> None:
@@ -97,6 +97,7 @@ class Protocol(Edge):
         self._note_bytes()
         if self._begun:
             data, self._begun = self._begun + data, b""
+            self._head_since = None  # no new head: the rest of the search that has begun
         if not (data.startswith(LINE) and self._is_free() and self._takes(data)):
             super().data_received(data)
 
@@ -122,7 +123,9 @@ class Protocol(Edge):
         if len(data) < end + head.body_bytes:
             # What its head refuses is refused before its body has come, so it is not kept.
             if is_let_in:
-                self._begun, self._head_since = data, None
+                self._begun = data
+                if self._head_since is not None:
+                    self._body_since, self._head_since = self._head_since, None
             return is_let_in
         context = RequestContext(has_left=self.has_left)  # of a client that has left nothing is run
         try:

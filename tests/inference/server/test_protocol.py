@@ -663,10 +663,13 @@ async def test_idle_connection_is_overdue(app: Litestar) -> None:
 
     assert peer.protocol.overdue(answered + limits.keep_alive_s - 1) is None
     assert peer.protocol.overdue(answered + limits.keep_alive_s + 1) == "idle"
+    peer.protocol._since -= 60  # it has been idle for a minute, which is not held against a search that begins now
     peer.protocol.data_received(search()[:-5])  # the rest of its body is due
     assert peer.protocol.overdue(answered + limits.body_idle_timeout_s - 1) is None
+    peer.protocol.data_received(search()[-5:-4])  # another byte, in the same body
+    assert peer.protocol.overdue(answered + limits.body_idle_timeout_s - 1) is None
     assert peer.protocol.overdue(answered + limits.body_idle_timeout_s + 1) == "body"
-    peer.protocol.data_received(search()[-5:])
+    peer.protocol.data_received(search()[-4:])
     assert peer.protocol.overdue(answered + 3600) is None  # it waits for the server
     await eventually(lambda: answers(peer.wire.written)[1:], "the answer")
 
