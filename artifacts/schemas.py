@@ -4,13 +4,14 @@ A kind of network says in its own module (gru.py, simple_nn.py) what its rows, q
 server and the trainer do with them is the same for all, and is said here.
 """
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
 Name = Annotated[str, msgspec.Meta(description="The model's name.", examples=["puppet-o2"])]
 KindName = Annotated[str, msgspec.Meta(description="The kind of network.", examples=["GRU", "SimpleNN"])]
 Id = str | int | None
+Reason = Literal["empty", "unknown_tokens", "top_two_tie", "low_confidence"]  # why a model gives no category
 Summary = dict[str, int | float | None]  # metrics in short; None: not defined, or too few rows to keep some out
 
 

@@ -9,12 +9,11 @@ from typing import Annotated, Generic, Literal, TypeVar
 import msgspec
 
 from artifacts.errors import Fault
-from artifacts.evaluation.abstain import Reason
 from artifacts.jobs.events import Event
 from artifacts.jobs.records import State
 from artifacts.mail.message import Stripped
 from artifacts.networks.manifest import Manifest, Served
-from artifacts.schemas import Answer, Id, KindName, Name, Ranking, Row, Summary
+from artifacts.schemas import Answer, Id, KindName, Name, Ranking, Reason, Row, Summary
 from artifacts.store.feedback import CorrectionId
 from artifacts.text.tickets import Guess, Tokens, TopK
 

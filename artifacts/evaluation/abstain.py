@@ -11,13 +11,11 @@ for Deep Neural Networks", arXiv 1705.08500.
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
 
 import msgspec
 
 from artifacts.evaluation.calibration import Interval, accuracy_interval
-
-Reason = Literal["empty", "unknown_tokens", "top_two_tie", "low_confidence"]
+from artifacts.schemas import Reason
 
 
 class Abstention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,8 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
-from artifacts.evaluation.abstain import Reason
-from artifacts.schemas import Answer, Ranking, Row, Search
+from artifacts.schemas import Answer, Ranking, Reason, Row, Search
 from artifacts.text.tokens import NEWEST, RULES, Rules, normalise, tokenize
 
 MAX_TOP_K = 20

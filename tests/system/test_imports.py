@@ -68,6 +68,10 @@ def test_layers_hold() -> None:
 @pytest.mark.parametrize(
     ("file", "line"),
     [
+        ("artifacts/text/tokens.py", "from artifacts.networks.gru import pad"),
+        ("trainer/gru/train.py", "from trainer.run import fit"),
+        ("inference/search/batcher.py", "from inference.search.search import begin"),
+        ("inference/monitoring/drift.py", "from inference.search.batcher import Batcher"),
         ("inference/search/batcher.py", "from trainer.config import TrainConfig"),
         ("trainer/config.py", "import inference.settings"),
         ("artifacts/text/tokens.py", "import trainer"),
