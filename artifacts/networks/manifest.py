@@ -20,7 +20,13 @@ MANIFEST = "manifest.json"
 # Not $ alone, which also matches before a last line feed. A request's name is shown in the OpenAPI document, whose
 # patterns are those of ECMAScript and have no \Z: there it is the letter Z, and a client's generated check refuses all.
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
-ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$(?!\n)")]
+ModelName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$(?!\n)",
+        extra={"in_words": "is no name of a model: 1 to 63 of a-z, 0-9, '_' and '-', the first a letter or a digit"},
+    ),
+]
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -50,7 +50,16 @@ _COLUMNS = "id, category, ticket, version, created"
 _ticket_decoder = msgspec.json.Decoder(list[str] | str)
 
 # One segment of a path, which no client rewrites on the way: neither `.` nor `..`, no slash, no control character.
-CorrectionId = Annotated[str, msgspec.Meta(pattern=r"^(?!\.{1,2}\Z)[^/\x00-\x1f\x7f\ud800-\udfff]{1,200}\Z")]
+CorrectionId = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(?!\.{1,2}\Z)[^/\x00-\x1f\x7f\ud800-\udfff]{1,200}\Z",
+        extra={
+            "in_words": "is no id: 1 to 200 characters without a slash or a control character, and not '.' or '..'; "
+            "write INC-2031-7 for INC/2031/7"
+        },
+    ),
+]
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -81,6 +81,8 @@ def find_faults(raw: bytes | msgspec.Raw, type_: Any, pointer: str = "") -> Iter
         return
     except msgspec.ValidationError as error:
         whole = str(error).split(" - at `")[0]  # the pointer says where
+        if "matching regex" in whole:
+            whole = _in_words(type_) or whole
     except _UNREADABLE as error:
         yield _unreadable(error, pointer, raw)
         return
@@ -108,6 +110,15 @@ def _unreadable(error: Exception, pointer: str, raw: bytes | msgspec.Raw = b"") 
     if isinstance(error, UnicodeDecodeError):
         return Fault(pointer, "is not valid UTF-8; send JSON in UTF-8")
     return Fault(pointer, f"is not valid JSON: {error}")
+
+
+def _in_words(type_: Any) -> str | None:
+    """Return what a type says of its pattern in words (`Meta(extra={"in_words": ...})`); None if it says nothing."""
+    for one in typing.get_args(type_):
+        found = one.extra.get("in_words") if isinstance(one, msgspec.Meta) and one.extra else _in_words(one)
+        if found:
+            return str(found)
+    return None
 
 
 def _unwrapped(type_: Any) -> Any:

@@ -40,6 +40,8 @@ def main(**options: object) -> None:
     start_log()
     try:
         settings = choose_trainer(read_settings(os.environ, options))
+        if not settings.store_path.exists():  # a slip of the pen would serve nothing, and say so nowhere
+            log.warning("store %s did not exist: it is made now and holds no model", settings.store)
         listening = listen(settings)
     except PuppetError as error:
         click.echo(f"error: {error}", err=True)

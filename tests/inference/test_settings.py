@@ -49,6 +49,11 @@ def test_environment_sets_every_field() -> None:
         keep_versions=7,
         drift_days=8,
         feedback_limit=9,
+        head_timeout_s=2.5,
+        body_idle_timeout_s=3.5,
+        body_bytes_s=10,
+        keep_alive_s=4.5,
+        max_connections=11,
         train_timeout_s=1.5,
     )
     names = [name for name in FIELDS if name not in FILES]  # which would be a second way to set the tokens

@@ -591,3 +591,9 @@ def test_connection_is_kept(plain: Server) -> None:
         addresses = {answer.extensions["network_stream"].get_extra_info("client_addr") for answer in answers}
 
     assert len(addresses) == 1
+
+
+def test_store_that_did_not_exist_is_named(tmp_path: Path) -> None:
+    """A slip of the pen in --store is one warning in the log, and not an empty server without a word."""
+    with serving(tmp_path, tmp_path / "modles", PUPPET_TRAINER="none") as server:
+        assert any("modles did not exist" in event["event"] for event in server.events)

@@ -5,6 +5,9 @@ tables; with `--json` the last line of stdout is one JSON object. An error is on
 option is exit status 2.
 """
 
+import io
+import sys
+
 import click
 
 from trainer.cli import explanation, inspection, sample, training, versions, work
@@ -14,6 +17,10 @@ from trainer.cli import explanation, inspection, sample, training, versions, wor
 @click.version_option(package_name="puppet-o2")
 def main() -> None:
     """Train, measure and check Puppet's models, offline."""
+    # A terminal or a file that is no UTF-8 lacks characters: one that is replaced is better than an exception.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 for module in (inspection, training, sample, versions, explanation, work):

@@ -1,5 +1,6 @@
 """What every command of `puppet-train` shares: its two consoles, how it shows an error and a training, its options."""
 
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -48,8 +49,11 @@ data_argument = click.argument("data", type=click.Path(path_type=Path))
 
 
 def print_line(line: object) -> None:
-    """Print the one line that other programs read: a JSON object, the last of stdout."""
-    sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+    """Print the one line that other programs read: a JSON object, the last of stdout; in ASCII if that is no UTF-8."""
+    text = msgspec.json.encode(line).decode()
+    if (sys.stdout.encoding or "utf-8").lower().replace("-", "") != "utf8":
+        text = json.dumps(msgspec.json.decode(text))  # a character is escaped here, where one that lacks is replaced
+    sys.stdout.write(text + "\n")
 
 
 def show_comparison(comparison: Comparison) -> None:

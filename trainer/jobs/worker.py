@@ -6,6 +6,7 @@ store: it holds a lock, and a second one is refused.
 """
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -64,6 +65,8 @@ class Worker:
             StoreRefused: another worker is at this store, or it cannot be written.
         """
         self._parent = parent
+        if not self._wait_until_writable():
+            return
         with self._alone():
             self._recover()
             recovered_s = time.monotonic()
@@ -84,6 +87,34 @@ class Worker:
                 else:
                     self._run(job)
 
+    def _wait_until_writable(self) -> bool:
+        """Wait until this store's lock can be opened, and return whether it can; False at the end of the worker.
+
+        A volume that is mounted read-only serves searches all the same, so the server must not end with its trainer,
+        nor start it again and again; the reason is logged once.
+        """
+        is_told = False
+        while not self._is_ending():
+            try:
+                os.close(self._open_lock())
+                return True
+            except OSError as error:
+                if error.errno not in (errno.EROFS, errno.EACCES):
+                    raise
+                if not is_told:
+                    log.error(
+                        "store %s is read-only (%s): nothing can be trained here; mount it writable, or serve with "
+                        "--trainer none",
+                        self._store.where,
+                        error.strerror,
+                    )
+                is_told = True
+                time.sleep(TROUBLE_S)
+        return False
+
+    def _open_lock(self) -> int:
+        return os.open(self._store.jobs_folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
     def _recover(self) -> None:
         for sentence in self._jobs.recover():
             log.info("%s", sentence)
@@ -94,7 +125,7 @@ class Worker:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Hold the lock of this store's worker."""
-        fd = os.open(self._store.jobs_folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = self._open_lock()
         try:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

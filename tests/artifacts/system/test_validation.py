@@ -3,7 +3,7 @@
 import itertools
 import json
 import tracemalloc
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import Fault, InvalidInput
+from artifacts.networks.manifest import ModelName
+from artifacts.store.feedback import CorrectionId
 from artifacts.system.validation import MAX_FAULTS_SHOWN, decode, find_faults
 from artifacts.text.tickets import Ticket
 
@@ -145,7 +147,7 @@ def test_fault_between_fields_belongs_to_the_object() -> None:
         (b"{", "is not valid JSON"),
         (b"{'name': 1}", "is not valid JSON"),
         (b'{"name":"a"} x', "is not valid JSON"),
-        (b'\xef\xbb\xbf{"name":"a"}', "is not valid JSON"),
+        (b'\xef\xbb\xbf{"name":"a"}', "begins with a byte order mark"),
         (b'{"name":NaN}', "is not valid JSON"),
         (b'{"name":"\\ud800"}', "is not valid JSON"),
         (b'{"name":"\xff"}', "is not valid UTF-8"),
@@ -239,3 +241,37 @@ def test_a_body_cut_anywhere_is_refused() -> None:
     for end in itertools.chain(range(len(raw)), [len(raw)]):
         with pytest.raises(InvalidInput):
             decode(raw[:end], Body)
+
+
+@pytest.mark.parametrize("wrapped", [CorrectionId, CorrectionId | None, list[CorrectionId]])
+def test_pattern_is_said_in_words(wrapped: Any) -> None:
+    """A text that breaks a pattern is answered with what it should be, and not with a regular expression."""
+    raw = b'["INC/2031/7"]' if wrapped == list[CorrectionId] else b'"INC/2031/7"'
+
+    (fault,) = find_faults(raw, wrapped)
+
+    assert "without a slash" in fault.detail
+    assert "regex" not in fault.detail
+
+
+def test_every_pattern_of_the_wire_has_words() -> None:
+    """Each type with a pattern that a request may hold says in words what fits it."""
+    for type_ in (ModelName, CorrectionId):
+        (fault,) = find_faults(b'"/"', type_)
+        assert "regex" not in fault.detail
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"\xef\xbb\xbf[1]", "byte order mark"),
+        ("[1]".encode("utf-16"), "UTF-16"),
+        ("[1]".encode("utf-16-be"), "UTF-16"),
+        ("[1]".encode("utf-32-le"), "UTF-16 or UTF-32"),
+    ],
+)
+def test_encoding_of_windows_is_named(raw: bytes, words: str) -> None:
+    """A byte order mark and UTF-16 are called by their names, whatever is behind them."""
+    (fault,) = find_faults(raw, list[int])
+
+    assert words in fault.detail

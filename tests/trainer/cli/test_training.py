@@ -1,6 +1,7 @@
 """Training on the command line: what it prints, what it leaves in the store, how good it finds it, how it refuses."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -767,3 +768,24 @@ def test_fit_includes_corrections(tmp_path: Path) -> None:
     assert (
         "No training data" in puppet_train("fit", "--name", "n", "--store", root, "--include-feedback", status=1).output
     )
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
+def test_output_that_is_no_utf8_lacks_characters_and_no_line(tmp_path: Path, encoding: str) -> None:
+    """On a terminal or in a file of another encoding a character that it lacks is replaced; JSON stays whole."""
+    data = tmp_path / "tickets.jsonl"
+    category = "C\u0153ur de r\u00e9seau \u2014 acc\u00e8s"
+    rows = [{"category": category, "tokens": [f"mot{i}", "\u0153uf"]} for i in range(12)]
+    rows += [{"category": "b", "tokens": [f"autre{i}"]} for i in range(12)]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer", "inspect", str(data), "--json"],
+        cwd=Path(__file__).parents[3],
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        timeout=120,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert category in json.loads(done.stdout.splitlines()[-1])["categories"]

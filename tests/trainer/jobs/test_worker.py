@@ -5,6 +5,7 @@ where the run itself matters.
 """
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -413,6 +415,32 @@ def test_versions_that_cannot_be_deleted_stay(
 
 
 # The worker itself
+
+
+def test_read_only_store_is_said_once_and_waited_for(
+    empty: Store, script: Script, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At a store that is mounted read-only the worker logs one line, goes on, and works when it can be written."""
+    script.use("pass")
+    job = queued(empty, body())
+    real, read_only = os.open, threading.Event()
+    read_only.set()
+    tries = []
+
+    def try_open(path: Any, flags: int, *rest: Any, **named: Any) -> int:
+        if str(path).endswith("worker.lock"):
+            tries.append(path)
+            if read_only.is_set():
+                raise OSError(errno.EROFS, "Read-only file system")
+        return real(path, flags, *rest, **named)
+
+    monkeypatch.setattr(os, "open", try_open)
+    monkeypatch.setattr("trainer.jobs.worker.TROUBLE_S", 0.01)
+    with caplog.at_level(logging.ERROR, "puppet"), working(empty):
+        assert becomes(lambda: len(tries) > 3)
+        assert sum("is read-only" in message and "--trainer none" in message for message in caplog.messages) == 1
+        read_only.clear()
+        ended(empty, job)
 
 
 def test_store_that_cannot_be_read_for_a_while_is_waited_for(
