@@ -70,7 +70,7 @@ class InvalidMail(PuppetError):
 
 
 class MailMissing(PuppetError):
-    """The libraries that read e-mail are not installed (extra `mail`)."""
+    """The library that reads an Outlook .msg is not installed (extra `mail`)."""
 
 
 class EmptyTicket(InvalidContent):

@@ -6,6 +6,7 @@ A command prints a table for people; the last line of stdout is the whole result
 import click
 
 from benchmarks.accuracy import accuracy, audit, frontier, frontier_costs
+from benchmarks.mail import reading
 from benchmarks.serving import batch, drain, latency, overload, soak, stages, startup, swaps, throughput
 from benchmarks.training import epoch, epoch_loops, training
 
@@ -22,6 +23,7 @@ main.add_command(batch.batch_command)
 main.add_command(batch.learner_command)
 main.add_command(startup.startup_command)
 main.add_command(overload.overload_command)
+main.add_command(reading.mail_command)
 main.add_command(soak.soak_command)
 main.add_command(stages.stages_command)
 main.add_command(stages.process_command)

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from artifacts.kinds import KINDS
+from artifacts.mail.message import Stripped
 from inference.app import create_app
 from inference.server.cli import main as serve
 from inference.settings import Settings
@@ -37,6 +38,16 @@ def test_every_setting_is_listed_with_its_default(language: str, settings: type[
             assert stated == re.sub("True|False", lambda word: word[0].lower(), str(field.default)), field.name
         else:
             assert float(stated) == field.default, field.name
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_field_of_stripped_is_listed(language: str) -> None:
+    """What an answer says of an e-mail has a table of just its fields."""
+    text = (DOCS / language / "reference.md").read_text("utf-8")
+
+    tables = [re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) for table in text.split("\n\n")]
+
+    assert [field.name for field in msgspec.structs.fields(Stripped)] in tables
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

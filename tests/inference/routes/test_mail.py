@@ -46,6 +46,9 @@ async def test_mail_is_answered_by_what_its_author_wrote(client: httpx.AsyncClie
         "num_disclaimer_lines": 0,
         "num_truncated_characters": 0,
         "is_html": False,
+        "reads_below": False,
+        "auto_submitted": False,
+        "unread": "",
     }
     assert answer["stripped"].keys() == set(Stripped.__struct_fields__)
 

@@ -1,0 +1,1 @@
+"""What it costs to read an e-mail: hostile ones, typical ones."""
