@@ -44,6 +44,7 @@ __all__ = [
 ]  # fmt: skip
 
 _AUTOMATIC_FIELDS = frozenset((b"x-autoreply", b"x-autorespond", b"x-autoresponder", b"x-failed-recipients"))
+_ARMOUR = "-----BEGIN PGP MESSAGE-----"
 MAX_MAIL_BYTES = 10 * 2**20  # of a message, attachments included; the callers hold it
 
 
@@ -127,6 +128,8 @@ def _read(part: Part, walker: parts.Walker, depth: int) -> Mail:
     lines, num_over = _lines(found.texts)
     own = author.own_text(lines, is_reply, is_forward)
     body, num_attachments = own.body, len(found.kinds) + len(found.mails)
+    is_armoured = body.startswith(_ARMOUR)  # encrypted with PGP, without MIME: nothing of it is a text
+    body = "" if is_armoured else body
     num_over += max(0, len(part.fields.get(b"subject", b"")) - MAX_FIELD_BYTES)
     num_truncated = num_over + sum(text.num_truncated for text in found.texts)
     reads_below = own.reads_below
@@ -147,7 +150,7 @@ def _read(part: Part, walker: parts.Walker, depth: int) -> Mail:
         is_html=any(text.is_html for text in found.texts),
         reads_below=reads_below,
         auto_submitted=auto_submitted,
-        unread="" if says_something(body) else _unread(part, found),
+        unread="" if says_something(body) else "encrypted" if is_armoured else _unread(part, found),
     )
     return Mail(subject, body, stripped)
 
@@ -224,6 +227,7 @@ def _unread(part: Part, found: Contents) -> str:
         return "winmail.dat"
     if kinds & {"text/calendar", "application/ics"}:
         return "calendar"
-    if any(kind.startswith("image/") for kind in kinds):
+    has_image = any(text.is_html and "<img" in text.characters.lower() for text in found.texts)
+    if has_image or any(kind.startswith("image/") for kind in kinds):
         return "pictures"
     return ""

@@ -319,10 +319,13 @@ def _is_forwarded_by_html(lines: Sequence[Line]) -> bool:
 def _separator(key: str) -> str:
     """Return "original", "forwarded" or "above" if a line separates an earlier mail from what is above it, else ""."""
     bare = key.strip("-\u2013\u2014_*=#+ :>\u00b7\uff1a[]")
+    core = key.strip("*> ")
     if bare in words().forwarded or bare in words().original:
-        core = key.strip("*> ")
         if core.startswith(("--", "__", "==", "\u2014", "\u2013", "[")) or core.endswith((":", "\uff1a", "--")):
             return "forwarded" if bare in words().forwarded else "original"
+    # "----- Forwarded by Jean Dupont/Ventes on 11/03/2024 17:40 -----", as Lotus Notes writes it
+    if core[:2] == "--" == core[-2:] and bare in words().separators:
+        return "forwarded" if any(bare.startswith(phrase) for phrase in words().forwarded) else "original"
     # "##- Please type your reply above this line -##": with signs round it, or alone
     if any(phrase in key for phrase in words().above) and (not key[0].isalnum() or (len(key) <= 80 and key[-1] != "?")):
         return "above"
@@ -376,6 +379,6 @@ def _proof_of_header(roles: dict[str, str], text: str) -> Proof:
         return Proof.ANYWHERE
     if len(main) >= 3 and ("subject" in main or address or clock):
         return Proof.IN_A_REPLY
-    if len(main) == 2 and (address or clock) and "sent" in main:
+    if len(main) == 2 and (("sent" in main and (address or clock)) or ("sender" in main and address)):
         return Proof.IN_A_REPLY
     return Proof.NONE

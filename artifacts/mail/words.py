@@ -42,6 +42,7 @@ class Words(NamedTuple):
     glued: re.Pattern[str]  # such a beginning within a line, of which the first letter is a capital
     original: frozenset[str]
     forwarded: frozenset[str]
+    separators: Starts  # both, as beginnings
     subject: re.Pattern[str]  # one prefix of a subject; its group `forward` or `automatic` says more
     automatic: re.Pattern[str]
     sent_by: Starts
@@ -113,7 +114,8 @@ def words() -> Words:
     prefixes = _any_of(all_of("replies"))
     forwards = _any_of(all_of("forwards"))
     begins = [word for word in all_of("begins") if len(word) > 1]
-    capitals = "|".join(re.escape(word[0].upper() + word[1:]) for word in sorted(begins, key=len, reverse=True))
+    in_a_line = [word for word in begins if not word.endswith(".")]  # "Jean D. a écrit le 4 ..." begins with no "D."
+    capitals = "|".join(re.escape(word[0].upper() + word[1:]) for word in sorted(in_a_line, key=len, reverse=True))
     thanks, greetings = all_of("thanks"), all_of("greetings")
     return Words(
         roles=roles,
@@ -126,6 +128,7 @@ def words() -> Words:
         glued=re.compile(rf"(?:\s|--)((?:{capitals})\s(?=.{{0,30}}\d))"),
         original=frozenset(all_of("original")),
         forwarded=frozenset(all_of("forwarded")),
+        separators=Starts(f"{phrase} " for key in ("original", "forwarded") for phrase in all_of(key)),
         subject=re.compile(
             rf"\s*+(?:(?P<forward>{forwards})|{prefixes})\s?(?:\[\d{{1,3}}\]|\(\d{{1,3}}\)|\d{{1,2}})?\s?[:\uff1a]"
             r"|\s*+\[(?:ext|external|externe|extern)\]",
