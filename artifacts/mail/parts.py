@@ -25,6 +25,7 @@ MAX_ENCODED_BYTES = 1024 * 1024  # of a plain part, before its transfer encoding
 MAX_ENCODED_HTML_BYTES = 16 * 1024 * 1024  # HTML may hold its pictures; of what is left MAX_HTML_CHARACTERS are read
 MAX_HTML_CHARACTERS = 128 * 1024  # of all HTML, without styles and pictures
 MAX_CHARACTERS = 64 * 1024  # of all text that is looked at; the model reads 512 tokens
+MIN_SHOWN_WORDS = 4  # of HTML that says something else than its plain part
 MAX_STUB_CHARACTERS = 300  # of a plain part that may say nothing of its own
 
 KNOWN_FIELDS = frozenset(
@@ -36,12 +37,6 @@ _FIELD = re.compile(rb"([!-9;-~]{1,100}+)[ \t]*+:")
 _PARAMETER = re.compile(r';\s*+([\w*.-]++)\s*+=\s*+(?:"((?:[^"\\]|\\.)*+)"?|([^;\s]*+))')
 _TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}")
 _META_CHARSET = re.compile(rb"charset=[\"']?([\w:.-]{1,40})")
-
-# What stands in the plain part of a mail that was written in HTML alone.
-STUBS = (
-    "html", "version en ligne", "navigateur", "view this email", "view this message", "your browser", "online version",
-    "view in browser", "view online",
-)  # fmt: skip
 
 
 class Part(NamedTuple):
@@ -268,7 +263,7 @@ def _is_stub(plain: str, html: Sequence[Text]) -> bool:
         return True
     if len(folded) > MAX_STUB_CHARACTERS:
         return False
-    if any(stub in folded for stub in STUBS):
+    if any(stub in folded for stub in words().stubs):
         return True
     # A letterhead: short lines without a sentence or a greeting, where the HTML says something else.
     lines = [" ".join(line.split()) for line in folded.split("\n") if says_something(line)]
@@ -278,4 +273,5 @@ def _is_stub(plain: str, html: Sequence[Text]) -> bool:
         return False
     said = {word for line in lines for word in line.split()}
     shown = " ".join(line.key for text in html for line in text.lines()).split()
-    return (len(shown) > len(said) and len(said.intersection(shown)) * 2 < len(said)) or len(shown) > 3 * len(said) + 10
+    says_other = len(shown) >= MIN_SHOWN_WORDS and len(said.intersection(shown)) * 2 < len(said)
+    return says_other or len(shown) > 3 * len(said) + 10

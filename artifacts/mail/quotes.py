@@ -39,6 +39,8 @@ _ENDS = (*_COLONS, ">", "-", "_", "*")  # of an attribution
 MAX_ATTRIBUTION_LINES = 4
 MAX_ATTRIBUTION_CHARACTERS = 500
 MAX_SHORT_CHARACTERS = 120  # of an attribution that is known by the quote below it alone
+MAX_DATED_CHARACTERS = 60  # of "Message du 04/11/24 10:12"
+MAX_ABOVE_CHARACTERS = 80  # of "reply above this line" without signs round it
 MAX_HEADER_LINES = 60  # of a quoted mail; a list of recipients goes over many
 MAX_WRAPPED_LINES = 40  # of one value
 MAX_RUN_LINES = 12  # of a run of ">" lines that are searched for a mail's introduction
@@ -220,7 +222,7 @@ class _Reader:
 
     def has_separator(self, key: str) -> bool:
         """Return whether a line may separate: most may not, and are not compared with the phrases that do."""
-        return not key[0].isalnum() or key.endswith(_COLONS) or key.startswith("message du") or self.has_above
+        return not key[0].isalnum() or key.endswith(_COLONS) or key in words().dated or self.has_above
 
     def attribution(self, place: int) -> int | None:
         """Return the first line of the attribution that ends at a line; None if none does."""
@@ -320,17 +322,19 @@ def _separator(key: str) -> str:
     """Return "original", "forwarded" or "above" if a line separates an earlier mail from what is above it, else ""."""
     bare = key.strip("-\u2013\u2014_*=#+ :>\u00b7\uff1a[]")
     core = key.strip("*> ")
-    if bare in words().forwarded or bare in words().original:
-        if core.startswith(("--", "__", "==", "\u2014", "\u2013", "[")) or core.endswith((":", "\uff1a", "--")):
-            return "forwarded" if bare in words().forwarded else "original"
+    is_marked = core.startswith(("--", "__", "==", "\u2014", "\u2013", "[")) or core.endswith((*_COLONS, "--"))
+    if is_marked and (bare in words().forwarded or bare in words().original):
+        return "forwarded" if bare in words().forwarded else "original"
     # "----- Forwarded by Jean Dupont/Ventes on 11/03/2024 17:40 -----", as Lotus Notes writes it
     if core[:2] == "--" == core[-2:] and bare in words().separators:
         return "forwarded" if any(bare.startswith(phrase) for phrase in words().forwarded) else "original"
     # "##- Please type your reply above this line -##": with signs round it, or alone
-    if any(phrase in key for phrase in words().above) and (not key[0].isalnum() or (len(key) <= 80 and key[-1] != "?")):
+    if any(phrase in key for phrase in words().above) and (
+        not key[0].isalnum() or (len(key) <= MAX_ABOVE_CHARACTERS and key[-1] != "?")
+    ):
         return "above"
     # "Message du 04/11/24 10:12", as Orange writes it
-    if key.startswith("message du") and has_date(key) and len(key) <= 60 and not key.endswith((".", "?")):
+    if key in words().dated and has_date(key) and len(key) <= MAX_DATED_CHARACTERS and key[-1] not in ".?":
         return "original"
     return ""
 

@@ -43,6 +43,8 @@ class Words(NamedTuple):
     original: frozenset[str]
     forwarded: frozenset[str]
     separators: Starts  # both, as beginnings
+    dated: Starts
+    stubs: tuple[str, ...]
     subject: re.Pattern[str]  # one prefix of a subject; its group `forward` or `automatic` says more
     automatic: re.Pattern[str]
     sent_by: Starts
@@ -129,6 +131,8 @@ def words() -> Words:
         original=frozenset(all_of("original")),
         forwarded=frozenset(all_of("forwarded")),
         separators=Starts(f"{phrase} " for key in ("original", "forwarded") for phrase in all_of(key)),
+        dated=Starts(all_of("dated")),
+        stubs=tuple(all_of("stubs")),
         subject=re.compile(
             rf"\s*+(?:(?P<forward>{forwards})|{prefixes})\s?(?:\[\d{{1,3}}\]|\(\d{{1,3}}\)|\d{{1,2}})?\s?[:\uff1a]"
             r"|\s*+\[(?:ext|external|externe|extern)\]",
