@@ -1,5 +1,7 @@
 """The languages that the chapter promises: attribution, header, separator, phone's line, closing, notice, subject."""
 
+from typing import NamedTuple
+
 import pytest
 
 from artifacts.mail import read_mail
@@ -14,9 +16,20 @@ def read(body: str, subject: str = "Re: x", is_reply: bool = True) -> str:
     return read_mail(f"Subject: {subject}\n{reply}Content-Type: text/plain; charset=utf-8\n\n{body}\n".encode()).body
 
 
-# Language -> an attribution, the lines of a header, a separator, a phone's line, a closing, a notice, a prefix.
+class Language(NamedTuple):
+    """What mail programs and people write in one language."""
+
+    attribution: str
+    header: tuple[str, str, str, str]
+    separator: str
+    phone: str
+    closing: str
+    notice: str
+    forward: str  # prefix of a subject
+
+
 LANGUAGES = {
-    "fr": (
+    "fr": Language(
         "Le lun. 11 mars 2024 à 17:40, Paul Marin <p@example.org> a écrit :",
         ("De : Paul", "Envoyé : lundi 11 mars 2024 17:40", "À : Camille", "Objet : x"),
         "-------- Message d'origine --------",
@@ -25,7 +38,7 @@ LANGUAGES = {
         "Ce message est confidentiel et réservé à son destinataire.",
         "TR : ",
     ),
-    "en": (
+    "en": Language(
         "On Mon, Mar 11, 2024 at 5:40 PM Lee Ward <l@example.org> wrote:",
         ("From: Lee", "Sent: Monday, March 11, 2024 5:40 PM", "To: Camille", "Subject: x"),
         "-----Original Message-----",
@@ -34,7 +47,7 @@ LANGUAGES = {
         "This e-mail is confidential and intended solely for the addressee.",
         "FW: ",
     ),
-    "de": (
+    "de": Language(
         "Am Mo., 11. März 2024 um 17:40 Uhr schrieb Jana Vogt <j@example.org>:",
         ("Von: Jana", "Gesendet: Montag, 11. März 2024 17:40", "An: Camille", "Betreff: x"),
         "-----Ursprüngliche Nachricht-----",
@@ -43,7 +56,7 @@ LANGUAGES = {
         "Diese E-Mail ist vertraulich und nur für den Empfänger bestimmt.",
         "WG: ",
     ),
-    "es": (
+    "es": Language(
         "El lun, 11 mar 2024 a las 17:40, Ana Ruiz (<a@example.org>) escribió:",
         ("De: Ana", "Enviado el: lunes, 11 de marzo de 2024 17:40", "Para: Camille", "Asunto: x"),
         "-----Mensaje original-----",
@@ -52,7 +65,7 @@ LANGUAGES = {
         "Este mensaje es confidencial y va dirigido exclusivamente a su destinatario.",
         "RV: ",
     ),
-    "it": (
+    "it": Language(
         "Il giorno lun 11 mar 2024 alle ore 17:40 Ida Costa <i@example.org> ha scritto:",
         ("Da: Ida", "Inviato: lunedì 11 marzo 2024 17:40", "A: Camille", "Oggetto: x"),
         "-----Messaggio originale-----",
@@ -61,7 +74,7 @@ LANGUAGES = {
         "Questo messaggio è riservato e destinato esclusivamente al destinatario.",
         "I: ",
     ),
-    "pt": (
+    "pt": Language(
         "Em seg., 11 de mar. de 2024 às 17:40, Rui Lima <r@example.org> escreveu:",
         ("De: Rui", "Enviada em: segunda-feira, 11 de março de 2024 17:40", "Para: Camille", "Assunto: x"),
         "-----Mensagem original-----",
@@ -70,7 +83,7 @@ LANGUAGES = {
         "Esta mensagem é confidencial e destina-se exclusivamente ao destinatário.",
         "ENC: ",
     ),
-    "nl": (
+    "nl": Language(
         "Op ma 11 mrt 2024 om 17:40 schreef Jan Smit <j@example.org>:",
         ("Van: Jan", "Verzonden: maandag 11 maart 2024 17:40", "Aan: Camille", "Onderwerp: x"),
         "-----Oorspronkelijk bericht-----",
@@ -80,14 +93,13 @@ LANGUAGES = {
         "Doorst: ",
     ),
 }
-ATTRIBUTION, HEADER, SEPARATOR, PHONE, CLOSING, NOTICE, FORWARD = range(7)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("below", ["> Ancien.", "Ancien."])
 def test_attribution(language: str, below: str) -> None:
     """What is below an attribution is quoted, with ">" or without, and so is the attribution, wrapped too."""
-    attribution = str(LANGUAGES[language][ATTRIBUTION])
+    attribution = LANGUAGES[language].attribution
     wrapped = attribution.replace(" <", " <\n").replace("(<\n", "\n(<")
 
     assert read(f"{ANSWER}\n\n{attribution}\n\n{below}") == ANSWER
@@ -97,7 +109,7 @@ def test_attribution(language: str, below: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_header(language: str) -> None:
     """A header of four keys is known in any order, with a wrapped value and an unknown key, and ends the text."""
-    first, second, third, fourth = LANGUAGES[language][HEADER]
+    first, second, third, fourth = LANGUAGES[language].header
     wrapped = f"{third};\n Service des achats"
 
     for lines in ((first, second, third, fourth), (second, first, wrapped, fourth), (fourth, second, first, third)):
@@ -108,7 +120,7 @@ def test_header(language: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_separator(language: str) -> None:
     """A phrase between dashes ends the text, in bold too."""
-    separator = LANGUAGES[language][SEPARATOR]
+    separator = LANGUAGES[language].separator
 
     assert read(f"{ANSWER}\n\n{separator}\nAncien.") == ANSWER
     assert read(f"{ANSWER}\n\n*{separator}*\n\nAncien.") == ANSWER
@@ -117,7 +129,7 @@ def test_separator(language: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_endings(language: str) -> None:
     """A phone's line, a closing with its name and a legal notice are left out, alone and together."""
-    phone, closing, notice = (str(LANGUAGES[language][part]) for part in (PHONE, CLOSING, NOTICE))
+    _, _, _, phone, closing, notice, _ = LANGUAGES[language]
 
     for ending in (phone, closing, notice, f"{closing}\n\n{phone}", f"{closing}\n\n{notice}", f"{phone}\n\n{notice}"):
         assert read(f"{ANSWER}\n\n{ending}", is_reply=False) == ANSWER
@@ -127,8 +139,8 @@ def test_endings(language: str) -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_forward(language: str) -> None:
     """The prefix of a forwarded mail goes, and under a word or two what is forwarded is read."""
-    prefix = LANGUAGES[language][FORWARD]
-    header = "\n".join(LANGUAGES[language][HEADER])
+    prefix = LANGUAGES[language].forward
+    header = "\n".join(LANGUAGES[language].header)
     raw = f"Subject: {prefix}x\nContent-Type: text/plain; charset=utf-8\n\nVoilà.\n\n{header}\n\nIl ne s'allume plus."
 
     found = read_mail(raw.encode())

@@ -8,6 +8,7 @@ import pytest
 
 from artifacts.errors import InvalidInput, MailMissing, how_to_install
 from artifacts.kinds import kind_named
+from artifacts.mail import read_mail as read_one
 from benchmarks.mail.hostile import attached
 from trainer.data import mails
 from trainer.data.mails import Skipped, is_mails, read_folder, read_mbox
@@ -121,12 +122,10 @@ def test_missing_extra_is_the_fault_of_its_mail(tmp_path: Path, monkeypatch: pyt
     """Without the library that reads an Outlook .msg the fault says what to install; the other mails are read."""
     write(tmp_path / "spam", a_eml=mail("x", "y"), b_msg=b"")
 
-    read = mails.read_mail
-
     def read_mail(raw: bytes) -> object:
         if not raw:
             raise MailMissing(how_to_install("mail"))
-        return read(raw)
+        return read_one(raw)
 
     monkeypatch.setattr(mails, "read_mail", read_mail)
 
