@@ -9,7 +9,7 @@ EXTRAS := train,mail,report
 # Where the serving side is tested beside $(PYTHON).
 PYTHONS := 3.12 3.13
 
-.PHONY: install demo demo-check test test-serving test-training test-documents test-pythons check bench peers faults docs release clean
+.PHONY: install demo demo-check test test-serving test-training test-documents test-pythons check bench peers mails faults docs release clean
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -83,6 +83,9 @@ bench: .venv/dev  ## latency of a search on a model trained here; accuracy needs
 	$(BIN)/python -m benchmarks latency
 
 peers: .venv-peers/peers  ## the environment of the servers that `benchmarks throughput` and others compare with
+
+mails: .venv/dev  ## 100,000 mutated e-mails: each is read, or refused with an error of this project
+	PUPPET_TEST_MAILS=100000 $(BIN)/python -m pytest -q tests/artifacts/mail -k fuzzed
 
 faults: .venv/dev  ## kills, disk errors and power cuts at every step of every change; needs root, writes docs/faults.md
 	$(BIN)/python -m tests.faults --save
