@@ -26,6 +26,7 @@ MAX_END_LINES = 80  # from an end that are searched for notices; a long one in t
 MAX_FOOTER_LINES = 8  # below the rule of a mailing list
 MIN_NOTICE_CHARACTERS = 40  # of a notice's second paragraph; a name or a place is shorter
 MAX_PROGRAM_CHARACTERS = 400  # of one line that a program writes
+MAX_SENT_BY_WORDS = 12  # of a phone's line, behind "Sent from"
 MIN_SENTENCE_WORDS = 8
 
 _PIECE = re.compile(r"[,.;:!/&]+|\s[-\u2013\u2014|]\s|\s(?:et|and|und|y|e|en|och|og|i)\s")
@@ -245,8 +246,9 @@ def _label_signature(lines: Sequence[Line], labels: list[Label], own: list[int])
                     labels[other] = Label.SIGNATURE
             num_labelled += 1
             break
-    for rank, place in enumerate(own):
-        is_last = rank + 1 == len(own) or own[rank + 1] != place + 1
+    for rank in range(len(own) - 1, -1, -1):
+        place = own[rank]
+        is_last = rank + 1 == len(own) or own[rank + 1] != place + 1 or labels[place + 1] is Label.SIGNATURE
         if is_last and lines[place].key.lstrip("*_[( <") in words().sent_by and _is_sent_by(lines[place]):
             labels[place] = Label.SIGNATURE
             num_labelled += 1
@@ -307,13 +309,20 @@ def _is_sent_by(line: Line) -> bool:
     if len(key) > 160 or not start:
         return False
     rest = _LINK.sub(" ", line.text[len(line.key) - len(key) + len(start) :])
+    excuse = min((at for phrase in words().excuses if (at := rest.lower().find(phrase)) > 0), default=len(rest))
+    rest = rest[:excuse]
     found = _WORD.findall(rest)
     if not found:
         return start.endswith(":") or len(start.split()) > 1
     devices = words().device
     folded = [word.lower().strip("'*_-") for word in found]
-    if len(found) > 12 or not any(word in devices for word in folded):
+    # "Sent from my TI-85": a thing of one's own with a name, whoever made it.
+    is_after = folded[0] in words().possessives
+    is_own = (is_after and len(found) > 1) or start.endswith(words().possessives)
+    if len(found) > MAX_SENT_BY_WORDS or not (is_own or any(word in devices for word in folded)):
         return False
+    if is_after:
+        found, folded = found[1:], folded[1:]
     return all(
         word in devices or original[:1].isupper() or not word.isalpha()
         for word, original in zip(folded, found, strict=True)

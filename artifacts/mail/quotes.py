@@ -15,6 +15,7 @@ author's: a quote too many costs a few words of noise, a sentence too few may co
 a few times at most, by patterns that do not backtrack: anybody can send a mail.
 """
 
+import re
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
@@ -34,6 +35,7 @@ from artifacts.mail.lines import (
 )
 from artifacts.mail.words import speaks, words
 
+_INLINE_KEY = re.compile(r"\s([^\W\d_]{2,12})\s?:(?=\s)")
 _COLONS = (":", "\uff1a")
 _ENDS = (*_COLONS, ">", "-", "_", "*")  # of an attribution
 MAX_ATTRIBUTION_LINES = 4
@@ -269,6 +271,10 @@ class _Reader:
                 break  # the next mail's
             if role:
                 roles.setdefault(role, key)
+                # "Date: ... From: ... To: ... Subject: ...", which a program has put on one line
+                for match in _INLINE_KEY.finditer(line.key):
+                    if match[1] in words().roles:
+                        roles.setdefault(words().roles[match[1]], match[1])
                 text.append(line.key)
                 end = place + 1
                 place = self.next_line[place + 1]

@@ -50,6 +50,8 @@ class Words(NamedTuple):
     sent_by: Starts
     sent_by_phrases: tuple[str, ...]  # the longest first
     device: frozenset[str]
+    possessives: tuple[str, ...]
+    excuses: tuple[str, ...]
     closing_starts: Starts  # what a line with a closing may begin with
     closings: frozenset[str]
     closing_words: frozenset[str]  # all single words of closings
@@ -142,6 +144,8 @@ def words() -> Words:
         sent_by=Starts(all_of("sent_by")),
         sent_by_phrases=tuple(sorted(all_of("sent_by"), key=len, reverse=True)),
         device=frozenset(all_of("device") + all_of("device_glue")),
+        possessives=tuple(all_of("possessives")),
+        excuses=tuple(all_of("excuses")),
         closing_starts=Starts(
             [phrase for key in ("closings", "exact", "before", "thanks", "waiting") for phrase in all_of(key)]
             + [f"{word} " for phrase in all_of("closings") for word in phrase.split()]
