@@ -166,10 +166,11 @@ def _without_prefixes(subject: str) -> tuple[str, bool, bool]:
     is_reply = is_forward = False
     position = 0
     while match := words().subject.match(subject, position):
-        if match["forward"] is not None:
-            is_forward = True
-        elif not match[0].endswith("]"):
-            is_reply = True
+        is_mark = match[0].endswith("]")  # "[EXTERNAL]" says neither
+        # The first says what this mail does: "RE: TR: x" answers one that was forwarded.
+        if not (is_reply or is_forward or is_mark):
+            is_forward = match["forward"] is not None
+            is_reply = not is_forward
         position = match.end()
     return subject[position:].strip(), is_reply, is_forward
 

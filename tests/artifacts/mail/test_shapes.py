@@ -60,6 +60,8 @@ TICKET = "Bonjour, j'ai été prélevée deux fois pour l'abonnement de février
         ("Voir ci-dessous.", "RE: x", True),
         ("Mes réponses en rouge dans le texte", "RE: x", True),
         ("D'accord.", "RE: x", False),
+        ("D'accord.", "RE: TR: x", False),
+        ("À traiter.", "[EXT] TR: RE: x", True),
         ("À : Accueil", "x", True),
     ],
 )
