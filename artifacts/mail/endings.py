@@ -210,10 +210,10 @@ def _is_author(key: str) -> bool:
 
 def _is_notice(text: str) -> bool:
     """Return whether a text that begins like a notice holds two of its terms, of which one stands in no other text."""
-    strong = [term for term in words().strong if term in text]
-    if not strong or speaks(text) or text.endswith("?"):
+    strong = next((term for term in words().strong if term in text), None)
+    if strong is None or speaks(text) or text.endswith("?"):
         return False
-    return len(strong) >= 2 or any(term in text for term in words().terms)
+    return any(term in text and term != strong for term in words().terms)
 
 
 def _saves_paper(text: str) -> bool:

@@ -68,6 +68,7 @@ class Words(NamedTuple):
     says_nothing: frozenset[str]  # greetings, thanks and "pour info"
     first_person: frozenset[str]  # single words
     first_person_phrases: tuple[str, ...]
+    first_person_heads: frozenset[str]  # their first words
     postscript: re.Pattern[str]
     notices: Starts
     strong: tuple[str, ...]
@@ -99,8 +100,11 @@ _WORD = re.compile(r"[\w'-]+")
 
 def speaks(key: str) -> bool:
     """Return whether a person speaks in a text, in lower case: a program never says "I"."""
-    if not words().first_person.isdisjoint(_WORD.findall(key)):
+    found = set(_WORD.findall(key))
+    if not found.isdisjoint(words().first_person):
         return True
+    if found.isdisjoint(words().first_person_heads):
+        return False
     return any(phrase in key for phrase in words().first_person_phrases)
 
 
@@ -167,6 +171,7 @@ def words() -> Words:
         says_nothing=frozenset([*greetings, *thanks, *all_of("fillers")]),
         first_person=frozenset(phrase for phrase in all_of("first_person") if " " not in phrase),
         first_person_phrases=tuple(phrase for phrase in all_of("first_person") if " " in phrase),
+        first_person_heads=frozenset(phrase.split()[0] for phrase in all_of("first_person") if " " in phrase),
         postscript=re.compile(rf"(?:{'|'.join(map(re.escape, all_of('postscripts')))})\s?[:,.\-]|p\.s\.|ps\s"),
         notices=Starts(all_of("notices")),
         strong=tuple(all_of("strong")),
