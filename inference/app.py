@@ -11,7 +11,7 @@ import contextlib
 import importlib.metadata
 import importlib.resources
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from litestar import Litestar, Response, Router, get
 from litestar.datastructures import State
@@ -22,7 +22,8 @@ from litestar.openapi.spec import Components
 from litestar.params import FromPath
 from litestar.routes import HTTPRoute
 
-from artifacts.errors import PuppetError
+from artifacts.errors import InvalidInput, PuppetError, StoreRefused
+from artifacts.store.audit import AuditLog
 from artifacts.store.store import Store
 from inference import errors
 from inference.corrections import Corrections
@@ -32,6 +33,7 @@ from inference.monitoring.observer import Observer
 from inference.monitoring.shared_counters import Board
 from inference.routes import access
 from inference.routes.access import check_address
+from inference.routes.audit import AuditRoutes
 from inference.routes.declared import Declared
 from inference.routes.feedback import FeedbackRoutes
 from inference.routes.injected import Serving, parts_of
@@ -44,11 +46,13 @@ from inference.search.batcher import Batcher
 from inference.search.registry import Registry
 from inference.server.connections import Connections, limits_of
 from inference.server.request_head import Heads
-from inference.settings import Settings
+from inference.settings import Settings, named_tokens
+from inference.tokens import NamedToken
 from inference.training import Training
 
 log = logging.getLogger("puppet")
 
+PRUNE_S = 3600.0  # how often entries of the audit log that are too old are deleted where nothing is changed
 SHOW_S = 1.0  # what /metrics says of other workers is so old at most
 ASSETS = "/schema/assets"
 ASSET_TYPES = {
@@ -58,20 +62,22 @@ ASSET_TYPES = {
 }
 
 
-def create_app(settings: Settings, board: Board | None = None) -> Litestar:
+def create_app(settings: Settings, board: Board | None = None, tokens: Sequence[NamedToken] | None = None) -> Litestar:
     """Return the application over the store that the settings name.
 
     Args:
         settings: of the server.
         board: where the workers show what they have counted; None for one without others.
+        tokens: the named ones; None: those of the file that the settings name.
     Raises:
+        InvalidInput: that file cannot be used.
         StoreRefused: the store's folder cannot be trusted or used.
     """
-    state = state_of(settings, board)
+    state = state_of(settings, board, named_tokens(settings) if tokens is None else tokens)
     app = Litestar(
-        route_handlers=[SeedRoutes, ModelRoutes, FeedbackRoutes, JobRoutes, ProbeRoutes, asset],
+        route_handlers=[SeedRoutes, ModelRoutes, FeedbackRoutes, JobRoutes, AuditRoutes, ProbeRoutes, asset],
         dependencies=parts_of(state) | {"num_days": days_asked(max(1, settings.drift_days))},
-        plugins=[Declared(settings)],
+        plugins=[Declared(settings, state.gate)],
         lifespan=[running],
         guards=[access.check_role],
         before_request=check_address,
@@ -82,7 +88,7 @@ def create_app(settings: Settings, board: Board | None = None) -> Litestar:
         },
         request_max_body_size=settings.search_body_bytes,
         state=state,
-        openapi_config=document_of(settings),
+        openapi_config=document_of(state.gate),
         logging_config=None,
         debug=False,
     )
@@ -94,10 +100,11 @@ def create_app(settings: Settings, board: Board | None = None) -> Litestar:
     return app
 
 
-def state_of(settings: Settings, board: Board | None) -> State:
+def state_of(settings: Settings, board: Board | None, tokens: Sequence[NamedToken]) -> State:
     """Return the parts of the process's state that there are before its start."""
     store = Store(settings.store_path)
-    gate = access.Gate(settings)
+    gate = access.Gate(settings, tokens)
+    audit = AuditLog(store.root, settings.audit_days)
     counters = board.own() if board is not None else Counters()
     return State(
         {
@@ -110,7 +117,8 @@ def state_of(settings: Settings, board: Board | None) -> State:
             "counters": counters,
             "board": board,
             "drift": Drift(store.root, settings.drift_days),
-            "corrections": Corrections(store, settings.feedback_limit),
+            "audit": audit,
+            "corrections": Corrections(store, settings.feedback_limit, audit),
         }
     )
 
@@ -121,11 +129,12 @@ async def running(app: Litestar) -> AsyncIterator[None]:
     state = app.state
     store, settings, drift = state.registry.store, state.settings, state.drift
     state.batcher = Batcher(settings.search_queue_tokens, state.counters, listen=drift.count)
-    state.training = Training(store, settings)
+    state.training = Training(store, settings, state.audit)
     state.serving = Serving(settings, state.registry, state.batcher)
     for sentence in await asyncio.to_thread(store.sweep):  # what a crash has left; safe beside other processes
         log.info("store: %s", sentence)
     watching = [asyncio.create_task(state.registry.watch()), asyncio.create_task(drift.watch())]
+    watching.append(asyncio.create_task(prune(state.audit)))
     if state.board is not None:
         watching.append(asyncio.create_task(show(app, state.board)))
     try:
@@ -138,13 +147,37 @@ async def running(app: Litestar) -> AsyncIterator[None]:
         await drift.save()
 
 
-def document_of(settings: Settings) -> OpenAPIConfig:
+def read_tokens_again(state: State) -> None:
+    """Let the named tokens be those that stand in their file now; a file that cannot be used changes nothing.
+
+    The OpenAPI document goes on naming the roles of which there was a token at the start.
+    """
+    try:
+        tokens = named_tokens(state.settings)
+    except InvalidInput as error:
+        log.error("the named tokens stay as they were: %s", "; ".join([str(error), *map(str, error.faults)]))
+        return
+    state.gate.take(tokens)
+    log.info("%d named tokens are known", len(tokens))
+
+
+async def prune(audit: AuditLog) -> None:
+    """Delete the entries of the audit log that are too old, for ever; a disk that refuses is asked again."""
+    while True:
+        try:
+            await asyncio.to_thread(audit.prune)
+        except StoreRefused as error:
+            log.error("%s", error)
+        await asyncio.sleep(PRUNE_S)
+
+
+def document_of(gate: access.Gate) -> OpenAPIConfig:
     """Return what the OpenAPI document and its page say beside the routes."""
     return OpenAPIConfig(
         title="Puppet",
         version=importlib.metadata.version("puppet-o2"),  # pyproject.toml is the one place that states it
         description="Train and ask classifiers of support tickets.",
-        components=Components(security_schemes=token_schemes(settings) or None),
+        components=Components(security_schemes=token_schemes(gate) or None),
         use_handler_docstrings=True,
         openapi_router=Router(
             "/schema", route_handlers=[], opt=access.OPEN, after_request=word_missing_page, include_in_schema=False

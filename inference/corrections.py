@@ -7,9 +7,12 @@ how one is erased from it is in artifacts/store/feedback.py; HTTP is in routes/f
 import asyncio
 import unicodedata
 
+import msgspec
+
 from artifacts.errors import Fault, InvalidContent, KindMismatch, PuppetError
 from artifacts.kinds import KINDS, kind_named
 from artifacts.store import feedback
+from artifacts.store.audit import NO_TOKEN, AuditLog, Author
 from artifacts.store.feedback import Correction
 from artifacts.store.store import Store
 from artifacts.text.tickets import read_tokens
@@ -28,15 +31,18 @@ class Corrections:
         num_waiting: corrections that wait for the disk, at most WAITING_LIMIT.
     """
 
-    def __init__(self, store: Store, limit: int) -> None:
+    def __init__(self, store: Store, limit: int, audit: AuditLog) -> None:
         self.num_waiting = 0
         self._store = store
         self._limit = limit  # of one model
+        self._audit = audit
         # One at a time: the disk takes them one by one anyway, and the threads are there for others too.
         self._turn = asyncio.Semaphore(1)
 
-    async def keep(self, body: Feedback) -> tuple[Correction, bool]:
+    async def keep(self, body: Feedback, author: Author) -> tuple[Correction, bool]:
         """Write what a body asks to keep to the disk; return it, and whether it replaced an earlier one of its id.
+
+        The audit log is written in the same turn and thread: so it waits for the disk where the correction does.
 
         Raises:
             ServerFull: WAITING_LIMIT corrections wait already.
@@ -48,7 +54,12 @@ class Corrections:
 
         def keep() -> tuple[Correction, bool]:
             correction = checked(self._store, body)
-            return correction, feedback.add(self._store, body.name, correction, self._limit)
+            if author.token_name != NO_TOKEN:
+                correction = msgspec.structs.replace(correction, token_name=author.token_name)
+            with self._audit.change(
+                *(author, "keep_correction", body.name), version=correction.version, correction_id=correction.id
+            ):
+                return correction, feedback.add(self._store, body.name, correction, self._limit)
 
         self.num_waiting += 1
         try:

@@ -14,6 +14,7 @@ from artifacts.jobs.records import State
 from artifacts.mail.message import Stripped
 from artifacts.networks.manifest import Manifest, Served
 from artifacts.schemas import Answer, Id, KindName, Name, Ranking, Reason, Row, Summary
+from artifacts.store.audit import AuditEntry
 from artifacts.store.feedback import CorrectionId
 from artifacts.text.tickets import Guess, Tokens, TopK
 
@@ -185,6 +186,7 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         errors: the faults of the request, at most 20 of `num_errors`.
         progress: the last epoch that it has told; None before the first.
+        token_name: of the token that it was asked for with; left out for none.
     """
 
     id: str
@@ -204,6 +206,7 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
     promote: str
     cancel_requested: bool
     progress: Event | None
+    token_name: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class JobsAnswer(msgspec.Struct, frozen=True):
@@ -293,6 +296,12 @@ class Probe(msgspec.Struct, frozen=True):
     """The answer of a probe."""
 
     status: str
+
+
+class AuditAnswer(msgspec.Struct, frozen=True):
+    """What was changed, the newest first."""
+
+    entries: list[AuditEntry]
 
 
 Verdict = Literal["drift", "stable", "not_enough_data"]

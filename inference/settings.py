@@ -1,11 +1,9 @@
 """The settings of the server, read once at the entry: defaults, then `PUPPET_*` of the environment, then options."""
 
-import errno
 import functools
 import ipaddress
-import os
-import stat
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +12,7 @@ import msgspec
 from artifacts.errors import Fault, InvalidInput, PuppetError
 from artifacts.mail.message import MAX_MAIL_BYTES
 from artifacts.networks.manifest import ModelName
-from artifacts.system.disk import open_at_once
+from inference.tokens import FILE, NamedToken, Role, read_private, read_tokens, sha256_of
 
 PREFIX = "PUPPET_"
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -44,9 +42,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         admin_token: that opens every route, of printable ASCII without spaces; from the environment or a file, because
             other users see arguments.
         admin_token_file: path of a file that holds the admin token: of this user, with mode 0600 or stricter, one line.
-        search_token: that opens search, test, predict and feedback; while there is none, callers on this machine need
-            none.
+        search_token: that opens search, test and predict; while there is none, callers on this machine need none.
         search_token_file: path of a file that holds the search token, as above.
+        tokens_file: path of the file of the named tokens, each with its role: of this user, with mode 0600 or
+            stricter; without this setting tokens.toml in the store's folder, if it is there.
+        feedback_role: role that posts corrections: label, or search as well.
         allowed_hosts: names, separated by commas, under which clients may call the server beside its own address.
         search_body_bytes: longest body of /search, /create_model and /feedback, and of /predict as JSON.
         mail_body_bytes: longest e-mail that /predict takes, attachments included.
@@ -58,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             refused with 503 at once.
         keep_versions: newest versions of a model that stay after a training; older ones are deleted, but never the
             serving one nor the one that a rollback would serve. 0 keeps all.
+        audit_days: days for which the audit log keeps who changed what.
         drift_days: days for which is kept what /models/{name}/drift counts; 0 counts nothing.
         head_timeout_s: seconds in which the head of a request must have come, from the connection's beginning on.
         body_idle_timeout_s: seconds that may pass without a byte of a body that is coming in.
@@ -78,6 +79,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     admin_token_file: str = ""
     search_token: Secret = ""
     search_token_file: str = ""
+    tokens_file: str = ""
+    feedback_role: Literal["label", "search"] = "label"
     allowed_hosts: str = ""
     search_body_bytes: Bytes = 256 * 2**10
     mail_body_bytes: Bytes = MAX_MAIL_BYTES
@@ -87,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     feedback_limit: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
     search_queue_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4096
     keep_versions: Annotated[int, msgspec.Meta(ge=0)] = 0
+    audit_days: Annotated[int, msgspec.Meta(ge=1, le=3660)] = 365
     drift_days: Annotated[int, msgspec.Meta(ge=0, le=366)] = 30
     head_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 10.0
     body_idle_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 20.0
@@ -100,9 +104,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The store's folder."""
         return Path(self.store)
 
-    def token(self, role: str) -> str:
-        """Return the token of the role `admin` or `search`; empty if it is not set."""
-        return {"admin": self.admin_token, "search": self.search_token}[role]
+    @property
+    def tokens_path(self) -> Path:
+        """The file of the named tokens, there or not."""
+        return Path(self.tokens_file) if self.tokens_file else self.store_path / FILE
+
+    @property
+    def own_tokens(self) -> tuple[NamedToken, ...]:
+        """The tokens of the settings, by the names of their variables; those of the file are `named_tokens`."""
+        roles: tuple[Role, Role] = ("admin", "search")
+        given = [(role, getattr(self, f"{role}_token")) for role in roles]
+        return tuple(
+            NamedToken(f"{PREFIX}{role.upper()}_TOKEN", role, sha256_of(token)) for role, token in given if token
+        )
 
     @property
     def shown(self) -> "Settings":
@@ -116,6 +130,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         named = (name.strip().lower() for name in self.allowed_hosts.split(","))
         own = f"[{self.host}]" if ":" in self.host else self.host
         return frozenset({*LOOPBACK_HOSTS, own.lower(), *(name for name in named if name)})
+
+
+class Given(msgspec.Struct, frozen=True):
+    """What a worker is given at its start: the settings, and the named tokens as they were last read."""
+
+    settings: Settings
+    tokens: tuple[NamedToken, ...] = ()
 
 
 def read_settings(environment: Mapping[str, str], options: Mapping[str, object]) -> Settings:
@@ -160,8 +181,24 @@ def read_settings(environment: Mapping[str, str], options: Mapping[str, object])
         raise InvalidInput("the settings do not fit", faults)
     settings = msgspec.convert(values, Settings)
     if not is_loopback(settings.host):
-        _check_tokens(settings)
+        _check_tokens(settings, named_tokens(settings))
     return settings
+
+
+def named_tokens(settings: Settings) -> tuple[NamedToken, ...]:
+    """Return the tokens of the file that the settings name; none where no setting names one and none is there.
+
+    Raises:
+        InvalidInput: the file cannot be read or used, or holds a token of the settings once more.
+    """
+    found = read_tokens(settings.tokens_path, may_be_missing=not settings.tokens_file)
+    own = {one.sha256: one.name for one in settings.own_tokens}
+    for one in found:
+        if one.sha256 in own:  # it would have two names, and perhaps two roles
+            raise InvalidInput(
+                f"the named token {one.name!r} is also {own[one.sha256]}; make another with puppet-serve token"
+            )
+    return found
 
 
 @functools.lru_cache(1024)  # each request asks about its peer, and reading an address takes 1.5 us
@@ -175,13 +212,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _check_tokens(settings: Settings) -> None:
-    """Do nothing if the tokens are fit for an address that other machines reach.
+def _check_tokens(settings: Settings, named: Sequence[NamedToken]) -> None:
+    """Raise UnsafeAddress unless the tokens are fit for an address that other machines reach.
+
+    A named token of a role stands for the variable of that role, unless it has expired. How long it is nobody knows
+    here, where there is only its digest.
 
     Raises:
         UnsafeAddress: naming the tokens that are missing or short.
     """
-    missing = [name for name in TOKENS if not getattr(settings, name)]
+    good = {f"{one.role}_token" for one in named if not one.has_expired(time.time())}
+    missing = [name for name in TOKENS if not getattr(settings, name) and name not in good]
     short = [name for name in TOKENS if 0 < len(getattr(settings, name)) < MIN_TOKEN_CHARACTERS]
     if not missing and not short:
         return
@@ -192,7 +233,7 @@ def _check_tokens(settings: Settings) -> None:
     raise UnsafeAddress(
         f"refusing to listen on {settings.host} {' and '.join(wrong)}: anyone who reaches it could ask or train "
         f"models; set {variables} in the environment or by _FILE, or use --host 127.0.0.1; openssl rand -hex 32 prints "
-        f"a token"
+        f"a token, and puppet-serve token NAME --role ROLE makes a named one, which counts as well until it expires"
     )
 
 
@@ -207,29 +248,7 @@ def _read_token(path: str) -> str:
     Raises:
         InvalidInput: it cannot be read, others may read it, or it holds no token; the content is never shown.
     """
-    try:
-        with open(path, "rb", opener=open_at_once) as file:
-            found = os.fstat(file.fileno())  # of the file that is open, so that none can take its place in between
-            mode = stat.S_IMODE(found.st_mode)
-            if not stat.S_ISREG(found.st_mode):
-                raise InvalidInput(f"{path!r} is no regular file; give the path of one that holds the token")
-            if found.st_uid != os.geteuid():
-                raise InvalidInput(
-                    f"{path!r} belongs to user {found.st_uid}, this process is user {os.geteuid()}; "
-                    f"run: chown {os.geteuid()} {path}"
-                )
-            if mode & ~0o600:
-                raise InvalidInput(
-                    f"{path!r} has mode {mode:04o}, the most is 0600, its owner's alone; run: chmod 600 {path}"
-                )
-            raw = file.read(MAX_TOKEN_FILE_BYTES + 1)
-    except ValueError as error:
-        raise InvalidInput(f"{path!r} is no path; give the path of a file that holds the token") from error
-    except OSError as error:
-        reason = "it is a link, which is not followed" if error.errno == errno.ELOOP else error.strerror
-        raise InvalidInput(
-            f"{path!r} cannot be read: {reason}; give the path of a file that holds the token"
-        ) from error
+    raw = read_private(path, "the token", MAX_TOKEN_FILE_BYTES)
     token = raw.removesuffix(b"\n")
     if not token or len(raw) > MAX_TOKEN_FILE_BYTES or not all(33 <= byte <= 126 for byte in token):
         raise InvalidInput(f"{path!r} holds no token; write one line of printable ASCII without spaces into it")

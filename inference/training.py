@@ -19,7 +19,9 @@ import msgspec
 from artifacts.errors import StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY, Checked, Job
+from artifacts.store.audit import NO_TOKEN, NOBODY, AuditLog, Author
 from artifacts.store.store import Store
+from artifacts.store.versions import check_name
 from artifacts.system.processes import give_way
 from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped, from_name
 from inference.following import Followers
@@ -38,9 +40,10 @@ POLL_S = 0.1  # how soon the end of a job is noticed
 class Training:
     """Asks for trainings and follows them; belongs to one event loop."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, audit: AuditLog) -> None:
         self.jobs = Jobs(store, settings.queue_limit)
         self._settings = settings
+        self._audit = audit
         self._draining = asyncio.Event()
         self._checks = asyncio.Semaphore(MAX_CHECKS)
         self._num_coming = 0  # requests whose body is being taken or checked; they count as queued already
@@ -61,12 +64,13 @@ class Training:
             await asyncio.wait_for(self._draining.wait(), timeout_s)
         return self._draining.is_set()
 
-    async def submit(self, chunks: AsyncIterator[bytes], idempotency_key: str | None) -> Job:
+    async def submit(self, chunks: AsyncIterator[bytes], idempotency_key: str | None, author: Author = NOBODY) -> Job:
         """Return the job that a body asks for, queued; or the earlier one that its key stands for.
 
         Args:
             chunks: the body as it arrives.
             idempotency_key: of the client, for a request that may come twice.
+            author: who asks for it, for the audit log, which notes a body that has passed the check.
         Raises:
             TrainerMissing, Draining, QueueFull, IdempotencyConflict, StoreRefused (the body cannot be spooled), and
             every error that the check finds in the request.
@@ -82,11 +86,11 @@ class Training:
         await asyncio.to_thread(self.jobs.check_room, idempotency_key, self._num_coming)
         self._num_coming += 1
         try:
-            return await self._take(chunks, idempotency_key)
+            return await self._take(chunks, idempotency_key, author)
         finally:
             self._num_coming -= 1
 
-    async def _take(self, chunks: AsyncIterator[bytes], idempotency_key: str | None) -> Job:
+    async def _take(self, chunks: AsyncIterator[bytes], idempotency_key: str | None, author: Author) -> Job:
         """Spool a body that has been admitted, have it checked, and return its job; see `submit`."""
         folder = await asyncio.to_thread(self.jobs.new_folder)
         is_job = False
@@ -99,15 +103,19 @@ class Training:
                 raise from_name(refusal.error, refusal.detail, refusal.faults, refusal.num_faults)
 
             def submit() -> Job:
-                return self.jobs.submit(
-                    folder,
-                    checked.name,
-                    checked.neural_network_type,
-                    idempotency_key=idempotency_key,
-                    body_sha256=digest,
-                    promote=checked.promote,
-                    keep_data=checked.keep_data,
-                )
+                with self._audit.change(author, "train", checked.name) as changed:
+                    job = self.jobs.submit(
+                        folder,
+                        checked.name,
+                        checked.neural_network_type,
+                        idempotency_key=idempotency_key,
+                        body_sha256=digest,
+                        promote=checked.promote,
+                        keep_data=checked.keep_data,
+                        token_name="" if author.token_name == NO_TOKEN else author.token_name,
+                    )
+                    changed.job = job.id
+                return job
 
             job = await asyncio.to_thread(submit)
             is_job = True
@@ -139,7 +147,15 @@ class Training:
         return job
 
 
-async def create_once(store: Store, training: Training, body: CreateModel, raw: bytes, key: str | None) -> None:
+async def create_once(
+    store: Store,
+    training: Training,
+    body: CreateModel,
+    raw: bytes,
+    key: str | None,
+    audit: AuditLog,
+    author: Author,
+) -> None:
     """Record a new, untrained model, unless the same request has come before.
 
     Args:
@@ -148,14 +164,18 @@ async def create_once(store: Store, training: Training, body: CreateModel, raw: 
         body: of the request.
         raw: its bytes, by which a repeated request is known.
         key: the client's Idempotency-Key; None without one.
+        audit: where the creation is noted.
+        author: who asks for it.
     Raises:
-        ModelExists, IdempotencyConflict, StoreRefused.
+        ModelExists, InvalidName, IdempotencyConflict, StoreRefused.
     """
+    check_name(body.name)  # or a caller's own text would stand in the audit log
 
     def create() -> None:
         with training.jobs.once(key, hashlib.sha256(raw).hexdigest()) as is_first:
             if is_first:
-                store.create_model(body.name, body.neural_network_type)
+                with audit.change(author, "create_model", body.name):
+                    store.create_model(body.name, body.neural_network_type)
 
     await asyncio.to_thread(create)
 

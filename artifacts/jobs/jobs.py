@@ -147,6 +147,7 @@ class Jobs:
         body_sha256: str = "",
         promote: str = "always",
         keep_data: bool = False,
+        token_name: str = "",
     ) -> Job:
         """Return the queued job, once it and its body are on the disk.
 
@@ -159,6 +160,7 @@ class Jobs:
             body_sha256: of the body, hexadecimal.
             promote: see Job.
             keep_data: see Job.
+            token_name: see Job.
         Returns:
             the new job, whose id is the folder's name; or the one that the key stands for, whatever its state, and
             then the folder is gone.
@@ -176,7 +178,12 @@ class Jobs:
             earlier = self._table.find_key(database, idempotency_key)
             if earlier is None:
                 self._table.check_room(database)
-                self._table.add(database, folder.name, model_name, kind, promote=promote, keep_data=keep_data)
+                self._table.add(
+                    *(database, folder.name, model_name, kind),
+                    promote=promote,
+                    keep_data=keep_data,
+                    token_name=token_name,
+                )
                 if idempotency_key is not None:
                     self._table.add_key(database, idempotency_key, body_sha256, folder.name)
                 job = self._table.find(database, folder.name)

@@ -39,6 +39,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         promote: when the version is to serve; "always": at once.
         keep_data: whether the request stays in the folder after the end.
         cancel_requested: the worker is to end it.
+        token_name: of the token that it was asked for with; empty for none.
     """
 
     id: JobId
@@ -59,6 +60,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     promote: str
     keep_data: bool
     cancel_requested: bool
+    token_name: str = ""
 
 
 class JobResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -22,7 +22,7 @@ from artifacts.system.sqlite import BUSY_S, LOCKED, code_of, opened, schema_vers
 from artifacts.system.validation import MAX_FAULTS_SHOWN
 
 DATABASE = "jobs.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no token_name; `make` adds the column
 MAX_LISTED = 1000
 ID = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -46,7 +46,8 @@ CREATE TABLE jobs (
     seconds REAL,
     promote TEXT NOT NULL,
     keep_data INTEGER NOT NULL,
-    cancel_requested INTEGER NOT NULL DEFAULT 0
+    cancel_requested INTEGER NOT NULL DEFAULT 0,
+    token_name TEXT NOT NULL DEFAULT ''
 );
 CREATE UNIQUE INDEX one_running_job_per_model ON jobs (model_name) WHERE state = 'running';
 CREATE INDEX jobs_by_state ON jobs (state, seq);
@@ -115,6 +116,12 @@ class JobTable:
                 if schema_version(database) == 0:  # no other process was faster
                     for statement in _SCHEMA.split(";\n"):
                         database.execute(statement)
+                    database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+                database.execute("COMMIT")
+            if schema_version(database) == 1:
+                database.execute("BEGIN IMMEDIATE")
+                if schema_version(database) == 1:  # no other process was faster
+                    database.execute("ALTER TABLE jobs ADD COLUMN token_name TEXT NOT NULL DEFAULT ''")
                     database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
                 database.execute("COMMIT")
             if (found := schema_version(database)) != SCHEMA_VERSION:
@@ -239,13 +246,21 @@ class JobTable:
     # What is changed in it
 
     def add(
-        self, database: sqlite3.Connection, job_id: str, model_name: str, kind: str, *, promote: str, keep_data: bool
+        self,
+        database: sqlite3.Connection,
+        job_id: str,
+        model_name: str,
+        kind: str,
+        *,
+        promote: str,
+        keep_data: bool,
+        token_name: str,
     ) -> None:
         """Let a new job wait behind the others."""
         database.execute(
-            "INSERT INTO jobs (id, model_name, neural_network_type, state, created, promote, keep_data)"
-            " VALUES (?, ?, ?, 'queued', ?, ?, ?)",
-            (job_id, model_name, clean(kind, 100), now(), clean(promote, 100), keep_data),
+            "INSERT INTO jobs (id, model_name, neural_network_type, state, created, promote, keep_data, token_name)"
+            " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?)",
+            (job_id, model_name, clean(kind, 100), now(), clean(promote, 100), keep_data, token_name),
         )
 
     def begin(self, database: sqlite3.Connection, job_id: str) -> Job:

@@ -33,7 +33,7 @@ from artifacts.system.disk import flush, flush_file
 from artifacts.system.sqlite import opened, schema_version
 
 DATABASE = "feedback.sqlite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had no token_name; it is read as it is, and the next correction adds the column
 PAGE = 100  # corrections that are read under one lock; 25 MiB of the longest
 _SCHEMA = """
 CREATE TABLE {name}.corrections (
@@ -42,11 +42,13 @@ CREATE TABLE {name}.corrections (
     category TEXT NOT NULL,
     ticket TEXT NOT NULL,  -- JSON: an array of tokens, or a string of text
     version INTEGER,
-    created TEXT NOT NULL
+    created TEXT NOT NULL,
+    token_name TEXT NOT NULL DEFAULT ''
 );
 PRAGMA {name}.user_version={version}
 """
-_COLUMNS = "id, category, ticket, version, created"
+_COLUMNS = "id, category, ticket, version, created, token_name"
+_ADD_COLUMN = "ALTER TABLE corrections ADD COLUMN token_name TEXT NOT NULL DEFAULT ''"
 _ticket_decoder = msgspec.json.Decoder(list[str] | str)
 
 # One segment of a path, which no client rewrites on the way: neither `.` nor `..`, no slash, no control character.
@@ -72,6 +74,7 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         text: or its raw text.
         version: of the model, whose answer was corrected.
         created: RFC 3339, UTC; only to show.
+        token_name: of the token that it was sent with; empty for none.
     """
 
     id: str
@@ -80,6 +83,7 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str | None = None
     version: int | None = None
     created: str = ""
+    token_name: str = ""
 
     @property
     def content(self) -> list[str] | str:
@@ -112,6 +116,9 @@ def add(store: Store, name: str, correction: Correction, limit: int) -> bool:
         database.execute("BEGIN IMMEDIATE")
         if _is_new(database):
             _make(database, "main")
+        elif schema_version(database) == 1:
+            database.execute(_ADD_COLUMN)
+            database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         is_known = database.execute("DELETE FROM corrections WHERE id = ?", (correction.id,)).rowcount > 0
         (num_kept,) = database.execute("SELECT count(*) FROM corrections").fetchone()
         if num_kept >= limit:
@@ -120,8 +127,8 @@ def add(store: Store, name: str, correction: Correction, limit: int) -> bool:
                 f"feedback_limit"
             )
         database.execute(
-            f"INSERT INTO corrections ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)",  # noqa: S608  # names that are ours
-            (correction.id, correction.category, ticket, correction.version, now()),
+            f"INSERT INTO corrections ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608  # our names
+            (correction.id, correction.category, ticket, correction.version, now(), correction.token_name),
         )
         database.execute("COMMIT")
     return is_known
@@ -230,17 +237,24 @@ def _read(store: Store, name: str, which: str, value: object) -> list[tuple[int,
         with _opened(path) as database:
             if _is_new(database):
                 return []
-            query = f"SELECT seq, {_COLUMNS} FROM corrections {which}"  # noqa: S608  # words that are ours
+            query = f"SELECT seq, {_columns(database)} FROM corrections {which}"  # noqa: S608  # words that are ours
             rows = database.execute(query, (value,)).fetchall()
     return [(row[0], _correction(path, *row[1:])) for row in rows]
 
 
-def _correction(path: Path, id_: str, category: str, ticket: str, version: int | None, created: str) -> Correction:
+def _columns(database: sqlite3.Connection) -> str:
+    """Return what to select for `_COLUMNS`; reading changes nothing, so an older file stays of its schema."""
+    return _COLUMNS if schema_version(database) > 1 else _COLUMNS.replace("token_name", "''")
+
+
+def _correction(
+    path: Path, id_: str, category: str, ticket: str, version: int | None, created: str, token_name: str
+) -> Correction:
     try:
         content = _ticket_decoder.decode(ticket)
         tokens, text = (None, content) if isinstance(content, str) else (content, None)
         fields = {"id": id_, "category": category, "tokens": tokens, "text": text}
-        return msgspec.convert(fields | {"version": version, "created": created}, Correction)
+        return msgspec.convert(fields | {"version": version, "created": created, "token_name": token_name}, Correction)
     except (msgspec.MsgspecError, TypeError) as error:
         raise _damaged(path, str(error)) from error
 
@@ -251,7 +265,11 @@ def _copy(database: sqlite3.Connection, target: Path, without: str) -> int:
     database.execute("PRAGMA clean.journal_mode=OFF")  # of a file that nobody sees yet
     database.execute("PRAGMA clean.synchronous=OFF")
     _make(database, "clean")
-    copied = database.execute("INSERT INTO clean.corrections SELECT * FROM main.corrections WHERE id <> ?", (without,))
+    copied = database.execute(
+        f"INSERT INTO clean.corrections (seq, {_COLUMNS})"  # noqa: S608  # names that are ours
+        f" SELECT seq, {_columns(database)} FROM main.corrections WHERE id <> ?",
+        (without,),
+    )
     return copied.rowcount
 
 
@@ -272,7 +290,7 @@ def _is_new(database: sqlite3.Connection) -> bool:
         StoreRefused: another program has written it.
     """
     found = schema_version(database)
-    if found not in (0, SCHEMA_VERSION):
+    if not 0 <= found <= SCHEMA_VERSION:
         raise StoreRefused(
             f"corrections have schema {found}, this program reads schema {SCHEMA_VERSION}; use the program that wrote "
             f"them"

@@ -1,16 +1,20 @@
 """Who may call what: the Host header, the content type, and the role that each route declares.
 
-    role      opened by                       while its own token is not set
-    open      (needs no token)
-    search    the search or the admin token   open to callers on this machine
-    admin     the admin token                 open to callers on this machine
+    role       opened by a token of       open to callers on this machine while there is no token of
+    open       (needs no token)
+    search     search, admin              search
+    label      label, admin               label, admin
+    feedback   label, admin               label, admin          POST /feedback; with feedback_role = "search" as search,
+    admin      admin                      admin                 and label tokens open it too
 
+The routes of label show people's tickets and were the administrator's alone, so an admin token closes them too.
+A token is known by its SHA-256: those of the environment, and the named ones of tokens.toml, which may expire and are
+replaced while the server runs (`Gate.take`). A token that has expired opens nothing and still closes its routes.
 A route without a role is refused to everybody, so that a forgotten one is noticed at once.
 """
 
 import functools
 import hashlib
-import hmac
 import logging
 import math
 import time
@@ -23,12 +27,29 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import BaseRouteHandler
 from litestar.routes import HTTPRoute
 
+from artifacts.store.audit import NOBODY, Author
 from inference.errors import HostRefused, TokenRefused, TooManyAttempts, WrongCoding, WrongMediaType
 from inference.settings import Settings, is_loopback
+from inference.tokens import NamedToken, as_time
 
 JSON, MAIL = "application/json", "message/rfc822"
-OPEN, SEARCH, ADMIN = {"role": "open"}, {"role": "search"}, {"role": "admin"}  # a handler's `opt`
-OPENED_BY = {"search": ("search", "admin"), "admin": ("admin",)}  # role of a route -> roles whose token opens it
+OPEN, SEARCH, LABEL, FEEDBACK, ADMIN = (  # a handler's `opt`
+    {"role": role} for role in ("open", "search", "label", "feedback", "admin")
+)
+Roles = dict[str, tuple[str, ...]]  # role of a route -> roles of tokens
+OPENED_BY: Roles = {
+    "search": ("search", "admin"),
+    "label": ("label", "admin"),
+    "feedback": ("label", "admin"),
+    "admin": ("admin",),
+}
+CLOSED_BY: Roles = {
+    "search": ("search",),
+    "label": ("label", "admin"),
+    "feedback": ("label", "admin"),
+    "admin": ("admin",),
+}
+USUAL = b"Bearer "  # as nearly all clients spell it
 REMEDY = "send the header Authorization: Bearer TOKEN"
 MAX_FAILURES, WINDOW_S = 10, 60.0  # wrong tokens that one address may send in a minute
 MAX_PEERS = 1024  # whose failures are remembered; then the one that failed longest ago is forgotten
@@ -80,64 +101,111 @@ class Gate:
     tells the operator; what makes guessing hopeless is the length of the tokens.
     """
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
-        tokens = {role: settings.token(role) for role in OPENED_BY}
-        self._digests = {role: _digest(token.encode()) for role, token in tokens.items() if token}
-        # Of each role the digests of the whole headers that open it in their usual spelling.
-        self._usual = {
-            role: frozenset(_digest(b"Bearer " + tokens[one].encode()) for one in roles if tokens[one])
-            for role, roles in OPENED_BY.items()
-        }
-        self._clock = clock
-        # Peer -> when its minute began, and how many wrong tokens it has sent since; the latest to fail stands last.
-        self._failures: dict[str | None, tuple[float, int]] = {}
-
-    def check(self, role: str, headers: Iterable[tuple[bytes, bytes]], peer: str | None) -> None:
-        """Do nothing if a request may use the routes of a role.
+    def __init__(
+        self,
+        settings: Settings,
+        named: Sequence[NamedToken] = (),
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Take the tokens.
 
         Args:
-            role: search or admin.
+            settings: with the tokens of the environment.
+            named: the tokens of the file.
+            clock: seconds that never go back, for the limit of wrong tokens.
+            wall: seconds since 1970, for the end of tokens.
+        """
+        self._own = settings.own_tokens
+        self._opened_by, self._closed_by = OPENED_BY, CLOSED_BY
+        if settings.feedback_role == "search":
+            self._opened_by = OPENED_BY | {"feedback": ("search", "label", "admin")}
+            self._closed_by = CLOSED_BY | {"feedback": CLOSED_BY["search"]}
+        self._clock = clock
+        self.wall = wall
+        # Peer -> when its minute began, and how many wrong tokens it has sent since; the latest to fail stands last.
+        self._failures: dict[str | None, tuple[float, int]] = {}
+        self._known: dict[bytes, NamedToken] = {}  # digest -> token
+        self._roles: set[str] = set()  # of which there is a token, or has been one since the start
+        self.on_change: Callable[[], object] = lambda: None  # what has remembered an answer of this gate forgets it
+        self.take(named)
+
+    def take(self, named: Sequence[NamedToken]) -> None:
+        """Let these named tokens take the place of the earlier ones.
+
+        A role that has had a token keeps its routes closed until the next start: taking the last token of a role away
+        is to let nobody in, and not to let in all callers on this machine, who behind a proxy are all callers.
+        """
+        tokens = (*self._own, *named)
+        self._known = {bytes.fromhex(one.sha256): one for one in tokens}
+        self._roles |= {one.role for one in tokens}
+        self.on_change()
+
+    def needs_token(self, role: str) -> bool:
+        """Return whether the routes of a role are closed to callers on this machine who send no token."""
+        return not self._roles.isdisjoint(self._closed_by[role])
+
+    def roles_that_open(self, role: str) -> list[str]:
+        """Return the roles whose tokens open the routes of a role, those of which there is a token."""
+        return [one for one in self._opened_by[role] if one in self._roles]
+
+    def check(self, role: str, headers: Iterable[tuple[bytes, bytes]], peer: str | None) -> NamedToken | None:
+        """Return the token by which a request may use the routes of a role; None if it needs none and has none.
+
+        Args:
+            role: of the route: search, label, feedback or admin.
             headers: as ASGI has them, names in lower case.
             peer: the address that the request came from; None for one without, as on a Unix socket.
         Raises:
             TokenRefused: saying how to send the token, or where to set one.
             TooManyAttempts: a wrong token again.
         """
-        if role not in self._digests and peer is not None and is_loopback(peer):
-            return
         given = [value for name, value in headers if name == b"authorization"]
-        held = self._role_held(given)
-        if held in OPENED_BY[role]:
-            return
-        if held is None and any(given):
+        token = self._token_in(given)
+        has_expired = token is not None and token.has_expired(self.wall())
+        if self._is_open(role, peer):
+            return None if has_expired else token
+        if token is not None and not has_expired and token.role in self._opened_by[role]:
+            return token
+        if token is None and any(given):
             self._count_failure(peer)
-        if role not in self._digests:
+        wanted = self._opened_by[role][0]
+        if not self.needs_token(role):
+            variable = f"set PUPPET_{wanted.upper()}_TOKEN in the server's environment"
+            remedy = f"make one with puppet-serve token NAME --role {wanted}" if wanted == "label" else variable
             raise TokenRefused(
-                f"this route is only for callers on this machine while no {role} token is set; set "
-                f"PUPPET_{role.upper()}_TOKEN in the server's environment and {REMEDY}"
+                f"this route is only for callers on this machine while no {wanted} token is set; {remedy} and {REMEDY}"
             )
-        if held is not None:
-            found = f"the {held} token does not open it"
+        if token is not None and token.expires is not None and has_expired:
+            found = f"the one that was sent, {token.name}, expired at {as_time(token.expires)}"
+        elif token is not None:
+            found = f"the {token.role} token does not open it"
         else:
             found = "the one that was sent is another" if any(given) else "none was sent"
-        raise TokenRefused(f"this route needs the {role} token, {found}; {REMEDY}")
+        raise TokenRefused(f"this route needs the {wanted} token, {found}; {REMEDY}")
 
     def opens(self, role: str, authorization: bytes | None, peer: str | None) -> bool:
         """Return whether `check` would surely let a request in, with one header at most; no means only: ask it."""
-        if role not in self._digests and peer is not None and is_loopback(peer):
-            return True
-        # How long a look among digests takes tells something of digests, and nothing of the tokens.
-        return authorization is not None and _digest(authorization) in self._usual[role]
+        return self._is_open(role, peer) or self.token_that_opens(role, authorization) is not None
 
-    def _role_held(self, given: Sequence[bytes]) -> str | None:
-        """Return the role whose token the Authorization headers hold; two headers hold none."""
+    def token_that_opens(self, role: str, authorization: bytes | None) -> NamedToken | None:
+        """Return the token in a header of the usual spelling if it opens the routes of a role now; else None."""
+        if authorization is None or not authorization.startswith(USUAL):
+            return None
+        # How long a look among digests takes tells something of digests, and nothing of the tokens.
+        token = self._known.get(_digest(authorization[len(USUAL) :]))
+        is_good = token is not None and token.role in self._opened_by[role] and not token.has_expired(self.wall())
+        return token if is_good else None
+
+    def _is_open(self, role: str, peer: str | None) -> bool:
+        return not self.needs_token(role) and peer is not None and is_loopback(peer)
+
+    def _token_in(self, given: Sequence[bytes]) -> NamedToken | None:
+        """Return the token, expired or not, that the Authorization headers hold; two headers hold none."""
         if len(given) != 1:
             return None
         scheme, _, token = given[0].strip(b" ").partition(b" ")
-        # Digests in bytes: comparing text of other lengths or scripts would tell by time, or raise.
-        digest = _digest(token.lstrip(b" "))
-        held = [role for role, known in self._digests.items() if hmac.compare_digest(digest, known)]
-        return held[0] if held and scheme.lower() == b"bearer" else None
+        return self._known.get(_digest(token.lstrip(b" "))) if scheme.lower() == b"bearer" else None
 
     def _count_failure(self, peer: str | None) -> None:
         """Count a wrong token.
@@ -165,18 +233,25 @@ class Gate:
 
 
 async def check_role(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Do nothing if the caller may use the route.
+    """Raise TokenRefused unless the caller may use the route; who it is stays with the request (`author_of`).
 
     Raises:
         TokenRefused, TooManyAttempts: saying what to do about it.
     """
     role = handler.opt.get("role")
-    if role in OPENED_BY:
+    if isinstance(role, str) and role in OPENED_BY:
         gate: Gate = connection.app.state.gate
-        gate.check(role, connection.scope["headers"], connection.client.host if connection.client else None)
+        peer = connection.client.host if connection.client else None
+        connection.scope["state"]["token"] = gate.check(role, connection.scope["headers"], peer)
     # What Litestar adds to each path to answer OPTIONS has no role; it tells the methods, as /schema does.
     elif role != "open" and handler.fn.__module__ != HTTPRoute.__module__:
         raise TokenRefused("this route declares no role, nobody may use it; this is our bug")
+
+
+def author_of(request: Request[Any, Any, Any]) -> Author:
+    """Return the name and role of the token that a request came with, for what it changes."""
+    token: NamedToken | None = request.scope["state"]["token"]
+    return Author(token.name, token.role) if token is not None else NOBODY
 
 
 def check_media_type(request: Request[Any, Any, Any], *accepted: str) -> str:

@@ -13,6 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.plugins import ReceiveRoutePlugin
 from litestar.routes import BaseRoute, HTTPRoute
 
+from inference.routes.access import Gate
 from inference.routes.openapi import token_needed
 from inference.settings import Settings
 
@@ -29,8 +30,9 @@ class Routes(Controller):
 class Declared(ReceiveRoutePlugin):
     """Fill in the `security` and the limit of the body of each route that is registered."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, gate: Gate) -> None:
         self._settings = settings
+        self._gate = gate
 
     def receive_route(self, route: BaseRoute) -> None:
         """Take a route; Litestar reads what is set here at its first request, or when it writes the document.
@@ -42,7 +44,7 @@ class Declared(ReceiveRoutePlugin):
             return
         for handler in route.route_handlers:
             # Litestar's own `security` would be a second statement of the role, which could differ from the guard's.
-            handler.security = token_needed(self._settings, handler.opt.get("role"))
+            handler.security = token_needed(self._gate, handler.opt.get("role"))
             limits = handler.opt.get("body_limits", ())
             if limits:
                 handler.request_max_body_size = max(getattr(self._settings, limit) for limit in limits)

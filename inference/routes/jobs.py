@@ -8,10 +8,12 @@ from litestar import Request, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import ServerSentEvent, ServerSentEventMessage
+from msgspec import UNSET
 from msgspec.json import encode
 
 from artifacts.jobs.events import Event
 from artifacts.jobs.records import Job
+from artifacts.store.audit import AuditLog
 from inference.following import has_ended
 from inference.routes import access
 from inference.routes.declared import Routes
@@ -49,6 +51,7 @@ def shown(training: Training, job: Job) -> JobAnswer:
         seconds=job.seconds,
         promote=job.promote,
         cancel_requested=job.cancel_requested,
+        token_name=job.token_name or UNSET,
         progress=last,
     )
 
@@ -104,8 +107,19 @@ class JobRoutes(Routes):
 
     @post("/{job_id:str}/cancel", opt=access.ADMIN, status_code=200, responses=refusals(*ADMIN, 404))
     async def cancel(
-        self, request: AnyRequest, job_id: FromPath[str], training: NamedDependency[Training]
+        self,
+        request: AnyRequest,
+        job_id: FromPath[str],
+        training: NamedDependency[Training],
+        audit: NamedDependency[AuditLog],
     ) -> JobAnswer:
         """Cancel a job: at once if it waits, within a second if it runs; one that has ended stays as it is."""
         access.check_media_type(request)
-        return await asyncio.to_thread(lambda: shown(training, training.jobs.request_cancel(job_id)))
+
+        def cancel() -> JobAnswer:
+            job = training.jobs.get(job_id)  # an id that no job has is a caller's own text, and is not noted
+            with audit.change(access.author_of(request), "cancel", job.model_name, job=job.id):
+                job = training.jobs.request_cancel(job.id)
+            return shown(training, job)
+
+        return await asyncio.to_thread(cancel)

@@ -9,7 +9,9 @@ from litestar.params import FromPath, QueryParameter
 
 from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, VersionChanged
 from artifacts.networks.manifest import Manifest
+from artifacts.store.audit import AuditLog
 from artifacts.store.store import Store
+from artifacts.store.versions import check_name
 from inference.monitoring.drift import Drift
 from inference.monitoring.drift_report import judged
 from inference.routes import access
@@ -122,41 +124,85 @@ class ModelRoutes(Routes):
         status_code=200,
         responses=refusals(*ADMIN, 404, 412),
     )
-    async def promote(self, request: AnyRequest, name: FromPath[str], registry: NamedDependency[Registry]) -> Serves:
+    async def promote(
+        self,
+        request: AnyRequest,
+        name: FromPath[str],
+        registry: NamedDependency[Registry],
+        audit: NamedDependency[AuditLog],
+    ) -> Serves:
         """Let a version serve. With If-Match: only if the version with that ETag serves now."""
         access.check_media_type(request)
         body = await decoded(await request.body(), Promote)
+        check_name(name)
         expected = await asyncio.to_thread(expected_version, registry.store, name, request.headers.get("if-match"))
 
-        def change() -> int:
-            return registry.store.promote(name, body.version, expected=expected).version
+        def promote() -> int:
+            with audit.change(access.author_of(request), "promote", name, version=body.version):
+                return registry.store.promote(name, body.version, expected=expected).version
 
-        number = await asyncio.to_thread(change)
+        number = await asyncio.to_thread(promote)
         await registry.refresh()
         return Serves(model_name=name, version=number)
 
     @post("/{name:str}/rollback", opt=access.ADMIN, status_code=200, responses=refusals(*ADMIN, 404, 409))
-    async def rollback(self, request: AnyRequest, name: FromPath[str], registry: NamedDependency[Registry]) -> Serves:
+    async def rollback(
+        self,
+        request: AnyRequest,
+        name: FromPath[str],
+        registry: NamedDependency[Registry],
+        audit: NamedDependency[AuditLog],
+    ) -> Serves:
         """Let the version serve that served before the present one."""
         access.check_media_type(request)
-        current = await asyncio.to_thread(registry.store.rollback, name)
+        check_name(name)
+
+        def rollback() -> int:
+            with audit.change(access.author_of(request), "rollback", name) as changed:
+                changed.version = registry.store.rollback(name).version
+                return changed.version
+
+        number = await asyncio.to_thread(rollback)
         await registry.refresh()
-        return Serves(model_name=name, version=current.version)
+        return Serves(model_name=name, version=number)
 
     @delete(
         "/{name:str}/versions/{version:int}", opt=access.ADMIN, status_code=200, responses=refusals(*ADMIN, 404, 409)
     )
     async def delete_version(
-        self, name: FromPath[str], version: FromPath[int], registry: NamedDependency[Registry]
+        self,
+        request: AnyRequest,
+        name: FromPath[str],
+        version: FromPath[int],
+        registry: NamedDependency[Registry],
+        audit: NamedDependency[AuditLog],
     ) -> Deleted:
         """Delete a version that does not serve."""
-        await asyncio.to_thread(registry.store.delete_version, name, version)
+        check_name(name)
+
+        def delete() -> None:
+            with audit.change(access.author_of(request), "delete_version", name, version=version):
+                registry.store.delete_version(name, version)
+
+        await asyncio.to_thread(delete)
         return Deleted(model_name=name, version=version)
 
     @delete("/{name:str}", opt=access.ADMIN, status_code=200, responses=refusals(*ADMIN, 404))
-    async def delete_model(self, name: FromPath[str], registry: NamedDependency[Registry]) -> Deleted:
+    async def delete_model(
+        self,
+        request: AnyRequest,
+        name: FromPath[str],
+        registry: NamedDependency[Registry],
+        audit: NamedDependency[AuditLog],
+    ) -> Deleted:
         """Delete a model with all its versions."""
-        await asyncio.to_thread(registry.store.delete_model, name)
+        check_name(name)
+
+        def delete() -> None:
+            with audit.change(access.author_of(request), "delete_model", name):
+                registry.store.delete_model(name)
+
+        await asyncio.to_thread(delete)
         await registry.refresh()
         return Deleted(model_name=name)
 

@@ -25,7 +25,7 @@ from litestar.params import Body
 
 from artifacts.jobs.request import TrainModel
 from artifacts.kinds import KINDS
-from inference.routes.access import OPENED_BY
+from inference.routes.access import OPENED_BY, Gate
 from inference.schemas import (
     Accepted,
     CreateModel,
@@ -37,7 +37,6 @@ from inference.schemas import (
     Test,
     Trained,
 )
-from inference.settings import Settings
 
 ERRORS = {
     400: "The body does not fit; every fault is listed with its JSON Pointer. Or one of the seeds' sentences.",
@@ -162,24 +161,29 @@ def refusals(*statuses: int) -> dict[int, ResponseSpec]:
     }
 
 
-def token_schemes(settings: Settings) -> dict[str, SecurityScheme | Reference]:
-    """Return the tokens that the server asks for, so that the documentation page has a field for each."""
-    descriptions = {"search": "Opens search, test, predict and feedback.", "admin": "Opens every route."}
+def token_schemes(gate: Gate) -> dict[str, SecurityScheme | Reference]:
+    """Return the roles of which there is a token, so that the documentation page has a field for each."""
+    descriptions = {
+        "search": "Opens search, test and predict.",
+        "label": "Opens corrections: post, read.",
+        "admin": "Opens every route.",
+    }
+    there = {one for role in OPENED_BY for one in gate.roles_that_open(role)}
     return {
         f"{role}_token": SecurityScheme(type="http", scheme="bearer", description=description)
         for role, description in descriptions.items()
-        if settings.token(role)
+        if role in there
     }
 
 
-def token_needed(settings: Settings, role: str | None) -> list[SecurityRequirement]:
-    """Return the tokens that open the routes of a role, any one of them; none while that role's own is not set.
+def token_needed(gate: Gate, role: str | None) -> list[SecurityRequirement]:
+    """Return the tokens that open the routes of a role, any one of them; none while they need none.
 
     None for a route without a role, or with one that no token opens, because nobody may use it.
     """
-    if role not in OPENED_BY or not settings.token(role):
+    if role is None or role not in OPENED_BY or not gate.needs_token(role):
         return []
-    return [{f"{one}_token": []} for one in OPENED_BY[role] if settings.token(one)]
+    return [{f"{one}_token": []} for one in gate.roles_that_open(role)]
 
 
 def body_schemas() -> dict[str, Schema]:

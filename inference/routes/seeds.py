@@ -15,6 +15,7 @@ from artifacts.errors import InvalidInput
 from artifacts.kinds import KINDS
 from artifacts.mail.message import read_mail
 from artifacts.schemas import Search
+from artifacts.store.audit import AuditLog
 from inference.errors import BodyTooLarge
 from inference.evaluation import evaluate
 from inference.prediction import label
@@ -95,13 +96,18 @@ class SeedRoutes(Routes):
         responses=refusals(*ADMIN),
     )
     async def create_model(
-        self, request: AnyRequest, registry: NamedDependency[Registry], training: NamedDependency[Training]
+        self,
+        request: AnyRequest,
+        registry: NamedDependency[Registry],
+        training: NamedDependency[Training],
+        audit: NamedDependency[AuditLog],
     ) -> Created:
         """Record a new, untrained model. With Idempotency-Key a request that comes twice is answered twice."""
         access.check_media_type(request)
         raw = await request.body()
         body = await decoded(raw, CreateModel)
-        await create_once(registry.store, training, body, raw, request.headers.get("idempotency-key"))
+        key = request.headers.get("idempotency-key")
+        await create_once(registry.store, training, body, raw, key, audit, access.author_of(request))
         return Created(model_name=body.name)
 
     @post(
@@ -121,7 +127,7 @@ class SeedRoutes(Routes):
         With Idempotency-Key a request that comes twice is one job.
         """
         access.check_media_type(request)
-        job = await training.submit(request.stream(), request.headers.get("idempotency-key"))
+        job = await training.submit(request.stream(), request.headers.get("idempotency-key"), access.author_of(request))
         headers = {"Location": f"/jobs/{job.id}"}
         if wants_job(request):
             headers |= {"Retry-After": "1", "Preference-Applied": "respond-async"}

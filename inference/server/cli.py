@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import msgspec
@@ -22,33 +23,34 @@ from inference.monitoring.shared_counters import open_board
 from inference.server import listeners
 from inference.server.connections import raise_descriptor_limit
 from inference.server.listeners import listen
-from inference.server.supervisor import END_SIGNALS, Child, Supervisor
-from inference.settings import PREFIX, Settings, read_settings
+from inference.server.supervisor import END_SIGNALS, WORKER_SIGNALS, Child, Supervisor
+from inference.settings import PREFIX, Given, Settings, named_tokens, read_settings
+from inference.tokens import FILE, ROLES, NamedToken, Role, make_token
 
 log = logging.getLogger("puppet")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
 @click.option("--host", help="Address to listen on; another than loopback needs both tokens.  [127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one and prints it.  [8000]")
 @click.option("--workers", type=int, help="Processes that answer, one per core; 1 to 64.  [1]")
 @click.option("--store", help="Folder that holds the models.  [artifacts/models]")
 @click.option("--trainer", type=click.Choice(["local", "none"]), help="Train beside the server, or not at all.")
 @click.version_option(package_name="puppet-o2")
-def main(**options: object) -> None:
+@click.pass_context
+def main(context: click.Context, /, **options: object) -> None:
     """Serve the models of a store over HTTP. docs/en/reference.md lists the PUPPET_ variables."""
+    if context.invoked_subcommand is not None:
+        return
     start_log()
     try:
         settings = choose_trainer(read_settings(os.environ, options))
+        tokens = named_tokens(settings)
         if not settings.store_path.exists():  # a slip of the pen would serve nothing, and say so nowhere
             log.warning("store %s did not exist: it is made now and holds no model", settings.store)
         listening = listen(settings)
     except PuppetError as error:
-        click.echo(f"error: {error}", err=True)
-        if isinstance(error, InvalidInput):
-            for fault in error.faults:
-                click.echo(f"  {fault}", err=True)
-        sys.exit(1)
+        refuse(error)
     host, port = listening[0].getsockname()[:2]
     shown = msgspec.structs.replace(settings.shown, port=port)
     log.info("settings %s", msgspec.json.encode(shown).decode())
@@ -60,10 +62,48 @@ def main(**options: object) -> None:
             num_cores,
         )
     log.info("listening on http://%s:%d, documentation at /schema", f"[{host}]" if ":" in host else host, port)
-    sys.exit(supervise(settings, listening))
+    if tokens:
+        log.info("%d named tokens are known", len(tokens))
+    sys.exit(supervise(settings, tokens, listening))
 
 
-def supervise(settings: Settings, listening: Sequence[socket.socket]) -> int:
+@main.command()
+@click.argument("name")
+@click.option("--role", type=click.Choice(ROLES), required=True, help="What the token opens.")
+@click.option("--days", type=int, help="Days after which it opens nothing.  [never]")
+@click.option("--file", help="File of the named tokens.  [PUPPET_TOKENS_FILE, or tokens.toml in the store]")
+@click.pass_context
+def token(context: click.Context, name: str, role: Role, days: int | None, file: str | None) -> None:
+    """Make a token, print it this once, and add its digest to the file of the named tokens.
+
+    A server that runs reads the file again at SIGHUP.
+    """
+    assert context.parent is not None, "the command stands below `main`"
+    # Not `read_settings`: it refuses an address without tokens, and here they are being made.
+    store = context.parent.params["store"] or os.environ.get(f"{PREFIX}STORE") or Settings().store
+    path = Path(file or os.environ.get(f"{PREFIX}TOKENS_FILE") or Path(store) / FILE)
+    try:
+        made = make_token(path, name, role, days)
+    except PuppetError as error:
+        refuse(error)
+    click.echo(made)
+    click.echo(
+        f"this is the {role} token {name!r}, shown only now; its digest is in {path}, which a server reads at its "
+        f"start and at SIGHUP",
+        err=True,
+    )
+
+
+def refuse(error: PuppetError) -> NoReturn:
+    """Say what is wrong and end with status 1."""
+    click.echo(f"error: {error}", err=True)
+    if isinstance(error, InvalidInput):
+        for fault in error.faults:
+            click.echo(f"  {fault}", err=True)
+    sys.exit(1)
+
+
+def supervise(settings: Settings, tokens: tuple[NamedToken, ...], listening: Sequence[socket.socket]) -> int:
     """Return the exit status of the server, which has run to its end; the sockets are closed then."""
     raise_descriptor_limit()
     reports, report_fd = os.pipe()
@@ -74,16 +114,23 @@ def supervise(settings: Settings, listening: Sequence[socket.socket]) -> int:
         listeners.turn_away(listening)
         listeners.close(listening)  # or they would go on listening when the workers have closed theirs
 
+    def workers(tokens: tuple[NamedToken, ...]) -> list[Child]:
+        given = Given(settings, tokens)
+        return [worker(number, given, one, report_fd, board_fd, os.environ) for number, one in enumerate(listening, 1)]
+
+    def read_tokens_again() -> list[Child] | None:
+        try:
+            tokens = named_tokens(settings)
+        except InvalidInput as error:  # the one line on it: workers are not sent to a file that cannot be used
+            log.error("the named tokens stay as they were: %s", "; ".join([str(error), *map(str, error.faults)]))
+            return None
+        return workers(tokens)
+
     supervisor = Supervisor(
-        [
-            *(
-                worker(number, settings, one, report_fd, board_fd, os.environ)
-                for number, one in enumerate(listening, 1)
-            ),
-            *([trainer(settings, report_fd, os.environ)] if settings.trainer == "local" else []),
-        ],
+        [*workers(tokens), *([trainer(settings, report_fd, os.environ)] if settings.trainer == "local" else [])],
         on_end=turn_away,
         reports=reports,
+        on_reload=read_tokens_again,
     )
     status = asyncio.run(supervisor.run())
     if supervisor.refusal:
@@ -100,7 +147,7 @@ def program(module: str) -> tuple[str, ...]:
 
 def worker(
     number: int,
-    settings: Settings,
+    given: Given,
     listening: socket.socket,
     report_fd: int,
     board_fd: int,
@@ -114,9 +161,10 @@ def worker(
             *(str(listening.fileno()), str(report_fd), str(os.getpid()), str(board_fd), str(number)),
         ),
         environment={name: value for name, value in environment.items() if not name.startswith(PREFIX)},
-        stdin=msgspec.json.encode(settings),
+        stdin=msgspec.json.encode(given),
         fds=(listening.fileno(), report_fd, board_fd),
-        blocked=END_SIGNALS,  # connections may be waiting on its socket before it can take a signal
+        blocked=WORKER_SIGNALS,  # connections may be waiting on its socket before it can take a signal
+        takes_reload=True,
     )
 
 

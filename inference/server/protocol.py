@@ -45,7 +45,7 @@ class Protocol(Edge):
         self._registry: Registry = state.registry
         self._heads: Heads = state.heads
         self._gate: Gate = state.gate
-        self._needs_token = True
+        self._peer: str | None = None
         self._begun = b""  # of a plain search, the rest of which is still to come
         self._is_asked = False  # a plain search, which waits for its answer
         self._behind = b""  # what has come behind that search
@@ -53,7 +53,7 @@ class Protocol(Edge):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take a new connection."""
         super().connection_made(transport)
-        self._needs_token = not self._gate.opens("search", None, self.client[0] if self.client else None)
+        self._peer = self.client[0] if self.client else None
 
     def shutdown(self) -> None:
         """Close, after the request that is under way; while the server ends its answer says so and closes."""
@@ -119,7 +119,8 @@ class Protocol(Edge):
         head = self._heads.read(data[:end]) if len(END) <= end <= MAX_HEAD_BYTES else None
         if head is None or len(data) > end + head.body_bytes:
             return False
-        is_let_in = head.is_own_host and (head.has_token or not self._needs_token)
+        # Asked for each search: a token may come into being while a connection lasts (SIGHUP).
+        is_let_in = head.is_own_host and (head.has_token or self._gate.opens("search", None, self._peer))
         if len(data) < end + head.body_bytes:
             # What its head refuses is refused before its body has come, so it is not kept.
             if is_let_in:

@@ -43,6 +43,7 @@ class Head(msgspec.Struct, frozen=True):
         body_bytes: that follow it.
         is_own_host: whether it was sent to one of our names.
         has_token: whether it has a token that opens the route.
+        expires: seconds since 1970 from which on that token opens nothing; None: never.
         timeout_ms: the header X-Timeout-Ms; None without one.
         traced: those of its headers that come back in the answer.
     """
@@ -50,12 +51,13 @@ class Head(msgspec.Struct, frozen=True):
     body_bytes: int
     is_own_host: bool
     has_token: bool
+    expires: float | None
     timeout_ms: bytes | None
     traced: Mapping[bytes, bytes]
 
 
 class Heads:
-    """Reads heads; for one process, whose hosts and tokens stay the same."""
+    """Reads heads; for one process, whose hosts stay the same. What it keeps is forgotten when the tokens change."""
 
     def __init__(self, settings: Settings, gate: Gate) -> None:
         """Take what a head is compared with."""
@@ -63,6 +65,7 @@ class Heads:
         self._limit_bytes = min(settings.search_body_bytes, MAX_BODY_BYTES)
         self._gate = gate
         self._kept: dict[bytes, Head] = {}
+        gate.on_change = self._kept.clear
 
     def read(self, raw: bytes) -> Head | None:
         """Return what a head says, None if it is not that of a plain search.
@@ -71,7 +74,7 @@ class Heads:
             raw: from LINE to END.
         """
         head = self._kept.get(raw)
-        if head is None:
+        if head is None or (head.expires is not None and self._gate.wall() >= head.expires):
             head = self._parse(raw)
             if head is not None and not head.traced and len(raw) <= MAX_KEPT_BYTES:
                 if len(self._kept) >= MAX_HEADS:
@@ -103,10 +106,12 @@ class Heads:
         )
         if not is_plain:
             return None
+        token = self._gate.token_that_opens("search", headers.get(b"authorization"))
         return Head(
             body_bytes=int(length),
             is_own_host=is_own_host(headers.get(b"host", b"").decode("latin-1"), self._hosts),
-            has_token=self._gate.opens("search", headers.get(b"authorization"), None),
+            has_token=token is not None,
+            expires=token.expires if token is not None else None,
             timeout_ms=headers.get(b"x-timeout-ms"),
             traced={name: headers[name] for name in TRACED if name in headers} or NOTHING,
         )

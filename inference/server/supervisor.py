@@ -1,5 +1,6 @@
 """A small supervisor: starts child processes, starts them again when they die, ends them all when it is asked to.
 
+    SIGHUP ─► on_reload() ─► SIGHUP to each child that takes it
     SIGTERM ─► on_end() ─► each child's signal ─► wait ─► exit 0
     a child dies ─► wait 0.1 s, 0.2 s, ... 10 s ─► start it again
 
@@ -26,6 +27,7 @@ GRACE_S = 15.0  # for the children to end; a worker takes 10.5 s at most
 CANNOT_START = 78  # exit status of a child that no other attempt would help: a wrong setting (EX_CONFIG, <sysexits.h>)
 REPORT_BYTES = 65536  # what a pipe holds
 END_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+WORKER_SIGNALS = END_SIGNALS | {signal.SIGHUP}
 
 log = logging.getLogger("puppet")
 
@@ -41,6 +43,7 @@ class Child(msgspec.Struct, frozen=True):
         fds: files that it inherits, under the same numbers.
         end_signal: that asks it to finish what it is at and end.
         blocked: signals that wait until it unblocks them, because it cannot take them in its first half second.
+        takes_reload: whether it is sent SIGHUP, which ends a process that does not expect it.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Child(msgspec.Struct, frozen=True):
     fds: tuple[int, ...] = ()
     end_signal: int = signal.SIGTERM
     blocked: frozenset[int] = frozenset()
+    takes_reload: bool = False
 
 
 def next_delay_s(delay_s: float, lived_s: float) -> float:
@@ -76,22 +80,43 @@ def die_with(parent: int) -> None:
             raise SystemExit("the process that started this one has ended")
 
 
+def has_terminal() -> bool:
+    """Return whether this process has a controlling terminal."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 class Supervisor:
     """Keeps children running until a signal ends it; for one `run`.
 
-    SIGTERM and SIGINT end it in order, a second one at once. SIGHUP (the terminal was closed) ends it in order too,
-    however often, unless it was ignored at the start (`nohup`).
+    SIGTERM and SIGINT end it in order, a second one at once. SIGHUP has two senders. From an operator it means: read
+    again what may have changed (`on_reload`). From the kernel it means that the terminal was closed, and ends it in
+    order, unless SIGHUP was ignored at the start (`nohup`). The sign of the second is that the terminal of
+    the start is gone: Linux takes it from the session before it sends the signal.
     """
 
-    def __init__(self, children: Sequence[Child], on_end: Callable[[], object], reports: int) -> None:
+    def __init__(
+        self,
+        children: Sequence[Child],
+        on_end: Callable[[], object],
+        reports: int,
+        on_reload: Callable[[], Sequence[Child] | None] = lambda: None,
+    ) -> None:
         """Take what to run.
 
         Args:
             children: that run side by side.
             on_end: called when the end begins, before the children are asked to end.
             reports: read end of a pipe in which a child says why it ends with CANNOT_START; non-blocking.
+            on_reload: called at SIGHUP; returns the same children, by name, as they are to be started from now on, or
+                None where nothing is to change, and then they are not sent SIGHUP either.
         """
-        self._children = children
+        self._children = {child.name: child for child in children}
+        self._on_reload = on_reload
+        self._ends_with_terminal = False
         self.on_end = on_end
         self._reports = reports
         self._running: dict[str, asyncio.subprocess.Process] = {}
@@ -105,14 +130,15 @@ class Supervisor:
     async def run(self) -> int:
         """Return the exit status once every child has ended: 0 if that was asked for and went in order."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-                loop.add_signal_handler(number, self._take_signal, number)
-        keeping = asyncio.gather(*(self._keep(child) for child in self._children))
+        self._ends_with_terminal = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN and has_terminal()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._take_signal)
+        loop.add_signal_handler(signal.SIGHUP, self._take_hangup)
+        keeping = asyncio.gather(*(self._keep(name) for name in self._children))
         keeping.add_done_callback(lambda _: self._ending.set())  # a bug in one ends all, rather than go unnoticed
         await self._ending.wait()
         self.on_end()
-        for child in self._children:
+        for child in self._children.values():
             self._send(child, child.end_signal)
         hurrying = asyncio.ensure_future(self._at_once.wait())
         await asyncio.wait((keeping, hurrying), timeout=GRACE_S, return_when=asyncio.FIRST_COMPLETED)
@@ -120,19 +146,33 @@ class Supervisor:
         if not keeping.done():
             log.error("killing what has not ended: %s", ", ".join(self._running))
             self._status = 1
-            for child in self._children:
+            for child in self._children.values():
                 self._send(child, signal.SIGKILL)
         await keeping
         return self._status
 
-    def _take_signal(self, number: int) -> None:
+    def _take_signal(self) -> None:
         now = asyncio.get_running_loop().time()
         if self._asked_at is None:
             self._asked_at = now
             log.info("ending: what has been accepted is answered; a second signal ends at once")
             self._ending.set()
-        elif number != signal.SIGHUP and now - self._asked_at > REPEAT_S:
+        elif now - self._asked_at > REPEAT_S:
             self._at_once.set()
+
+    def _take_hangup(self) -> None:
+        if self._ends_with_terminal and not has_terminal():
+            if self._asked_at is None:  # however often it comes, it is no second signal
+                self._take_signal()
+            return
+        if self._ending.is_set():
+            return
+        children = self._on_reload()
+        if children is not None:
+            self._children |= {child.name: child for child in children}
+            for child in children:
+                if child.takes_reload:
+                    self._send(child, signal.SIGHUP)
 
     def _send(self, child: Child, number: int) -> None:
         process = self._running.get(child.name)
@@ -140,12 +180,13 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
                 process.send_signal(number)
 
-    async def _keep(self, child: Child) -> None:
+    async def _keep(self, name: str) -> None:
         """Run a child again and again until the end."""
         loop = asyncio.get_running_loop()
         delay_s = 0.0
         while not self._ending.is_set():
             started_at = loop.time()
+            child = self._children[name]  # as it is to be started by now
             try:
                 status = await self._run(child)
             except OSError as error:

@@ -1,8 +1,10 @@
 """One worker: a process that answers requests on a socket which the supervisor keeps for it.
 
-    python -P -m inference.server.worker SOCKET_FD REPORT_FD PARENT_PID BOARD_FD NUMBER < settings.json
+    python -P -m inference.server.worker SOCKET_FD REPORT_FD PARENT_PID BOARD_FD NUMBER < given.json
 
-Settings come through a pipe, because others can see arguments and the token is among the settings.
+Settings come through a pipe, because others can see arguments and the token is among the settings. With them come the
+named tokens, as the supervisor has last read them: a worker that is started again is not stopped by a file that was
+broken meanwhile. At SIGHUP a worker reads the file itself.
 """
 
 # ruff: noqa: E402  # other imports come after the first statement
@@ -24,12 +26,12 @@ from litestar import Litestar
 
 from artifacts.errors import InvalidInput, PuppetError
 from artifacts.system.logs import start_log
-from inference.app import create_app
+from inference.app import create_app, read_tokens_again
 from inference.monitoring.shared_counters import Board
 from inference.server.listeners import BACKLOG
 from inference.server.protocol import Protocol
-from inference.server.supervisor import CANNOT_START, END_SIGNALS, REPORT_BYTES, die_with
-from inference.settings import Settings
+from inference.server.supervisor import CANNOT_START, REPORT_BYTES, WORKER_SIGNALS, die_with
+from inference.settings import Given
 
 ACCEPT_S = 0.1  # after which every connection that had come up has been accepted
 ANSWER_S = 0.2  # in which who was accepted last sends its request
@@ -62,7 +64,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and from then on take signals; the supervisor has blocked them."""
         await super().startup(sockets)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, END_SIGNALS)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, read_tokens_again, self._app.state)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKER_SIGNALS)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what has been accepted and close; the supervisor has turned newcomers away."""
@@ -80,13 +83,13 @@ def main() -> None:
     socket_fd, report_fd, parent, board_fd, number = map(int, sys.argv[1:])
     die_with(parent)
     start_log()
-    settings = msgspec.json.decode(sys.stdin.buffer.read(), type=Settings)
+    given = msgspec.json.decode(sys.stdin.buffer.read(), type=Given)
     for fd in (socket_fd, report_fd, board_fd):
         os.set_inheritable(fd, False)
     # Litestar takes its plugin for pydantic in wherever that is installed; nothing here needs it, and it is 9 MB.
     sys.modules["pydantic"] = None  # type: ignore[assignment]  # as the import system has it: there is none
     try:
-        app = create_app(settings, board=Board(board_fd, number))
+        app = create_app(given.settings, Board(board_fd, number), given.tokens)
     except PuppetError as error:
         faults = error.faults if isinstance(error, InvalidInput) else ()
         message = "\n  ".join([str(error), *map(str, faults)])

@@ -6,7 +6,7 @@ Litestar's client always comes from "testclient".
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -18,6 +18,7 @@ from artifacts.store.store import Store
 from inference import training
 from inference.app import create_app
 from inference.settings import Settings
+from inference.tokens import NamedToken
 from tests.inference.worker import WorkerHere
 
 
@@ -34,9 +35,9 @@ def settings(store: Store) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def started(settings: Settings) -> AsyncIterator[Litestar]:
-    """Give a running application whose models are loaded."""
-    app = create_app(settings)
+async def started(settings: Settings, tokens: Sequence[NamedToken] | None = None) -> AsyncIterator[Litestar]:
+    """Give a running application whose models are loaded; its named tokens are these, or those of its file."""
+    app = create_app(settings, tokens=tokens)
     async with app.lifespan():
         await app.state.registry.refresh()
         yield app

@@ -52,18 +52,19 @@ OTHERS: dict[str, dict[str, tuple[str, type[msgspec.Struct] | None]]] = {
         "delete": ("admin", schemas.Deleted),
     },
     "/models/{name}/drift": {"get": ("search", schemas.DriftAnswer)},
-    "/models/{name}/feedback": {"get": ("admin", None), "delete": ("admin", schemas.FeedbackErased)},
+    "/models/{name}/feedback": {"get": ("label", None), "delete": ("admin", schemas.FeedbackErased)},
     "/models/{name}/feedback/{correction_id}": {
-        "get": ("admin", Correction),
+        "get": ("label", Correction),
         "delete": ("admin", schemas.FeedbackErased),
     },
-    "/feedback": {"post": ("search", schemas.FeedbackStored)},
+    "/feedback": {"post": ("label", schemas.FeedbackStored)},
     "/models/{name}/promote": {"post": ("admin", schemas.Serves)},
     "/models/{name}/rollback": {"post": ("admin", schemas.Serves)},
     "/jobs": {"get": ("admin", schemas.JobsAnswer)},
     "/jobs/{job_id}": {"get": ("admin", schemas.JobAnswer)},
     "/jobs/{job_id}/events": {"get": ("admin", None)},  # a stream
     "/jobs/{job_id}/cancel": {"post": ("admin", schemas.JobAnswer)},
+    "/audit": {"get": ("admin", schemas.AuditAnswer)},
     "/metrics": {"get": ("search", None)},
     "/livez": {"get": ("open", schemas.Probe)},
     "/readyz": {"get": ("open", schemas.Probe)},
@@ -295,7 +296,7 @@ async def test_document_says_which_token_opens_a_route(
     assert set(schemes) == set(tokens)
     assert all((scheme["type"], scheme["scheme"]) == ("http", "bearer") for scheme in schemes.values())
     assert "security" not in document
-    by_role = {"admin": admin, "search": search, "open": []}
+    by_role = {"admin": admin, "label": admin, "search": search, "open": []}  # there is no label token here
     for path, method, operation in operations(document):
         if path in OTHERS:
             role, _ = OTHERS[path][method]

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import Fault, InvalidInput, PuppetError
-from inference.settings import MAX_TOKEN_FILE_BYTES, TOKENS, Settings, UnsafeAddress, is_loopback, read_settings
+from inference.settings import (
+    MAX_TOKEN_FILE_BYTES,
+    TOKENS,
+    Settings,
+    UnsafeAddress,
+    is_loopback,
+    named_tokens,
+    read_settings,
+)
+from inference.tokens import sha256_of
 
 FIELDS = [field.name for field in msgspec.structs.fields(Settings)]
 FILES = [f"{name}_file" for name in TOKENS]
@@ -55,8 +64,12 @@ def test_environment_sets_every_field() -> None:
         keep_alive_s=4.5,
         max_connections=11,
         train_timeout_s=1.5,
+        feedback_role="search",
+        audit_days=10,
     )
-    names = [name for name in FIELDS if name not in FILES]  # which would be a second way to set the tokens
+    names = [
+        name for name in FIELDS if name not in (*FILES, "tokens_file")
+    ]  # which would be a second way to set the tokens
     environment = {f"PUPPET_{name.upper()}": str(getattr(wanted, name)) for name in names}
     assert all(getattr(wanted, name) != getattr(Settings(), name) for name in names)
 
@@ -167,6 +180,72 @@ def test_shown_settings_hide_the_tokens() -> None:
     assert Settings().shown == Settings()
 
 
+# Named tokens
+
+
+def put_named(store: Path, *tokens: tuple[str, str, str]) -> None:
+    """Write named tokens of these roles, digests and ends into a store's folder."""
+    entries = [
+        f'[[token]]\nname = "t{number}"\nrole = "{role}"\nsha256 = "{digest}"\n'
+        + (f"expires = {ends}\n" if ends else "")
+        for number, (role, digest, ends) in enumerate(tokens)
+    ]
+    (store / "tokens.toml").touch(0o600)
+    (store / "tokens.toml").write_text("\n".join(entries))
+
+
+DIGEST, OTHER = "1" * 64, "2" * 64
+
+
+@pytest.mark.parametrize(
+    ("environment", "tokens", "missing"),
+    [
+        ({}, [("admin", DIGEST, ""), ("search", OTHER, "")], []),
+        ({}, [("admin", DIGEST, "2999-01-01"), ("search", OTHER, "2999-01-01")], []),
+        ({}, [("admin", DIGEST, "2001-01-01"), ("search", OTHER, "")], ["an admin token"]),
+        ({}, [("admin", DIGEST, "")], ["a search token"]),
+        ({}, [("label", DIGEST, "")], ["an admin token", "a search token"]),
+        ({"PUPPET_ADMIN_TOKEN": "a" * 16}, [("search", OTHER, "")], []),
+        ({"PUPPET_SEARCH_TOKEN": "s" * 16}, [("admin", OTHER, "")], []),
+        ({"PUPPET_ADMIN_TOKEN": "a" * 15}, [("admin", DIGEST, ""), ("search", OTHER, "")], ["an admin token of less"]),
+    ],
+)
+def test_named_tokens_count_where_others_reach_the_server(
+    tmp_path: Path, environment: dict[str, str], tokens: list[tuple[str, str, str]], missing: list[str]
+) -> None:
+    """A named token of a role that has not expired stands for that role's variable; a short variable stays refused."""
+    put_named(tmp_path, *tokens)
+    options = {"host": "0.0.0.0", "store": str(tmp_path)}  # what is tried here
+    if not missing:
+        assert read_settings(environment, options).host == "0.0.0.0"
+        assert len(named_tokens(read_settings(environment, options))) == len(tokens)
+        return
+
+    with pytest.raises(UnsafeAddress) as caught:
+        read_settings(environment, options)
+
+    assert all(word in str(caught.value) for word in missing)
+    assert "puppet-serve token NAME --role ROLE" in str(caught.value)
+
+
+def test_token_of_the_environment_is_not_named_again(tmp_path: Path) -> None:
+    """One token has one name and one role."""
+    put_named(tmp_path, ("label", sha256_of(TOKEN), ""))
+
+    with pytest.raises(InvalidInput, match="named token 't0' is also PUPPET_ADMIN_TOKEN"):
+        named_tokens(Settings(store=str(tmp_path), admin_token=TOKEN))
+
+
+def test_file_that_a_setting_names_must_be_there(tmp_path: Path) -> None:
+    """Without the setting it is the store's, which may be missing; the setting wins over it."""
+    put_named(tmp_path, ("label", DIGEST, ""))
+    assert len(named_tokens(Settings(store=str(tmp_path)))) == 1
+    assert named_tokens(Settings(store=str(tmp_path / "new"))) == ()
+
+    with pytest.raises(InvalidInput, match="No such file"):
+        named_tokens(Settings(store=str(tmp_path), tokens_file=str(tmp_path / "none")))
+
+
 # Tokens in files
 
 
@@ -198,7 +277,8 @@ def test_file_holds_the_token(tmp_path: Path, name: str, mode: int, end: str) ->
     settings = read_settings({f"PUPPET_{name.upper()}_FILE": path}, {})
 
     assert settings == msgspec.structs.replace(Settings(), **{name: TOKEN, f"{name}_file": path})
-    assert settings.token(name.removesuffix("_token")) == TOKEN
+    assert [one.sha256 for one in settings.own_tokens] == [sha256_of(TOKEN)]
+    assert [one.role for one in settings.own_tokens] == [name.removesuffix("_token")]
 
 
 def test_empty_path_is_no_file() -> None:

@@ -24,6 +24,7 @@ from litestar import Litestar
 from artifacts.errors import Fault, InvalidInput, ModelNotFound, NoTrainingData, QueueFull, StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY, Checked, Job, JobResult, write_result
+from artifacts.store.audit import AuditLog
 from artifacts.store.store import Store
 from inference import training as module
 from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped
@@ -100,7 +101,7 @@ def worker(store: Store, check_here: None) -> Iterator[WorkerHere]:
 @pytest.fixture
 async def training(settings: Settings, store: Store) -> AsyncIterator[Training]:
     """Give a training service, and check at the end of each test that no folder is left that belongs to no job."""
-    yield Training(store, settings)
+    yield Training(store, settings, AuditLog(store.root, 1))
     check_folders(store)
 
 
@@ -625,7 +626,7 @@ async def test_without_a_trainer_the_remedy_is_named(settings: Settings) -> None
     assert "--trainer none" in problem["detail"]
     assert f"puppet-train fit DATA --name NAME --store {settings.store}" in problem["detail"]
     with pytest.raises(TrainerMissing):
-        await queued(Training(app.state.registry.store, none))
+        await queued(Training(app.state.registry.store, none, app.state.audit))
 
 
 async def test_body_that_breaks_off_is_removed(training: Training, check: Check) -> None:

@@ -69,7 +69,9 @@ def test_every_option_is_listed(language: str) -> None:
     """Each visible option of each visible command is named."""
     text = (DOCS / language / "reference.md").read_text("utf-8")
     assert isinstance(train, click.Group)
-    commands = [serve, *(command for command in train.commands.values() if not command.hidden)]
+    assert isinstance(serve, click.Group)
+    below = [*serve.commands.values(), *train.commands.values()]
+    commands = [serve, *(command for command in below if not command.hidden)]
 
     parameters = [one for command in commands for one in command.params if not getattr(one, "hidden", False)]
     options = [option for parameter in parameters for option in parameter.opts if option[:2] == "--"]

@@ -1046,6 +1046,21 @@ def test_database_that_is_gone_is_not_made_anew_behind_our_back(jobs: Jobs) -> N
     assert not jobs._table.path.exists()
 
 
+def test_older_jobs_go_on_being_read(jobs: Jobs, store: Store) -> None:
+    """A database of schema 1, which knew no names of tokens, gets the column, and its jobs stay as they were."""
+    before = [submit(jobs, "a"), submit(jobs, "b")]
+    database = sqlite3.connect(store.root / ".jobs" / DATABASE)
+    database.execute("ALTER TABLE jobs DROP COLUMN token_name")
+    database.execute("PRAGMA user_version=1")
+    database.close()
+
+    again = Jobs(store)
+
+    assert again.list() == before[::-1]
+    assert submit(again, "c", token_name="anna").token_name == "anna"
+    assert [job.token_name for job in again.list()] == ["anna", "", ""]
+
+
 def test_two_processes_may_open_a_new_store_at_once(store: Store) -> None:
     """The tables are made by one of them."""
     with ThreadPoolExecutor(8) as pool:

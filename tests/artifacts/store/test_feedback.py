@@ -5,6 +5,7 @@ import multiprocessing
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from artifacts.errors import CorrectionNotFound, FeedbackFull, ModelNotFound, StoreRefused
@@ -315,12 +316,54 @@ def test_damaged_page_is_refused(store: Store, damage: str) -> None:
         list(feedback.read_all(store, NAME))
 
 
+def make_first_schema(store: Store) -> Path:
+    """Turn the corrections into those of a program that knew no names of tokens, and return their file."""
+    path = store.root / NAME / feedback.DATABASE
+    database = sqlite3.connect(path)
+    database.execute("ALTER TABLE corrections DROP COLUMN token_name")
+    database.execute("PRAGMA user_version=1")
+    database.close()
+    return path
+
+
+def test_name_of_the_token_is_kept(store: Store) -> None:
+    """A correction says by which token it came, and without one says nothing of it."""
+    feedback.add(store, NAME, msgspec.structs.replace(correction(1), token_name="desk"), LIMIT)
+    feedback.add(store, NAME, correction(2), LIMIT)
+
+    assert [one.token_name for one in feedback.read_all(store, NAME)] == ["desk", ""]
+    assert b"token_name" not in msgspec.json.encode(feedback.get(store, NAME, "t-2"))
+
+
+def test_older_corrections_go_on_being_read(store: Store, jobs: Jobs) -> None:
+    """A file of schema 1 is read without being changed, erased from, and gets its new column with the next one."""
+    for number in range(3):
+        feedback.add(store, NAME, correction(number), LIMIT)
+    path = make_first_schema(store)
+    before = path.read_bytes()
+
+    assert [(one.id, one.token_name) for one in feedback.read_all(store, NAME)] == [
+        ("t-0", ""),
+        ("t-1", ""),
+        ("t-2", ""),
+    ]
+    assert feedback.get(store, NAME, "t-1").text == correction(1).text
+    assert path.read_bytes() == before
+    feedback.add(store, NAME, msgspec.structs.replace(correction(3), token_name="desk"), LIMIT)
+    make_first_schema(store)
+    assert feedback.erase(store, jobs, NAME, "t-1").num_corrections == 1
+    feedback.add(store, NAME, msgspec.structs.replace(correction(4), token_name="desk"), LIMIT)
+    assert [(one.id, one.token_name) for one in feedback.read_all(store, NAME)] == [
+        ("t-0", ""), ("t-2", ""), ("t-3", ""), ("t-4", "desk"),
+    ]  # fmt: skip
+
+
 def test_file_of_another_program_is_left_alone(store: Store) -> None:
     """A schema that we do not know is neither read nor written."""
     feedback.add(store, NAME, correction(1), LIMIT)
     database = sqlite3.connect(store.root / NAME / feedback.DATABASE)
-    database.execute("PRAGMA user_version=2")
+    database.execute("PRAGMA user_version=7")
     database.close()
 
-    with pytest.raises(StoreRefused, match="schema 2"):
+    with pytest.raises(StoreRefused, match="schema 7"):
         feedback.add(store, NAME, correction(2), LIMIT)

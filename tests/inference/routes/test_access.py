@@ -3,6 +3,7 @@
 import functools
 import itertools
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from inference.errors import TokenRefused, TooManyAttempts
 from inference.routes import access
 from inference.routes.access import MAX_FAILURES, MAX_PEERS, Gate
 from inference.settings import Settings
+from inference.tokens import NamedToken, Role, sha256_of
 from tests.inference.conftest import connect, started
 from tests.inference.helpers import POST_ROUTES, check_problem
 
@@ -37,15 +39,16 @@ ROLES = {
     ("POST", "/models/nobody/rollback"): "admin",
     ("DELETE", "/models/nobody/versions/1"): "admin",
     ("DELETE", "/models/nobody"): "admin",
-    ("POST", "/feedback"): "search",
-    ("GET", "/models/nobody/feedback"): "admin",
-    ("GET", "/models/nobody/feedback/t1"): "admin",
+    ("POST", "/feedback"): "feedback",
+    ("GET", "/models/nobody/feedback"): "label",
+    ("GET", "/models/nobody/feedback/t1"): "label",
     ("DELETE", "/models/nobody/feedback"): "admin",
     ("DELETE", "/models/nobody/feedback/t1"): "admin",
     ("GET", "/jobs"): "admin",
     ("GET", "/jobs/0a"): "admin",
     ("GET", "/jobs/0a/events"): "admin",
     ("POST", "/jobs/0a/cancel"): "admin",
+    ("GET", "/audit"): "admin",
     ("GET", "/metrics"): "search",
     ("GET", "/livez"): "open",
     ("GET", "/readyz"): "open",
@@ -59,17 +62,47 @@ PLACES = {
     "{job_id:str}": "0a",
     "{correction_id:str}": "t1",
 }  # what the paths above have for them
-# Tokens that are set, who calls -> the roles (o, s, a) whose routes are open to a request without a token, with a wrong
-# one, with the search token, with the admin token. A token that is not set is a wrong one.
+# Tokens that are set, who calls -> the roles (o, s, l, f, a) whose routes are open to a request without a token, with a
+# wrong one, with the search token, with the admin token. A token that is not set is a wrong one.
 MAY = {
-    ("none", "here"): ("osa", "osa", "osa", "osa"),
+    ("none", "here"): ("oslfa", "oslfa", "oslfa", "oslfa"),
     ("none", "elsewhere"): ("o", "o", "o", "o"),
-    ("search", "here"): ("oa", "oa", "osa", "oa"),
+    ("search", "here"): ("olfa", "olfa", "oslfa", "olfa"),
     ("search", "elsewhere"): ("o", "o", "os", "o"),
-    ("admin", "here"): ("os", "os", "os", "osa"),
-    ("admin", "elsewhere"): ("o", "o", "o", "osa"),
-    ("both", "here"): ("o", "o", "os", "osa"),
-    ("both", "elsewhere"): ("o", "o", "os", "osa"),
+    ("admin", "here"): ("os", "os", "os", "oslfa"),
+    ("admin", "elsewhere"): ("o", "o", "o", "oslfa"),
+    ("both", "here"): ("o", "o", "os", "oslfa"),
+    ("both", "elsewhere"): ("o", "o", "os", "oslfa"),
+}
+# A token of each role and origin -> the roles whose routes it opens, on a server that has all of them; the second with
+# feedback_role = "search". Where the caller is makes no difference.
+SENT = {
+    "none": ("o", "o"),
+    "wrong": ("o", "o"),
+    "PUPPET_SEARCH_TOKEN": ("os", "osf"),
+    "PUPPET_ADMIN_TOKEN": ("oslfa", "oslfa"),
+    "search": ("os", "osf"),
+    "label": ("olf", "olf"),
+    "admin": ("oslfa", "oslfa"),
+    "search, lasting": ("os", "osf"),
+    "label, lasting": ("olf", "olf"),
+    "admin, lasting": ("oslfa", "oslfa"),
+    "search, expired": ("o", "o"),
+    "label, expired": ("o", "o"),
+    "admin, expired": ("o", "o"),
+}
+# Named tokens that there are, feedback_role -> the roles that are open to callers on this machine without a token. One
+# that has expired closes its routes all the same.
+OPEN_HERE = {
+    ("search", "label"): "olfa",
+    ("search, expired", "label"): "olfa",
+    ("search", "search"): "ola",
+    ("label", "label"): "osa",
+    ("label, expired", "label"): "osa",
+    ("label", "search"): "osfa",
+    ("admin", "label"): "os",
+    ("admin, expired", "label"): "os",
+    ("admin", "search"): "osf",
 }
 # Who calls -> may they call a route that needs a token, while none is set?
 WITHOUT_TOKEN_SET = {
@@ -165,6 +198,65 @@ async def test_every_route_lets_in_whom_the_table_says(settings: Settings, which
                     assert SEARCH_TOKEN not in response.text
 
 
+def named(what: str) -> NamedToken:
+    """Return a named token of the tables above; the token itself is what it is called there."""
+    role, _, ends = what.partition(", ")
+    expires = {"": None, "lasting": time.time() + 3600, "expired": time.time() - 1}[ends]
+    return NamedToken(what.replace(", ", "-"), msgspec.convert(role, Role), sha256_of(what.replace(", ", "-")), expires)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("who", ["here", "elsewhere"])
+@pytest.mark.parametrize("feedback_role", ["label", "search"])
+async def test_every_token_opens_the_routes_of_its_role(settings: Settings, who: str, feedback_role: str) -> None:
+    """Each route, asked with a token of each role and origin, with one that has expired or none, follows the table."""
+    settings = msgspec.structs.replace(guarded(settings), feedback_role=feedback_role)
+    tokens = [named(what) for what in SENT if what.partition(",")[0] in ("search", "label", "admin")]
+    own = {"none": None, "wrong": WRONG, "PUPPET_SEARCH_TOKEN": SEARCH_TOKEN, "PUPPET_ADMIN_TOKEN": TOKEN}
+    peers = addresses(who)
+    async with started(settings, tokens) as app:
+        for what, openings in SENT.items():
+            may = openings[feedback_role == "search"]
+            for (method, path), role in ROLES.items():
+                async with connect(app, next(peers)) as client:
+                    sent = own[what] if what in own else what.replace(", ", "-")
+                    response = await client.request(method, path, headers=bearer(sent))
+
+                assert (response.status_code != 401) == (role[0] in may), f"{method} {path} with {what}"
+                if role[0] not in may:
+                    detail = check_problem(response, 401)["detail"]
+                    assert ("expired at" in detail) == ("expired" in what)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("what", "feedback_role"), OPEN_HERE)
+async def test_a_named_token_closes_the_routes_of_its_role(settings: Settings, what: str, feedback_role: str) -> None:
+    """While a role has no token its routes are open to this machine; those of label only without an admin token too."""
+    settings = msgspec.structs.replace(settings, feedback_role=feedback_role)
+    async with started(settings, [named(what)]) as app, connect(app) as client, connect(app, "192.0.2.1") as other:
+        for (method, path), role in ROLES.items():
+            may = role[0] in OPEN_HERE[what, feedback_role]
+            assert ((await client.request(method, path)).status_code != 401) == may, f"{method} {path}"
+            assert ((await other.request(method, path)).status_code != 401) == (role == "open"), f"{method} {path}"
+
+
+@pytest.mark.anyio
+async def test_tokens_are_replaced_while_the_server_runs(settings: Settings) -> None:
+    """A new token opens, one that is gone opens nothing, and a role whose last token is gone is not open to all."""
+    async with started(settings, [named("admin")]) as app, connect(app) as client:
+        assert (await client.get("/jobs", headers=bearer("admin"))).status_code == 200
+        check_problem(await client.get("/jobs"), 401)
+
+        app.state.gate.take([named("label")])
+
+        check_problem(await client.get("/jobs", headers=bearer("admin")), 401)
+        assert (await client.get("/models/puppet-o2/feedback", headers=bearer("label"))).status_code == 200
+        app.state.gate.take([])
+        for path in ("/jobs", "/models/puppet-o2/feedback"):
+            check_problem(await client.get(path), 401)
+            check_problem(await client.get(path, headers=bearer("label")), 401)
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize(("method", "path"), ROLES)
 async def test_without_a_token_set_only_this_machine_is_let_in(settings: Settings, method: str, path: str) -> None:
@@ -178,7 +270,10 @@ async def test_without_a_token_set_only_this_machine_is_let_in(settings: Setting
                 assert (response.status_code != 401) == may, f"{method} {path} from {address}: {response.text}"
                 if not may:
                     problem = check_problem(response, 401)
-                    assert f"set PUPPET_{ROLES[method, path].upper()}_TOKEN" in problem["detail"]
+                    role = ROLES[method, path]
+                    is_named = role in ("label", "feedback")
+                    remedy = "puppet-serve token NAME --role label" if is_named else f"set PUPPET_{role.upper()}_TOKEN"
+                    assert remedy in problem["detail"]
 
 
 @pytest.mark.anyio
@@ -298,7 +393,7 @@ def clock() -> Clock:
 @pytest.fixture
 def gate(settings: Settings, clock: Clock) -> Gate:
     """Give a gate of which both tokens are set."""
-    return Gate(guarded(settings), clock)
+    return Gate(guarded(settings), clock=clock)
 
 
 def knock(gate: Gate, *headers: str, peer: str | None = "192.0.2.7", role: str = "admin") -> Any:
@@ -408,6 +503,20 @@ async def test_too_many_wrong_tokens_are_429_with_the_time_to_wait(settings: Set
         assert (await client.get("/livez", headers=bearer(WRONG))).status_code == 200
         check_problem(await client.post("/search"), 401)
         check_problem(await client.post("/search", headers=bearer(SEARCH_TOKEN)), 415)
+
+
+def test_token_opens_until_the_second_in_which_it_expires(settings: Settings, clock: Clock) -> None:
+    """Before its time a token opens its routes, from then on it opens none; it guesses nothing, so it is never 429."""
+    token = msgspec.structs.replace(named("search"), expires=clock.now + 1)
+    gate = Gate(settings, [token], wall=clock)
+    assert knock(gate, "Bearer search", role="search") is None
+    assert gate.opens("search", b"Bearer search", None)
+
+    clock.now += 1
+
+    assert not gate.opens("search", b"Bearer search", None)
+    assert "expired at 1970-01-01T00:16:41Z" in str(knock(gate, "Bearer search", role="search"))
+    assert knock_often(gate, 3 * MAX_FAILURES, "Bearer search", role="search") == [TokenRefused] * 3 * MAX_FAILURES
 
 
 # Roles

@@ -220,8 +220,9 @@ async def test_damaged_record_is_503_and_searches_go_on(client: httpx.AsyncClien
 
 
 async def test_desk_writes_and_only_administrators_read_and_erase(store: Store) -> None:
-    """The search token opens the correction alone; without a token nothing opens."""
-    settings = Settings(store=str(store.root), trainer="none", search_token="s" * 20, admin_token="a" * 20)
+    """Where search posts corrections its token opens that alone; without a token nothing opens."""
+    tokens = {"search_token": "s" * 20, "admin_token": "a" * 20}
+    settings = Settings(store=str(store.root), trainer="none", feedback_role="search", **tokens)  # type: ignore[arg-type]
     search, admin = {"Authorization": "Bearer " + "s" * 20}, {"Authorization": "Bearer " + "a" * 20}
     async with started(settings) as app, connect(app) as client:
         check_problem(await client.post("/feedback", json=GOOD), 401)

@@ -22,7 +22,8 @@ from inference.server import cli
 from inference.server.cli import choose_trainer, main, trainer_is_installed, worker
 from inference.server.listeners import close, listen, turn_away
 from inference.server.supervisor import Supervisor
-from inference.settings import Settings
+from inference.settings import Given, Settings
+from inference.tokens import NamedToken, read_tokens, sha256_of
 from tests.system.server import DEADLINE_S, ROOT, environment
 
 TOKEN, SEARCH_TOKEN = "kE3-not-to-be-shown", "kS7-not-to-be-shown"
@@ -278,6 +279,58 @@ def test_token_is_no_option() -> None:
     assert not [name for param in main.params for name in param.opts if "token" in name]
 
 
+def test_token_is_made_and_shown_once(tmp_path: Path, runs: list[Supervisor]) -> None:
+    """The token is all that stands on stdout; the file of the store, or the one that is named, has its digest."""
+    store = tmp_path / "new" / "store"
+    first = puppet_serve("token", "desk", "--role", "label", PUPPET_STORE=str(store))
+    second = puppet_serve("--store", str(store), "token", "ci", "--role", "search", "--days", "7")
+    third = puppet_serve("token", "boss", "--role", "admin", PUPPET_TOKENS_FILE=str(tmp_path / "a.toml"))
+    fourth = puppet_serve("token", "boss", "--role", "admin", "--file", str(tmp_path / "b.toml"), PUPPET_HOST="0.0.0.0")
+
+    assert [one.exit_code for one in (first, second, third, fourth)] == [0] * 4, fourth.output
+    assert runs == []
+    desk, ci = read_tokens(store / "tokens.toml")
+    assert (desk.name, desk.role, desk.expires) == ("desk", "label", None)
+    assert desk.sha256 == sha256_of(first.stdout.strip())
+    assert (ci.name, ci.role, ci.sha256) == ("ci", "search", sha256_of(second.stdout.strip()))
+    assert read_tokens(tmp_path / "a.toml")[0].sha256 == sha256_of(third.stdout.strip())
+    assert read_tokens(tmp_path / "b.toml")[0].sha256 == sha256_of(fourth.stdout.strip())
+    assert store.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "words"),
+    [
+        (["desk", "--role", "label"], 1, "has a token 'desk' already"),
+        (["a b", "--role", "label"], 1, "the name of a token is 'a b'"),
+        (["new", "--role", "label", "--days", "0"], 1, "0 days; give 1 to"),
+        (["new", "--role", "root"], 2, "'root'"),
+        (["new"], 2, "--role"),
+    ],
+)
+def test_token_that_cannot_be_made_is_refused(tmp_path: Path, args: list[str], status: int, words: str) -> None:
+    """A name that is taken or none, a wrong role or time ends with a message, and the file stays."""
+    assert puppet_serve("token", "desk", "--role", "label", PUPPET_STORE=str(tmp_path)).exit_code == 0
+    before = (tmp_path / "tokens.toml").read_text()
+
+    result = puppet_serve("token", *args, PUPPET_STORE=str(tmp_path))
+
+    assert (result.exit_code, result.stdout) == (status, "")
+    assert words in result.stderr
+    assert (tmp_path / "tokens.toml").read_text() == before
+
+
+def test_broken_tokens_stop_the_start(tmp_path: Path, runs: list[Supervisor]) -> None:
+    """A file of named tokens that others may read, or that cannot be read, is refused before anything listens."""
+    assert puppet_serve("token", "desk", "--role", "label", PUPPET_STORE=str(tmp_path)).exit_code == 0
+    (tmp_path / "tokens.toml").chmod(0o644)
+
+    result = puppet_serve("--port", "0", PUPPET_STORE=str(tmp_path))
+
+    assert (result.exit_code, runs) == (1, [])
+    assert "chmod 600" in result.stderr
+
+
 def test_help_names_every_option() -> None:
     """-h shows the options that DESIGN promises."""
     shown = puppet_serve("-h").output
@@ -292,9 +345,10 @@ def test_worker_gets_the_settings_where_nobody_sees_them() -> None:
     """The settings with the token go through stdin; neither arguments nor environment of a worker hold them."""
     settings = Settings(admin_token=TOKEN)
     with socket.socket() as one:
-        child = worker(2, settings, one, 9, 8, {"PATH": "/bin", "PUPPET_ADMIN_TOKEN": TOKEN, "PUPPET_PORT": "1"})
+        given = Given(settings, (NamedToken("desk", "label", "0" * 64),))
+        child = worker(2, given, one, 9, 8, {"PATH": "/bin", "PUPPET_ADMIN_TOKEN": TOKEN, "PUPPET_PORT": "1"})
 
-        assert msgspec.json.decode(child.stdin, type=Settings) == settings
+        assert msgspec.json.decode(child.stdin, type=Given) == given
         assert child.environment == {"PATH": "/bin"}
         assert child.command[-5:] == (str(one.fileno()), "9", str(os.getpid()), "8", "2")
         assert child.fds == (one.fileno(), 9, 8)
@@ -310,7 +364,7 @@ def test_worker_is_found_where_the_supervisor_was(
     """A worker imports nothing from the working directory, unless the supervisor itself was imported from there."""
     monkeypatch.setattr(sys, "path", [first, *sys.path])
     with socket.socket() as one:
-        command = worker(1, Settings(), one, 9, 8, {}).command
+        command = worker(1, Given(Settings()), one, 9, 8, {}).command
 
     assert command[:3] == (sys.executable, *words)
 

@@ -29,6 +29,7 @@ from inference.server.edge import Edge
 from inference.server.protocol import Protocol
 from inference.server.request_head import Heads
 from inference.settings import Settings
+from inference.tokens import NamedToken, Role, sha256_of
 from tests.inference.conftest import started
 from tests.inference.helpers import ACCESS, CLIENT, CONNECTION, MODEL, PRICES, eventually
 
@@ -672,6 +673,41 @@ async def test_idle_connection_is_overdue(app: Litestar) -> None:
     peer.protocol.data_received(search()[-4:])
     assert peer.protocol.overdue(answered + 3600) is None  # it waits for the server
     await eventually(lambda: answers(peer.wire.written)[1:], "the answer")
+
+
+@pytest.mark.parametrize("role", ["search", "admin", "label"])
+async def test_named_token_opens_in_front_until_it_expires(settings: Settings, role: str) -> None:
+    """A named search or admin token is let in, in front too; expired, taken away or of another role it is not."""
+    now = [1000.0]
+    token = NamedToken("desk", msgspec.convert(role, Role), sha256_of("t" * 40), 1060.0)
+    call = Call(PLAIN, {"authorization": f"Bearer {'t' * 40}", "x-request-id": None})  # so that its head is kept
+    async with started(settings, [token, NamedToken("other", "search", "0" * 64)]) as app:
+        app.state.gate.wall = lambda: now[0]
+        peer = Peer(app)
+        right = 401 if role == "label" else 200
+        assert statuses(await peer.ask(call.raw) + await peer.ask(call.raw)) == [right, right]
+        assert peer.num_begun == (2 if role == "label" else 0)
+
+        now[0] = 1060.0
+        assert statuses(await peer.ask(call.raw)) == [401]
+        now[0] = 1000.0
+        assert statuses(await peer.ask(call.raw)) == [right]
+        app.state.gate.take([])
+        assert statuses(await peer.ask(call.raw)) == [401]
+        app.state.gate.take([token])
+        assert statuses(await peer.ask(call.raw)) == [right]
+
+
+async def test_first_token_closes_connections_that_are_up(settings: Settings) -> None:
+    """A connection that came up while nobody needed a token needs one as soon as there is one."""
+    async with started(settings, []) as app:
+        peer = Peer(app)
+        assert statuses(await peer.ask(search())) == [200]
+
+        app.state.gate.take([NamedToken("desk", "search", sha256_of("t" * 40))])
+
+        assert statuses(await peer.ask(search())) == [401]
+        assert statuses(await peer.ask(search(HEAD + b"Authorization: Bearer %s\r\n" % (b"t" * 40)))) == [200]
 
 
 def test_known_heads_are_few(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

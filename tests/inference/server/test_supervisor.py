@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -155,9 +156,11 @@ async def test_later_start_that_is_impossible_is_tried_again(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-async def test_signal_ends_in_order(pipe: tuple[int, int], number: int) -> None:
-    """A signal first turns callers away, then lets each child finish, and the status is 0."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under `nohup` it is ignored, and stays so
+async def test_signal_ends_in_order(pipe: tuple[int, int], number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal first turns callers away, then lets each child finish, and the status is 0; so does a lost terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under `nohup` it is ignored, and then it is no end
+    terminal = iter([True])  # there at the start, and never again
+    monkeypatch.setattr(module, "has_terminal", lambda: next(terminal, False))
     async with running(
         shell(STAY, "one"), shell(STAY, "two"), reports=pipe[0], on_end=lambda: Path("told").write_text("closed\n")
     ) as (_, task):
@@ -167,6 +170,44 @@ async def test_signal_ends_in_order(pipe: tuple[int, int], number: int) -> None:
         assert await asyncio.wait_for(task, DEADLINE_S) == 0
     signal.signal(signal.SIGHUP, before)
     assert told() == ["closed", "end", "end"]
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+async def test_hangup_by_hand_is_a_reload(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch, ignored: bool
+) -> None:
+    """SIGHUP with the terminal still there, without one or under nohup reaches the children that take it, no other.
+
+    A child that is started again is started as the reload has left it; a reload that fails changes and sends nothing.
+    """
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    terminal = iter([ignored])
+    monkeypatch.setattr(module, "has_terminal", lambda: next(terminal, False))
+    takes = "trap 'echo again >> told' HUP; " + STAY.replace("echo up", "read line; echo up $line")
+    child = msgspec.structs.replace(shell(takes, "one", stdin=b"old\n"), takes_reload=True)
+    found: list[list[Child] | None] = [None, [msgspec.structs.replace(child, stdin=b"new\n")]]
+    reloads = 0
+
+    def reload() -> list[Child] | None:
+        nonlocal reloads
+        reloads += 1
+        return found[reloads - 1]
+
+    supervisor = Supervisor([child, shell(STAY, "two")], lambda: None, pipe[0], reload)
+    task = asyncio.create_task(supervisor.run())
+    await eventually(lambda: sorted(told()) == ["up", "up old"], "both children")
+    os.kill(os.getpid(), signal.SIGHUP)
+    await eventually(lambda: reloads == 1, "the first reload")
+    os.kill(os.getpid(), signal.SIGHUP)
+    await eventually(lambda: "again" in told(), "the second reload")
+    supervisor._running["one"].kill()
+    await eventually(lambda: "up new" in told(), "the child that is started again")
+    assert not task.done()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+    assert await asyncio.wait_for(task, DEADLINE_S) == 0
+    signal.signal(signal.SIGHUP, before)
+    assert told().count("again") == 1
 
 
 async def test_repeated_signal_is_one(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
