@@ -61,7 +61,7 @@ class AbstentionMetrics(msgspec.Struct, frozen=True):
         coverage: share of the tickets that these are.
         accuracy: share of the routed that is right; None if none is routed.
         accuracy_interval: of it, 95 %.
-        reasons: why the others get none -> how many; `empty` does not occur, for a labelled ticket has a token.
+        reasons: why the others get none -> how many.
         per_category: by the true category.
     """
 

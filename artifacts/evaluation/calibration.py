@@ -100,6 +100,12 @@ def score(probabilities_NC: Floats, targets_N: Longs) -> Scores:
     )
 
 
+def nothing_said(num_tickets: int, num_categories: int) -> Scores:
+    """Return the scores of tickets that no category was said of: no confidence, the true one after all others."""
+    zeros_N = np.zeros(num_tickets, dtype=np.int64)
+    return Scores(zeros_N, zeros_N.astype(np.float64), zeros_N + num_categories, np.ones(num_tickets))
+
+
 def joined(parts: Sequence[Scores]) -> Scores:
     """Return the scores of several runs of tickets as one."""
     fields = Scores.__struct_fields__

@@ -5,6 +5,7 @@ For kinds that answer with a category (`measure`) and for those that answer with
 
 # Axes: N tickets, C categories of the model.
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -15,10 +16,12 @@ from artifacts.arrays import Floats
 from artifacts.evaluation import calibration
 from artifacts.evaluation.abstain import Abstention, AbstentionMetrics, measure_abstention, why_not
 from artifacts.evaluation.calibration import CoverageAt, CoveragePoint, Interval, ReliabilityBin
-from artifacts.schemas import Evaluation, Summary
+from artifacts.schemas import Evaluation, Reason, Summary
 
 MAX_MISTAKES = 100  # that are listed
 TOP_K = (1, 3, 5)
+WITHOUT_WORD: Reason = "empty"
+EMPTY = "(empty)"  # what is answered to a ticket without a token, in confusions and mistakes; it is no category
 
 
 class CategoryMetrics(msgspec.Struct, frozen=True):
@@ -54,13 +57,22 @@ class ConfusionMatrix(msgspec.Struct, frozen=True):
 
 
 class Mistake(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A ticket that was answered wrongly; `row` counts from 0 in the order given."""
+    """A ticket that was answered wrongly.
+
+    Attributes:
+        row: its number, counted from 0 in the order given.
+        id: by which the caller knows it.
+        place: where it stands in its file ("line 17"), where it came from one.
+        words: its first words, where the answer stays with those who have the file.
+    """
 
     row: int
     expected: str
     predicted: str
     confidence: float
     id: str | int | None = None
+    place: str | None = None
+    words: str | None = None
 
 
 class Metrics(Evaluation, frozen=True):
@@ -80,6 +92,7 @@ class Metrics(Evaluation, frozen=True):
         coverage_at: how many tickets can be answered with 90, 95 and 99 % right.
         abstention: what the version's own threshold, which is not read off these tickets, comes to on them; None if it
             has none.
+        num_empty: tickets without a token; each counts as an error.
 
     What has a default is missing in reports that were written before it was measured.
     """
@@ -103,6 +116,7 @@ class Metrics(Evaluation, frozen=True):
     coverage_at: list[CoverageAt] = msgspec.field(default_factory=list)
     abstention: AbstentionMetrics | None = None
     confusion_matrix: ConfusionMatrix | None = None
+    num_empty: int = 0
 
     @property
     def summary(self) -> Summary:
@@ -117,6 +131,7 @@ def measure(
     ids: Sequence[str | int | None] = (),
     rule: Abstention | None = None,
     unknown_shares: Sequence[float] = (),
+    num_empty: int = 0,
 ) -> Metrics:
     """Return the metrics of a model's probabilities against the true categories, ticket by ticket.
 
@@ -130,6 +145,8 @@ def measure(
         ids: the callers' ids, or nothing.
         rule: when the model abstains, if its abstention is to be measured; it then has two categories or more.
         unknown_shares: with a rule, the share of unknown tokens of each ticket.
+        num_empty: of the tickets the last so many have no token, so that `blocks` and `unknown_shares` lack them; each
+            is answered as empty, which is an error.
     """
     label_of = {label: number for number, label in enumerate(labels)}
     targets_N = np.array([label_of.get(category, calibration.UNKNOWN) for category in expected], dtype=np.int64)
@@ -142,13 +159,15 @@ def measure(
         if rule is not None:
             second += np.partition(probabilities_NC, -2, axis=1)[:, -2].tolist()
         start = end
+    predicted = [labels[best] for part in parts for best in part.best_N.tolist()] + [EMPTY] * num_empty
+    if num_empty:
+        parts.append(calibration.nothing_said(num_empty, len(labels)))
     scores = calibration.joined(parts)
-    predicted = [labels[best] for best in scores.best_N.tolist()]
 
     pairs = Counter(zip(expected, predicted, strict=True))
     support, called = Counter(expected), Counter(predicted)
     num_correct = sum(count for (true, said), count in pairs.items() if true == said)
-    categories = sorted(support.keys() | called.keys())
+    categories = sorted((support.keys() | called.keys()) - {EMPTY})
     per_category = {}
     for category in categories:
         hits = pairs[category, category]
@@ -157,14 +176,19 @@ def measure(
         f1 = 2 * hits / (called[category] + support[category])
         per_category[category] = CategoryMetrics(precision, recall, f1, support[category])
     confusions = [Confusion(true, said, count) for (true, said), count in pairs.items() if true != said]
-    place = {category: number for number, category in enumerate(categories)}
+    cells = sorted({*categories, *called})  # EMPTY too, if there was one
+    place = {category: number for number, category in enumerate(cells)}
     correct_N = scores.rank_N == 0
     wrong_M = np.flatnonzero(~correct_N)
     surest_M = wrong_M[np.argsort(-scores.confidence_N[wrong_M], kind="stable")][:MAX_MISTAKES].tolist()
     abstention = None
     if rule is not None:
-        probable = zip(scores.confidence_N.tolist(), second, unknown_shares, strict=True)
-        reasons = [why_not(rule, *ticket) for ticket in probable]
+        confidences = scores.confidence_N[: len(second)].tolist()
+        probable = zip(confidences, second, unknown_shares, strict=True)
+        reasons: list[Reason | None] = [
+            *(why_not(rule, *ticket) for ticket in probable),
+            *itertools.repeat(WITHOUT_WORD, num_empty),
+        ]
         abstention = measure_abstention(rule, expected, correct_N.tolist(), reasons)
     bins = calibration.reliability(scores.confidence_N, correct_N)
     coverage, coverage_at, aurc = calibration.coverage_curve(scores.confidence_N, correct_N)
@@ -190,8 +214,9 @@ def measure(
         coverage=coverage,
         coverage_at=coverage_at,
         abstention=abstention,
+        num_empty=num_empty,
         confusion_matrix=ConfusionMatrix(
-            categories, sorted((place[true], place[said], count) for (true, said), count in pairs.items())
+            cells, sorted((place[true], place[said], count) for (true, said), count in pairs.items())
         ),
     )
 

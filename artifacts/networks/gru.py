@@ -212,7 +212,10 @@ class GruModel(Model[Encoded]):
         return highest
 
     def measure(self, rows: Sequence[Ticket], encoded: Sequence[Encoded]) -> Metrics:
-        """Return the metrics on labelled rows and their encoded tickets, at least one."""
+        """Return the metrics on labelled rows and their encoded tickets, at least one.
+
+        Rows without a token come last and have no encoded ticket; each counts as an error.
+        """
         rule, num_words = self.abstention, len(self.vocabulary)
         return measure(
             self.labels,
@@ -221,6 +224,7 @@ class GruModel(Model[Encoded]):
             [row.id for row in rows],
             rule,
             [ticket.unknown_share(num_words) for ticket in encoded] if rule is not None else (),
+            len(rows) - len(encoded),
         )
 
     def _blocks(self, encoded: Sequence[Encoded]) -> Iterator[Floats]:

@@ -13,6 +13,7 @@ from artifacts.arrays import Floats
 from artifacts.evaluation.abstain import Abstention, CategoryCoverage
 from artifacts.evaluation.calibration import Interval
 from artifacts.evaluation.metrics import (
+    EMPTY,
     MAX_MISTAKES,
     CategoryMetrics,
     Confusion,
@@ -351,3 +352,22 @@ def test_scikit_learn_agrees_on_values(pairs: list[tuple[float, float]]) -> None
     assert (found.r2 is None) == (len(set(expected)) == 1)
     if found.r2 is not None:
         assert found.r2 == pytest.approx(r2_score(expected, predicted), rel=1e-6, abs=1e-9)
+
+
+def test_ticket_without_a_token_is_an_error_and_no_category() -> None:
+    """Two of three are right, and one ticket of a is empty: 2 of 4; "(empty)" is no category of its own.
+
+    Precision of a 1, recall 1/2, F1 2/3; of b 1/2, 1, 2/3; of c 0: macro F1 is (2/3 + 2/3 + 0) / 3 = 4/9.
+    """
+    blocks = [np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.1, 0.9, 0.0]], dtype=np.float32)]
+
+    found = measure(["a", "b", "c"], ["a", "b", "c", "a"], blocks, ["w", "x", "y", "z"], num_empty=1)
+
+    assert (found.total_tests, found.correct_predictions, found.num_empty) == (4, 2, 1)
+    assert found.macro_f1 == pytest.approx(4 / 9)
+    assert sorted(found.per_category) == ["a", "b", "c"]
+    assert Confusion("a", EMPTY, 1) in found.confusions
+    assert Mistake(3, "a", EMPTY, 0.0, "z") in found.mistakes
+    assert found.top_k_accuracy["3"] == 0.75
+    assert found.confusion_matrix is not None
+    assert EMPTY in found.confusion_matrix.categories
