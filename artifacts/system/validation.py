@@ -6,6 +6,7 @@ what does not fit. The walk never builds untyped objects from untrusted bytes (`
 """
 
 import codecs
+import re
 import types
 import typing
 from collections.abc import Iterator
@@ -16,6 +17,14 @@ import msgspec
 from artifacts.errors import Fault, InvalidInput
 
 MAX_FAULTS_SHOWN = 20
+# An emoji is two escapes in JSON, a high and a low one; what cuts a text by its UTF-16 units leaves one of them, which
+# msgspec calls truncated data. Escapes are read from left to right: a pair, a half (the group), or any other, such as
+# that of a backslash.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+HALF = "holds half of an emoji (a lone surrogate, \\ud800 to \\udfff), which is no character; remove it, or put U+FFFD"
+_MARK = rb"\ufdd0"  # as long as the escape, and a code point that no text may hold, so it marks the place
 
 T = TypeVar("T")
 
@@ -76,6 +85,7 @@ def find_faults(raw: bytes | msgspec.Raw, type_: Any, pointer: str = "") -> Iter
     if not bytes(raw).strip():
         yield Fault(pointer, "is empty; expected JSON")
         return
+    whole = ""
     try:
         msgspec.json.decode(raw, type=type_)
         return
@@ -84,7 +94,12 @@ def find_faults(raw: bytes | msgspec.Raw, type_: Any, pointer: str = "") -> Iter
         if "matching regex" in whole:
             whole = _in_words(type_) or whole
     except _UNREADABLE as error:
-        yield _unreadable(error, pointer, raw)
+        if not holds_half(raw):
+            yield _unreadable(error, pointer, raw)
+            return
+    if holds_half(raw):
+        yield from find_halves(marked(raw), pointer)
+        yield from find_faults(marked(raw), type_, pointer)
         return
     num_inner = 0
     try:
@@ -96,6 +111,39 @@ def find_faults(raw: bytes | msgspec.Raw, type_: Any, pointer: str = "") -> Iter
         return
     if not num_inner:
         yield Fault(pointer, whole)
+
+
+def find_halves(raw: bytes | msgspec.Raw, pointer: str = "") -> Iterator[Fault]:
+    """Yield a fault for each string that holds half of an emoji.
+
+    Args:
+        raw: from `marked`.
+        pointer: JSON Pointer of `raw` within the whole input.
+    """
+    text = bytes(raw).lstrip()
+    if _MARK not in text:
+        return
+    try:
+        if text.startswith(b"{"):
+            for name, value in _members.decode(raw).items():
+                yield from find_halves(value, f"{pointer}/{name}")
+        elif text.startswith(b"["):
+            for index, value in enumerate(_elements.decode(raw)):
+                yield from find_halves(value, f"{pointer}/{index}")
+        else:
+            yield Fault(pointer, HALF)
+    except _UNREADABLE as error:
+        yield _unreadable(error, pointer)
+
+
+def marked(raw: bytes | msgspec.Raw) -> bytes:
+    """Return JSON with a mark in the place of each half of an emoji, so that the rest of it can be read."""
+    return _ESCAPE.sub(lambda escape: _MARK if escape[1] else escape[0], bytes(raw))
+
+
+def holds_half(raw: bytes | msgspec.Raw) -> bool:
+    """Return whether a string of JSON holds half of an emoji."""
+    return any(escape[1] for escape in _ESCAPE.finditer(bytes(raw)))
 
 
 def _unreadable(error: Exception, pointer: str, raw: bytes | msgspec.Raw = b"") -> Fault:

@@ -149,7 +149,7 @@ def test_fault_between_fields_belongs_to_the_object() -> None:
         (b'{"name":"a"} x', "is not valid JSON"),
         (b'\xef\xbb\xbf{"name":"a"}', "begins with a byte order mark"),
         (b'{"name":NaN}', "is not valid JSON"),
-        (b'{"name":"\\ud800"}', "is not valid JSON"),
+        (b'{"name":"\\ud800"}', "holds half of an emoji (a lone surrogate"),
         (b'{"name":"\xff"}', "is not valid UTF-8"),
         (b'{"name":"\xed\xa0\x80"}', "is not valid UTF-8"),
         (b'{"rows":' + b"[" * 100_000, "is nested too deeply"),
@@ -159,7 +159,7 @@ def test_fault_between_fields_belongs_to_the_object() -> None:
         # The JSON breaks off past a first fault, which a decoder that stops at the first does not see.
         (b'{"name":5,"x":}', "is not valid JSON"),
         (b'{"name":5,"\xff":1}', "is not valid UTF-8"),
-        (b'{"name":5,"x":"\\ud800"}', "is not valid JSON"),
+        (b'{"name":5,"x":"\\ud800"}', "holds half of an emoji (a lone surrogate"),
         (b'{"name":5,"x":' + b"[" * 100_000, "is nested too deeply"),
         (b'{"name":5,"rows":[1,2', "is not valid JSON"),
     ],
@@ -170,6 +170,24 @@ def test_bytes_that_are_no_json_are_one_fault(raw: bytes, detail: str) -> None:
         decode(raw, Body)
 
     assert detail in " ".join(fault.detail for fault in refused.value.faults)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_half"),
+    [
+        (rb"\ud83d", True), (rb"a\ud83d b", True), (rb"\ude00", True), (rb"\ud83d\ud83d\ude00", True),
+        (rb"\ud83d\ude00", False), (rb"\\ud83d", False), (rb"\\\ud83d", True), (rb"\u00e9\uD83D\uDE00", False),
+    ],
+)  # fmt: skip
+def test_half_of_an_emoji_is_named_in_its_field(text: bytes, is_half: bool) -> None:
+    """A pair is whole, a backslash before it may be a letter, and the other faults of the body are still found."""
+    raw = b'{"name":5,"rows":["' + text + b'"]}'
+
+    found = list(find_faults(raw, Body))
+
+    halves = [fault.pointer for fault in found if "half of an emoji" in fault.detail]
+    assert halves == (["/rows/0"] if is_half else [])
+    assert "/name" in [fault.pointer for fault in found]
 
 
 @pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"1" * 5000, b"0", b"1.0", b"true"])
