@@ -5,7 +5,7 @@ SERVE := .venv-serve/bin
 PEERS := .venv-peers/bin
 
 # What a team needs to train, serve and read e-mails and reports.
-EXTRAS := train,mail,report
+EXTRAS := train,mail,report,tables
 # Where the serving side is tested beside $(PYTHON).
 PYTHONS := 3.12 3.13
 
@@ -15,7 +15,7 @@ PYTHONS := 3.12 3.13
 	$(PYTHON) -m venv .venv
 
 .venv/train: .venv/pyvenv.cfg pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,mail]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,mail,tables]'
 	touch $@
 
 .venv/install: .venv/pyvenv.cfg pyproject.toml constraints.txt
@@ -29,7 +29,7 @@ PYTHONS := 3.12 3.13
 # The server's own environment: no torch, no onnx.
 .venv-serve/test: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-serve
-	$(SERVE)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,mail]'
+	$(SERVE)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,mail,tables]'
 	touch $@
 
 .venv-serve-%/test: pyproject.toml constraints.txt
@@ -55,7 +55,7 @@ test: .venv/dev .venv-serve/test  ## every test, those of the server where there
 	$(MAKE) --no-print-directory -j2 --output-sync=target test-serving test-training test-documents
 
 test-serving: .venv-serve/test
-	$(SERVE)/python -m pytest -q tests/artifacts tests/inference -m "not torch"
+	$(SERVE)/python -m pytest -q tests/artifacts tests/inference tests/trainer/data tests/trainer/sorting -m "not torch"
 
 DOCUMENTS := $(addprefix tests/system/test_,docs.py readme.py exercises.py lessons.py reference.py)
 

@@ -147,6 +147,7 @@ def read_config(type_: type[C], file: Path | None, overrides: Iterable[str] = ()
     if file is not None:
         try:
             values.update(tomllib.loads(file.read_text("utf-8")))
+            values.pop("data", None)  # how an export is read, which trainer/cli/reading.py takes out of the same file
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise InvalidInput(f"cannot read the configuration {file}: {error}") from error
     for word in overrides:

@@ -75,12 +75,12 @@ class Trainer(Protocol):
     Attributes:
         Config: the Struct of what can be set for a training, with a default for every field.
         OPERATORS: the ONNX operators that its graph may hold; `puppet-train verify` refuses any other.
-        table: how it reads CSV and TSV.
+        table: how it reads a table; None: its rows are tickets, which trainer/data/tickets.py reads.
     """
 
     Config: type[msgspec.Struct]
     OPERATORS: frozenset[str]
-    table: TableReader
+    table: TableReader | None
 
     def check_rows(self, raw_rows: Iterable[RawRow], what: str) -> Rows:
         """Return the rows, checked one by one.

@@ -12,29 +12,37 @@ from pathlib import Path
 import msgspec
 
 from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, NoTrainingData, PuppetError
+from artifacts.evaluation.metrics import Metrics, Mistake
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import JobResult, write_result
 from artifacts.jobs.request import Promotion
 from artifacts.kinds import Kind, kind_named, load
-from artifacts.networks.manifest import Manifest, Report
+from artifacts.networks.manifest import Columns, Manifest, Report
 from artifacts.schemas import Evaluation
 from artifacts.store import feedback
 from artifacts.store.store import Store
 from artifacts.text.tickets import Ticket
 from trainer.config import TrainConfig
+from trainer.curation.unlabelled import read_unlabelled
+from trainer.curation.vectors import read_vectors
 from trainer.data import tickets
-from trainer.data.files import RawRow, read_file
-from trainer.data.mails import read_folder
-from trainer.data.unlabelled import read_unlabelled
-from trainer.data.vectors import read_vectors
+from trainer.data.columns import AS_FOUND, Reading
+from trainer.data.files import RawRow, excerpt
+from trainer.data.forms import read_file
 from trainer.jobs.body import check_rows, read_body, refusal
 from trainer.jobs.progress import EventProgress
 from trainer.kinds import Fitted, Progress, Rows, Silent, trainer_of
 from trainer.selection.compare import compare_fitted, trained_on
 
 
-def read_rows(path: Path, kind: Kind) -> Rows:
-    """Return the checked rows of a data file, or of a folder of e-mails.
+def read_rows(path: Path, kind: Kind, reading: Reading = AS_FOUND, faults_file: Path | None = None) -> Rows:
+    """Return the checked rows of an export, or of a folder of e-mails.
+
+    Args:
+        path: of a file, `-` for standard input, or a folder.
+        kind: of the model.
+        reading: how a file of tickets is read.
+        faults_file: where every fault of a file of tickets is listed.
 
     Raises:
         InvalidInput: it cannot be read, or rows of it do not fit.
@@ -42,21 +50,21 @@ def read_rows(path: Path, kind: Kind) -> Rows:
         MailMissing: it is a folder and the extra `mail` is not installed.
     """
     trainer = trainer_of(kind)
+    if trainer.table is None:
+        return tickets.read(path, reading, faults_file)
     if path.is_dir():
-        if not kind.reads_text:
-            raise InvalidInput(f"{path} is a folder, which is read as e-mails; a {kind.name} is trained on a file")
-        return trainer.check_rows(read_folder(path), str(path))
-    return trainer.check_rows(read_file(path, trainer.table), str(path))
+        raise InvalidInput(f"{path} is a folder, which is read as e-mails; a {kind.name} is trained on a file")
+    return trainer.check_rows(read_file(path, trainer.table, reading.max_bytes), str(path))
 
 
-def read_test_rows(data: Path, kind: Kind) -> Rows:
-    """Return the checked rows of a file to measure on.
+def read_test_rows(data: Path, kind: Kind, reading: Reading = AS_FOUND, faults_file: Path | None = None) -> Rows:
+    """Return the checked rows of a file to measure on; see `read_rows`.
 
     Raises:
         InvalidInput: as `read_rows` does, or the file holds no ticket.
     """
     try:
-        return read_rows(data, kind)
+        return read_rows(data, kind, reading, faults_file)
     except NoTrainingData as error:
         raise InvalidInput(f"{data} holds no ticket; expected at least one to measure on") from error
 
@@ -87,8 +95,17 @@ def with_feedback(store: Store, name: str, kind: Kind, rows: Rows | None) -> Row
     return tickets.corrected(rows, tickets.check_rows(raw_rows, "feedback"))
 
 
-def enriched(rows: Rows, kind: Kind, config: msgspec.Struct, unlabelled: Path | None, vectors: Path | None) -> Rows:
+def enriched(
+    rows: Rows,
+    kind: Kind,
+    config: msgspec.Struct,
+    unlabelled: Path | None,
+    vectors: Path | None,
+    reading: Reading = AS_FOUND,
+) -> Rows:
     """Return tickets with what else there is to learn from: tickets without a category, and pretrained vectors.
+
+    The file of tickets without a category is read as `reading` says.
 
     Raises:
         InvalidInput: a file cannot be read or does not fit, or the kind learns nothing from such a one.
@@ -99,7 +116,7 @@ def enriched(rows: Rows, kind: Kind, config: msgspec.Struct, unlabelled: Path | 
     if not isinstance(rows, tickets.Rows) or not isinstance(config, TrainConfig):
         raise InvalidInput(f"a {kind.name} learns from labelled rows alone; leave out --unlabelled and --vectors")
     if unlabelled is not None:
-        rows = msgspec.structs.replace(rows, unlabelled=read_unlabelled(unlabelled))
+        rows = msgspec.structs.replace(rows, unlabelled=read_unlabelled(unlabelled, reading))
     if vectors is not None:
         words = {token for tokens in rows.tokens + rows.unlabelled for token in tokens}
         rows = msgspec.structs.replace(rows, vectors=read_vectors(vectors, words, config.max_vector_words))
@@ -155,15 +172,27 @@ def train(
 
     parent = serving_version(store, name)  # before the training: what serves at its end may be another
     fitted = trainer.fit(name, rows, config, progress or Silent(), job)
-    num_feedback = rows.num_feedback if isinstance(rows, tickets.Rows) else 0
+    of_rows: dict[str, object] = {}
+    if isinstance(rows, tickets.Rows):
+        of_rows = {"num_feedback": rows.num_feedback, "columns": remembered_columns(store, name, parent, rows)}
     check_graph(fitted.files["model.onnx"], trainer.OPERATORS)
     report = msgspec.structs.replace(fitted.report, trained_on=trained_on(rows.tickets))
     return msgspec.structs.replace(
         fitted,
-        manifest=msgspec.structs.replace(fitted.manifest, parent=parent, num_feedback=num_feedback),
+        manifest=msgspec.structs.replace(fitted.manifest, parent=parent, **of_rows),
         files={**fitted.files, "report.json": msgspec.json.encode(report)},
         report=report,
     )
+
+
+def remembered_columns(store: Store, name: str, parent: int | None, rows: tickets.Rows) -> Columns | msgspec.UnsetType:
+    """Return how the training file was read; of rows that came in another way, how the serving version's was."""
+    if rows.intake is not None:
+        return rows.intake.columns
+    try:
+        return store.read_manifest(name, parent).columns if parent is not None else msgspec.UNSET
+    except ArtifactRefused:  # a damaged record is no reason not to train
+        return msgspec.UNSET
 
 
 def serving_version(store: Store, name: str) -> int | None:
@@ -271,4 +300,15 @@ def evaluate(store: Store, name: str, version: int, rows: Rows) -> Evaluation:
         InvalidContent: a row does not suit the model.
     """
     model = load(*store.read_version(name, version))
-    return model.evaluate(rows.tickets, [model.encode(row.content) for row in rows.tickets])
+    encoded = [model.encode(row.content) for row in rows.tickets]
+    if not isinstance(rows, tickets.Rows):
+        return model.evaluate(rows.tickets, encoded)
+    evaluation = model.evaluate([*rows.tickets, *rows.empty], encoded)
+    assert isinstance(evaluation, Metrics), "tickets are measured by their categories; this is a bug in Puppet"
+    return msgspec.structs.replace(evaluation, mistakes=[placed(one, rows) for one in evaluation.mistakes])
+
+
+def placed(mistake: Mistake, rows: tickets.Rows) -> Mistake:
+    """Return a mistake with the place of its ticket in the file, and its first words."""
+    words = excerpt(" ".join(rows.tokens[mistake.row])) if mistake.row < len(rows.tokens) else ""
+    return msgspec.structs.replace(mistake, place=rows.place(mistake.row), words=words)

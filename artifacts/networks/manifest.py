@@ -138,6 +138,28 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     detail: str = ""
 
 
+class Columns(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How the training file was read, so that the next export of the same program needs no options.
+
+    Attributes:
+        category, id: the names of the columns; None: no column of an own name.
+        text: the columns of the text, in their order; empty: the project's own fields.
+        encoding, delimiter: that an option named; None: found in the file.
+        header: whether a row named the columns.
+        first_label: whether the first of several categories in a cell was taken.
+        merge: category -> the one that it was read as.
+    """
+
+    category: str | None = None
+    text: list[str] = []
+    id: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    header: bool = True
+    first_label: bool = False
+    merge: dict[str, str] = {}
+
+
 class Manifest(Sealed, frozen=True, kw_only=True):
     """`manifest.json`: what a version is, and what its files must be; a kind adds what is its own."""
 
@@ -158,6 +180,8 @@ class Manifest(Sealed, frozen=True, kw_only=True):
     parity: Parity
     comparison: Comparison | None = None  # with `parent`, where that was asked for
     num_feedback: int = 0  # of the rows that it was trained on, those that are corrections
+    # How the training file was read; left out: a posted body, a folder of e-mails, or an older version.
+    columns: Columns | msgspec.UnsetType = msgspec.UNSET
     profile: Profile | None = None  # of tickets that were kept out; None: too few of them, or a kind without text
 
     @property

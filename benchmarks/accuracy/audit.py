@@ -25,7 +25,7 @@ from artifacts.text.tickets import Ticket
 from benchmarks.accuracy.sets import choose, find_sets, read_train
 from benchmarks.common import machine, report
 from trainer.cli.terminal import shows_errors
-from trainer.data.audit import Ints, answers, audit
+from trainer.curation.audit import Ints, answers, audit
 from trainer.data.tickets import Rows
 from trainer.kinds import Silent
 

@@ -33,8 +33,7 @@ from benchmarks.common.plots import plot_frontier
 from benchmarks.common.rounds import MIN_ROUNDS
 from trainer.cli.terminal import shows_errors
 from trainer.config import TrainConfig, read_config
-from trainer.data.files import read_file
-from trainer.data.tickets import check_categories, check_rows, split, table
+from trainer.data.tickets import check_categories, read, split
 
 # Around the default, which stands first: the others are compared with the first.
 DEFAULT_SHAPES = (
@@ -186,8 +185,7 @@ def hold_out(one: DataSet, seed: int, folder: Path) -> HeldOut:
     Raises:
         InvalidInput: the file does not fit, or no category has a ticket to spare.
     """
-    raw_rows = read_file(one.train, table)
-    rows = check_rows(raw_rows, str(one.train))
+    rows = read(one.train)
     check_categories(rows)
     parts = split(rows, HELD_OUT, seed)
     if not parts[1]:
@@ -196,8 +194,7 @@ def hold_out(one: DataSet, seed: int, folder: Path) -> HeldOut:
     paths = [folder / f"{stem}_{name}.jsonl" for name in ("train", "held_out")]
     folder.mkdir(parents=True, exist_ok=True)
     for path, numbers in zip(paths, parts, strict=True):
-        # Decoded and encoded, because a row of a JSON array may go over several lines.
-        lines = (msgspec.json.encode(msgspec.json.decode(raw_rows[number].raw)) + b"\n" for number in numbers)
+        lines = (msgspec.json.encode(rows.tickets[number]) + b"\n" for number in numbers)
         path.write_bytes(b"".join(lines))
     return HeldOut(DataSet(one.label, *paths), seed, len(parts[0]))
 

@@ -14,8 +14,7 @@ import msgspec
 import numpy as np
 
 from artifacts.kinds import kind_named
-from trainer.data.files import read_file
-from trainer.data.tickets import Rows, check_categories, check_rows, table
+from trainer.data.tickets import Rows, check_categories, noticed, read
 from trainer.run import read_test_rows
 
 FORMS = {"text": "jsonl", "tokens": "tokens.jsonl"}
@@ -106,11 +105,10 @@ def read_train(path: Path, part: Part = Part()) -> Rows:  # noqa: B008, a frozen
     Raises:
         InvalidInput: the file does not fit, or what is left is one category.
     """
-    raw_rows = read_file(path, table)
-    rows = check_rows(raw_rows, str(path))
+    rows = read(path)
     if part.num_rows is not None:
         kept = stratified([ticket.expected for ticket in rows.tickets], part.num_rows, part.draw)
-        rows = check_rows([raw_rows[row] for row in kept], str(path))
+        rows = noticed([rows.tickets[row] for row in kept], [rows.tokens[row] for row in kept])
     check_categories(rows)
     return rows
 

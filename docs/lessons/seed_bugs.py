@@ -39,8 +39,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from artifacts.errors import InvalidInput
 from trainer.cli.terminal import shows_errors
-from trainer.data.files import RawRow, read_file
-from trainer.data.tickets import check_categories, check_rows, split, table
+from trainer.data.files import RawRow
+from trainer.data.tickets import check_categories, check_rows, read, split
 from trainer.samples.emails import generate
 
 EMBEDDING, HIDDEN, LEARNING_RATE = 128, 64, 0.001  # the seed's
@@ -204,7 +204,7 @@ def read_folder(folder: Path) -> tuple[Texts, Texts]:
         NoTrainingData: a file is empty.
     """
     files = [folder / "train.jsonl", folder / "test.jsonl"]
-    train, test = (check_rows(read_file(file, table), str(file)) for file in files)
+    train, test = map(read, files)
     check_categories(train)
     one, other = (Texts(rows.tokens, [ticket.expected for ticket in rows.tickets]) for rows in (train, test))
     return one, other

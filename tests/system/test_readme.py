@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 from tests.system.server import Server, serving
+from trainer.samples import exports
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.fr.md")
@@ -61,6 +63,9 @@ def block_targets(block: str) -> list[str]:
 def test_commands_work_in_the_order_shown(server: Server, tmp_path: Path) -> None:
     """The five calls answer 200 on a real server, and the offline commands train, measure and verify."""
     environment = os.environ | {"PATH": f"{shims(tmp_path)}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    exports.write(tmp_path)
+    for name in ("closed.csv", "new.csv"):  # what a support team would have
+        shutil.copy(tmp_path / exports.SAMPLES["Freshdesk"].file, tmp_path / name)
     answers = []
     for block in blocks("README.md"):
         if block_targets(block):
@@ -72,13 +77,14 @@ def test_commands_work_in_the_order_shown(server: Server, tmp_path: Path) -> Non
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
         answers.append(done.stdout)
 
-    calls = [msgspec.json.decode(answer) for answer in answers[:5]]
+    calls = [msgspec.json.decode(answer) for answer in answers[1:6]]
     assert calls[0] == {"status": "model created", "model_name": "support"}
     assert calls[1]["status"] == "training completed"
     assert calls[2]["category"] in ("Problème de connexion", "Accès utilisateur")
     assert calls[3]["total_tests"] == 1
     assert calls[4]["predicted_label"] in ("Problème de connexion", "Accès utilisateur")
-    assert "ok      puppet-o2 version 1, serves" in answers[5]
+    assert "36 tickets written to sorted.csv by desk version 1" in answers[0]
+    assert "ok      puppet-o2 version 1, serves" in answers[6]
 
 
 def shims(folder: Path) -> Path:

@@ -19,7 +19,6 @@ MAX_MODULES = 10
 NO_MODULES = {"__init__", "__main__"}
 # Class names that still stand for two things, each with its reason; the list only gets shorter.
 SAME_CLASS: Mapping[str, str] = {
-    "Body": "the rows of a file, and the body of a request",
     "Data": "a record of each kind of network: what a version was trained on",
     "GoldenRow": "a record of each kind of network: a row that is replayed at load",
     "Rows": "the checked rows of each kind of network, and what all of them have",

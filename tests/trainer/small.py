@@ -15,9 +15,9 @@ from artifacts.text.vocabulary import Encoded, Vocabulary, build_rows
 from trainer.config import TrainConfig
 from trainer.data.files import RawRow
 from trainer.data.tickets import Rows, check_rows
-from trainer.gru.linear import Linear
 
 if TYPE_CHECKING:
+    from trainer.gru.linear import Linear
     from trainer.gru.model import TicketClassifier
 
 NAME = "tiny"  # of the model in the fixture `empty`
@@ -85,8 +85,10 @@ def network(
     return made.eval()
 
 
-def fitted(num_categories: int = 5, num_pairs: int = 40, seed: int = 0, num_taught: int = len(VOCABULARY)) -> Linear:
+def fitted(num_categories: int = 5, num_pairs: int = 40, seed: int = 0, num_taught: int = len(VOCABULARY)) -> "Linear":
     """Return a linear part over VOCABULARY, every row random."""
+    from trainer.gru.linear import Linear  # needs scipy, which the server's environment lacks
+
     random = np.random.default_rng(seed)
     sizes = (len(VOCABULARY), VOCABULARY.num_buckets + 1, num_pairs)
     words_VC, grams_GC, pairs_PC = (

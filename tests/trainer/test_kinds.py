@@ -45,7 +45,8 @@ def test_module_has_all_that_is_asked_for(kind: Kind) -> None:
         assert all(parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in found), name
     assert issubclass(trainer.Config, msgspec.Struct)
     assert type(trainer.OPERATORS) is frozenset
-    assert callable(trainer.table)
+    assert trainer.table is None or callable(trainer.table)
+    assert (trainer.table is None) == kind.reads_text
 
 
 @EVERY_KIND

@@ -80,7 +80,7 @@ def test_file_is_read_as_the_kind_reads_it(tmp_path: Path) -> None:
     rows = read_rows(path, kind_named("SimpleNN"))
 
     assert rows.tickets == [Example([2.0], 5.0), Example([3.0], 7.0)]
-    with pytest.raises(InvalidInput, match="exactly one of category, label"):
+    with pytest.raises(InvalidInput, match="has no column that is surely the category and text"):
         read_rows(path, kind_named("GRU"))
 
 

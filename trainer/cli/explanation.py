@@ -67,7 +67,7 @@ def steps_command(ticket: str, name: str, version: int | None, store: Path, as_j
 
     TICKET is raw text, or its tokens as a JSON array of words. What is printed is a selection; --json has every number.
     """
-    from trainer.cli.show_steps import show_steps  # imports onnx, which few commands need
+    from trainer.report.show_steps import show_steps  # imports onnx, which few commands need
     from trainer.report.steps import steps
 
     model, files = opened(store, name, version)

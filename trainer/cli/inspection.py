@@ -1,9 +1,9 @@
 """The command `puppet-train inspect`: what to look at in labelled tickets before they teach.
 
-What is looked for is in audit.py; here it is read, shown, and written as a CSV for whoever labels.
+What is looked for is in audit.py and variants.py; here it is read, shown, and written for the people who label.
 """
 
-import csv
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,56 +14,162 @@ from rich.table import Table
 
 from artifacts.errors import InvalidInput, PuppetError
 from artifacts.system import cores
+from artifacts.text.tickets import Ticket
 from trainer import simple_nn
+from trainer.cli.reading import excel_delimiter, reading_options, say_intake
 from trainer.cli.terminal import data_argument, json_option, out, print_line, shows_errors
+from trainer.curation.audit import SMALL_CATEGORY, Audit, Leak, audit, leaks
+from trainer.curation.variants import Variants, variants
 from trainer.data import tickets
-from trainer.data.audit import SMALL_CATEGORY, Audit, Leak, audit, leaks
-from trainer.data.files import RawRow, read_file
-from trainer.data.mails import read_folder
-from trainer.data.tickets import Rows, check_categories, check_rows
+from trainer.data.columns import AS_FOUND, ColumnsUnclear, Reading, as_remembered
+from trainer.data.files import FaultGroup, FaultyRows
+from trainer.data.forms import read_file
+from trainer.data.tickets import Rows, check_categories
+from trainer.sorting import writers
+from trainer.sorting.corrections import quoted
 
 MAX_SHOWN = 10  # rows of a kind in the terminal; --csv has all
 EXCERPT = 60  # characters
-COLUMNS = ("row", "place", "id", "category", "suggested_category", "score", "reasons", "content")
+MAX_CELL = 30_000  # characters of a ticket in the file for a spreadsheet, which holds 32,767
+COLUMNS = ("place", "id", "category", "suggested_category", "score", "reasons", "text")
+
+
+class Warned(msgspec.Struct, frozen=True):
+    """One thing to look at.
+
+    Attributes:
+        kind: a word that does not change from release to release.
+        num_tickets: that it is about.
+        detail: what it is and what to do about it, for a person.
+    """
+
+    kind: str
+    num_tickets: int
+    detail: str
+
+
+class Inspection(Audit, frozen=True, kw_only=True):
+    """What `--json` prints: the audit, how the file was read, and every warning.
+
+    Attributes:
+        columns: what was read of the file: category, text, id.
+        encoding: of a text; None of a form that has none.
+        form: of the file, in words.
+        faults: rows that were left out, in groups.
+        warnings: the most important first.
+        variants: categories that are probably one.
+        num_empty: tickets without a token.
+        num_unlabelled, num_faulty: rows that were left out.
+    """
+
+    columns: dict[str, object]
+    encoding: str | None
+    form: str
+    faults: list[FaultGroup]
+    warnings: list[Warned]
+    variants: list[Variants]
+    num_empty: int
+    num_unlabelled: int
+    num_faulty: int
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """What `--json` prints of a file that does not fit: the fields of an `Inspection` that can be said of it."""
+
+    error: str
+    faults: list[FaultGroup]
+    num_tickets: int = 0
+    num_categories: int = 0
+    columns: dict[str, object] = {}
+    encoding: str | None = None
+    form: str | None = None
+    warnings: list[Warned] = []
 
 
 @click.command("inspect")
 @data_argument
 @click.option("--test", type=click.Path(path_type=Path), help="Find what is also, or nearly, in this test data.")
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write the tickets to look at, all of them.")
+@click.option(
+    "--csv",
+    "csv_file",
+    type=click.Path(path_type=Path),
+    help="Write the tickets to look at, all of them: .csv or .xlsx.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the folds.")
+@reading_options()
 @json_option
 @shows_errors
-def inspect_command(data: Path, test: Path | None, csv_file: Path | None, seed: int, as_json: bool) -> None:
+def inspect_command(
+    data: Path,
+    test: Path | None,
+    csv_file: Path | None,
+    seed: int,
+    reading: Reading,
+    faults_file: Path | None,
+    as_json: bool,
+) -> None:
     """Look for wrong categories and other faults in the tickets of DATA, before they teach.
 
-    DATA is what `fit` reads. Nothing is changed.
+    DATA is what `fit` reads. Nothing is changed. What is written with --csv can be corrected in a spreadsheet;
+    `puppet-train apply` brings the corrections back.
     """
     start = time.perf_counter()
-    rows, places = read_tickets(data)
+    if csv_file is not None:
+        writers.check_out(csv_file, data)
+    try:
+        rows = read_tickets(data, reading, faults_file)
+    except FaultyRows as error:
+        if as_json:
+            print_line(Refusal(str(error), error.groups))
+        raise
+    say_intake(rows, data)
     check_categories(rows)
-    test_rows, test_places = read_tickets(test) if test else (None, [])
+    test_rows = read_tickets(test, as_remembered(reading)) if test else None
     found = audit(rows, cores.whole(), seed)
     if test_rows is not None:
         found = msgspec.structs.replace(found, leaks=leaks(rows, test_rows))
+    alike = variants(rows.categories)
+    warnings = [*spellings(alike), *advice(found, test, len(rows.empty))]
     seconds = time.perf_counter() - start
     out.print(
         f"{data}: {found.num_tickets} tickets in {found.num_categories} categories, {seconds:.1f} s", soft_wrap=True
     )
-    for line in advice(found, test):
-        out.print(line, soft_wrap=True)
-    show_suspects(found, rows, places)
-    if test is not None:
-        show_leaks(found.leaks, places, test_places)
+    for warned in warnings:
+        out.print(warned.detail, soft_wrap=True)
+    if not warnings:
+        out.print("nothing to complain of")
+    show_suspects(found, rows)
+    if test_rows is not None:
+        show_leaks(found.leaks, rows, test_rows)
     if csv_file is not None:
-        write_csv(csv_file, found, rows, places)
+        write_look(csv_file, found, rows)
         out.print(f"{len(found.suspects)} tickets written to {csv_file}, the likeliest errors first", soft_wrap=True)
     if as_json:
-        print_line(found)
+        print_line(inspection(found, rows, warnings, alike))
 
 
-def read_tickets(path: Path) -> tuple[Rows, list[str]]:
-    """Return the checked tickets of a data file or folder, and where each stands.
+def inspection(found: Audit, rows: Rows, warnings: list[Warned], alike: list[Variants]) -> Inspection:
+    """Return all that was found, for other programs."""
+    intake = rows.intake
+    columns: dict[str, object] = {}
+    if intake is not None:
+        columns = {"category": intake.columns.category, "text": intake.columns.text, "id": intake.columns.id}
+    return Inspection(
+        **msgspec.structs.asdict(found),
+        columns=columns,
+        encoding=intake.encoding if intake is not None else None,
+        form=intake.form if intake is not None else "folder of e-mails",
+        faults=intake.faults if intake is not None else [],
+        warnings=warnings,
+        variants=alike,
+        num_empty=len(rows.empty),
+        num_unlabelled=intake.num_unlabelled if intake is not None else 0,
+        num_faulty=intake.num_faulty if intake is not None else 0,
+    )
+
+
+def read_tickets(path: Path, reading: Reading = AS_FOUND, faults_file: Path | None = None) -> Rows:
+    """Return the checked tickets of an export or folder.
 
     Raises:
         InvalidInput: it cannot be read, rows of it do not fit, or they are no tickets.
@@ -71,16 +177,27 @@ def read_tickets(path: Path) -> tuple[Rows, list[str]]:
         MailMissing: it is a folder and the extra `mail` is not installed.
     """
     try:
-        raw_rows = list(read_folder(path)) if path.is_dir() else read_file(path, tickets.table)
-        rows = check_rows(raw_rows, str(path))
-    except InvalidInput as error:
-        if not path.is_dir() and holds_numbers(path):
+        return tickets.read(path, reading, faults_file)
+    except (ColumnsUnclear, FaultyRows) as error:
+        if not path.is_dir() and str(path) != "-" and holds_numbers(path):
             raise InvalidInput(
                 f"{path} holds features and targets, as a SimpleNN learns from; inspect looks at tickets in categories "
                 "and has nothing to say of numbers"
             ) from error
         raise
-    return rows, [place_of(raw_row) for raw_row in raw_rows]
+
+
+def spellings(found: Sequence[Variants]) -> list[Warned]:
+    """Return a warning for each group of categories that are probably one, with the options that merge them."""
+    return [
+        Warned(
+            "category_names",
+            one.num_tickets,
+            f"{', '.join(f'{name!r} ({count})' for name, count in one.others.items())} look like {one.kept!r}: "
+            f"add {shlex.join(one.options)}",
+        )
+        for one in found
+    ]
 
 
 def holds_numbers(path: Path) -> bool:
@@ -92,49 +209,74 @@ def holds_numbers(path: Path) -> bool:
     return True
 
 
-def place_of(raw_row: RawRow) -> str:
-    """Return where a row stands, as one looks for it: its line, or the pointer into a JSON body or a folder."""
-    return f"line {raw_row.line}" if raw_row.line is not None else raw_row.pointer
+def advice(found: Audit, test: Path | None, num_empty: int = 0) -> list[Warned]:
+    """Return what was found and what to do about it, the most important first."""
+    warned = []
 
+    def warn(kind: str, num_tickets: int, detail: str) -> None:
+        warned.append(Warned(kind, num_tickets, detail))
 
-def advice(found: Audit, test: Path | None) -> list[str]:
-    """Return what was found and what to do about it, a line each, the most important first."""
-    lines = []
     if found.leaks:
         exact = sum(leak.similarity == 1 for leak in found.leaks)
-        lines.append(
+        warn(
+            "leaks",
+            len(found.leaks),
             f"{exact} tickets of {test} are also in the training data and {len(found.leaks) - exact} nearly: "
-            "take them out of either, or what is measured on them flatters"
+            "take them out of either, or what is measured on them flatters",
         )
     if found.num_personal:
         kinds = ", ".join(f"{kind} in {number}" for kind, number in found.num_personal.items())
-        lines.append(
+        warn(
+            "personal_data",
+            sum(found.num_personal.values()),
             f"personal data, by its form: {kinds}; mask it where the tickets come from (training masks e-mail "
-            "addresses, phone numbers and IBANs, and neither names nor card numbers in tokens)"
+            "addresses, phone numbers and IBANs, and neither names nor card numbers in tokens)",
         )
     if found.num_conflicts:
-        lines.append(f"{found.num_conflicts} tickets stand under several categories: decide for one")
+        warn(
+            "conflicts",
+            found.num_conflicts,
+            f"{found.num_conflicts} tickets stand under several categories: decide for one",
+        )
     if found.num_mislabelled:
-        lines.append(f"{found.num_mislabelled} tickets are probably in a wrong category: correct them from the top")
+        warn(
+            "mislabelled",
+            found.num_mislabelled,
+            f"{found.num_mislabelled} tickets are probably in a wrong category: correct them from the top",
+        )
     for merge in found.merges[:MAX_SHOWN]:
         counts = " + ".join(map(str, merge.of_folds))
-        lines.append(
+        warn(
+            "confused_categories",
+            sum(merge.of_folds),
             f"{merge.first} and {merge.second} are taken for each other ({counts} tickets in the folds, "
-            f"{merge.share:.0%} of the smaller): merge them, or write down what tells them apart"
+            f"{merge.share:.0%} of the smaller): merge them, or write down what tells them apart",
         )
     if found.small_categories:
         few = [f"{name} ({number})" for name, number in found.small_categories.items()]
-        lines.append(
+        warn(
+            "small_categories",
+            sum(found.small_categories.values()),
             f"{len(few)} categories have fewer than {SMALL_CATEGORY} distinct tickets: collect more, or merge them: "
-            + shortened(few)
+            + shortened(few),
         )
     if found.num_duplicates:
-        lines.append(f"{found.num_duplicates} tickets repeat an earlier one: keep them if they came so often")
+        warn(
+            "duplicates",
+            found.num_duplicates,
+            f"{found.num_duplicates} tickets repeat an earlier one: keep them if they came so often",
+        )
     if found.num_near_empty:
-        lines.append(f"{found.num_near_empty} tickets are nearly empty: remove those that nobody could sort")
+        warn(
+            "near_empty",
+            found.num_near_empty,
+            f"{found.num_near_empty} tickets are nearly empty: remove those that nobody could sort",
+        )
+    if num_empty:
+        warn("empty", num_empty, f"{num_empty} tickets have no word: a training leaves them out")
     if found.aliases:
-        lines.append(f"placeholders of the same thing: train with --set 'aliases={found.aliases}'")
-    return lines or ["nothing to complain of"]
+        warn("aliases", 0, f"placeholders of the same thing: train with --set 'aliases={found.aliases}'")
+    return warned
 
 
 def shortened(words: Sequence[str]) -> str:
@@ -142,7 +284,7 @@ def shortened(words: Sequence[str]) -> str:
     return ", ".join(words[:MAX_SHOWN]) + (", ..." if len(words) > MAX_SHOWN else "")
 
 
-def show_suspects(found: Audit, rows: Rows, places: Sequence[str]) -> None:
+def show_suspects(found: Audit, rows: Rows) -> None:
     """Print the tickets whose category is least probable."""
     shown = [one for one in found.suspects if one.suggested is not None][:MAX_SHOWN]
     if not shown:
@@ -154,11 +296,11 @@ def show_suspects(found: Audit, rows: Rows, places: Sequence[str]) -> None:
         ticket = " ".join(rows.tokens[one.row])
         excerpt = ticket if len(ticket) <= EXCERPT else f"{ticket[:EXCERPT]}..."
         category = rows.tickets[one.row].expected
-        table.add_row(places[one.row], category, one.suggested, f"{one.score:.3f}", excerpt)
+        table.add_row(rows.place(one.row), category, one.suggested, f"{one.score:.3f}", excerpt)
     out.print(table)
 
 
-def show_leaks(found: Sequence[Leak], places: Sequence[str], test_places: Sequence[str]) -> None:
+def show_leaks(found: Sequence[Leak], rows: Rows, test_rows: Rows) -> None:
     """Print the test tickets that the training data gives away."""
     if not found:
         return
@@ -167,44 +309,37 @@ def show_leaks(found: Sequence[Leak], places: Sequence[str], test_places: Sequen
         table.add_column(column, justify="right" if column == "alike" else "left")
     for leak in found[:MAX_SHOWN]:
         same = "the same" if leak.same_category else "another"
-        table.add_row(test_places[leak.test_row], places[leak.train_row], f"{leak.similarity:.2f}", same)
+        table.add_row(test_rows.place(leak.test_row), rows.place(leak.train_row), f"{leak.similarity:.2f}", same)
     out.print(table)
 
 
-def write_csv(path: Path, found: Audit, rows: Rows, places: Sequence[str]) -> None:
+def write_look(path: Path, found: Audit, rows: Rows) -> None:
     """Write the tickets that have a reason, as they were given; tokens stand with spaces between them.
+
+    A CSV has what separates cells in Excel under the user's locale, and the mark that makes Excel read UTF-8.
 
     Raises:
         InvalidInput: the file cannot be written.
     """
-    try:
-        with path.open("w", encoding="utf-8-sig", newline="") as file:  # the mark that makes Excel read UTF-8
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            for one in found.suspects:
-                ticket = rows.tickets[one.row]
-                content = ticket.content if isinstance(ticket.content, str) else " ".join(ticket.content)
-                score = "" if one.score is None else f"{one.score:.4f}"
-                cells = (
-                    None if ticket.id is None else str(ticket.id),
-                    ticket.expected,
-                    one.suggested,
-                    score,
-                    "; ".join(one.reasons),
-                    content,
-                )
-                writer.writerow([one.row, places[one.row], *(as_text(cell) for cell in cells)])
-    except OSError as error:
-        raise InvalidInput(f"cannot write {path}: {error.strerror}") from error
+    is_csv = path.suffix.lower() in (".csv", ".tsv")
+    with writers.opened(path, COLUMNS, excel_delimiter()) as writer:
+        for one in found.suspects:
+            ticket = rows.tickets[one.row]
+            cells = {
+                "place": rows.place(one.row),
+                "id": None if ticket.id is None else str(ticket.id),
+                "category": ticket.expected,
+                "suggested_category": one.suggested,
+                "score": "" if one.score is None else f"{one.score:.4f}",
+                "reasons": "; ".join(one.reasons),
+                "text": text_of(ticket)[:MAX_CELL],
+            }
+            writer.write({name: quoted(cell) if is_csv else cell for name, cell in cells.items()})
 
 
-def as_text(cell: str | None) -> str:
-    """Return a cell that no spreadsheet takes for a formula: a ticket is written by a stranger (OWASP, CSV injection).
-
-    >>> as_text("=HYPERLINK(1)"), as_text("la facture"), as_text(None)
-    ("'=HYPERLINK(1)", 'la facture', '')
-    """
-    return f"'{cell}" if cell and cell[0] in "=+-@\t\r" else cell or ""
+def text_of(ticket: Ticket) -> str:
+    """Return a ticket as a person reads it."""
+    return ticket.content if isinstance(ticket.content, str) else " ".join(ticket.content)
 
 
 COMMANDS = (inspect_command,)

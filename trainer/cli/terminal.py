@@ -1,6 +1,7 @@
 """What every command of `puppet-train` shares: its two consoles, how it shows an error and a training, its options."""
 
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +16,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from artifacts.errors import InvalidInput, PuppetError
 from artifacts.networks.manifest import Comparison, Epoch
+from trainer.data.columns import ColumnsUnclear
+from trainer.data.files import FaultyRows
 
+WORDS = "trainer.cli.words"  # of the command that runs, in click's notes of a call
 DEFAULT_STORE = "artifacts/models"
 # A category is printed as it is, were it "[/red]" or ":smile:".
 out = Console(highlight=False, markup=False, emoji=False)
@@ -31,12 +35,23 @@ def shows_errors(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except PuppetError as error:
             err.print(f"error: {error}", style="bold red", soft_wrap=True)
-            if isinstance(error, InvalidInput):
+            if isinstance(error, FaultyRows) and error.groups:
+                for group in error.groups:
+                    err.print(f"  {group}", soft_wrap=True)
+            elif isinstance(error, InvalidInput):
                 for fault in error.faults:
                     err.print(f"  {fault}", soft_wrap=True)
+            if isinstance(error, ColumnsUnclear) and error.options:
+                err.print(f"ready to copy: {again(error.options)}", soft_wrap=True)
             sys.exit(1)
 
     return wrapper
+
+
+def again(options: list[str]) -> str:
+    """Return the command that runs now, with options added, as a shell takes it."""
+    context = click.get_current_context()
+    return shlex.join([*context.command_path.split(), *context.meta.get(WORDS, []), *options])
 
 
 store_option = click.option(

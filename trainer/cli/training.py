@@ -17,6 +17,7 @@ from artifacts.kinds import DEFAULT, Kind, check_kind, kind_named
 from artifacts.networks.manifest import Manifest, Report
 from artifacts.schemas import Evaluation, Summary
 from artifacts.store.store import Store
+from trainer.cli.reading import reading_options, remembering, say_intake, skipped
 from trainer.cli.terminal import (
     Bar,
     data_argument,
@@ -29,6 +30,7 @@ from trainer.cli.terminal import (
     store_option,
 )
 from trainer.config import read_config
+from trainer.data.columns import Reading, as_remembered
 from trainer.kinds import Rows, trainer_of
 from trainer.run import enriched, evaluate, fit, read_rows, read_test_rows, with_feedback
 
@@ -65,6 +67,7 @@ from trainer.run import enriched, evaluate, fit, read_rows, read_test_rows, with
     show_default=True,
     help="Whether the new version serves; if_better: if it is surely better than the serving one, on --test if given.",
 )
+@reading_options(config=False)
 @json_option
 @shows_errors
 def fit_command(
@@ -81,27 +84,35 @@ def fit_command(
     unlabelled: Path | None,
     include_feedback: bool,
     promote: Promotion,
+    reading: Reading,
+    faults_file: Path | None,
     as_json: bool,
 ) -> None:
     """Train on DATA and publish the result as the next version.
 
-    DATA is JSONL, the JSON body of /train_model, CSV or TSV, each row a category and either tokens or text; or a folder
-    of e-mails, one folder per category of .eml or mbox files. For --kind SimpleNN a row is features and a target. Every
-    row that does not fit is reported before anything is trained.
+    DATA is an export: CSV or another table of text, xlsx, parquet, JSON, JSON Lines, Label Studio's or fastText's form,
+    plain or compressed; - for standard input; or a folder of e-mails, one folder per category of .eml or mbox files.
+    The columns that are read are said, remembered with the model, and named by --category and --text where they are not
+    certain. For --kind SimpleNN a row is features and a target. Every row that does not fit is reported, in groups,
+    before anything is trained.
     """
     if data is None and not include_feedback:
         raise click.MissingParameter(param_type="argument", param_hint="'DATA'")
     kind, is_new = kind_of(store, name, kind_name)
     named = [f"{field}={value}" for field, value in (("recipe", recipe), ("minutes", minutes)) if value is not None]
     config = read_config(trainer_of(kind).Config, config_file, (*named, *overrides))
-    rows = read_rows(data, kind) if data is not None else None
+    reading = reading if is_new else remembering(reading, Store(store), name)
+    rows = read_rows(data, kind, reading, faults_file) if data is not None else None
+    say_intake(rows, data)
+    of_file = skipped(rows)
     if include_feedback and not is_new:
         rows = with_feedback(Store(store), name, kind, rows)
     if rows is None:
         raise NoTrainingData("No training data provided or training data is empty")
     trainer_of(kind).check_trainable(rows)
-    rows = enriched(rows, kind, config, unlabelled, vectors)
-    test_rows = read_test_rows(test, kind) if test else None
+    rows = enriched(rows, kind, config, unlabelled, vectors, as_remembered(reading))
+    test_rows = read_test_rows(test, kind, as_remembered(reading)) if test else None
+    say_intake(test_rows, test)
     show_data(rows, kind, data if data is not None else f"the corrections of {name}", include_feedback)
     show_config(trainer_of(kind).resolved(config, rows))
     opened = Store(store)
@@ -118,7 +129,7 @@ def fit_command(
         show_evaluation(evaluation, test, kind)
         metrics = evaluation.summary
     if as_json:
-        print_json(name, manifest.version, metrics, manifest.seconds, "test" if test else "validation")
+        print_json(name, manifest.version, metrics, manifest.seconds, "test" if test else "validation", of_file)
 
 
 @click.command("evaluate")
@@ -126,20 +137,33 @@ def fit_command(
 @name_option
 @store_option
 @click.option("--version", "version", type=int, help="Which version; the serving one by default.")
+@reading_options()
 @json_option
 @shows_errors
-def evaluate_command(data: Path, name: str, store: Path, version: int | None, as_json: bool) -> None:
-    """Measure a published version on the labelled tickets in DATA, through onnxruntime as the server does."""
+def evaluate_command(
+    data: Path,
+    name: str,
+    store: Path,
+    version: int | None,
+    reading: Reading,
+    faults_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure a published version on the labelled tickets in DATA, through onnxruntime as the server does.
+
+    DATA is what `fit` reads. A ticket without a word is answered as empty, which counts as an error.
+    """
     opened = Store(store)
     kind = kind_named(opened.read_model(name).neural_network_type)
     number = opened.current(name).version if version is None else version
-    rows = read_test_rows(data, kind)
+    rows = read_test_rows(data, kind, remembering(reading, opened, name), faults_file)
+    say_intake(rows, data)
     start = time.perf_counter()
     evaluation = evaluate(opened, name, number, rows)
     seconds = time.perf_counter() - start
     show_evaluation(evaluation, data, kind)
     if as_json:
-        print_json(name, number, evaluation.summary, seconds, "test", msgspec.to_builtins(evaluation))
+        print_json(name, number, evaluation.summary, seconds, "test", msgspec.to_builtins(evaluation) | skipped(rows))
 
 
 @click.command("report")
@@ -152,9 +176,18 @@ def evaluate_command(data: Path, name: str, store: Path, version: int | None, as
 @click.option(
     "--lang", type=click.Choice(["en", "fr"]), default="en", show_default=True, help="Of the page; the card is English."
 )
+@reading_options()
 @shows_errors
 def report_command(
-    name: str, store: Path, version: int | None, test: Path | None, page: Path | None, card: Path | None, lang: str
+    name: str,
+    store: Path,
+    version: int | None,
+    test: Path | None,
+    page: Path | None,
+    card: Path | None,
+    lang: str,
+    reading: Reading,
+    faults_file: Path | None,
 ) -> None:
     """Write one HTML page on a published version: what it is, how good, how sure, and where it errs.
 
@@ -173,7 +206,10 @@ def report_command(
     opened = Store(store)
     kind = kind_named(opened.read_model(name).neural_network_type)
     number = opened.current(name).version if version is None else version
-    found = collect(opened, name, number, read_test_rows(test, kind) if test else None, test.name if test else "")
+    reading = remembering(reading, opened, name)
+    test_rows = read_test_rows(test, kind, reading, faults_file) if test else None
+    say_intake(test_rows, test)
+    found = collect(opened, name, number, test_rows, test.name if test else "")
     page = page or Path(f"{name}-{number}.html")
     for path, text in ((page, write_page(found, lang)), (card, write_card(found) if card else "")):
         if path is None:

@@ -17,6 +17,7 @@ from artifacts.networks.manifest import Current
 from artifacts.schemas import Summary
 from artifacts.store.store import Store
 from artifacts.store.versions import version_before
+from trainer.cli.reading import place_of, reading_options, remembering, say_intake
 from trainer.cli.terminal import (
     data_argument,
     json_option,
@@ -27,6 +28,7 @@ from trainer.cli.terminal import (
     shows_errors,
     store_option,
 )
+from trainer.data.columns import Reading
 from trainer.kinds import trainer_of
 from trainer.run import read_rows
 from trainer.selection.compare import MAX_CHANGES, compare_published
@@ -201,10 +203,20 @@ def prune_command(name: str, keep: int, store: Path, as_json: bool) -> None:
 @name_option
 @click.option("--old", type=int, help="The one version; the serving one by default.")
 @click.option("--new", type=int, help="The other version; the newest by default.")
+@reading_options()
 @store_option
 @json_option
 @shows_errors
-def diff_command(data: Path, name: str, old: int | None, new: int | None, store: Path, as_json: bool) -> None:
+def diff_command(
+    data: Path,
+    name: str,
+    old: int | None,
+    new: int | None,
+    reading: Reading,
+    faults_file: Path | None,
+    store: Path,
+    as_json: bool,
+) -> None:
     """Compare two published versions on the labelled rows in DATA: which is better, surely, and what changes."""
     opened = open_store(store)
     kind = kind_named(opened.read_model(name).neural_network_type)
@@ -214,11 +226,14 @@ def diff_command(data: Path, name: str, old: int | None, new: int | None, store:
         opened.check_version(name, version)
     if first == second:
         raise InvalidInput(f"version {first} would be compared with itself; name another one with --old or --new")
-    comparison = compare_published(opened, name, first, second, read_rows(data, kind).tickets)
+    rows = read_rows(data, kind, remembering(reading, opened, name), faults_file)
+    say_intake(rows, data)
+    comparison = compare_published(opened, name, first, second, rows.tickets)
     out.print(f"{name} version {second} against version {first} on {data}", style="bold", soft_wrap=True)
     table = table_of("row", "expected", f"version {first}", f"version {second}")
     for change in comparison.changes[:MAX_SHOWN]:
-        table.add_row(*(str(cell) for cell in (change.row, change.expected, change.old, change.new)))
+        cells = (place_of(rows, change.row), change.expected, change.old, change.new)
+        table.add_row(*map(str, cells))
     out.print(table)
     if comparison.num_changes > MAX_SHOWN:
         out.print(f"... and {comparison.num_changes - MAX_SHOWN} more; --json has the first {MAX_CHANGES}")

@@ -1,14 +1,15 @@
-"""From a data file to raw rows, and from raw rows to Structs, whatever the kind of network.
+"""What the stages of reading hand on: records of an export, rows of a posted body, and the faults in either.
 
-In: JSONL, the seeds' JSON body, a JSON array, CSV or TSV. Out: decoded rows, or every fault at once. Nothing here
-imports torch, so that a wrong file is refused in a moment.
+In: raw rows of a body, or of a file. Out: decoded rows, or every fault at once, in groups. Nothing here imports torch,
+so that a wrong file is refused in a moment.
 
-A row that does not fit refuses the whole file: a silent skip would train on other data than the desk believes. Every
-such row is counted and the first 20 are shown.
+A row that does not fit refuses the whole file: a silent skip would train on other data than the support team believes.
+Every such row is counted, and faults of one kind are one group with three examples, because 934 equal faults hide the
+two others.
 """
 
 import csv
-import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -25,6 +26,12 @@ C = TypeVar("C")
 # InvalidInput if these columns are not the kind's. That function takes as many cells as there are columns, and raises
 # FaultyCell if one does not hold what it should.
 TableReader = Callable[[Sequence[str]], Callable[[Sequence[str]], object]]
+Fields = dict[str, object]
+
+NUM_EXAMPLES = 3  # of a group of faults
+EXCERPT = 40  # characters of a ticket, by which a person finds it
+_NUMBER = re.compile(r"\d+")
+_QUOTED = re.compile(r"\(.*\)|'.*'|\"[^\"]*\"")  # what differs from row to row; a French name holds apostrophes
 
 
 class RawRow(msgspec.Struct, frozen=True):
@@ -36,11 +43,27 @@ class RawRow(msgspec.Struct, frozen=True):
     fault: Fault | None = None
 
 
-class Body(msgspec.Struct, frozen=True):
-    """The seeds' JSON body, as far as its tickets go."""
+class Record(msgspec.Struct):
+    """One row of an export, before it is known which of its fields is the category.
 
-    training_data: list[msgspec.Raw] | None = None
-    test_data: list[msgspec.Raw] | None = None
+    Attributes:
+        fields: column name -> cell; of JSON, the object's members as they are.
+        line: where it begins in the file, counted from 1; None where a file has no lines (an array, parquet).
+        pointer: where it stands in a JSON document, or "row 5" of a sheet or a parquet file.
+        raw: its JSON, if it is JSON.
+        fault: why it cannot be read; the fields are then empty.
+    """
+
+    fields: Fields
+    line: int | None = None
+    pointer: str = ""
+    raw: bytes | msgspec.Raw | None = None
+    fault: Fault | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it stands, as a person looks for it."""
+        return f"line {self.line}" if self.line is not None else self.pointer
 
 
 class FaultyCell(Exception):
@@ -51,81 +74,123 @@ class FaultyCell(Exception):
         self.fault = fault
 
 
-def read_file(path: Path, table: TableReader) -> list[RawRow]:
-    """Return the raw rows of a data file; the content says which format it is, but for CSV and TSV.
+class FaultGroup(msgspec.Struct, omit_defaults=True):
+    """FaultLog of one kind.
 
-    Args:
-        path: of the file.
-        table: how the kind of network reads a CSV or TSV file.
-
-    Raises:
-        InvalidInput: the file cannot be read, is not UTF-8, or its table has no usable header.
+    Attributes:
+        detail: what is wrong, as the first of them says it.
+        num_tickets: rows that have it.
+        examples: the first three, each with its place and its first words.
+        remedy: the option that helps.
     """
-    try:
-        raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    except OSError as error:
-        raise InvalidInput(f"cannot read {path}: {error.strerror}; expected a JSONL, JSON, CSV or TSV file") from error
-    if path.suffix.lower() in (".csv", ".tsv"):
+
+    detail: str
+    num_tickets: int
+    examples: list[str]
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        rows = "1 row" if self.num_tickets == 1 else f"{self.num_tickets} rows"
+        shown = "; ".join(self.examples) + ("; ..." if self.num_tickets > len(self.examples) else "")
+        return f"{rows}: {self.detail} ({shown})" + (f"\n    {self.remedy}" if self.remedy else "")
+
+
+class FaultyRows(InvalidInput):
+    """Rows of a file do not fit; `groups` says why, the most frequent reason first."""
+
+    def __init__(self, detail: str, faults: Sequence[Fault], num_faults: int, groups: Sequence[FaultGroup]) -> None:
+        super().__init__(detail, faults, num_faults)
+        self.groups = list(groups)
+
+
+class FaultLog:
+    """Collects the faults of a file: a count and three examples of each kind, and the first 20 as they are."""
+
+    def __init__(self) -> None:
+        self.first: list[Fault] = []
+        self.num_faults = 0
+        self.num_rows = 0
+        self.groups: dict[str, FaultGroup] = {}
+        self._listed: list[tuple[str, str, str, str]] | None = None
+
+    def keep_all(self) -> None:
+        """Keep every fault from now on, for `write`."""
+        self._listed = []
+
+    def add(self, found: Sequence[Fault], place: str, words: str = "", remedy: str = "") -> None:
+        """Take the faults of one row.
+
+        Args:
+            found: at least one.
+            place: of the row.
+            words: the first ones of its ticket.
+            remedy: the option that helps.
+        """
+        self.num_rows += 1
+        example = f"{place} {excerpt(words)!r}" if words else place
+        for key, fault in {kind_of(fault): fault for fault in reversed(found)}.items():
+            group = self.groups.get(key)
+            if group is None:
+                field = f"{field_of(fault)}: " if field_of(fault) else ""
+                group = self.groups[key] = FaultGroup(f"{field}{fault.detail}", 0, [], remedy)
+            group.num_tickets += 1
+            if len(group.examples) < NUM_EXAMPLES:
+                group.examples.append(example)
+        for fault in found:
+            self.num_faults += 1
+            if len(self.first) < MAX_FAULTS_SHOWN:
+                self.first.append(fault)
+            if self._listed is not None:
+                self._listed.append((place, fault.pointer, fault.detail, words))
+
+    def sorted(self) -> list[FaultGroup]:
+        """Return the groups, the most frequent first."""
+        return sorted(self.groups.values(), key=lambda group: -group.num_tickets)
+
+    def error(self, what: str, remedy: str = "") -> FaultyRows:
+        """Return the refusal of a file."""
+        rows = f" in {self.num_rows} row{'' if self.num_rows == 1 else 's'}"
+        faults = f"{self.num_faults} fault{'' if self.num_faults == 1 else 's'}"
+        detail = f"{what} does not fit: {faults}{rows}" + (f"; {remedy}" if remedy else "")
+        return FaultyRows(detail, self.first, self.num_faults, self.sorted())
+
+    def write(self, path: Path) -> None:
+        """Write every fault as CSV, one a line; the mark at the start makes Excel read UTF-8.
+
+        Raises:
+            InvalidInput: the file cannot be written.
+        """
+        assert self._listed is not None, "keep_all was not called; this is a bug in Puppet"
         try:
-            return list(_read_table(raw.decode("utf-8"), path, table))
-        except UnicodeDecodeError as error:
-            raise InvalidInput(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    start = raw.lstrip()[:1]
-    try:
-        if start == b"[":
-            rows = msgspec.json.decode(raw, type=list[msgspec.Raw])
-            return [RawRow(row, f"/{index}") for index, row in enumerate(rows)]
-        if start == b"{":
-            body = msgspec.json.decode(raw, type=Body)
-            for name in ("training_data", "test_data"):
-                if (found := getattr(body, name)) is not None:
-                    return [RawRow(row, f"/{name}/{index}") for index, row in enumerate(found)]
-            return [RawRow(raw, line=1)]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        # JSONL has a whole object on its line; the second line counts too, because the first may be the faulty one.
-        lines = [line.strip() for line in raw.strip().split(b"\n", 2)[:2]]
-        is_jsonl = start == b"{" and any(line.startswith(b"{") and line.endswith(b"}") for line in lines)
-        if isinstance(error, msgspec.ValidationError) or not is_jsonl:
-            raise InvalidInput(f"{path} is neither a JSON body nor a JSON array of tickets: {error}") from error
-    lines = raw.split(b"\n")
-    return [RawRow(line, line=number) for number, line in enumerate(lines, 1) if line.strip()]
+            with path.open("w", encoding="utf-8-sig", errors="replace", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(("place", "field", "fault", "ticket"))
+                writer.writerows(self._listed)
+        except OSError as error:
+            raise InvalidInput(f"cannot write {path}: {error.strerror}") from error
 
 
-def _read_table(text: str, path: Path, table: TableReader) -> Iterator[RawRow]:
-    """Yield the rows of a table whose first line names its columns, separated by comma, semicolon or tab."""
-    header = text.partition("\n")[0]
-    delimiter = max("\t;,", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        columns = [name.strip() for name in next(reader, [])]
-        try:
-            row_of = table(columns)
-        except InvalidInput as error:
-            raise InvalidInput(
-                f"{path}: the first line names the columns {', '.join(columns) or '(none)'}; {error}"
-            ) from error
-        for cells in reader:
-            if cells:  # a blank line has none
-                # The reader counts the lines it has read: a text of several lines between quotes began earlier.
-                line = reader.line_num - sum(cell.count("\n") for cell in cells)
-                yield _table_row(columns, cells, row_of, line)
-    except csv.Error as error:
-        raise InvalidInput(f"{path} is not a readable table: line {reader.line_num}: {error}") from error
+def kind_of(fault: Fault) -> str:
+    """Return what equal faults share: field and sentence, without numbers, quotations and what is in brackets."""
+    return field_of(fault) + _NUMBER.sub("0", _QUOTED.sub("''", fault.detail))
 
 
-def _table_row(
-    columns: Sequence[str], cells: Sequence[str], row_of: Callable[[Sequence[str]], object], line: int
-) -> RawRow:
-    """Return one row of a table as the JSON that it stands for."""
-    if any(cell.strip() for cell in cells[len(columns) :]):
-        # Without quotes the rest of a text after its first comma would be lost in silence.
-        detail = f"has {len(cells)} columns, the first line names {len(columns)}; put double quotes round a text"
-        return RawRow(b"", line=line, fault=Fault("", detail))
-    try:
-        filled = [*cells, *[""] * (len(columns) - len(cells))][: len(columns)]
-        return RawRow(msgspec.json.encode(row_of(filled)), line=line)
-    except FaultyCell as error:
-        return RawRow(b"", line=line, fault=error.fault)
+def field_of(fault: Fault) -> str:
+    """Return the field that a fault is about, without the places before and in it.
+
+    >>> field_of(Fault("/training_data/17/tokens/3", "")), field_of(Fault("", ""))
+    ('tokens', '')
+    """
+    return next((part for part in fault.pointer.split("/") if part and not part.isdigit() and part not in BODIES), "")
+
+
+BODIES = ("training_data", "test_data")
+
+
+def excerpt(words: str) -> str:
+    """Return the first words of a ticket, on one line."""
+    line = " ".join(words[: 4 * EXCERPT].split())
+    return line if len(line) <= EXCERPT else f"{line[:EXCERPT]}..."
 
 
 def decode_rows(
@@ -134,7 +199,7 @@ def decode_rows(
     """Return the rows, checked one by one, and what `read` makes of each.
 
     Args:
-        raw_rows: from `read_file` or from a posted body.
+        raw_rows: of a posted body, of a folder of e-mails, or from `forms.read_file`.
         what: how the message calls them.
         row_type: the data Struct of the model's kind.
         read: returns a row's content as the trainer wants it, or raises InvalidContent.
@@ -143,26 +208,33 @@ def decode_rows(
         InvalidInput: with the first 20 faults and the number of all.
         NoTrainingData: there is no row.
     """
-    decoder = msgspec.json.Decoder(row_type)
-    faults: list[Fault] = []
-    num_faults = 0
+    faults = FaultLog()
     rows, contents = [], []
-    for raw_row in raw_rows:
-        found = [raw_row.fault] if raw_row.fault else []
-        if not found:
+    for raw_row, row, found in _checked(raw_rows, row_type):
+        if row is not None:
             try:
-                row = decoder.decode(raw_row.raw)
                 contents.append(read(row))
                 rows.append(row)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                found = list(find_faults(raw_row.raw, row_type, raw_row.pointer))
             except InvalidContent as error:
-                found = [Fault(f"{raw_row.pointer}/{row.content_field}", str(error))]
-        num_faults += len(found)
-        for fault in found[: MAX_FAULTS_SHOWN - len(faults)]:
-            faults.append(msgspec.structs.replace(fault, line=raw_row.line))
-    if num_faults:
-        raise InvalidInput(summary(what, num_faults), faults, num_faults)
+                found = [Fault(f"{raw_row.pointer}/{row.content_field}", str(error), raw_row.line)]
+        if found:
+            faults.add(found, f"line {raw_row.line}" if raw_row.line is not None else raw_row.pointer)
+    if faults.num_faults:
+        raise InvalidInput(summary(what, faults.num_faults), faults.first, faults.num_faults)
     if not rows:
         raise NoTrainingData("No training data provided or training data is empty")
     return rows, contents
+
+
+def _checked(raw_rows: Iterable[RawRow], row_type: type[R]) -> Iterator[tuple[RawRow, R | None, list[Fault]]]:
+    """Yield each row decoded, or with its faults."""
+    decoder = msgspec.json.Decoder(row_type)
+    for raw_row in raw_rows:
+        if raw_row.fault:
+            yield raw_row, None, [msgspec.structs.replace(raw_row.fault, line=raw_row.line)]
+            continue
+        try:
+            yield raw_row, decoder.decode(raw_row.raw), []
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            found = find_faults(raw_row.raw, row_type, raw_row.pointer)
+            yield raw_row, None, [msgspec.structs.replace(fault, line=raw_row.line) for fault in found]

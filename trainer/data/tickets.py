@@ -1,9 +1,10 @@
-"""Labelled tickets on their way to a text classifier: checked, counted, split.
+"""Stage 5 of reading, and what follows: labelled tickets on their way to a text classifier, checked, counted, split.
 
-In: raw rows (files.py). Out: normalised tickets, and which of them train and which validate.
+In: an export, or the raw rows of a posted body (files.py). Out: normalised tickets, and which train and which validate.
 
 Decisions, each with a test:
-- An empty ticket is a fault of its row.
+- A ticket without a token (".......") is no fault of a file: nobody can learn from it, so a training leaves it out and
+  counts it, and in a measurement it counts as an error. In a posted body it is the fault of its row, as ever.
 - One category only is refused: there is nothing to tell apart.
 - A category with one or two tickets is kept and trained on, none of it goes to validation, and the report says so.
 - The same ticket twice is kept (how often a text comes is information) and lands on one side of the split as a whole,
@@ -15,23 +16,74 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from artifacts.errors import EmptyTicket, Fault, InvalidInput
+from artifacts.errors import EmptyTicket, Fault, InvalidInput, InvalidText, NoTrainingData
 from artifacts.networks.gru_records import Data
+from artifacts.networks.manifest import Columns
 from artifacts.schemas import Row
+from artifacts.system.validation import find_faults
 from artifacts.text.tickets import Ticket, read_tokens
-from trainer.data.files import FaultyCell, RawRow, decode_rows
-from trainer.data.vectors import Vectors
+from artifacts.text.tokens import normalise
+from artifacts.text.tokens import split as words_of
+from trainer.curation.vectors import Vectors
+from trainer.data.columns import (
+    AS_FOUND,
+    Chosen,
+    FaultyCategory,
+    Reading,
+    SeveralLabels,
+    Unlabelled,
+    category_of,
+    choose,
+    content_of,
+    joined_labels,
+    remembered_columns,
+    score_names,
+    takes_first,
+    text_of_cell,
+    value_at,
+)
+from trainer.data.encodings import broken_byte
+from trainer.data.files import FaultGroup, FaultLog, FaultyCell, Fields, RawRow, Record, decode_rows
+from trainer.data.forms import Export, open_export
 
-CATEGORY_FIELDS = ("category", "label")
 CONTENT_FIELDS = ("tokens", "text", "email_text")
+SKIP_UNLABELLED = "--skip-unlabelled goes on without them, and counts them"
+SKIP_FAULTY = "--skip-faulty goes on without them, and counts them"
+FIRST_LABEL = "--first-label takes the first of each cell"
 MIN_FOR_VALIDATION = 3  # distinct tickets that a category needs before one is kept out of training
 MIN_WORDS = 2  # words of a ticket, masks and signs not counted, below which it says next to nothing
+ESCAPED_OR_HALF = re.compile("[\ud800-\udfff]")
 _PLACEHOLDER = re.compile(r"<[A-Z0-9][A-Z0-9_.,:/]*>")
 _WORD = re.compile(r"\w")
+
+
+class Intake(msgspec.Struct, frozen=True):
+    """How an export was read, and what was left out of it.
+
+    Attributes:
+        form, encoding: what it was found to be; no encoding of a workbook.
+        columns: what was read of it, for the manifest.
+        said: all of this in one line.
+        num_rows: that it holds.
+        num_unlabelled, num_faulty: rows that were left out, without a category and with a fault.
+        faults: why.
+    """
+
+    form: str
+    encoding: str | None
+    columns: Columns
+    said: str
+    num_rows: int
+    num_unlabelled: int
+    num_faulty: int
+    faults: list[FaultGroup]
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -45,6 +97,10 @@ class Rows(msgspec.Struct, frozen=True):
         unlabelled: normalised tokens of further tickets, whose category nobody has said.
         vectors: of words, pretrained elsewhere.
         num_feedback: tickets that are corrections.
+        places: where each ticket stands in its file, as a person looks for it ("line 17"), and after them where those
+            without a token stand; empty: not known.
+        empty: tickets without a token: left out of a training, and errors in a measurement.
+        intake: how the file was read; None: a posted body or a folder of e-mails.
     """
 
     tickets: list[Ticket]
@@ -54,11 +110,18 @@ class Rows(msgspec.Struct, frozen=True):
     unlabelled: list[list[str]] = []
     vectors: Vectors | None = None
     num_feedback: int = 0
+    places: list[str] = []
+    empty: list[Ticket] = []
+    intake: Intake | None = None
 
     @property
     def categories(self) -> Counter[str]:
         """Tickets per category."""
         return Counter(ticket.expected for ticket in self.tickets)
+
+    def place(self, row: int) -> str:
+        """Return where a ticket stands, as a person looks for it: its line in the file, or its number in a body."""
+        return self.places[row] if row < len(self.places) else f"row {row}"
 
     @property
     def distinct(self) -> Counter[str]:
@@ -67,40 +130,230 @@ class Rows(msgspec.Struct, frozen=True):
         return Counter(category for category, *_ in pairs)
 
 
-def table(columns: Sequence[str]) -> Callable[[Sequence[str]], object]:
-    """Return what reads a row of a table with these columns; see `data.TableReader`.
+def read(path: Path, reading: Reading = AS_FOUND, faults_file: Path | None = None) -> Rows:
+    """Return the labelled tickets of an export, whatever its form, and what was noticed in them.
+
+    Tickets without a token are kept apart (`Rows.empty`). The places of the tickets are their lines in the file.
+
+    Args:
+        path: of a file, `-` for standard input, or a folder of e-mails.
+        reading: what the options say.
+        faults_file: where every fault is listed, as CSV.
 
     Raises:
-        InvalidInput: there is not one column of categories and one of tickets.
+        InvalidInput: it cannot be read, its columns are unclear, or rows of it do not fit and are not to be left out.
+        NoTrainingData: it holds no row.
+        MailMissing: it is a folder and the extra `mail` is not installed.
     """
-    names = [name.lower() for name in columns]
-    category = [name for name in names if name in CATEGORY_FIELDS]
-    content = [name for name in names if name in CONTENT_FIELDS]
-    if len(category) != 1 or len(content) != 1:
-        raise InvalidInput(
-            f"expected exactly one of {', '.join(CATEGORY_FIELDS)} and exactly one of {', '.join(CONTENT_FIELDS)}"
+    found = Gathered(reading)
+    if faults_file is not None:
+        found.faults.keep_all()
+    with export_of(path, reading, [reading.category, *reading.text]) as export:
+        chosen = choose(export, reading, needs_category=True)
+        for record in export.records:
+            found.add(record, chosen, export.encoding.codec if export.encoding is not None else "")
+        found.settle()
+    refused = found.refused()
+    if faults_file is not None:
+        found.faults.write(faults_file)
+    if refused.num_faults:
+        raise refused.error(
+            str(path), "--faults FILE.csv lists them all" if faults_file is None else f"listed in {faults_file}"
         )
+    if not found.labels:
+        if found.num_read:
+            raise InvalidInput(f"{path}: none of its {found.num_read} rows is a ticket with a category and a word")
+        raise NoTrainingData("No training data provided or training data is empty")
+    rows = noticed(
+        [Ticket(label, **ticket) for label, ticket in zip(found.labels, found.contents, strict=True)], found.tokens
+    )
+    intake = Intake(
+        form=export.form,
+        encoding=export.encoding.codec if export.encoding is not None else None,
+        columns=remembered_columns(reading, chosen),
+        said=f"{export.said}; {chosen.said}",
+        num_rows=found.num_read,
+        num_unlabelled=found.num_unlabelled,
+        num_faulty=found.num_faulty,
+        faults=found.faults.sorted(),
+    )
+    empty = [Ticket(label, **ticket) for label, ticket in found.empty]
+    return msgspec.structs.replace(rows, places=found.places + found.empty_places, empty=empty, intake=intake)
 
-    return lambda cells: cells_of(names, category + content, cells)
+
+def export_of(
+    path: Path, reading: Reading, wanted: Sequence[str | None] = (), needs_category: bool = True
+) -> AbstractContextManager[Export]:
+    """Give an export, read as the options and the last training say; `wanted` are columns that its header names."""
+    old = reading.remembered or Columns()
+    names = [name for name in wanted if name is not None] or [
+        name for name in (old.category, *old.text) if name is not None
+    ]
+    return open_export(
+        path,
+        score_names(names),
+        encoding=reading.encoding,
+        usual_encoding=old.encoding,
+        delimiter=reading.delimiter,
+        usual_delimiter=old.delimiter,
+        has_header=reading.header and old.header,
+        max_bytes=reading.max_bytes,
+        needs_category=needs_category,
+    )
 
 
-def cells_of(names: Sequence[str], wanted: Sequence[str], cells: Sequence[str]) -> dict[str, object]:
-    """Return the wanted cells of a row of a table, under their names.
+class Gathered:
+    """The rows of an export as they are read: what is a ticket, what is left out, and what is wrong."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._merged = set(reading.merge.values())
+        self._read = cached_reader()
+        self.faults = FaultLog()
+        self.labels: list[str] = []
+        self.contents: list[dict[str, Any]] = []  # of each, the fields of its Ticket but the category
+        self.tokens: list[list[str]] = []
+        self.places: list[str] = []
+        self.empty: list[tuple[str, dict[str, Any]]] = []
+        self.empty_places: list[str] = []
+        self.num_read = self.num_unlabelled = self.num_faulty = 0
+        self._refused = FaultLog()
+
+    def add(self, record: Record, chosen: Chosen, encoding: str) -> None:
+        """Take one record: as a ticket, as one without a token, or with its faults."""
+        self.num_read += 1
+        if record.fault is not None:
+            self._faulty([record.fault], record, chosen)
+            return
+        try:
+            label = category_of(record.fields, chosen, self._reading)
+            content = content_of(record.fields, chosen)
+            ticket = {"tokens" if isinstance(content, list) else "text": content, "id": id_of(record.fields, chosen)}
+            tokens = self._read(content)
+            check_label(label)
+        except Unlabelled as missing:
+            self.num_unlabelled += 1
+            fault = Fault(f"{record.pointer}/{chosen.category[0]}", str(missing), record.line)
+            remedy = SKIP_UNLABELLED
+            if missing.word:
+                remedy += f'; if it is a category, name it: --merge "{missing.word}=NAME"'
+            self._take([fault], record, chosen, remedy, self._reading.skip_unlabelled)
+        except SeveralLabels as error:
+            self._faulty(
+                [Fault(f"{record.pointer}/{chosen.category[0]}", str(error), record.line)], record, chosen, FIRST_LABEL
+            )
+        except (FaultyCategory, FaultyCell) as error:
+            fault = error.fault if isinstance(error, FaultyCell) else Fault("", str(error))
+            found = [msgspec.structs.replace(fault, pointer=record.pointer + fault.pointer, line=record.line)]
+            # A row of the project's own form: every wrong token of it.
+            if isinstance(error, FaultyCell) and chosen.either and record.raw is not None:
+                own = find_faults(record.raw, Ticket, record.pointer)
+                found = [msgspec.structs.replace(one, line=record.line) for one in own] or found
+            self._faulty(found, record, chosen)
+        except InvalidText as error:
+            words = " ".join(
+                text_of_cell(value_at(record.fields, column)) for column in (*chosen.text, *chosen.category)
+            )
+            detail = broken_byte(words, encoding) or str(error)
+            field = chosen.text[0] if len(chosen.text) == 1 or not chosen.either else content_name(record, chosen)
+            self._faulty([Fault(f"{record.pointer}/{field}", detail, record.line)], record, chosen)
+        else:
+            if tokens:
+                self.labels.append(label)
+                self.contents.append(ticket)
+                self.tokens.append(tokens)
+                self.places.append(record.place)
+            else:
+                self.empty.append((label, ticket))
+                self.empty_places.append(record.place)
+
+    def settle(self) -> None:
+        """Find the categories that are several in one cell, which only all of them together show."""
+        joined = joined_labels(Counter(label for label in self.labels if label not in self._merged))
+        if not joined:
+            return
+        kept = []
+        for row, label in enumerate(self.labels):
+            if label in joined and not takes_first(self._reading):
+                detail = f"several categories in a cell ({', '.join(joined[label][:3])}); a ticket has one here"
+                place = self.places[row]
+                line = int(place.removeprefix("line ")) if place.startswith("line ") else None
+                words = " ".join(self.tokens[row])
+                self._take_fault(
+                    [Fault("/category", detail, line)], place, words, FIRST_LABEL, self._reading.skip_faulty
+                )
+                self.num_faulty += 1
+            else:
+                kept.append(row)
+                self.labels[row] = joined.get(label, [label])[0]
+        for column in ("labels", "contents", "tokens", "places"):
+            setattr(self, column, [getattr(self, column)[row] for row in kept])
+
+    def refused(self) -> FaultLog:
+        """Return the faults that no option leaves out."""
+        return self._refused
+
+    def _faulty(self, found: list[Fault], record: Record, chosen: Chosen, remedy: str = SKIP_FAULTY) -> None:
+        self.num_faulty += 1
+        self._take(found, record, chosen, remedy, self._reading.skip_faulty)
+
+    def _take(self, found: list[Fault], record: Record, chosen: Chosen, remedy: str, is_left_out: bool) -> None:
+        words = (
+            ""
+            if record.fault is not None
+            else " ".join(text_of_cell(value_at(record.fields, one)) for one in chosen.text)
+        )
+        self._take_fault(found, record.place, words, remedy, is_left_out)
+
+    def _take_fault(self, found: list[Fault], place: str, words: str, remedy: str, is_left_out: bool) -> None:
+        self.faults.add(found, place, words, remedy)
+        if not is_left_out:
+            self._refused.add(found, place, words, remedy)
+
+
+def cached_reader() -> Callable[[list[str] | str], list[str]]:
+    """Return `read_tokens` with a memory: a word of an export comes back a hundred times, and is one object then.
+
+    Of 25 MB of tickets it takes a third of the time, and a quarter of the memory (benchmarks/results, intake).
+    """
+    spelling: dict[str, str] = {}
+
+    def read(content: list[str] | str) -> list[str]:
+        tokens = []
+        for word in words_of(content) if isinstance(content, str) else content:
+            token = spelling.get(word)
+            if token is None:
+                token = spelling[word] = normalise(word)
+            if token:
+                tokens.append(token)
+        return tokens
+
+    return read
+
+
+def content_name(record: Record, chosen: Chosen) -> str:
+    """Return which of the columns a record has its content in."""
+    return next(column for column in chosen.text if value_at(record.fields, column) is not None)
+
+
+def id_of(fields: Fields, chosen: Chosen) -> str | int | None:
+    """Return the id of a record, as the support team knows it.
 
     Raises:
-        FaultyCell: tokens look like a JSON array and are none.
+        FaultyCell: it is neither text nor a whole number.
     """
-    row = dict(zip(names, cells, strict=True))
-    found: dict[str, object] = {name: row[name] for name in wanted}
-    if (tokens := row.get("tokens")) is not None and "tokens" in found:
-        # A JSON array can hold "mot de passe"; plain words are separated by spaces.
-        try:
-            is_array = tokens.lstrip().startswith("[")
-            found["tokens"] = msgspec.json.decode(tokens, type=list[msgspec.Raw]) if is_array else tokens.split()
-        except (msgspec.DecodeError, RecursionError) as error:
-            detail = f'begins with "[" but is not a JSON array: {error}'
-            raise FaultyCell(Fault("/tokens", detail)) from error
-    return found
+    value = None if chosen.id is None else value_at(fields, chosen.id)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if value is None or (isinstance(value, str | int) and not isinstance(value, bool)):
+        return value or None if isinstance(value, str) else value
+    raise FaultyCell(Fault(f"/{chosen.id}", f"is no id (a text or a whole number): {value!r:.40}"))
+
+
+def check_label(label: str) -> None:
+    """Raise InvalidText if a category holds what no text has: NUL, or half of an emoji."""
+    if "\0" in label or (not label.isascii() and ESCAPED_OR_HALF.search(label)):
+        raise InvalidText("the category holds a NUL character or half of an emoji, which is no character; remove it")
 
 
 def check_rows(raw_rows: Iterable[RawRow], what: str) -> Rows:
@@ -114,7 +367,10 @@ def check_rows(raw_rows: Iterable[RawRow], what: str) -> Rows:
         InvalidInput: with the first 20 faults and the number of all.
         NoTrainingData: there is no row.
     """
-    return noticed(*decode_rows(raw_rows, what, Ticket, normalised))
+    kept = list(raw_rows)
+    rows = noticed(*decode_rows(kept, what, Ticket, normalised))
+    places = [f"line {row.line}" if row.line is not None else row.pointer for row in kept]
+    return msgspec.structs.replace(rows, places=places)
 
 
 def noticed(tickets: list[Ticket], token_lists: list[list[str]]) -> Rows:
@@ -143,7 +399,8 @@ def corrected(rows: Rows | None, corrections: Rows) -> Rows:
     kept = [(ticket, tokens) for ticket, tokens in pairs if tuple(tokens) not in latest]
     added = [(ticket, tokens) for ticket, tokens in said if latest[tuple(tokens)] == ticket.expected]
     found = noticed([ticket for ticket, _ in kept + added], [tokens for _, tokens in kept + added])
-    return msgspec.structs.replace(found, num_feedback=len(added))
+    found = msgspec.structs.replace(found, num_feedback=len(added))
+    return found if rows is None else msgspec.structs.replace(found, intake=rows.intake, empty=rows.empty)
 
 
 def normalised(ticket: Row) -> list[str]:

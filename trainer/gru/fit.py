@@ -35,10 +35,10 @@ from artifacts.store.versions import now
 from artifacts.text.tickets import Prediction, Ticket
 from artifacts.text.vocabulary import Encoded, Vocabulary
 from trainer.config import TrainConfig, resolve
+from trainer.curation.aliases import merged, read_aliases, with_aliases
+from trainer.curation.unlabelled import with_labels
 from trainer.data import tickets
-from trainer.data.aliases import merged, read_aliases, with_aliases
 from trainer.data.tickets import Rows, cut, fingerprint, split
-from trainer.data.unlabelled import with_labels
 from trainer.gru import show
 from trainer.kinds import Fitted, Progress, libraries
 from trainer.selection import out_of_scope
@@ -57,7 +57,7 @@ OPERATORS = frozenset(
 )
 # The other names that every kind brings (kinds.Trainer). A GRU reads tickets as any text classifier does.
 Config = TrainConfig
-table = tickets.table
+table = None  # its rows are tickets
 check_rows = tickets.check_rows
 check_trainable = tickets.check_categories
 show_rows, show_validation, show_evaluation = show.show_rows, show.show_validation, show.show_evaluation

@@ -108,7 +108,8 @@ def show_evaluation(evaluation: Metrics) -> list[RenderableType]:
         lines.append(f"the model has no category {category!r}: its {count} tickets count as errors")
     lines += [f"{one.count} x {one.expected} taken for {one.predicted}" for one in evaluation.confusions[:MAX_SHOWN]]
     for mistake in evaluation.mistakes[:MAX_SHOWN]:
-        name = f"row {mistake.row}" if mistake.id is None else f"row {mistake.row} (id {mistake.id})"
+        name = (mistake.place or f"row {mistake.row}") + ("" if mistake.id is None else f" (id {mistake.id})")
+        name += "" if mistake.words is None else f" {mistake.words!r}"
         lines.append(f"{name}: {mistake.confidence:.3f} sure of {mistake.predicted}, was {mistake.expected}")
     if evaluation.abstention is not None:
         lines.append(show_routed(evaluation.abstention))

@@ -178,6 +178,8 @@ def text_of(tickets: Sequence[Row], mistake: Mistake) -> str:
     """Return the ticket of a mistake, cut where it is long; nothing without the tickets."""
     if not tickets:
         return ""
+    if mistake.row >= len(tickets):
+        return "(empty)"  # a ticket without a token comes after the others
     content = tickets[mistake.row].content
     text = content if isinstance(content, str) else " ".join(content)
     return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"

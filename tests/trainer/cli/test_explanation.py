@@ -12,8 +12,9 @@ from rich.console import Console
 from artifacts.networks.explain import explain
 from artifacts.networks.gru import GruModel
 from artifacts.store.store import Store
-from trainer.cli import explanation, main, show_steps
+from trainer.cli import explanation, main
 from trainer.cli.explanation import content_of
+from trainer.report import show_steps
 
 NAME = "puppet-o2"
 TOKENS = ["problème", "conntecter", "coffre"]

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.cli.commands import puppet_train, refusal
-from trainer.data.files import read_file
-from trainer.data.tickets import check_rows, table
+from trainer.data.tickets import read
 
 pytestmark = pytest.mark.torch
 
@@ -15,7 +14,7 @@ def test_sample_writes_tickets_that_fit_reads(tmp_path: Path) -> None:
     """The file is JSONL of as many tickets as asked for, and the command says that they are invented."""
     result = puppet_train("sample", tmp_path / "sample.jsonl", "--num-tickets", 60)
 
-    rows = check_rows(read_file(tmp_path / "sample.jsonl", table), "sample")
+    rows = read(tmp_path / "sample.jsonl")
     assert len(rows.tickets) == 60
     assert result.stdout == f"60 synthetic tickets (invented, seed 0) written to {tmp_path / 'sample.jsonl'}\n"
 

@@ -19,9 +19,9 @@ from tests.trainer import small
 from tests.trainer.small import NAME, Recorder
 from trainer import run
 from trainer.config import TrainConfig
+from trainer.curation.vectors import Vectors
 from trainer.data.files import RawRow
 from trainer.data.tickets import Rows, check_rows, fingerprint, split
-from trainer.data.vectors import Vectors
 from trainer.gru import export, linear, train
 from trainer.gru import fit as gru
 from trainer.gru.ensemble import directions

@@ -13,7 +13,7 @@ from artifacts.networks.gru_records import GruManifest
 from tests.system.server import ROOT
 from tests.trainer import small
 from trainer.config import TrainConfig
-from trainer.data.vectors import Vectors
+from trainer.curation.vectors import Vectors
 from trainer.gru import fit as gru
 from trainer.gru import reference
 from trainer.kinds import Silent

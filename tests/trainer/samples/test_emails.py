@@ -17,8 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from trainer.cli import main
-from trainer.data.files import read_file
-from trainer.data.tickets import check_rows, table
+from trainer.data.tickets import read
 from trainer.samples.emails import CATEGORIES, SENTENCES, generate, is_near_held_out
 from trainer.samples.messages import messages
 
@@ -295,9 +294,9 @@ def test_sample_writes_emails_that_fit_reads(tmp_path: Path) -> None:
 
     result = puppet_train("sample", "--kind", "email", path, "--num-tickets", 60, "--seed", 3)
 
-    rows = check_rows(read_file(path, table), "sample")
+    rows = read(path)
     expected = [(category, f"{subject}\n{body}") for category, subject, body in generate(60, seed=3)]
-    assert [(row.label, row.email_text) for row in rows.tickets] == expected
+    assert [(row.expected, row.content) for row in rows.tickets] == expected
     assert result.stdout == f"60 synthetic e-mails (invented, seed 3) written to {path}\n"
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from tests.trainer import small
 from trainer.cli import main
-from trainer.data.audit import (
+from trainer.curation.audit import (
     MIN_TO_JUDGE,
     NUM_FOLDS,
     SMALL_CATEGORY,
@@ -108,7 +108,7 @@ def test_several_processes_find_the_same(flipped: tuple[Rows, set[int]], monkeyp
     """The folds may be learnt at once."""
     rows, _ = flipped
     alone = audit(rows)
-    monkeypatch.setattr("trainer.data.audit.WORTH_A_PROCESS", 0)
+    monkeypatch.setattr("trainer.curation.audit.WORTH_A_PROCESS", 0)
 
     assert audit(rows, processes=2) == alone
 
@@ -242,7 +242,7 @@ def test_leaks_are_equal_or_nearly_equal_tickets() -> None:
 
 
 def test_inspect_writes_what_is_to_be_labelled_again(flipped: tuple[Rows, set[int]], tmp_path: Path) -> None:
-    """The CSV has the reasoned rows in order: number, place, id, categories, score, reasons and the ticket as given."""
+    """The CSV has the reasoned rows in order: place, id, categories, score, reasons and the ticket as given."""
     rows, _ = flipped
     data = written(tmp_path / "tickets.jsonl", rows)
 
@@ -251,13 +251,13 @@ def test_inspect_writes_what_is_to_be_labelled_again(flipped: tuple[Rows, set[in
     found = json.loads(result.stdout.splitlines()[-1])
     with (tmp_path / "look.csv").open(encoding="utf-8-sig", newline="") as file:
         lines = list(csv.DictReader(file))
-    assert [int(line["row"]) for line in lines] == [one["row"] for one in found["suspects"]]
+    numbers = [int(line["place"].removeprefix("line ")) - 1 for line in lines]
+    assert numbers == [one["row"] for one in found["suspects"]]
     scores = [float(line["score"]) for line in lines if line["score"]]
     assert scores == sorted(scores)
-    first = rows.tickets[int(lines[0]["row"])]
-    assert lines[0]["place"] == f"line {int(lines[0]['row']) + 1}"
-    assert lines[0]["id"] == f"T{lines[0]['row']}"
-    assert (lines[0]["category"], lines[0]["content"]) == (first.expected, " ".join(first.content))
+    first = rows.tickets[numbers[0]]
+    assert lines[0]["id"] == f"T{numbers[0]}"
+    assert (lines[0]["category"], lines[0]["text"]) == (first.expected, " ".join(first.content))
     assert lines[0]["suggested_category"] in rows.categories
     assert "probably another category" in lines[0]["reasons"]
     assert found["num_tickets"] == 400
@@ -307,7 +307,7 @@ def test_numbers_are_refused_with_the_reason(tmp_path: Path) -> None:
     faulty.write_text('{"category": "a"}\n')
 
     assert "SimpleNN" in inspect(numbers, status=1).stderr
-    assert "line 1" in inspect(faulty, status=1).stderr
+    assert "surely the text" in inspect(faulty, status=1).stderr
 
 
 def test_one_category_cannot_be_inspected(tmp_path: Path) -> None:

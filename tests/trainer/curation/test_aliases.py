@@ -7,7 +7,7 @@ from artifacts.errors import InvalidInput
 from artifacts.networks.gru import GruModel
 from artifacts.store.store import Store
 from tests.trainer import small
-from trainer.data.aliases import merged, read_aliases, with_aliases
+from trainer.curation.aliases import merged, read_aliases, with_aliases
 from trainer.run import fit
 
 

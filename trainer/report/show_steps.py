@@ -7,10 +7,13 @@ time; `--json` has all of it.
 import math
 from collections.abc import Sequence
 
+from rich.console import Console
 from rich.table import Table
 
-from trainer.cli.terminal import out
 from trainer.report.steps import GateSteps, Steps
+
+# As the commands' own (trainer/cli/terminal.py), which lies above this folder: a category is printed as it is.
+out = Console(highlight=False, markup=False, emoji=False)
 
 MAX_TOKENS = 12  # shown; a ticket has up to 512
 MAX_ENTRIES = 3  # of a vector

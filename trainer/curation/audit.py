@@ -179,7 +179,7 @@ def audit(rows: Rows, processes: int = 1, seed: int = 0) -> Audit:
     for row, others in conflicts.items():
         reasons[row].append(f"the same ticket is also under {', '.join(others)}")
     for row, first in repeats.items():
-        reasons[row].append(f"repeats row {first}")
+        reasons[row].append(f"repeats {rows.place(first)}")
     for row in near_empty:
         reasons[row].append(f"fewer than {MIN_WORDS} words")
     for row, kinds in enumerate(personal):

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from artifacts.arrays import Floats
 from artifacts.errors import InvalidInput, InvalidText
 from artifacts.text.tokens import normalise
-from trainer.data.vectors import MAX_LINE_BYTES, Vectors, is_word, read_vectors, spacy_hash
+from trainer.curation.vectors import MAX_LINE_BYTES, Vectors, is_word, read_vectors, spacy_hash
 
 SPACY = Path(__file__).parents[2] / "fixtures" / "spacy_vectors"
 
@@ -425,6 +425,6 @@ def test_old_spacy_folder_without_a_mode_is_read(tmp_path: Path) -> None:
 
 def test_reading_needs_no_torch() -> None:
     """A wrong file is refused before the seconds that importing torch takes."""
-    code = f"import sys, {read_vectors.__module__}; sys.exit('torch' in sys.modules)"
+    code = "import sys, trainer.curation.vectors; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -1,0 +1,227 @@
+"""An export in, the same export with a category for each ticket out: `puppet-train classify`.
+
+    export -> records -> content -> ids -> model -> the record with what the model says -> file
+
+In: any form that `fit` reads. Out: every column as it was, and the answer in columns after them. It streams: some
+hundred tickets are in memory, whatever the size of the file. It answers through onnxruntime, as the server does, so it
+needs neither torch nor what else a training needs.
+"""
+
+import contextlib
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from artifacts.errors import InvalidContent, InvalidInput, KindMismatch
+from artifacts.kinds import Kind, kind_named
+from artifacts.networks.explain import finish
+from artifacts.networks.runtime import Model
+from artifacts.text.tickets import RankedPrediction
+from trainer.data.columns import Chosen, FaultyCategory, Reading, choose, content_of
+from trainer.data.files import FaultLog, FaultyCell, Fields, Record
+from trainer.data.forms import Export
+from trainer.data.tickets import SKIP_FAULTY, export_of
+from trainer.sorting import writers
+
+BATCH = 512  # tickets that are answered together: sorted by length, so that a run costs little padding
+NUM_WEIGHTS = 5  # tokens of an explanation
+UNREADABLE = "unreadable"
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What is to be said of each ticket.
+
+    Attributes:
+        abstain: leave the category empty where the model is not sure; None: as the model's own setting has it.
+        top_k: how many categories to name; above 1 each further one is two columns.
+        explain: name the tokens that weigh most.
+    """
+
+    abstain: bool | None = None
+    top_k: int = 1
+    explain: bool = False
+
+
+class Sorted(msgspec.Struct, frozen=True):
+    """What came of a file; as JSON it is what `--json` prints.
+
+    Attributes:
+        num_tickets: rows that were written.
+        categories: tickets that each was given to, the most first.
+        reasons: tickets without a category, by reason.
+        num_skipped: rows that were left out, with `skip_faulty`.
+        form, encoding: of the file that was read.
+        columns: that were added.
+        said: how it was read, in one line.
+    """
+
+    name: str
+    version: int
+    num_tickets: int
+    categories: dict[str, int]
+    reasons: dict[str, int]
+    num_skipped: int
+    form: str
+    encoding: str | None
+    columns: dict[str, str]
+    said: str
+
+
+class Sorter:
+    """A model as what fills the added columns."""
+
+    def __init__(self, model: Model[Any], asked: Asked) -> None:
+        kind: Kind = kind_named(model.manifest.neural_network_type)
+        if not kind.reads_text or model.ranker is None:
+            raise KindMismatch(f"model {model.name} is of neural_network_type {kind.name}, which sorts no tickets")
+        by_default = model.abstention is not None and model.abstention.by_default
+        self._abstains = by_default if asked.abstain is None else asked.abstain
+        if self._abstains and model.abstention is None:
+            raise InvalidInput(
+                f"{model.where} does not know when to abstain: it was trained on too few tickets or by an older "
+                "release; train it again on more tickets, or leave out --abstain"
+            )
+        if asked.explain and kind.explain is None:
+            raise KindMismatch(f"model {model.name} is of neural_network_type {kind.name}, which explains nothing")
+        self._model, self._asked, self._explain = model, asked, kind.explain
+        self.columns = ["category", "confidence", "reason", "version"]
+        for place in range(2, asked.top_k + 1):
+            self.columns += [f"category_{place}", f"confidence_{place}"]
+        if asked.explain:
+            self.columns.append("explanation")
+
+    def answer(self, contents: Sequence[list[str] | str]) -> list[Fields]:
+        """Return the added cells of each ticket, in order."""
+        encoded: list[Any] = []
+        reasons: list[str] = []
+        for content in contents:
+            try:
+                encoded.append(self._model.encode(content))
+                reasons.append("")
+            except InvalidContent as error:
+                reasons.append("empty" if type(error).__name__ == "EmptyTicket" else UNREADABLE)
+        assert self._model.ranker is not None, "checked at the start"
+        predicted = cast(Sequence[RankedPrediction], self._model.ranker.predict(encoded) if encoded else [])
+        answers = iter(zip(encoded, predicted, strict=True))
+        return [self._nothing(reason) if reason else self._cells(*next(answers)) for reason in reasons]
+
+    def _nothing(self, reason: str) -> Fields:
+        return dict.fromkeys(self.columns) | {"confidence": 0.0, "reason": reason, "version": self._model.version}
+
+    def _cells(self, encoded: Any, answer: RankedPrediction) -> Fields:
+        reason = answer.reason if self._abstains else None
+        cells: Fields = {
+            "category": answer.category if reason is None else None,
+            "confidence": round(answer.confidence, 4),
+            "reason": reason or "",
+            "version": self._model.version,
+        }
+        best = answer.best or []
+        for place in range(2, self._asked.top_k + 1):
+            guess = best[place - 1] if place <= len(best) else None
+            cells[f"category_{place}"] = guess.category if guess is not None else None
+            cells[f"confidence_{place}"] = round(guess.confidence, 4) if guess is not None else None
+        if self._explain is not None and self._asked.explain:
+            tokens = finish(self._explain(self._model, encoded)).tokens
+            heaviest = sorted(tokens, key=lambda token: -abs(token.weight))[:NUM_WEIGHTS]
+            cells["explanation"] = ", ".join(f"{one.token} ({one.weight:+.2f})" for one in heaviest)
+        return cells
+
+
+def classify(
+    data: Path,
+    out: Path,
+    model: Model[Any],
+    asked: Asked,
+    reading: Reading,
+    delimiter: str | None = None,
+    progress: Callable[[int, int, int], None] = lambda *_: None,
+) -> Sorted:
+    """Write an export with the model's answers, and return what came of it.
+
+    Args:
+        data: of any form that is read; `-`: standard input.
+        out: where it goes; see `writers.check_out`.
+        model: a loaded version.
+        asked: what is to be said of each ticket.
+        reading: how the export is read.
+        delimiter: of a .csv; None: the export's own, or a comma.
+        progress: is called with the rows done, the bytes read, and the bytes of the file.
+
+    Raises:
+        InvalidInput: the export cannot be read, its columns are unclear, rows of it cannot be kept, or OUT not written.
+        KindMismatch: the model answers no tickets.
+        NotFinite: see `Model.predict`.
+    """
+    writers.check_out(out, data)
+    answerer = Sorter(model, asked)
+    faults, counts, reasons = FaultLog(), Counter[str](), Counter[str]()
+    num_tickets = 0
+    with export_of(data, reading, reading.text, needs_category=False) as export, contextlib.ExitStack() as stack:
+        chosen = choose(export, reading, needs_category=False)
+        kept, export.records = columns_of(export)
+        added = {name: name if name not in kept else f"predicted_{name}" for name in answerer.columns}
+        separator = delimiter or export.delimiter or ","
+        writer = stack.enter_context(writers.opened(out, [*kept, *added.values()], separator, export.schema))
+        allowed = None if out.suffix.lower() in (".jsonl", ".ndjson") else set(kept)
+        for records in batches(export.records, BATCH):
+            good = [record for record in records if record.fault is None]
+            for record in records:
+                if record.fault is not None:
+                    faults.add([record.fault], record.place, remedy=SKIP_FAULTY)
+            if faults.num_faults and not reading.skip_faulty:
+                raise faults.error(export.name)
+            for record, cells in zip(good, answerer.answer([content(one, chosen) for one in good]), strict=True):
+                if allowed is not None and (more := record.fields.keys() - allowed):
+                    raise InvalidInput(
+                        f"{export.name}: {record.place} has the field {min(more)!r}, which no earlier row has; "
+                        "write .jsonl, whose rows may differ"
+                    )
+                writer.write(record.fields | {added[name]: cell for name, cell in cells.items()})
+                counts[str(cells["category"])] += cells["category"] is not None
+                reasons[str(cells["reason"])] += cells["category"] is None
+            num_tickets += len(good)
+            progress(num_tickets, export.source.file.tell(), export.source.num_bytes)
+        if not num_tickets:
+            raise InvalidInput(f"{export.name} holds no ticket")
+        said = f"{export.said}; {chosen.said}"
+        return Sorted(
+            name=model.name,
+            version=model.version,
+            num_tickets=num_tickets,
+            categories={name: count for name, count in counts.most_common() if count},
+            reasons={name: count for name, count in reasons.most_common() if count},
+            num_skipped=faults.num_rows,
+            form=export.form,
+            encoding=export.encoding.codec if export.encoding is not None else None,
+            columns=added,
+            said=said,
+        )
+
+
+def content(record: Record, chosen: Chosen) -> list[str] | str:
+    """Return the content of a record; NUL, which no model reads, where a cell holds none."""
+    try:
+        return content_of(record.fields, chosen)
+    except (FaultyCategory, FaultyCell):
+        return "\0"
+
+
+def columns_of(export: Export) -> tuple[list[str], Iterator[Record]]:
+    """Return the names of the columns of an export, and its records; of JSON those of its first thousand objects."""
+    if export.columns:
+        return export.columns, export.records
+    first = list(itertools.islice(export.records, 1000))
+    return list(dict.fromkeys(name for record in first for name in record.fields)), itertools.chain(
+        first, export.records
+    )
+
+
+def batches(records: Iterator[Record], size: int) -> Iterator[list[Record]]:
+    """Yield the records, `size` at a time."""
+    while found := list(itertools.islice(records, size)):
+        yield found
