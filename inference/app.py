@@ -11,6 +11,7 @@ import contextlib
 import importlib.metadata
 import importlib.resources
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 
 from litestar import Litestar, Response, Router, get
@@ -23,7 +24,9 @@ from litestar.params import FromPath
 from litestar.routes import HTTPRoute
 
 from artifacts.errors import InvalidInput, PuppetError, StoreRefused
+from artifacts.jobs.jobs import Jobs
 from artifacts.store.audit import AuditLog
+from artifacts.store.forgetting import erase_old
 from artifacts.store.store import Store
 from inference import errors
 from inference.corrections import Corrections
@@ -49,6 +52,8 @@ from inference.server.request_head import Heads
 from inference.settings import Settings, named_tokens
 from inference.tokens import NamedToken
 from inference.training import Training
+
+RETAIN_S = 3600.0  # between two looks for what is older than it may be kept
 
 log = logging.getLogger("puppet")
 
@@ -135,6 +140,7 @@ async def running(app: Litestar) -> AsyncIterator[None]:
         log.info("store: %s", sentence)
     watching = [asyncio.create_task(state.registry.watch()), asyncio.create_task(drift.watch())]
     watching.append(asyncio.create_task(prune(state.audit)))
+    watching.append(asyncio.create_task(retain(store, state.training.jobs, settings)))
     if state.board is not None:
         watching.append(asyncio.create_task(show(app, state.board)))
     try:
@@ -169,6 +175,16 @@ async def prune(audit: AuditLog) -> None:
         except StoreRefused as error:
             log.error("%s", error)
         await asyncio.sleep(PRUNE_S)
+
+
+async def retain(store: Store, jobs: Jobs, settings: Settings) -> None:
+    """Erase every hour what is older than it may be, for ever; each worker does, and finds nothing after another."""
+    while True:
+        for sentence in await asyncio.to_thread(
+            erase_old, store, jobs, settings.feedback_days, settings.jobs_days, time.time
+        ):
+            log.info("store: %s", sentence)
+        await asyncio.sleep(RETAIN_S)
 
 
 def document_of(gate: access.Gate) -> OpenAPIConfig:

@@ -31,7 +31,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from artifacts.errors import (
     ArtifactRefused,
@@ -43,14 +43,34 @@ from artifacts.errors import (
 )
 from artifacts.jobs.events import Event, read_events
 from artifacts.jobs.records import BODY, EVENTS, LOG, Ended, Job
-from artifacts.jobs.table import ID, JobTable, check_key, key_conflict, not_found
+from artifacts.jobs.table import ERASABLE, ID, JobTable, check_key, key_conflict, not_found
 from artifacts.networks.manifest import Manifest
 from artifacts.schemas import Summary
 from artifacts.store.store import Store
-from artifacts.store.versions import check_name
-from artifacts.system.disk import flush, flush_file, try_lock
+from artifacts.store.versions import DAY_S, at, check_name
+from artifacts.system.disk import flush, flush_file, try_lock, write
+from artifacts.text.people import Person
 
 SEARCHED_BYTES = 2**20  # of a body at once
+MAX_LOG_BYTES = 64 * 2**20  # of a log that is erased line by line; a longer one goes whole
+
+
+class JobTrace(NamedTuple):
+    """Where a job names a person.
+
+    Attributes:
+        job_id: of the job; empty for what belongs to none.
+        model_name: that it trains.
+        state: of the job.
+        what: column of its row, name of a file of its folder, `key`, or the database itself.
+        can_erase: whether it can be erased now.
+    """
+
+    job_id: str
+    model_name: str
+    state: str
+    what: str
+    can_erase: bool
 
 
 _JobList: TypeAlias = list[Job]  # inside the class, `list` is the method
@@ -280,6 +300,77 @@ class Jobs:
                     (self.folder(job_id) / BODY).unlink()
                     flush(self.folder(job_id))
         return len(kept)
+
+    # Erasing what it holds
+
+    def erase_older(self, days: int, now_s: float) -> int:
+        """Erase the jobs that ended more than `days` days ago, with their folders; return how many. 0 days: none.
+
+        Args:
+            days: that a job is kept after its end; a body that was to be kept goes with its job.
+            now_s: seconds since 1970.
+        """
+        if not days:
+            return 0
+        before = at(now_s - days * DAY_S)
+        with self._table.reading() as database:
+            if not self._table.old(database, before):
+                return 0  # nearly always; without making others wait
+        with self._table.writing() as database:
+            ids = self._table.old(database, before)
+            self._table.delete(database, ids)
+        self._table.compact()
+        self.recover()  # it removes the folders, which belong to no job now
+        return len(ids)
+
+    def traces(self, person: Person, spellings: Sequence[bytes] = ()) -> list[JobTrace]:
+        """Return where the jobs name a person, or a body holds one of `spellings`: in rows, and in the folders' files.
+
+        What a process writes at the moment may be missed.
+        """
+        with self._table.reading() as database:
+            named, keys = self._table.naming(database, person)
+            jobs = {one.id: self._table.find(database, one.id) for one in self._table.known(database)}
+        found = [
+            JobTrace(one.id, one.model_name, one.state, column, column in ERASABLE)
+            for one in named
+            for column in one.columns
+        ]
+        found += [JobTrace("", "", "", "key", True)] * bool(keys)
+        with self._disk():
+            for folder in sorted(entry for entry in self._root.iterdir() if ID.fullmatch(entry.name)):
+                job = jobs.get(folder.name)
+                for file in sorted(entry for entry in folder.rglob("*") if entry.is_file()):
+                    with contextlib.suppress(FileNotFoundError):  # its job has just ended
+                        if person.is_in_file(file) or (file.name == BODY and spellings and _holds(file, spellings)):
+                            model, state = (job.model_name, job.state) if job else ("", "queued")
+                            is_over = state not in ("queued", "running")
+                            found.append(JobTrace(folder.name, model, state, file.name, is_over))
+            # Deleted rows whose bytes are still in the file: of an earlier program, or of a process that was killed.
+            for path in (self._table.path, self._table.path.with_name(f"{self._table.path.name}-journal")):
+                with contextlib.suppress(FileNotFoundError):
+                    if not (named or keys) and person.is_in_file(path):
+                        found.append(JobTrace("", "", "", path.name, True))
+        return found
+
+    def erase_traces(self, person: Person, found: Sequence[JobTrace]) -> None:
+        """Erase what `traces` has found and says can be erased, from every byte of the files.
+
+        A body goes whole. Of a log or of the events the lines that name the person become blanks, so that an offset
+        means the same as before. What belongs to a training that waits or runs stays: that one reads and writes it.
+        """
+        erasable = [one for one in found if one.can_erase]
+        for trace in erasable:
+            if trace.job_id and trace.what not in ERASABLE:
+                if trace.what == BODY:
+                    with self._table.writing() as database:
+                        self._table.keep_no_data(database, trace.job_id)
+                with self._disk(), contextlib.suppress(FileNotFoundError):
+                    _erase_in(self.folder(trace.job_id) / trace.what, person)
+        if any(trace.what in (*ERASABLE, "key") or not trace.job_id for trace in erasable):
+            with self._table.writing() as database:
+                self._table.blank(database, *self._table.naming(database, person))
+            self._table.compact()
 
     # Running it
 
@@ -565,6 +656,26 @@ def _holds(path: Path, wanted: Sequence[bytes]) -> bool:
     except FileNotFoundError:
         pass
     return False
+
+
+def _erase_in(path: Path, person: Person) -> None:
+    """Remove a body; of another file, blank the lines that name a person, and put it in place of the old one."""
+    if path.name != BODY and path.stat().st_size <= MAX_LOG_BYTES:
+        lines = path.read_bytes().splitlines(keepends=True)
+        for number, line in enumerate(lines):
+            if person.is_in(line.decode("utf-8", "replace")):
+                bare = line.rstrip(b"\r\n")
+                lines[number] = b" " * len(bare) + line[len(bare) :]
+        part = path.with_name(f"{path.name}.part")
+        part.unlink(missing_ok=True)
+        write(part, b"".join(lines))
+        if not person.is_in_file(part):  # a name may go over the end of a line
+            os.replace(part, path)
+            flush(path.parent)
+            return
+        part.unlink()
+    path.unlink()
+    flush(path.parent)
 
 
 def _new_id() -> str:

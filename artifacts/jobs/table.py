@@ -18,12 +18,14 @@ from artifacts.jobs.records import MAX_FAULT, Ended, Job, clean
 from artifacts.schemas import Summary
 from artifacts.store.versions import now
 from artifacts.system.disk import flush
-from artifacts.system.sqlite import BUSY_S, LOCKED, code_of, opened, schema_version
+from artifacts.system.sqlite import BUSY_S, LOCKED, code_of, compact, opened, schema_version
 from artifacts.system.validation import MAX_FAULTS_SHOWN
+from artifacts.text.people import Person
 
 DATABASE = "jobs.sqlite"
 SCHEMA_VERSION = 2  # 1 had no token_name; `make` adds the column
 MAX_LISTED = 1000
+ERASED = "(erased on request)"  # in place of a detail that named a person
 ID = re.compile(r"[0-9a-f]{32}")
 _KEY = re.compile(r"[!-~]{1,255}")
 _SCHEMA = """
@@ -81,6 +83,18 @@ class Key(NamedTuple):
     key: str
     body_sha256: str
     job_id: str | None
+
+
+ERASABLE = ("detail", "faults", "token_name")  # columns that `blank` empties
+
+
+class Naming(NamedTuple):
+    """A job in whose row a person is named, and the columns that do so."""
+
+    id: str
+    model_name: str
+    state: str
+    columns: list[str]
 
 
 class JobTable:
@@ -320,6 +334,52 @@ class JobTable:
                 *(msgspec.json.encode(shown).decode(), num_faults, seconds, job.id),
             ),
         )
+
+    def naming(self, database: sqlite3.Connection, person: Person) -> tuple[list[Naming], list[str]]:
+        """Return the jobs in whose row a person is named, with the columns, and the idempotency keys that do so."""
+        rows = database.execute("SELECT * FROM jobs").fetchall()
+        found = []
+        for row in rows:
+            named = [column for column in row.keys() if isinstance(row[column], str) and person.is_in(row[column])]  # noqa: SIM118  # of a row, not of a dict
+            if named:
+                found.append(Naming(row["id"], row["model_name"], row["state"], named))
+        keys = [key for (key,) in database.execute("SELECT key FROM keys") if person.is_in(key)]
+        return found, keys
+
+    def blank(self, database: sqlite3.Connection, jobs: Sequence[Naming], keys: Sequence[str]) -> None:
+        """Take out of the rows what was said of how these jobs ended, and forget these keys.
+
+        A request that comes again with such a key counts as a new one.
+        """
+        database.execute("PRAGMA secure_delete=ON")
+        for job in jobs:
+            if "detail" in job.columns:
+                database.execute("UPDATE jobs SET detail = ? WHERE id = ?", (ERASED, job.id))
+            if "faults" in job.columns:
+                database.execute("UPDATE jobs SET faults = '[]' WHERE id = ?", (job.id,))
+            if "token_name" in job.columns:
+                database.execute("UPDATE jobs SET token_name = '' WHERE id = ?", (job.id,))
+        database.executemany("DELETE FROM keys WHERE key = ?", ((key,) for key in keys))
+
+    def compact(self) -> None:
+        """Write the file anew, so that it holds nothing of what was deleted; others wait meanwhile.
+
+        Raises:
+            StoreRefused.
+        """
+        with self.reading() as database:
+            compact(database)
+
+    def old(self, database: sqlite3.Connection, before: str) -> list[str]:
+        """Return the ids of the jobs that ended before a time, spelt as `now` does."""
+        rows = database.execute("SELECT id FROM jobs WHERE ended < ? AND state NOT IN ('queued', 'running')", (before,))
+        return [row["id"] for row in rows]
+
+    def delete(self, database: sqlite3.Connection, ids: Sequence[str]) -> None:
+        """Delete jobs and their keys; their folders then belong to no job."""
+        database.execute("PRAGMA secure_delete=ON")
+        database.executemany("DELETE FROM jobs WHERE id = ?", ((one,) for one in ids))
+        database.executemany("DELETE FROM keys WHERE job = ?", ((one,) for one in ids))
 
     def forget(self, database: sqlite3.Connection) -> None:
         """Delete the oldest ended jobs and keys beyond the limit; folders then belong to no job."""

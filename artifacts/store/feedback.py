@@ -19,7 +19,7 @@ import itertools
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -28,9 +28,9 @@ import msgspec
 from artifacts.errors import CorrectionNotFound, FeedbackFull, StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.store.store import Store
-from artifacts.store.versions import now
+from artifacts.store.versions import DAY_S, at, now
 from artifacts.system.disk import flush, flush_file
-from artifacts.system.sqlite import opened, schema_version
+from artifacts.system.sqlite import make_private, opened, schema_version
 
 DATABASE = "feedback.sqlite"
 SCHEMA_VERSION = 2  # 1 had no token_name; it is read as it is, and the next correction adds the column
@@ -187,29 +187,69 @@ def erase(store: Store, jobs: Jobs, name: str, correction_id: str | None = None)
         ModelNotFound, InvalidName, StoreRefused (then some of it may be gone: ask again).
     """
     correction = get(store, name, correction_id) if correction_id is not None else None
-    num_erased = 0
     # Not under the model's lock: who ends a dead training takes the jobs first, and then that lock.
     num_bodies = jobs.drop_bodies(name, spellings(correction) if correction is not None else None)
+    num_erased = erase_where(store, name, (lambda one: one.id == correction_id) if correction is not None else None)
+    return Erased(num_erased, num_bodies)
+
+
+def erase_where(store: Store, name: str, is_erased: Callable[[Correction], bool] | None) -> int:
+    """Erase the corrections that `is_erased` says, so that the file holds none of their bytes; return their number.
+
+    None erases all, damaged ones too.
+
+    The file is written anew even if there is none of them: an earlier program may have left bytes of one.
+
+    Raises:
+        ModelNotFound, InvalidName, StoreRefused (then all of them may be there still: ask again).
+    """
     path = store.folder(name) / DATABASE
+    num_erased = 0
     with store.lock(name), store.temporary_folder() as folder:
         if path.exists():
             with _opened(path) as database:
                 # To read is also to take back what a crash has left half done, and that journal holds tickets.
-                num_before = 0 if _is_new(database) else _count(database)
-                if correction is not None:
-                    num_before -= _copy(database, folder / DATABASE, correction.id)
+                query = f"SELECT seq, {_columns(database)} FROM corrections"  # noqa: S608  # names that are ours
+                rows = [] if _is_new(database) else database.execute(query)
+                kept = []
+                for seq, *fields in rows:
+                    if is_erased is None or is_erased(_correction(path, *fields)):
+                        num_erased += 1
+                    else:
+                        kept.append(seq)
+                if kept:
+                    _copy(database, folder / DATABASE, kept)
             # A write that was killed before its journal was flushed leaves one that SQLite need not take back, and so
             # leaves where it is, with the pages as they were.
             path.with_name(f"{DATABASE}-journal").unlink(missing_ok=True)
-            if correction is not None:
+            if kept:
                 flush_file(folder / DATABASE)
                 os.replace(folder / DATABASE, path)
             else:
                 path.unlink()
             flush(path.parent)
-            num_erased = num_before
     store.sweep()  # a crash of an earlier erasure may have left a copy
-    return Erased(num_erased, num_bodies)
+    return num_erased
+
+
+def erase_older(store: Store, name: str, days: int, now_s: float) -> int:
+    """Erase the corrections that came more than `days` days ago, and return their number; 0 days: none.
+
+    Args:
+        store: where the model `name` is.
+        name: of the model.
+        days: that a correction is kept.
+        now_s: seconds since 1970.
+    Raises:
+        ModelNotFound, InvalidName, StoreRefused.
+    """
+    if not days:
+        return 0
+    oldest = at(now_s - days * DAY_S)
+    # Looked for first: to erase is to write the whole file anew, and nearly always nothing is that old.
+    if not _read(store, name, "WHERE created < ? LIMIT 1", oldest):
+        return 0
+    return erase_where(store, name, lambda one: one.created < oldest)
 
 
 def spellings(correction: Correction) -> list[bytes]:
@@ -259,28 +299,22 @@ def _correction(
         raise _damaged(path, str(error)) from error
 
 
-def _copy(database: sqlite3.Connection, target: Path, without: str) -> int:
-    """Write all corrections but one to a new file, whose flush is left to the caller, and return their number."""
+def _copy(database: sqlite3.Connection, target: Path, kept: Sequence[int]) -> None:
+    """Write the corrections of these numbers to a new file, whose flush is left to the caller."""
     database.execute("ATTACH ? AS clean", (str(target),))
+    make_private(target)
     database.execute("PRAGMA clean.journal_mode=OFF")  # of a file that nobody sees yet
     database.execute("PRAGMA clean.synchronous=OFF")
     _make(database, "clean")
-    copied = database.execute(
-        f"INSERT INTO clean.corrections (seq, {_COLUMNS})"  # noqa: S608  # names that are ours
-        f" SELECT seq, {_columns(database)} FROM main.corrections WHERE id <> ?",
-        (without,),
-    )
-    return copied.rowcount
+    database.execute("BEGIN")
+    copied = f"INSERT INTO clean.corrections (seq, {_COLUMNS}) SELECT seq, {_columns(database)}"  # our names
+    database.executemany(f"{copied} FROM main.corrections WHERE seq = ?", ((seq,) for seq in kept))
+    database.execute("COMMIT")
 
 
 def _make(database: sqlite3.Connection, name: str) -> None:
     for statement in _SCHEMA.format(name=name, version=SCHEMA_VERSION).split(";\n"):
         database.execute(statement)
-
-
-def _count(database: sqlite3.Connection) -> int:
-    count: int = database.execute("SELECT count(*) FROM corrections").fetchone()[0]
-    return count
 
 
 def _is_new(database: sqlite3.Connection) -> bool:

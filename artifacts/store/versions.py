@@ -5,6 +5,7 @@ In: bytes from wherever they were kept. Out: records, checked. Nothing here open
 
 import hashlib
 import re
+import time
 from collections.abc import Collection
 from datetime import UTC, datetime
 
@@ -24,6 +25,7 @@ from artifacts.networks.manifest import (
 
 MAX_RECORD_BYTES = 4 * 2**20
 MAX_HISTORY = 100
+DAY_S = 86_400
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 MODEL_RECORD = "model.json"
@@ -31,7 +33,12 @@ MODEL_RECORD = "model.json"
 
 def now() -> str:
     """Return the time as RFC 3339 in UTC; only ever shown, order goes by version number."""
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return at(time.time())
+
+
+def at(seconds: float) -> str:
+    """Return a time, in seconds since 1970, as `now` spells it: of two such times the earlier one sorts first."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def check_name(name: str) -> None:

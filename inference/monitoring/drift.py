@@ -26,6 +26,7 @@ import msgspec
 
 from artifacts.evaluation.profile import Profile
 from artifacts.networks.runtime import Answerer
+from artifacts.system.sqlite import make_private
 from artifacts.text.vocabulary import Encoded
 
 FILE = "drift.sqlite"
@@ -216,6 +217,7 @@ class Drift:
     def _write(self, name: str, rows: Sequence[tuple[int, str, str, str, int]], oldest: str) -> None:
         with _opened(self._store / name / FILE, "rwc") as file, file:
             file.execute("PRAGMA synchronous = OFF")
+            file.execute("PRAGMA secure_delete = ON")  # a day that is too old goes, with its words
             file.execute(SCHEMA)
             file.executemany(
                 "INSERT INTO counts VALUES (?, ?, ?, ?, ?) "
@@ -246,6 +248,7 @@ def _rows(profile: Profile, words: dict[str, int]) -> Iterator[tuple[str, str, i
 def _opened(path: Path, mode: str) -> Iterator[sqlite3.Connection]:
     file = sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, timeout=LOCK_S)
     try:
+        make_private(path)
         yield file
     finally:
         file.close()

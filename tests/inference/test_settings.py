@@ -63,6 +63,8 @@ def test_environment_sets_every_field() -> None:
         body_bytes_s=10,
         keep_alive_s=4.5,
         max_connections=11,
+        feedback_days=10,
+        jobs_days=11,
         train_timeout_s=1.5,
         feedback_role="search",
         audit_days=10,

@@ -1,10 +1,12 @@
-"""The commands of `puppet-train` that look after what is in the store: list, verify, promote, roll back, delete.
+"""The commands of `puppet-train` that look after a store: list, verify, promote, roll back, delete, forget.
 
-The work is in `artifacts/store/store.py`; a server that runs on the same store notices by itself. `main.py` adds these
-commands to `puppet-train`.
+The work is in `artifacts/store/store.py` and `artifacts/store/forgetting.py`; a server that runs on the same store
+notices by itself. `main.py` adds these commands to `puppet-train`.
 """
 
+import shlex
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -12,11 +14,16 @@ import msgspec
 from rich.table import Table
 
 from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, StoreRefused, VersionNotFound
+from artifacts.jobs.jobs import Jobs
 from artifacts.kinds import kind_named, load
 from artifacts.networks.manifest import Current
 from artifacts.schemas import Summary
+from artifacts.store import feedback, forgetting
+from artifacts.store.forgetting import Trace
 from artifacts.store.store import Store
 from artifacts.store.versions import version_before
+from artifacts.text.people import Person, read_names
+from artifacts.text.tickets import Ticket
 from trainer.cli.reading import place_of, reading_options, remembering, say_intake
 from trainer.cli.terminal import (
     data_argument,
@@ -31,10 +38,28 @@ from trainer.cli.terminal import (
 from trainer.data.columns import Reading
 from trainer.kinds import trainer_of
 from trainer.run import read_rows
-from trainer.selection.compare import MAX_CHANGES, compare_published
+from trainer.selection.compare import MAX_CHANGES, compare_published, read_trained_on, seen
 
 MAX_SHOWN = 50  # rows of `diff` in the terminal
+LEFT = 3  # exit status: something is left; 1 is an error and 2 a wrong option
+LEARNT = "it was trained on this ticket: train without it, then delete it"
 yes_option = click.option("--yes", is_flag=True, help="Do not ask before deleting.")
+
+
+class Forgotten(msgspec.Struct, frozen=True):
+    """What `--json` prints.
+
+    Attributes:
+        found: every place, before anything was erased.
+        left: those that hold the person still; of a dry run the same as `found`.
+        commands: that end what is left of versions, in order; the data of the training is for a person to fill in.
+        dry_run: whether nothing was erased.
+    """
+
+    found: list[Trace]
+    left: list[Trace]
+    commands: list[str]
+    dry_run: bool
 
 
 class ModelRow(msgspec.Struct, frozen=True):
@@ -242,6 +267,58 @@ def diff_command(
         print_line({"name": name, "old": first, "new": second, "comparison": comparison})
 
 
+@click.command("forget")
+@click.argument("text", nargs=-1)
+@click.option("--id", "ids", multiple=True, help="Of a correction, which is erased with its ticket; may be repeated.")
+@click.option(
+    "--file", type=click.Path(path_type=Path), help="Names, one a line: other users see the words of a command."
+)
+@click.option("--name", help="Only this model; the whole store by default.")
+@click.option("--whole-words", is_flag=True, help="Find TEXT only as words of their own, not inside longer ones.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be erased.")
+@store_option
+@json_option
+@shows_errors
+def forget_command(
+    text: tuple[str, ...],
+    ids: tuple[str, ...],
+    file: Path | None,
+    name: str | None,
+    whole_words: bool,
+    dry_run: bool,
+    store: Path,
+    as_json: bool,
+) -> None:
+    """Erase what names a person from the store, and say which versions must be trained again and deleted.
+
+    TEXT is a name, an address or anything that names the person; case, accents and what stands between its words do not
+    count, and each TEXT is looked for by itself. Exit status 0: nothing is left; 3: something is, and it is said what.
+    A server may go on running meanwhile.
+    """
+    names = [*text, *(read_names(file) if file is not None else [])]
+    if not names and not ids:
+        raise InvalidInput("nothing to forget: give TEXT, --file FILE or --id ID")
+    opened = open_store(store)
+    jobs = Jobs(opened)
+    wanted = forgetting.wanted(opened, Person(names, whole_words=whole_words), ids, name)
+    learnt = list(versions_that_learnt(opened, frozenset(ids), name)) if ids else []
+    found = [*forgetting.find(opened, jobs, wanted, name), *learnt]
+    left = found
+    if not dry_run:
+        jobs.recover()  # what dead processes have left is removed, or it would be found and be nobody's to erase
+        forgetting.erase(opened, jobs, wanted, found)
+        # Nothing is called erased because it was to be: the store is searched once more.
+        left = [*forgetting.find(opened, jobs, wanted, name), *learnt]
+    show_forgotten(found, left, dry_run)
+    commands = list(commands_for(opened, store, left))
+    for command in commands:
+        out.print(f"  {command}", soft_wrap=True)
+    if as_json:
+        print_line(Forgotten(found, left, commands, dry_run))
+    if left:
+        sys.exit(LEFT)
+
+
 COMMANDS = (
     diff_command,
     models_command,
@@ -251,6 +328,7 @@ COMMANDS = (
     rollback_command,
     delete_command,
     prune_command,
+    forget_command,
 )
 
 
@@ -325,3 +403,71 @@ def words(summary: Summary | None) -> str:
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {'-' if value is None else value}"
         for name, value in summary.items()
     )
+
+
+def versions_that_learnt(store: Store, ids: frozenset[str], name: str | None) -> Iterator[Trace]:
+    """Yield the versions whose list of training rows has the ticket of one of these corrections.
+
+    Their words need not be in the vocabulary; the weights have learnt from them all the same.
+    """
+    for model in [name] if name is not None else store.models():
+        rows = [
+            Ticket(category=one.category, tokens=one.tokens, text=one.text)
+            for one in feedback.read_all(store, model)
+            if one.id in ids
+        ]
+        for version in store.versions(model) if rows else []:
+            try:
+                is_seen = seen(rows, read_trained_on(*store.read_version(model, version)))
+            except ArtifactRefused:
+                continue  # damaged: nothing serves it, and `verify` says so
+            if is_seen is None or any(is_seen):
+                remedy = LEARNT if is_seen else f"it does not say what it was trained on; perhaps {LEARNT}"
+                yield Trace(
+                    what="version",
+                    path=f"{model}/{version}",
+                    model=model,
+                    version=version,
+                    can_erase=False,
+                    remedy=remedy,
+                )
+
+
+def show_forgotten(found: Sequence[Trace], left: Sequence[Trace], dry_run: bool) -> None:
+    """Print where the person was found, and what became of it."""
+    if not found:
+        out.print("found nowhere in the store", soft_wrap=True)
+        return
+    table = Table()
+    for column in ("what", "where", "count", "" if dry_run else "now"):
+        table.add_column(column, justify="right" if column == "count" else "left")
+    kept = {(trace.what, trace.path) for trace in left}
+    for trace in found:
+        is_left = (trace.what, trace.path) in kept
+        state = (
+            ("can be erased" if trace.can_erase else "cannot be erased") if dry_run else "left" if is_left else "erased"
+        )
+        table.add_row(trace.what.replace("_", " "), trace.path, str(trace.count), state)
+    out.print(table)
+    for trace in left:
+        if trace.remedy is not None:
+            out.print(f"{trace.path}: {trace.remedy}", soft_wrap=True)
+        elif not dry_run:
+            out.print(f"{trace.path}: it came back or could not be erased; forget again", soft_wrap=True)
+
+
+def commands_for(store: Store, path: Path, left: Sequence[Trace]) -> Iterator[str]:
+    """Yield the commands that take the place of a version that has to go, and delete it."""
+    where = f"--store {shlex.quote(str(path))}"
+    versions = dict.fromkeys((trace.model, trace.version) for trace in left if trace.what == "version" and trace.model)
+    for model in dict.fromkeys(model for model, _ in versions):
+        serving = store.serving(str(model))
+        # While it serves it cannot be deleted; once a newer one serves it can.
+        if (model, serving) in versions:
+            yield f"puppet-train fit DATA --name {model} {where} --forbid FILE"
+        for one, version in versions:
+            if one == model:
+                yield f"puppet-train delete --name {model} --version {version} --yes {where}"
+    for trace in left:
+        if trace.what == "model_name":
+            yield f"puppet-train delete --name {trace.model} --yes {where}"
