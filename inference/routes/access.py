@@ -49,6 +49,10 @@ CLOSED_BY: Roles = {
     "feedback": ("label", "admin"),
     "admin": ("admin",),
 }
+# Roles whose tokens show words of a vocabulary, which may be names: the known words that an unknown one is spelt like,
+# and new words that many tickets hold. A search token belongs to a program that only asks, and one that asks for
+# "lefevr" is not to be answered with "lefevre".
+SEES_WORDS = OPENED_BY["label"]
 USUAL = b"Bearer "  # as nearly all clients spell it
 REMEDY = "send the header Authorization: Bearer TOKEN"
 MAX_FAILURES, WINDOW_S = 10, 60.0  # wrong tokens that one address may send in a minute
@@ -90,6 +94,11 @@ def _without_port(host: str) -> str:
     # ASCII digits: str.isdigit takes superscripts too, which int() does not, nor any other program.
     is_port = port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535
     return name if is_port else host.lower()
+
+
+def may_see_words(role: str | None) -> bool:
+    """Return whether the token of a role shows words of the vocabulary; None: no token was sent."""
+    return role in SEES_WORDS
 
 
 class Gate:
@@ -187,6 +196,16 @@ class Gate:
     def opens(self, role: str, authorization: bytes | None, peer: str | None) -> bool:
         """Return whether `check` would surely let a request in, with one header at most; no means only: ask it."""
         return self._is_open(role, peer) or self.token_that_opens(role, authorization) is not None
+
+    def may_see_words(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Return whether a caller whom `check` has let in may see words of a vocabulary that it has not sent.
+
+        Frequent names are among them. Where no token is set at all, everything is open to this machine, this too.
+        """
+        if not self._roles:
+            return True
+        token = self._token_in([value for name, value in headers if name == b"authorization"])
+        return may_see_words(token.role if token is not None and not token.has_expired(self.wall()) else None)
 
     def token_that_opens(self, role: str, authorization: bytes | None) -> NamedToken | None:
         """Return the token in a header of the usual spelling if it opens the routes of a role now; else None."""

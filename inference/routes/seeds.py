@@ -41,7 +41,7 @@ from inference.schemas import Accepted, Created, CreateModel, Predict, PredictAn
 from inference.search.bodies import decoded, kind_asked
 from inference.search.context import RequestContext
 from inference.search.registry import Registry
-from inference.search.search import answer, deadline_after
+from inference.search.search import answer, deadline_after, explains
 from inference.training import Training, create_once, served
 
 AnyRequest = Request[Any, Any, Any]
@@ -153,7 +153,9 @@ class SeedRoutes(Routes):
         serving.batcher.check_room(len(raw))
         kind = kind_asked(raw)
         body: Search = await decoded(raw, kind.search)
-        found = await answer(kind, body, serving.registry, serving.batcher, context)
+        # A plain search shows no word at all, so it does not look the token up once more.
+        shows_words = explains(body) and request.app.state.gate.may_see_words(request.scope["headers"])
+        found = await answer(kind, body, serving.registry, serving.batcher, context, shows_words=shows_words)
         return Response(found, media_type=access.JSON, headers={"Server-Timing": context.server_timing()})
 
     @post(

@@ -88,9 +88,18 @@ def begin(
     return True
 
 
-async def answer(kind: Kind, body: Search, registry: Registry, batcher: Batcher, context: RequestContext) -> bytes:
+async def answer(
+    kind: Kind, body: Search, registry: Registry, batcher: Batcher, context: RequestContext, *, shows_words: bool
+) -> bytes:
     """Return the answer to any search, as JSON; the context learns how long each stage took.
 
+    Args:
+        kind: of the body.
+        body: decoded.
+        registry: which knows the version that serves.
+        batcher: which runs it.
+        context: of the request.
+        shows_words: whether the caller may see words of the vocabulary that it has not sent (`nearest`).
     Raises:
         InvalidInput, KindMismatch: the body.
         ModelNotFound, ModelNotTrained, InvalidName, ModelLoading, ArtifactRefused: as `Registry.serving`.
@@ -123,6 +132,8 @@ async def answer(kind: Kind, body: Search, registry: Registry, batcher: Batcher,
     # What each token weighs is found by leaving it out and asking again: as many runs as there are tokens.
     if explains(body) and not (isinstance(found[0], RankedPrediction) and found[0].reason == "empty"):
         explanation = await explained(kind, model, await encode_one(batcher.large, model, content), batcher, context)
+        if not shows_words:
+            explanation = without_words(explanation)
         found = [msgspec.structs.replace(found[0], explanation=explanation)]
     return written(model, body, is_one, found)
 
@@ -173,6 +184,12 @@ async def explained(
     # A task and not one run: some hundred runs in one piece would hold every large request up.
     work = kind.explain(model, encoded)
     return await batcher.large.in_steps(model, work.steps, work.cost, context)
+
+
+def without_words(explanation: Explanation) -> Explanation:
+    """Return an explanation that names no word but those of the ticket: a known word may be somebody's name."""
+    tokens = [msgspec.structs.replace(token, nearest=None) for token in explanation.tokens]
+    return msgspec.structs.replace(explanation, tokens=tokens)
 
 
 def deadline_after(arrived: float, timeout_ms: bytes | None) -> float | None:

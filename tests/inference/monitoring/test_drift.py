@@ -153,6 +153,22 @@ async def test_days_pass(store: Store, app: Litestar, client: httpx.AsyncClient,
     file.close()
 
 
+async def test_new_words_are_not_for_a_search_token(store: Store, settings: Settings) -> None:
+    """A word that ten tickets hold may be a name: only an admin token sees it with the verdict."""
+    publish_profile(store, STREAM)
+    own = msgspec.structs.replace(settings, search_token="search-token-of-16", admin_token="admin-token-of-16")
+    found = {}
+    async with started(own) as app, connect(app) as client:
+        for token in (own.search_token, own.admin_token):
+            client.headers["Authorization"] = f"Bearer {token}"
+            await ask(client, [["conecter", *["plus"] * (n % 2), *one] for n, one in enumerate(STREAM)])
+            found[token] = await told(client)
+
+    assert found[own.search_token]["new_words"] == []
+    assert found[own.search_token]["num_tickets"] == len(STREAM)
+    assert [one["word"] for one in found[own.admin_token]["new_words"]] == ["conecter"]
+
+
 async def test_no_word_of_a_ticket_is_kept(store: Store, app: Litestar, client: httpx.AsyncClient) -> None:
     """A word that few tickets hold is neither told nor on the disk, nor is one with a digit in it, however frequent."""
     few = [["canary", *tokens] for tokens in STREAM[: MIN_WORD_TICKETS - 1]]

@@ -20,6 +20,7 @@ from inference.errors import TokenRefused, TooManyAttempts
 from inference.routes import access
 from inference.routes.access import MAX_FAILURES, MAX_PEERS, Gate
 from inference.settings import Settings
+from inference.tokens import ROLES as TOKEN_ROLES
 from inference.tokens import NamedToken, Role, sha256_of
 from tests.inference.conftest import connect, started
 from tests.inference.helpers import POST_ROUTES, check_problem
@@ -626,3 +627,21 @@ async def test_no_page_may_ask_from_another_site(client: httpx.AsyncClient, path
     response = await client.options(path, headers=headers)
 
     assert not [name for name in response.headers if name.startswith("access-control-")]
+
+
+def test_words_of_a_vocabulary_are_for_label_and_admin() -> None:
+    """Where any token is set, a caller needs one of these roles that has not expired; where none is, nobody does."""
+    tokens = [
+        NamedToken(f"{role}-{end}", role, sha256_of(f"{role}-{end}"), float(end))
+        for role in TOKEN_ROLES
+        for end in (1, 3)
+    ]
+    gate = Gate(Settings(), tokens, wall=lambda: 2.0)
+
+    seen = {
+        token.name for token in tokens if gate.may_see_words([(b"authorization", b"Bearer " + token.name.encode())])
+    }
+
+    assert seen == {"label-3", "admin-3"}
+    assert not gate.may_see_words([])
+    assert Gate(Settings()).may_see_words([])

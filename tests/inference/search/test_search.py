@@ -123,6 +123,35 @@ async def test_explanation_stands_beside_the_plain_answer(model: GruModel, clien
     assert ["nearest" in one for one in explanation["tokens"]] == [False, True, False, False]
 
 
+@pytest.mark.parametrize(
+    ("tokens", "sent", "is_shown"),
+    [
+        ((), "", True),  # all is open to callers on this machine
+        (("admin",), "", False),
+        (("admin",), "admin", True),
+        (("search",), "search", False),
+        (("search", "admin"), "search", False),
+        (("search", "admin"), "admin", True),
+    ],
+)
+async def test_known_words_are_not_for_a_search_token(
+    settings: Settings, tokens: tuple[str, ...], sent: str, is_shown: bool
+) -> None:
+    """A word of the vocabulary may be a name: a search token does not show those that an unknown one is spelt like."""
+    values = {one: f"{one}-token-of-sixteen" for one in tokens}
+    own = msgspec.structs.replace(settings, **{f"{one}_token": value for one, value in values.items()})
+    headers = {"Authorization": f"Bearer {values[sent]}"} if sent else {}
+    async with started(own) as app, connect(app) as client:
+        response = await client.post(
+            "/search", json=MODEL | {"vector": ["connexio", "coffre"], "explain": True}, headers=headers
+        )
+
+    shown = response.json()["explanation"]["tokens"]
+    assert [one["known"] for one in shown] == [False, True]
+    assert ["nearest" in one for one in shown] == [is_shown, False]
+    assert ('"connexion"' in response.text) == is_shown
+
+
 async def test_several_tickets_are_not_explained(client: httpx.AsyncClient) -> None:
     """`explain` with several tickets is a fault that says what to send."""
     response = await client.post("/search", json=MODEL | {"texts": ["avoir", "coffre"], "explain": True})
