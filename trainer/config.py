@@ -4,7 +4,7 @@ The defaults were chosen on validation splits of the training files (docs/LOG.md
 """
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -12,6 +12,7 @@ import msgspec
 
 from artifacts.errors import Fault, InvalidInput
 from artifacts.system import cores
+from artifacts.text.people import Person
 
 C = TypeVar("C", bound=msgspec.Struct)
 Share = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
@@ -57,6 +58,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ngram_buckets: rows of the hashed n-gram table.
         aliases: placeholders that are read as another, in training and ever after, such as <ENTREPRISE>=<COMPANY>;
             separated by commas. `puppet-train inspect` proposes them.
+        forbid: names that get no row of the vocabulary, separated by commas or line breaks: every word that holds one
+            is read as an unknown word. The manifest keeps how many words these were, and none of them.
         seed: of everything random; the same seed, data and machine give the same weights.
         device: auto takes CUDA where there is one.
         threads: of a process; on a network this small a second one gains little, and where other programs want the
@@ -98,6 +101,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_vocabulary: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 50_000
     ngram_buckets: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 20_000
     aliases: Aliases = ""
+    forbid: str = ""
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32)] = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
@@ -107,6 +111,19 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     target: Annotated[float, msgspec.Meta(ge=0.5, lt=1.0)] = 0.95
     abstain: bool = False
     out_of_scope: bool | None = None
+
+
+def forbidden(config: TrainConfig) -> Callable[[str], bool] | None:
+    """Return what says of a word of the tickets whether it is forbidden; None if none is. Placeholders never are.
+
+    Raises:
+        InvalidInput: a name has fewer than two letters or digits.
+    """
+    names = [name for part in config.forbid.splitlines() for one in part.split(",") if (name := one.strip())]
+    if not names:
+        return None
+    person = Person(names)
+    return lambda word: not word.startswith("<") and person.is_word(word)
 
 
 SMALL, VERY_SMALL = 2500, 2000  # tickets

@@ -42,6 +42,7 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         num_unlabelled: tickets without a category that were there to learn from.
         num_taken: of these, how many the experts were sure enough of.
         num_vectors: words with a pretrained vector.
+        num_forbidden: distinct words of the tickets that were kept out of the vocabulary (setting `forbid`).
     """
 
     sha256: Sha256  # of the normalised rows, in their order
@@ -54,6 +55,7 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     num_unlabelled: int = 0
     num_taken: int = 0
     num_vectors: int = 0
+    num_forbidden: int = 0
 
 
 class Trials(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,7 +6,7 @@ text handling for a word that is known.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -114,7 +114,9 @@ class Vocabulary:
         return row or UNK
 
 
-def build_rows(tickets: Iterable[Sequence[str]], min_count: int, max_size: int) -> dict[str, int]:
+def build_rows(
+    tickets: Iterable[Sequence[str]], min_count: int, max_size: int, is_forbidden: Callable[[str], bool] | None = None
+) -> dict[str, int]:
     """Return token -> row for the tokens that stand in at least `min_count` tickets, most frequent first.
 
     Counting tickets and not occurrences keeps out a name that one ticket repeats. Ties go by spelling, so the same
@@ -124,8 +126,11 @@ def build_rows(tickets: Iterable[Sequence[str]], min_count: int, max_size: int) 
         tickets: normalised tokens of each training ticket.
         min_count: 1 keeps every word; 2 keeps out what a single ticket says.
         max_size: rows at most, the reserved ones not counted.
+        is_forbidden: says of a word whether it gets no row, however frequent; None: none is.
     """
     # The placeholders of this file would take a row twice, so a ticket that holds "<UNK>" does not bring it in again.
     counts = Counter(token for tokens in tickets for token in set(tokens))
     kept = sorted((-count, token) for token, count in counts.items() if count >= min_count and token not in RESERVED)
+    if is_forbidden is not None:
+        kept = [one for one in kept if not is_forbidden(one[1])]
     return {token: row for row, token in enumerate((*RESERVED, *(token for _, token in kept[:max_size])))}

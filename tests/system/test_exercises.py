@@ -30,8 +30,9 @@ MISTAKES = {
     "ex10_abstain": ("place >= num_least", "place > num_least"),  # one ticket more than it takes
     "ex11_occlusion": ("sum(others)", "max(1 - row[label], 1e-12)"),  # what is left of 1 has lost its digits
     "ex12_wrong_categories": ("says_NC[given_N == label, label].mean()", "says_NC[:, label].mean()"),  # of all tickets
+    "ex13_names": ('normalize("NFKD"', 'normalize("NFC"'),  # an accent stays on its letter
 }
-WITHOUT_TORCH = ("ex1_ngrams", "ex9_batches", "ex10_abstain", "ex11_occlusion", "ex12_wrong_categories")
+WITHOUT_TORCH = ("ex1_ngrams", "ex9_batches", "ex10_abstain", "ex11_occlusion", "ex12_wrong_categories", "ex13_names")
 NAMES = [name if name in WITHOUT_TORCH else pytest.param(name, marks=pytest.mark.torch) for name in MISTAKES]
 
 Outcomes = dict[str, list[str]]  # exercise -> of each of its tests, "passed" or the message of its failure

@@ -14,11 +14,14 @@ from rich.table import Table
 
 from artifacts.errors import InvalidInput, PuppetError
 from artifacts.system import cores
+from artifacts.text.people import Person, read_names
 from artifacts.text.tickets import Ticket
 from trainer import simple_nn
 from trainer.cli.reading import excel_delimiter, reading_options, say_intake
 from trainer.cli.terminal import data_argument, json_option, out, print_line, shows_errors
+from trainer.config import TrainConfig
 from trainer.curation.audit import SMALL_CATEGORY, Audit, Leak, audit, leaks
+from trainer.curation.capitals import names_in
 from trainer.curation.variants import Variants, variants
 from trainer.data import tickets
 from trainer.data.columns import AS_FOUND, ColumnsUnclear, Reading, as_remembered
@@ -96,6 +99,9 @@ class Refusal(msgspec.Struct, frozen=True):
     help="Write the tickets to look at, all of them: .csv or .xlsx.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the folds.")
+@click.option(
+    "--forbid", type=click.Path(path_type=Path), help="Names that are known already, as fit --forbid reads them."
+)
 @reading_options()
 @json_option
 @shows_errors
@@ -104,6 +110,7 @@ def inspect_command(
     test: Path | None,
     csv_file: Path | None,
     seed: int,
+    forbid: Path | None,
     reading: Reading,
     faults_file: Path | None,
     as_json: bool,
@@ -128,6 +135,9 @@ def inspect_command(
     found = audit(rows, cores.whole(), seed)
     if test_rows is not None:
         found = msgspec.structs.replace(found, leaks=leaks(rows, test_rows))
+    is_forbidden = Person(read_names(forbid)).is_word if forbid is not None else None
+    names = names_in((ticket.content for ticket in rows.tickets), is_forbidden)
+    found = msgspec.structs.replace(found, names=names)
     alike = variants(rows.categories)
     warnings = [*spellings(alike), *advice(found, test, len(rows.empty))]
     seconds = time.perf_counter() - start
@@ -231,6 +241,15 @@ def advice(found: Audit, test: Path | None, num_empty: int = 0) -> list[Warned]:
             sum(found.num_personal.values()),
             f"personal data, by its form: {kinds}; mask it where the tickets come from (training masks e-mail "
             "addresses, phone numbers and IBANs, and neither names nor card numbers in tokens)",
+        )
+    if found.names:
+        often = sum(number >= TrainConfig().min_count for number in found.names.values())
+        warn(
+            "names",
+            sum(found.names.values()),
+            f"{len(found.names)} words look like names, {often} of them in tickets enough to enter the vocabulary: "
+            f"{shortened([f'{name} ({number})' for name, number in found.names.items()])}; write those that are names "
+            "into a file, one a line, and train with --forbid FILE",
         )
     if found.num_conflicts:
         warn(

@@ -17,6 +17,7 @@ from artifacts.kinds import DEFAULT, Kind, check_kind, kind_named
 from artifacts.networks.manifest import Manifest, Report
 from artifacts.schemas import Evaluation, Summary
 from artifacts.store.store import Store
+from artifacts.text.people import read_names
 from trainer.cli.reading import reading_options, remembering, say_intake, skipped
 from trainer.cli.terminal import (
     Bar,
@@ -61,6 +62,11 @@ from trainer.run import enriched, evaluate, fit, read_rows, read_test_rows, with
     "--include-feedback", is_flag=True, help="Train on the model's corrections as well; DATA may be left out then."
 )
 @click.option(
+    "--forbid",
+    type=click.Path(path_type=Path),
+    help="Names that get no row of the vocabulary, one a line; see forget.",
+)
+@click.option(
     "--promote",
     type=click.Choice(["always", "if_better", "never"]),
     default="always",
@@ -83,6 +89,7 @@ def fit_command(
     vectors: Path | None,
     unlabelled: Path | None,
     include_feedback: bool,
+    forbid: Path | None,
     promote: Promotion,
     reading: Reading,
     faults_file: Path | None,
@@ -100,7 +107,8 @@ def fit_command(
         raise click.MissingParameter(param_type="argument", param_hint="'DATA'")
     kind, is_new = kind_of(store, name, kind_name)
     named = [f"{field}={value}" for field, value in (("recipe", recipe), ("minutes", minutes)) if value is not None]
-    config = read_config(trainer_of(kind).Config, config_file, (*named, *overrides))
+    names = ["forbid=" + "\n".join(read_names(forbid))] if forbid is not None else []
+    config = read_config(trainer_of(kind).Config, config_file, (*named, *overrides, *names))
     reading = reading if is_new else remembering(reading, Store(store), name)
     rows = read_rows(data, kind, reading, faults_file) if data is not None else None
     say_intake(rows, data)
@@ -251,7 +259,10 @@ def show_data(rows: Rows, kind: Kind, source: Path | str, include_feedback: bool
 
 def show_config(config: msgspec.Struct) -> None:
     """Print the settings that the training has in the end."""
-    settings = ", ".join(f"{field}={value}" for field, value in msgspec.structs.asdict(config).items())
+    values = msgspec.structs.asdict(config)
+    if values.get("forbid"):  # a terminal is logged too, and a name has no place there
+        values["forbid"] = "(not shown)"
+    settings = ", ".join(f"{field}={value}" for field, value in values.items())
     out.print(f"settings: {settings}", soft_wrap=True)
 
 

@@ -135,6 +135,7 @@ class Audit(msgspec.Struct, frozen=True):
         suspects: tickets with a reason, the least probable category first, those without a score last.
         ranking: the number of every ticket that has a score, the lowest score first.
         leaks: the most alike first.
+        names: words that look like names -> tickets in which they do, the most frequent first.
     """
 
     num_tickets: int
@@ -150,6 +151,7 @@ class Audit(msgspec.Struct, frozen=True):
     suspects: list[Suspect]
     ranking: list[int]
     leaks: list[Leak] = []
+    names: dict[str, int] = {}
 
 
 def audit(rows: Rows, processes: int = 1, seed: int = 0) -> Audit:

@@ -155,6 +155,14 @@ def read_vectors(path: Path, wanted: AbstractSet[str], max_others: int) -> Vecto
     return Vectors(list(choice.words), vectors_ND, choice.num_found, num_read, num_broken)
 
 
+def without(vectors: Vectors, is_forbidden: Callable[[str], bool]) -> Vectors:
+    """Return the vectors without those of forbidden words, which would get a row of the vocabulary by them."""
+    kept = [place for place, word in enumerate(vectors.words) if not is_forbidden(word)]
+    return msgspec.structs.replace(
+        vectors, words=[vectors.words[place] for place in kept], vectors_ND=vectors.vectors_ND[kept]
+    )
+
+
 def is_word(spelling: str) -> bool:
     """Return whether a normalised spelling may have a pretrained vector: no placeholder, number or blank.
 

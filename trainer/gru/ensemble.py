@@ -20,7 +20,7 @@ from torch import Tensor
 from artifacts.arrays import Floats
 from artifacts.networks.manifest import Epoch
 from artifacts.text.vocabulary import Encoded, Vocabulary, build_rows
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, forbidden
 from trainer.data.tickets import Rows
 from trainer.gru import linear
 from trainer.gru import train as loop
@@ -162,7 +162,9 @@ def lesson(
 ) -> Lesson:
     """Return what the experts of a part are to learn."""
     teaching, kept_out = part
-    words = build_rows((rows.tokens[row] for row in teaching), config.min_count, config.max_vocabulary)
+    words = build_rows(
+        (rows.tokens[row] for row in teaching), config.min_count, config.max_vocabulary, forbidden(config)
+    )
     num_taught, pretrained_VD = len(words), None
     if rows.vectors is not None:
         for word in rows.vectors.words:  # one that the tickets lack, or that only one of them has, is known from now on

@@ -34,9 +34,10 @@ from artifacts.schemas import Summary
 from artifacts.store.versions import now
 from artifacts.text.tickets import Prediction, Ticket
 from artifacts.text.vocabulary import Encoded, Vocabulary
-from trainer.config import TrainConfig, resolve
+from trainer.config import TrainConfig, forbidden, resolve
 from trainer.curation.aliases import merged, read_aliases, with_aliases
 from trainer.curation.unlabelled import with_labels
+from trainer.curation.vectors import without
 from trainer.data import tickets
 from trainer.data.tickets import Rows, cut, fingerprint, split
 from trainer.gru import show
@@ -216,6 +217,8 @@ def prepare(rows: Rows, config: TrainConfig) -> Prepared:
     config = resolved(config, rows)
     aliases = read_aliases(config.aliases)
     rows = merged(rows, aliases, config.min_count)
+    if (is_forbidden := forbidden(config)) is not None and rows.vectors is not None:
+        rows = msgspec.structs.replace(rows, vectors=without(rows.vectors, is_forbidden))
     # Sorted: then the same categories get the same labels, whatever the order of the rows.
     labels = sorted(rows.categories)
     label_of = {category: label for label, category in enumerate(labels)}
@@ -437,6 +440,7 @@ def describe(
         num_unlabelled=len(rows.unlabelled),
         num_taken=trained.num_taken,
         num_vectors=len(rows.vectors.words) if rows.vectors is not None else 0,
+        num_forbidden=num_forbidden(rows, config),
     )
     # The keys stay where there is nothing to say, so that a reader of the summary need not ask which there are.
     nothing: Summary = {"accuracy": None, "macro_f1": None, "num_tickets": 0}
@@ -450,8 +454,9 @@ def describe(
         files={},  # the store fills in sizes and hashes as it writes them
         # The loader refuses rules that its own code does not implement: other ids would be answered, wrongly.
         encoding=encoding(len(trained.vocabulary), config.ngram_buckets),
-        # Read back as a TrainConfig these train the same weights, if the libraries and the machine are the same too.
-        training=msgspec.structs.asdict(config),
+        # Read back as a TrainConfig these train the same weights, if the libraries and the machine are the same too;
+        # all but forbidden names, for a list of people who are to be forgotten would be the last place to name them.
+        training=msgspec.structs.asdict(msgspec.structs.replace(config, forbid="")),
         libraries=libraries("torch", "scikit-learn"),
         seconds=trained.seconds,
         data=found,  # a digest and counts, never a ticket
@@ -462,6 +467,15 @@ def describe(
         abstain=validation.abstention,
         profile=validation.profile,
     )
+
+
+def num_forbidden(rows: Rows, config: TrainConfig) -> int:
+    """Return how many distinct words of the tickets are forbidden, those without a category included."""
+    is_forbidden = forbidden(config)
+    if is_forbidden is None:
+        return 0
+    words = {token for tokens in (*rows.tokens, *rows.unlabelled) for token in tokens}
+    return sum(map(is_forbidden, words))
 
 
 def report_of(data: Prepared, validation: Validation, trained: TrainedNetwork) -> GruReport:

@@ -1,6 +1,7 @@
 """The audit: which faults are found in tickets, how they are ranked, and what `puppet-train inspect` makes of them."""
 
 import csv
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -284,6 +285,25 @@ def test_inspect_tells_of_leaks_and_small_categories(tmp_path: Path) -> None:
 
     assert f"8 tickets of {test} are also in the training data" in stdout
     assert f"4 categories have fewer than {SMALL_CATEGORY} distinct tickets" in stdout
+
+
+def test_inspect_lists_words_that_look_like_names(tmp_path: Path) -> None:
+    """Each with the tickets that hold it; those that are forbidden already are not listed."""
+    texts = [
+        {"category": category, "text": f"{category} numéro {number} de {name}"}
+        for number, (category, name) in enumerate(
+            itertools.product(["facture", "avoir"], ["Jean Lefèvre", "Mme Zwoki", "Mme Zwoki"])
+        )
+    ]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts))
+    (tmp_path / "names.txt").write_text("zwoki\n")
+
+    shown = inspect(tmp_path / "t.jsonl", "--json")
+    others = inspect(tmp_path / "t.jsonl", "--forbid", tmp_path / "names.txt", "--json")
+
+    assert json.loads(shown.stdout.splitlines()[-1])["names"] == {"Zwoki": 4, "Jean": 2, "Lefèvre": 2}
+    assert "3 words look like names" in shown.stdout
+    assert json.loads(others.stdout.splitlines()[-1])["names"] == {"Jean": 2, "Lefèvre": 2}
 
 
 def test_inspect_reads_a_folder_of_mails(tmp_path: Path) -> None:
