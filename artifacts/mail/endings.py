@@ -28,17 +28,14 @@ MIN_NOTICE_CHARACTERS = 40  # of a notice's second paragraph; a name or a place 
 MAX_PROGRAM_CHARACTERS = 400  # of one line that a program writes
 MAX_SENT_BY_WORDS = 12  # of a phone's line, behind "Sent from"
 MIN_SENTENCE_WORDS = 8
+MAX_LEAD_WORDS = 12  # of the line above a closing that belongs to it
 
 _PIECE = re.compile(r"[,.;:!/&]+|\s[-\u2013\u2014|]\s|\s(?:et|and|und|y|e|en|och|og|i)\s")
 _LINK = re.compile(r"<[^<>]*>|\(?https?://\S+|\[[^\[\]]*\]")
-_ONLY_LINK = re.compile(r"[<(\[]?(?:https?://|www\.)\S+[>)\]]?")
-_PHONE = re.compile(r"\+?[\d().\s/-]{8,}")
+_ONLY_LINK = re.compile(r"[<(\[]?(?:https?://|www\.|#)\S+[>)\]]?")
+# Under any label; "Commande : 12345678" is no number to call.
+_PHONE = re.compile(r"[+(0][\d().\s/-]{7,}")
 _WORD = re.compile(r"[^\s,.;:!?()\[\]<>\"|]+")
-# Labels that stand in signatures in any language; what they say is how to reach somebody.
-_CONTACT = re.compile(
-    r"(?:t[ée]l|ph|mob|fax|portable|gsm|cell|direct|standard|e-?mail|mail|courriel|web|site|skype|linkedin|twitter|adresse|"
-    r"address|direcci|indirizzo|m|t|p|f|d|w|e|siret|siren|tva|rcs|vat|ust|iban|handy|mobil|office|bureau direct)\b"
-)
 _PGP = "-----begin pgp "
 
 
@@ -248,7 +245,12 @@ def _label_signature(lines: Sequence[Line], labels: list[Label], own: list[int])
             break
     for rank in range(len(own) - 1, -1, -1):
         place = own[rank]
-        is_last = rank + 1 == len(own) or own[rank + 1] != place + 1 or labels[place + 1] is Label.SIGNATURE
+        is_last = (
+            rank + 1 == len(own)
+            or own[rank + 1] != place + 1
+            or labels[place + 1] is Label.SIGNATURE
+            or not says_something(lines[place + 1].text)  # the rule that Outlook draws above a quoted header
+        )
         if is_last and lines[place].key.lstrip("*_[( <") in words().sent_by and _is_sent_by(lines[place]):
             labels[place] = Label.SIGNATURE
             num_labelled += 1
@@ -256,7 +258,9 @@ def _label_signature(lines: Sequence[Line], labels: list[Label], own: list[int])
         own = _own(lines, labels)
     # Only near the end is "--" or "Cordialement," a signature's beginning; elsewhere it is a line of the text.
     for rank in range(max(0, len(own) - MAX_SIGNATURE_LINES - 1), len(own)):
-        if lines[own[rank]].text in ("--", "__") or _closes(lines[own[rank]]):
+        if lines[own[rank]].text in ("--", "__", "- --") or _closes(lines[own[rank]]):  # PGP writes "- --"
+            if rank and own[rank - 1] == own[rank] - 1 and _leads_to_closing(lines[own[rank - 1]]):
+                labels[own[rank - 1]] = Label.SIGNATURE
             _label_below(lines, labels, own[rank:])
             return _own(lines, labels)
     return own
@@ -281,8 +285,8 @@ def _is_said(lines: Sequence[Line], own: Sequence[int]) -> bool:
             return True
         label = key_of(key)
         value = key.partition(":")[2].strip() or key.partition("\uff1a")[2].strip()
-        is_contact = _CONTACT.match(label) or has_address(value) or value.startswith(("//", "www."))
-        if label and value and not is_contact and not _PHONE.fullmatch(value):
+        is_contact = words().contacts.match(label) or has_address(value) or value.startswith(("//", "www."))
+        if label and value and not is_contact and not _PHONE.match(value):
             return True
     return False
 
@@ -343,12 +347,19 @@ def _closes(line: Line) -> bool:
     num_phrases = next((rank for rank, piece in enumerate(folded) if not _is_phrase(piece)), len(pieces))
     if any(_is_closing(piece) for piece in folded[:num_phrases]):
         return all(_is_name(piece) for piece in pieces[num_phrases:])
-    # "Cordialement Jean Dupont", but not "Best router ever" nor "Regards the invoice"
+    # "Cordialement Jean Dupont", "Beste Grüße aus Bremen", but not "Best router ever" nor "Regards the invoice"
     found = pieces[0].split() if len(pieces) == 1 else []
     return any(
-        " ".join(found[:number]).lower() in words().closings and _is_name(" ".join(found[number:]))
+        (head := " ".join(found[:number]).lower()) not in words().exact
+        and _is_closing(head)
+        and _is_name(" ".join(found[number:]))
         for number in range(1, min(5, len(found)))
     )
+
+
+def _leads_to_closing(line: Line) -> bool:
+    """Return whether a line is the first half of a closing: "En vous remerciant de votre réponse," and no sentence."""
+    return line.key.endswith(",") and line.key.startswith(words().waiting) and len(line.key.split()) <= MAX_LEAD_WORDS
 
 
 def _is_phrase(piece: str) -> bool:

@@ -29,7 +29,8 @@ _MARK = re.compile("([\ue000-\ue008])")
 _RULE = re.compile(r"[-\u2010-\u2015_=*~#.\s>|]*")  # a line of these alone says nothing
 _LONG_RULE = re.compile(r"[-\u2013\u2014_=*~]{5,}")
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d{2}(?!\d)|(?<!\d)\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?!\d)|\d\u5e74|\d\ub144")
-_CLOCK = re.compile(r"(?<!\d)\d{1,2}\s?[:.h]\s?\d{2}(?!\d)")
+# "17:40", "17 h 40", "17.40", but not the "12.03" of "12.03.2024"
+_CLOCK = re.compile(r"(?<!\d)(?<!\d\.)\d{1,2}(?:\s?[:h]\s?\d{2}(?!\d)|\.\d{2}(?!\d|\.\d))")
 _ADDRESS = re.compile(r"[^\s<>@]@[^\s<>@]|<\s?mailto:|<[^<>\s]{0,200}>")
 
 

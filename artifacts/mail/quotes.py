@@ -36,6 +36,7 @@ from artifacts.mail.lines import (
 from artifacts.mail.words import speaks, words
 
 _INLINE_KEY = re.compile(r"\s([^\W\d_]{2,12})\s?:(?=\s)")
+_UNTIL_DIGIT = re.compile(r"\A\D*+")
 _COLONS = (":", "\uff1a")
 _ENDS = (*_COLONS, ">", "-", "_", "*")  # of an attribution
 MAX_ATTRIBUTION_LINES = 4
@@ -131,7 +132,7 @@ class _Reader:
         self.has_marks = False  # of HTML
         for place, line in enumerate(lines):
             if line.text[:1] == ">" and is_quote_sign(lines, place):
-                self.is_weak[place] = True
+                self.is_weak[place] = not _is_arrowed(lines, place)
             elif line.depth or line.mark is not Label.OWN:
                 self.is_weak[place] = line.is_bare
                 self.has_marks = True
@@ -207,9 +208,10 @@ class _Reader:
                 return Intro(first, place + 1)
         separator = _separator(key) if self.has_separator(key) else ""
         if separator:
-            end, _, _ = self.header(place + 1)
-            return Intro(place, end, separator == "forwarded")
-        if place >= self.num_read and words().roles.get(key_of(key), "other") != "other":
+            end, proof, _ = self.header(place + 1)
+            if separator != "dated" or self.holds(proof):
+                return Intro(place, end, separator == "forwarded")
+        if place >= self.num_read and key_of(key) in words().roles:
             end, proof, last = self.header(place)
             self.num_read = last
             if self.holds(proof):
@@ -224,7 +226,7 @@ class _Reader:
 
     def has_separator(self, key: str) -> bool:
         """Return whether a line may separate: most may not, and are not compared with the phrases that do."""
-        return not key[0].isalnum() or key.endswith(_COLONS) or key in words().dated or self.has_above
+        return not key[0].isalnum() or key.endswith(_COLONS) or key in words().dated or self.has_above or "---" in key
 
     def attribution(self, place: int) -> int | None:
         """Return the first line of the attribution that ends at a line; None if none does."""
@@ -324,8 +326,22 @@ def _is_forwarded_by_html(lines: Sequence[Line]) -> bool:
     return False
 
 
+def _is_arrowed(lines: Sequence[Line], place: int) -> bool:
+    """Return whether GroupWise introduces a mail: one line of three arrows, and no quoted line next to it."""
+    text = lines[place].text
+    if not text.startswith(">>>") or not text.endswith((">>>", ":")):
+        return False
+    near = (*lines[max(0, place - 1) : place], *lines[place + 1 : place + 2])
+    if any(line.text.startswith(">") for line in near):
+        return False
+    return has_clock(text) and has_date(text) and has_address(text)
+
+
 def _separator(key: str) -> str:
-    """Return "original", "forwarded" or "above" if a line separates an earlier mail from what is above it, else ""."""
+    """Return "original", "forwarded" or "above" if a line separates an earlier mail from what is above it, else "".
+
+    "dated": it does if the header of a mail is below it.
+    """
     bare = key.strip("-\u2013\u2014_*=#+ :>\u00b7\uff1a[]")
     core = key.strip("*> ")
     is_marked = core.startswith(("--", "__", "==", "\u2014", "\u2013", "[")) or core.endswith((*_COLONS, "--"))
@@ -339,6 +355,13 @@ def _separator(key: str) -> str:
         not key[0].isalnum() or (len(key) <= MAX_ABOVE_CHARACTERS and key[-1] != "?")
     ):
         return "above"
+    # ">>> Jean Dupont <j@x.example> 11/03/2024 17:40 >>>", as GroupWise writes it; `_is_arrowed` looked round it
+    if key.startswith(">>>") and has_clock(key) and has_date(key) and has_address(key):
+        return "original"
+    # "Jean Dupont ---11/03/2024 17:40:12---Bonjour, ...", as Lotus Notes writes it
+    rules = key.split("---", 2)
+    if len(rules) == 3 and len(rules[1]) <= MAX_DATED_CHARACTERS and has_clock(rules[1]) and has_date(rules[1]):
+        return "dated"
     # "Message du 04/11/24 10:12", as Orange writes it
     if key in words().dated and has_date(key) and len(key) <= MAX_DATED_CHARACTERS and key[-1] not in ".?":
         return "original"
@@ -369,6 +392,9 @@ def _proof_of_attribution(text: str, is_quoted: bool, is_begun: bool = True) -> 
         return Proof.IN_A_REPLY if is_named and (address or (date and clock)) else Proof.NONE
     if not is_begun and speaks(text):
         return Proof.NONE  # "je vous ai écrit le 4 novembre à 10:12 :"
+    # "On 4 November at 10:12 I sent the following:"; the day is left out, since "mon" is "my" in French.
+    if not (address or is_quoted or is_dashed) and speaks(_UNTIL_DIGIT.sub("", text, 1)):
+        return Proof.NONE
     if (date or clock) and (address or is_dashed):
         return Proof.ANYWHERE
     if is_quoted and (address or (date and clock and is_begun)):

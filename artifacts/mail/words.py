@@ -81,6 +81,7 @@ class Words(NamedTuple):
     above: tuple[str, ...]
     points: re.Pattern[str]
     labels: tuple[str, ...]
+    contacts: re.Pattern[str]  # a label that begins so stands in signatures
 
 
 def _any_of(phrases: Iterable[str]) -> str:
@@ -184,4 +185,5 @@ def words() -> Words:
         above=tuple(all_of("above")),
         points=re.compile(_any_of(all_of("points"))),
         labels=tuple(all_of("labels")),
+        contacts=re.compile(rf"(?:{'|'.join(map(re.escape, all_of('contacts')))})(?!\w)"),
     )
