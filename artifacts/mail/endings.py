@@ -158,7 +158,7 @@ def _may_have_notice(lines: Sequence[Line], own: Sequence[int]) -> bool:
     if any(key in notices or key in programs for key in keys):
         return True
     whole = " ".join(keys)
-    return any(first in whole and second in whole for first, second in words().paper)
+    return _names_paper(whole)
 
 
 def _label_bottom(lines: Sequence[Line], labels: list[Label], own: list[int]) -> list[int]:
@@ -206,7 +206,12 @@ def _is_author(key: str) -> bool:
 
 
 def _is_notice(text: str) -> bool:
-    """Return whether a text that begins like a notice holds two of its terms, of which one stands in no other text."""
+    """Return whether a text that begins like a notice holds two of its terms, of which one stands in no other text.
+
+    "Attention :" begins what people write too, so a warning must speak of a mail, its sender or a click.
+    """
+    if _bare(text) in words().cautions and not any(word in text for word in words().of_mail):
+        return False
     strong = next((term for term in words().strong if term in text), None)
     if strong is None or speaks(text) or text.endswith("?"):
         return False
@@ -215,11 +220,12 @@ def _is_notice(text: str) -> bool:
 
 def _saves_paper(text: str) -> bool:
     """Return whether a text asks to save paper."""
-    if len(text) > MAX_PROGRAM_CHARACTERS or not any(
-        first in text and second in text for first, second in words().paper
-    ):
-        return False
-    return not speaks(text)
+    return len(text) <= MAX_PROGRAM_CHARACTERS and _names_paper(text) and not speaks(text)
+
+
+def _names_paper(text: str) -> bool:
+    """Return whether a text says both why and what not to print; a printer that is ill says no more than one."""
+    return any(phrase in text for phrase in words().printing) and any(phrase in text for phrase in words().paper)
 
 
 def _is_program(key: str) -> bool:

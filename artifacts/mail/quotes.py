@@ -413,8 +413,10 @@ def _proof_of_header(roles: dict[str, str], text: str) -> Proof:
         return Proof.ANYWHERE
     if len(main) >= 3 and address and clock:
         return Proof.ANYWHERE
-    if len(main) >= 3 and ("subject" in main or address or clock):
+    # A time alone proves nothing: a journey has "De : Paris", "À : Rome" and "Date : 11/03/2024 17:40" too.
+    is_timed = clock and roles.get("sent") in words().mail_only
+    if len(main) >= 3 and ("subject" in main or address or is_timed):
         return Proof.IN_A_REPLY
-    if len(main) == 2 and (("sent" in main and (address or clock)) or ("sender" in main and address)):
+    if len(main) == 2 and (("sent" in main and (address or is_timed)) or ("sender" in main and address)):
         return Proof.IN_A_REPLY
     return Proof.NONE

@@ -71,10 +71,13 @@ class Words(NamedTuple):
     first_person_heads: frozenset[str]  # their first words
     postscript: re.Pattern[str]
     notices: Starts
+    cautions: Starts  # those of `notices` that people write too
+    of_mail: tuple[str, ...]
     strong: tuple[str, ...]
     terms: tuple[str, ...]  # those of `strong` too
     programs: Starts
-    paper: tuple[tuple[str, str], ...]
+    paper: tuple[str, ...]
+    printing: tuple[str, ...]
     meetings: Starts
     footers: tuple[str, ...]
     footer_starts: Starts
@@ -141,7 +144,7 @@ def words() -> Words:
         dated=Starts(all_of("dated")),
         stubs=tuple(all_of("stubs")),
         subject=re.compile(
-            rf"\s*+(?:(?P<forward>{forwards})|{prefixes})\s?(?:\[\d{{1,3}}\]|\(\d{{1,3}}\)|\d{{1,2}})?\s?[:\uff1a]"
+            rf"\s*+(?:(?P<forward>{forwards})|{prefixes})\s?(?:\[\d{{1,3}}\]|\(\d{{1,3}}\)|\^?\d{{1,2}})?\.?\s?[:\uff1a]"
             r"|\s*+\[(?:ext|external|externe|extern)\]",
             re.IGNORECASE,
         ),
@@ -175,10 +178,13 @@ def words() -> Words:
         first_person_heads=frozenset(phrase.split()[0] for phrase in all_of("first_person") if " " in phrase),
         postscript=re.compile(rf"(?:{'|'.join(map(re.escape, all_of('postscripts')))})\s?[:,.\-]|p\.s\.|ps\s"),
         notices=Starts(all_of("notices")),
+        cautions=Starts(all_of("cautions")),
+        of_mail=tuple(all_of("of_mail")),
         strong=tuple(all_of("strong")),
         terms=tuple(dict.fromkeys([*all_of("terms"), *all_of("strong")])),
         programs=Starts(all_of("programs")),
-        paper=tuple((first, second) for first, _, second in (pair.partition(" + ") for pair in all_of("paper"))),
+        paper=tuple(all_of("paper")),
+        printing=tuple(all_of("printing")),
         meetings=Starts(all_of("meetings")),
         footers=tuple(all_of("footers")),
         footer_starts=Starts(all_of("footers")),
