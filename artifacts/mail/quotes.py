@@ -10,9 +10,10 @@ The idea: an introduction is known by its shape, so that a language needs few wo
 - a separator is a phrase between dashes ("----- Message d'origine -----").
 
 A person may write such lines too. So without evidence of a reply (the message's header, or a shape that no person
-types: an address and a time) a ">", a "De : ... À : ..." and "a écrit :" are the author's. In doubt a line is the
-author's: a quote too many costs a few words of noise, a sentence too few may cost the category. Each line is looked at
-a few times at most, by patterns that do not backtrack: anybody can send a mail.
+types: an address and a time) a ">", a "De : ... À : ..." and "a écrit :" are the author's. Even in a reply a weak
+header is, below a line such as "La fiche à créer :". In doubt a line is the author's: a quote too many costs a few
+words of noise, a sentence too few may cost the category. Each line is looked at a few times at most, by patterns that
+do not backtrack: anybody can send a mail.
 """
 
 import re
@@ -214,7 +215,7 @@ class _Reader:
         if place >= self.num_read and key_of(key) in words().roles:
             end, proof, last = self.header(place)
             self.num_read = last
-            if self.holds(proof):
+            if self.holds(proof) and (proof is Proof.ANYWHERE or not self.is_announced(place)):
                 return Intro(place, end)
         return None
 
@@ -223,6 +224,11 @@ class _Reader:
         if proof is Proof.IN_A_REPLY and not self.is_reply:
             self.is_doubtful = True
         return proof is Proof.ANYWHERE or (proof is Proof.IN_A_REPLY and self.is_reply)
+
+    def is_announced(self, place: int) -> bool:
+        """Return whether the author's line above a line says that something of the author's follows: "La fiche :"."""
+        above = next((line for line in reversed(self.lines[max(0, place - 2) : place]) if line.text), None)
+        return above is not None and above.text.endswith(_COLONS)
 
     def has_separator(self, key: str) -> bool:
         """Return whether a line may separate: most may not, and are not compared with the phrases that do."""
@@ -415,7 +421,7 @@ def _proof_of_header(roles: dict[str, str], text: str) -> Proof:
         return Proof.ANYWHERE
     # A time alone proves nothing: a journey has "De : Paris", "À : Rome" and "Date : 11/03/2024 17:40" too.
     is_timed = clock and roles.get("sent") in words().mail_only
-    if len(main) >= 3 and ("subject" in main or address or is_timed):
+    if len(main) >= 3 and "sender" in main and ("subject" in main or address or is_timed):
         return Proof.IN_A_REPLY
     if len(main) == 2 and (("sent" in main and (address or is_timed)) or ("sender" in main and address)):
         return Proof.IN_A_REPLY

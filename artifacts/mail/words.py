@@ -77,6 +77,7 @@ class Words(NamedTuple):
     terms: tuple[str, ...]  # those of `strong` too
     programs: Starts
     paper: tuple[str, ...]
+    prints: tuple[str, ...]
     printing: tuple[str, ...]
     meetings: Starts
     footers: tuple[str, ...]
@@ -184,6 +185,7 @@ def words() -> Words:
         terms=tuple(dict.fromkeys([*all_of("terms"), *all_of("strong")])),
         programs=Starts(all_of("programs")),
         paper=tuple(all_of("paper")),
+        prints=tuple(all_of("prints")),
         printing=tuple(all_of("printing")),
         meetings=Starts(all_of("meetings")),
         footers=tuple(all_of("footers")),
