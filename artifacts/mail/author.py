@@ -57,6 +57,11 @@ def own_text(lines: Sequence[Line], is_reply: bool, is_forward: bool) -> Own:
     if says_something(below) and not (body and not _points(body, below)):
         counts[Label.QUOTE] = max(0, counts[Label.QUOTE] - len(_said(below)))
         return Own(_tidy([*body.split("\n"), "", *below.split("\n")]), counts, True)
+    if _is_greeting(body) and counts[Label.NOTICE]:
+        # "Bonjour," and a notice: it is what the author has to say, for example of a mail that is blocked.
+        counts[Label.OWN], counts[Label.NOTICE] = counts[Label.OWN] + counts[Label.NOTICE], 0
+        labels = [Label.OWN if label is Label.NOTICE else label for label in labels]
+        body = _tidy(_with(lines, labels, Label.OWN))
     if says_something(body):
         return Own(body, counts, False)
     for label in (Label.OWN, Label.SIGNATURE, Label.NOTICE, Label.QUOTE, Label.INTRO):
@@ -139,6 +144,14 @@ def _num_words(text: str) -> int:
     """Return how many words a text has without greetings, thanks and "pour info"."""
     pieces = (piece.strip() for line in text.lower().split("\n") for piece in _SPLIT.split(line))
     return sum(len(piece.split()) for piece in pieces if piece and piece not in words().says_nothing)
+
+
+def _is_greeting(body: str) -> bool:
+    """Return whether a body is nothing but one line that greets: "Bonjour Madame Petit,"."""
+    found = body.lower().split()
+    if "\n" in body or not 0 < len(found) <= 4 or body[-1] in "?:":
+        return False
+    return not words().greetings.isdisjoint((found[0].strip(",.!"), " ".join(found).strip(",.! ")))
 
 
 def _is_header(body: str) -> bool:
