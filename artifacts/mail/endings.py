@@ -253,13 +253,15 @@ def _label_signature(lines: Sequence[Line], labels: list[Label], own: list[int])
             break
     for rank in range(len(own) - 1, -1, -1):
         place = own[rank]
+        if lines[place].key.lstrip("*_[( <") not in words().sent_by:
+            continue
         is_last = (
             rank + 1 == len(own)
             or own[rank + 1] != place + 1
             or labels[place + 1] is Label.SIGNATURE
             or not says_something(lines[place + 1].text)  # the rule that Outlook draws above a quoted header
         )
-        if is_last and lines[place].key.lstrip("*_[( <") in words().sent_by and _is_sent_by(lines[place]):
+        if is_last and _is_sent_by(lines[place]):
             labels[place] = Label.SIGNATURE
             num_labelled += 1
     if num_labelled:
