@@ -84,7 +84,6 @@ _SHEET = re.compile(r"<style>([^<]*+)</style>")  # what `shrink` leaves of the s
 _HIDE_HINTS = (
     "display:none", "visibility:", "mso-hide", "opacity:0", "transparent", "indent:-", "left:-", "rect(0",
     "font-size:0", "font-size:.0", "font-size:1px", "height:0", "width:0", "color:#f", "color:white", "color:rgb(255",
-    'color="#f', 'color="white',
     "background",
 )  # fmt: skip
 _SELECTOR = re.compile(r"\s*+[\w*]*+([.#])([\w-]{1,100})\s*+")
@@ -213,8 +212,8 @@ def _mark_hidden(body: Any, selectors: str, may_hide: bool) -> None:
     # The list is taken whole before anything changes: an element that is taken away would leave holes in it.
     found = body.query_selector_all(selectors).values()[:MAX_STYLES] if selectors else []
     num_asked = 0
-    for node in body.query_selector_all("[style], font[color]").values()[:MAX_STYLES] if may_hide else ():
-        style = node.getattr("style") or f"color:{node.getattr('color') or ''}"
+    for node in body.query_selector_all("[style]").values()[:MAX_STYLES] if may_hide else ():
+        style = node.getattr("style") or ""
         if _HIDES.search(style):
             found.append(node)
         elif num_asked < MAX_MARKED and _MAY_HIDE.search(style):  # this one asks the elements in it and round it
