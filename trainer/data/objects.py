@@ -302,7 +302,7 @@ def _keyed(members: Mapping[str, msgspec.Raw]) -> Iterator[Record] | None:
     names = [_members.decode(value).keys() for value in members.values()]
     if not names[0] or any(one != names[0] for one in names):
         return None
-    return (record_of(value, pointer=f"/{key}") for key, value in members.items())
+    return (record_of(value, pointer=f"row {number}") for number, value in enumerate(members.values(), 1))
 
 
 def _columns_of(raw: bytes) -> Iterator[Record] | None:

@@ -201,8 +201,8 @@ def test_rows_without_a_category_are_one_group_and_can_be_left_out(tmp_path: Pat
 @pytest.mark.parametrize(
     "word",
     ["nan", "NaN", "N/A", "n/a", "NULL", "None", "-", "--", "?", "#N/A", "<NA>", "(vide)", "k.A.", "…", "Aucune",
-     "Non défini", "keine", "nicht verfügbar", "Ninguno", "vacío", "nessuna", "não informado", "brak", "н/д", "не указано",
-     "なし", "无", "없음", "Uncategorized", "TBD"],
+     "Non défini", "keine", "nicht verfügbar", "Ninguno", "vacío", "nessuna", "não informado", "brak", "н/д",
+     "не указано", "なし", "无", "없음", "Uncategorized", "TBD"],
 )  # fmt: skip
 def test_word_for_nothing_is_refused_by_name(tmp_path: Path, word: str) -> None:
     """It is no category; if a team uses it as one, --merge gives it a name."""
