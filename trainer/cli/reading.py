@@ -114,10 +114,14 @@ def _reading(file: Path | None, given: dict[str, Any]) -> Reading:
         named["merge"] = {**table.get("merge", {}), **check_merge(named["merge"])}  # type: ignore[dict-item]
     if named.get("delimiter") in ("tab", "\\t"):
         named["delimiter"] = "\t"
+    if len(character := str(named.get("delimiter", ","))) != 1:
+        raise InvalidInput(
+            f"--delimiter {character!r} has {len(character)} characters, expected one, such as ';' or tab"
+        )
     try:
         return msgspec.convert({**table, **named}, Reading)
     except msgspec.ValidationError as error:
-        where = f"the table [data] of {file}" if file is not None else "the options"
+        where = f"the table [data] of {file}" if file is not None else "one of the options"
         known = ", ".join(field.name for field in msgspec.structs.fields(Reading) if field.name != "remembered")
         raise InvalidInput(
             f"{where} does not fit: {error}; it may have {known}", [Fault("/data", str(error))]

@@ -49,9 +49,17 @@ def shows_errors(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def again(options: list[str]) -> str:
-    """Return the command that runs now, with options added, as a shell takes it."""
+    """Return the command that runs now, with options in place of those of the same name, as a shell takes it."""
     context = click.get_current_context()
-    return shlex.join([*context.command_path.split(), *context.meta.get(WORDS, []), *options])
+    kept: list[str] = []
+    words = iter(context.meta.get(WORDS, []))
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if name not in options[::2]:
+            kept.append(word)
+        elif not equals:
+            next(words, None)  # its value, which was not the right one
+    return shlex.join([*context.command_path.split(), *kept, *options])
 
 
 store_option = click.option(

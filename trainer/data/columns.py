@@ -6,6 +6,7 @@ column, an example, the number of distinct values, and the options that would na
 a model the wrong thing in silence.
 """
 
+import contextlib
 import functools
 import itertools
 import re
@@ -29,6 +30,7 @@ from trainer.data.source import MAX_BYTES
 PROBED = 1000  # records whose fields are looked at before a column is chosen
 MAX_DISTINCT = 10_000  # records by which distinct values are counted for a refusal
 MAX_LISTED = 40  # columns in a refusal
+MAX_NAME = 200  # characters of a column's name there
 OWN_TEXT = ("tokens", "text", "email_text")  # as names.toml has them, unfolded: the members of the project's own rows
 DEPTH = 4  # of objects in objects whose fields are listed
 LONG_TEXT = 40  # characters of a mean cell above which a column looks like text
@@ -335,11 +337,8 @@ def _labels(cell: object) -> list[str]:
     if cell is None:
         return []
     if isinstance(cell, str):
-        # Arrays in a cell of a table: as JSON, as Python writes a list, as Label Studio's CSV export has them.
+        # Arrays in a cell of a table: as JSON, as Python writes a list, a tuple or a set, as Label Studio's CSV export.
         inner = cell.strip()
-        if inner[:1] == "[" and inner[-1:] == "]" and inner not in ("[]",) and ("'" in inner or '"' in inner):
-            found = re.findall(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"", inner)
-            return list(dict.fromkeys(one or other for one, other in found)) or [cell]
         if inner == "[]":
             return []
         if inner.startswith('{"choices"'):
@@ -347,6 +346,11 @@ def _labels(cell: object) -> list[str]:
                 return list(dict.fromkeys(map(str, msgspec.json.decode(inner)["choices"])))
             except (msgspec.DecodeError, KeyError, TypeError):
                 return [cell]
+        if inner[:2] in ("['", '["', "('", '("', "{'", '{"') and inner[-1:] == {"[": "]", "(": ")", "{": "}"}[inner[0]]:
+            with contextlib.suppress(msgspec.DecodeError):
+                return list(dict.fromkeys(msgspec.json.decode(inner, type=list[str])))
+            found = re.findall(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"", inner)
+            return list(dict.fromkeys(one or other for one, other in found)) or [cell]
         return [cell]
     if isinstance(cell, bool):
         return [str(cell).lower()]
@@ -530,11 +534,13 @@ def _unclear(
     )
     lines, stats = [], {}
     for path in paths:
-        cells = [text for record in records if (text := text_of_cell(value_at(record.fields, path)).strip())]
+        cells = [text for record in records if (text := _shown(value_at(record.fields, path)).strip())]
         stats[path] = (len(set(cells)), sum(map(len, cells)) / max(1, len(cells)), len(cells))
         example = excerpt(cells[0]) if cells else ""
         distinct = f"{stats[path][0]} distinct value{'' if stats[path][0] == 1 else 's'}"
-        lines.append(f"  {path}: {distinct}, such as {example!r}" if cells else f"  {path}: empty")
+        # A file without a line end is one name of megabytes.
+        name = path if len(path) <= MAX_NAME else excerpt(path)
+        lines.append(f"  {name}: {distinct}, such as {example!r}" if cells else f"  {name}: empty")
     if len(lines) > MAX_LISTED:
         lines[MAX_LISTED:] = [f"  ... and {len(lines) - MAX_LISTED} more"]
     options = _likely_options(stats, len(records), needs_category)
@@ -550,6 +556,14 @@ def _unclear(
         + f"\nnames that are taken without an option: {usual}\n{remedy}{header}",
         options,
     )
+
+
+def _shown(value: object) -> str:
+    """Return a cell as an example of its column; a list of objects, which is no text, as it stands there."""
+    try:
+        return text_of_cell(value)
+    except FaultyCategory:
+        return str(value)
 
 
 def _paths(fields: Fields, prefix: str = "", depth: int = 1) -> Iterator[str]:

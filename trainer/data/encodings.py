@@ -101,7 +101,9 @@ def text_of(source: Source, encoding: TextEncoding) -> io.TextIOWrapper:
     """
     source.file.seek(0)
     codec = "utf-8-sig" if encoding.codec == "utf-8" else encoding.codec
-    return io.TextIOWrapper(Unclosed(source.file), encoding=codec, errors="surrogateescape", newline="")
+    # No byte of UTF-16 can be escaped; half of an emoji in it is the fault of its row, like any other.
+    errors = "surrogatepass" if codec.startswith("utf-16") else "surrogateescape"
+    return io.TextIOWrapper(Unclosed(source.file), encoding=codec, errors=errors, newline="")
 
 
 class Unclosed(io.BufferedIOBase):
@@ -134,7 +136,7 @@ def broken_byte(text: str, encoding: str) -> str | None:
     >>> broken_byte("caf" + chr(0xDCE9), "utf-8")
     'holds the byte 0xE9, which is not utf-8; correct it, or name the encoding with --encoding'
     """
-    found = None if text.isascii() else ESCAPED.search(text)
+    found = None if text.isascii() or encoding.startswith("utf-16") else ESCAPED.search(text)
     if found is None:
         return None
     byte = ord(found.group()) - 0xDC00

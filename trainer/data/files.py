@@ -9,6 +9,7 @@ two others.
 """
 
 import csv
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ Fields = dict[str, object]
 NUM_EXAMPLES = 3  # of a group of faults
 EXCERPT = 40  # characters of a ticket, by which a person finds it
 _NUMBER = re.compile(r"\d+")
+_ROW = re.compile(r"row \d+")  # the place in a sheet or a parquet file
 _QUOTED = re.compile(r"\(.*\)|'.*'|\"[^\"]*\"")  # what differs from row to row; a French name holds apostrophes
 
 
@@ -178,10 +180,12 @@ def kind_of(fault: Fault) -> str:
 def field_of(fault: Fault) -> str:
     """Return the field that a fault is about, without the places before and in it.
 
-    >>> field_of(Fault("/training_data/17/tokens/3", "")), field_of(Fault("", ""))
-    ('tokens', '')
+    >>> [field_of(Fault(pointer, "")) for pointer in ("/tickets/17/tokens/3", "/tokens/3", "row 5/text", "")]
+    ['tokens', 'tokens', 'text', '']
     """
-    return next((part for part in fault.pointer.split("/") if part and not part.isdigit() and part not in BODIES), "")
+    parts = [part for part in fault.pointer.split("/") if part and part not in BODIES and not _ROW.fullmatch(part)]
+    inside = itertools.dropwhile(lambda part: not part.isdigit(), parts)  # a list that wraps the rows is no field
+    return next((part for part in (*inside, *parts) if not part.isdigit()), "")
 
 
 BODIES = ("training_data", "test_data")

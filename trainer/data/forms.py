@@ -210,7 +210,7 @@ def _text_records(
     if delimiter is None and objects.is_json_lines(source, encoding):
         return "JSON Lines", [], objects.read_json_lines(source, encoding), None
     if delimiter is None and begin[:1] in ("{", "["):
-        form, records = objects.read_document(source, encoding)
+        form, records = objects.read_document(source, encoding, score)
         return form, [], records, None
     open_text = partial(encodings.text_of, source, encoding)
     layout = layout_of(open_text, source.name, score, delimiter)

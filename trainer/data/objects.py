@@ -14,10 +14,13 @@ from artifacts.system.validation import HALF, find_halves, holds_half, marked
 from trainer.data.encodings import TextEncoding, text_of
 from trainer.data.files import Fields, Record
 from trainer.data.source import Source
+from trainer.data.tables import NameScore, unique_names
 
 FASTTEXT = "__label__"
+FASTTEXT_LINES = 5  # by which labels at the ends of lines are found
 OWN_LISTS = ("training_data", "test_data")  # of the bodies of /train_model and /test
 OWN_FIELDS = ("category", "label", "tokens", "text", "email_text")
+_BETWEEN = " \t\r\n,\x1e"  # what may stand between two values: RFC 7464 has a record separator
 MAX_DEPTH = 3  # of objects in objects, in which a list of tickets is looked for: Rasa has two
 _object = msgspec.json.Decoder(dict[str, object])
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -25,8 +28,11 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def is_fasttext(head: str) -> bool:
-    """Return whether a text begins as fastText's training files do."""
-    return head.lstrip().startswith(FASTTEXT)
+    """Return whether a text begins as fastText's training files do: a label first, or anywhere in each line."""
+    lines = [line for line in head.splitlines()[:FASTTEXT_LINES] if line.strip()]
+    return head.lstrip().startswith(FASTTEXT) or (
+        len(lines) > 1 and all(any(word.startswith(FASTTEXT) for word in line.split()) for line in lines)
+    )
 
 
 def read_fasttext(source: Source, encoding: TextEncoding) -> Iterator[Record]:
@@ -61,11 +67,18 @@ def read_json_lines(source: Source, encoding: TextEncoding) -> Iterator[Record]:
     """Yield the object on each line that is not blank."""
     for number, line in enumerate(_lines(source, encoding), 1):
         if line.strip():
-            yield record_of(line, number)
+            record = record_of(line, number)
+            task = None if record.fault is not None else label_studio(record.fields)
+            yield record if task is None else Record(task, number)
 
 
-def read_document(source: Source, encoding: TextEncoding) -> tuple[str, Iterator[Record]]:
+def read_document(source: Source, encoding: TextEncoding, score: NameScore) -> tuple[str, Iterator[Record]]:
     """Return the form and the records of a JSON document.
+
+    Args:
+        source: the whole of it is read.
+        encoding: of the text.
+        score: how many of some names are names of columns, by which one of several lists is chosen.
 
     Raises:
         InvalidInput: it is no JSON, or holds no list of objects that can be told from others.
@@ -73,23 +86,50 @@ def read_document(source: Source, encoding: TextEncoding) -> tuple[str, Iterator
     raw = _as_utf8(source, encoding)
     if b"NaN" in raw:
         raw = without_nan(raw)
-    start = raw.lstrip()[:1]
     try:
-        if start == b"[":
-            return _array("JSON array", "", msgspec.json.decode(raw, type=list[msgspec.Raw]), source.name)
-        return _wrapped(raw, source.name)
+        return _document(raw, source.name, score)
     except _UNREADABLE as error:
-        reason = HALF if holds_half(raw) else f"is not valid JSON: {error}"
-        raise InvalidInput(
-            f"{source.name} is neither a JSON body nor a JSON array of tickets: {reason}; "
-            "a file of one object a line is read as JSON Lines"
-        ) from error
+        reason: Exception = error
+    try:
+        if holds_half(raw):
+            return _document(marked(raw), source.name, score)  # the row alone is faulty
+    except _UNREADABLE as error:
+        reason = error
+    if len(rows := _one_after_another(raw)) > 1:
+        return _array("JSON values one after another", "", rows, source.name)
+    raise InvalidInput(
+        f"{source.name} is neither a JSON body nor a JSON array of tickets: is not valid JSON: {reason}; "
+        "a file of one object a line is read as JSON Lines"
+    ) from reason
+
+
+def _document(raw: bytes, name: str, score: NameScore) -> tuple[str, Iterator[Record]]:
+    """Return the form and the records of one JSON value."""
+    if raw.lstrip()[:1] == b"[":
+        return _array("JSON array", "", msgspec.json.decode(raw, type=list[msgspec.Raw]), name)
+    return _wrapped(raw, name, score)
+
+
+def _one_after_another(raw: bytes) -> list[msgspec.Raw]:
+    """Return the values of a text that holds several, over lines or on one, with or without commas; else nothing."""
+    try:
+        text = raw.decode("utf-8")
+        place, decoder, found = 0, json.JSONDecoder(), []
+        while (place := len(text) - len(text[place:].lstrip(_BETWEEN))) < len(text):
+            _, end = decoder.raw_decode(text, place)
+            found.append(msgspec.Raw(text[place:end].encode()))
+            place = end
+    except (ValueError, RecursionError):
+        return []
+    return found
 
 
 def record_of(raw: bytes | msgspec.Raw, line: int | None = None, pointer: str = "") -> Record:
     """Return the record of one JSON object, or its fault."""
     try:
-        return Record(_object.decode(raw), line, pointer, raw)
+        fields = _object.decode(raw)
+        half = next(find_halves(raw, pointer), None)  # of a document that was marked
+        return Record(fields if half is None else {}, line, pointer, raw, fault=half)
     except _UNREADABLE as error:
         if b"NaN" in bytes(raw) and (known := without_nan(bytes(raw))) != raw:
             return record_of(known, line, pointer)
@@ -156,13 +196,16 @@ def _is_object(raw: bytes) -> bool:
 def _lines(source: Source, encoding: TextEncoding) -> Iterator[bytes]:
     """Yield the lines of a text as UTF-8; of UTF-8 itself the bytes, so that nothing is decoded twice."""
     if encoding.codec in ("utf-8", "utf-8-sig", "ascii"):
-        source.file.seek(0)
-        for number, line in enumerate(source.file):
-            yield line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
-        return
+        start = source.head()
+        if b"\n" in start or b"\r" not in start:  # lines that end in CR alone are cut as text
+            for number, line in enumerate(source.file):
+                yield line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
+            return
     with text_of(source, encoding) as text:
         for text_line in text:
-            yield text_line.encode("utf-8", "surrogatepass")
+            yield text_line.encode(
+                "utf-8", "surrogateescape" if encoding.codec.startswith("utf-8") else "surrogatepass"
+            )
 
 
 def _as_utf8(source: Source, encoding: TextEncoding) -> bytes:
@@ -190,8 +233,6 @@ def _task(raw: msgspec.Raw, pointer: str) -> Record:
 
 def _rows_of_cells(rows: list[msgspec.Raw], name: str) -> Iterator[Record]:
     """Yield the rows of a table that is written as an array of arrays, the first of which names the columns."""
-    from trainer.data.tables import unique_names
-
     cells = [msgspec.json.decode(row, type=list[object]) for row in rows]
     columns = unique_names(cells[0])
     for index, row in enumerate(cells[1:], 1):
@@ -200,7 +241,7 @@ def _rows_of_cells(rows: list[msgspec.Raw], name: str) -> Iterator[Record]:
         yield Record(dict(zip(columns, [*row, *[None] * (len(columns) - len(row))], strict=True)), pointer=f"/{index}")
 
 
-def _wrapped(raw: bytes, name: str) -> tuple[str, Iterator[Record]]:
+def _wrapped(raw: bytes, name: str, score: NameScore) -> tuple[str, Iterator[Record]]:
     """Return the form and the records of an object that is one ticket, or wraps a list of them."""
     members = _members.decode(raw)
     for own in OWN_LISTS:
@@ -209,8 +250,18 @@ def _wrapped(raw: bytes, name: str) -> tuple[str, Iterator[Record]]:
             return _array(f"JSON object, list {own}", f"/{own}", rows, name)
     if (columns := _columns_of(raw)) is not None:
         return "JSON object of columns", columns
+    if {"columns", "data"} <= members.keys() and bytes(members["data"]).lstrip()[:1] == b"[":
+        rows = msgspec.json.decode(members["data"], type=list[msgspec.Raw])
+        if all(bytes(row).lstrip()[:1] == b"[" for row in [members["columns"], *rows]):
+            return "JSON object of rows", _rows_of_cells([members["columns"], *rows], name)
+    if (keyed := _keyed(members)) is not None:
+        return "JSON object of objects", keyed
     # A ticket by itself may hold lists too: Jira writes a text as a list of paragraphs.
     lists = {} if any(name in members for name in OWN_FIELDS) else dict(_lists_in(members))
+    if len(lists) > 1:
+        scores = {place: score(list(_names_in(rows[0]))) for place, rows in lists.items()}
+        best = [place for place, number in scores.items() if number > 1 and number == max(scores.values())]
+        lists = {place: lists[place] for place in best} if len(best) == 1 else lists
     if len(lists) > 1:
         raise InvalidInput(
             f"{name} holds {len(lists)} lists of objects ({', '.join(lists)}), expected one; "
@@ -234,6 +285,24 @@ def _lists_in(
                 yield place, rows
         elif start == b"{" and depth < MAX_DEPTH:
             yield from _lists_in(_members.decode(value), place, depth + 1)
+
+
+def _names_in(raw: msgspec.Raw, depth: int = 1) -> Iterator[str]:
+    """Yield the names of the fields of an object, and the dotted paths of those inside it."""
+    for name, value in _members.decode(raw).items():
+        yield name
+        if bytes(value).lstrip()[:1] == b"{" and depth < MAX_DEPTH:
+            yield from (f"{name}.{inner}" for inner in _names_in(value, depth + 1))
+
+
+def _keyed(members: Mapping[str, msgspec.Raw]) -> Iterator[Record] | None:
+    """Return the records of an object of objects that have the same fields, as pandas and Firebase write; else None."""
+    if len(members) < 2 or not all(bytes(value).lstrip()[:1] == b"{" for value in members.values()):
+        return None
+    names = [_members.decode(value).keys() for value in members.values()]
+    if not names[0] or any(one != names[0] for one in names):
+        return None
+    return (record_of(value, pointer=f"row {number}") for number, value in enumerate(members.values(), 1))
 
 
 def _columns_of(raw: bytes) -> Iterator[Record] | None:

@@ -19,8 +19,8 @@ import msgspec
 from artifacts.errors import Fault, InvalidInput
 from trainer.data.files import Record
 
-DELIMITERS = ",;\t|"
-NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+DELIMITERS = ",;\t|^~\x1f\x01"  # the last two are what databases write (Hive, ASCII's unit separator)
+NAMES = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", "^": "caret", "~": "tilde"}
 SAMPLE = 262_144  # characters by which the delimiter and the header are chosen
 MAX_TITLE = 20  # lines above the header
 # How a table may treat a quotation mark inside a cell: doubled, as RFC 4180 has it; after a backslash, as MySQL exports
@@ -92,6 +92,11 @@ def find_layout(
         raise InvalidInput(f"{name} holds no row; expected a table whose first line names its columns")
     columns = unique_names(cells) if has_header else [str(number) for number in range(1, len(cells) + 1)]
     dialect = _dialect(open_text, name, chosen, len(columns))
+    if any(cell.startswith('"') for cell in columns) and "quoting" not in dialect:
+        # A blank after each delimiter, before the quotation mark: csv would take the marks for letters.
+        dialect = {**dialect, "skipinitialspace": True}
+        _, cells = next(_rows(io.StringIO(chosen.join(cells), newline=""), chosen, dialect))
+        columns = unique_names(cells)
     return Layout(chosen, dialect, columns, header_row + 1 if has_header else header_row)
 
 

@@ -225,8 +225,10 @@ class Gathered:
         if record.fault is not None:
             self._faulty([record.fault], record, chosen)
             return
+        content: list[str] | str | None = None
         try:
             label = category_of(record.fields, chosen, self._reading)
+            content = ""
             content = content_of(record.fields, chosen)
             ticket = {"tokens" if isinstance(content, list) else "text": content, "id": id_of(record.fields, chosen)}
             tokens = self._read(content)
@@ -243,7 +245,10 @@ class Gathered:
                 [Fault(f"{record.pointer}/{chosen.category[0]}", str(error), record.line)], record, chosen, FIRST_LABEL
             )
         except (FaultyCategory, FaultyCell) as error:
-            fault = error.fault if isinstance(error, FaultyCell) else Fault("", str(error))
+            columns = chosen.category if content is None else chosen.text
+            named = [one for one in columns if value_at(record.fields, one) is not None]
+            where = f"/{named[0]}" if len(named) == 1 else ""
+            fault = error.fault if isinstance(error, FaultyCell) else Fault(where, str(error))
             found = [msgspec.structs.replace(fault, pointer=record.pointer + fault.pointer, line=record.line)]
             # A row of the project's own form: every wrong token of it.
             if isinstance(error, FaultyCell) and chosen.either and record.raw is not None:

@@ -15,10 +15,11 @@ from typing import IO, TYPE_CHECKING, cast
 from artifacts.errors import InvalidInput, how_to_install
 from trainer.data.files import Record
 from trainer.data.source import CHUNK, Source
-from trainer.data.tables import NameScore, find_header, unique_names
+from trainer.data.tables import MAX_TITLE, NameScore, find_header, unique_names
 
 if TYPE_CHECKING:
     import pyarrow
+    from python_calamine import CalamineSheet
 
 BATCH = 4096  # rows of a parquet file that are in memory at once
 HEADER_ROWS = 200  # of a sheet, by which the header is found
@@ -31,7 +32,7 @@ def need(library: str, what: str) -> None:
 
 
 def read_workbook(source: Source, score: NameScore, has_header: bool) -> tuple[str, list[str], Iterator[Record]]:
-    """Return the form, the columns and the records of a workbook: of its first sheet that has two rows or more.
+    """Return the form, the columns and the records of a workbook: of the sheet whose columns are known.
 
     Args:
         source: an .xlsx, .xlsb, .xls or .ods file.
@@ -49,7 +50,9 @@ def read_workbook(source: Source, score: NameScore, has_header: bool) -> tuple[s
         source.file.seek(0)
         book = CalamineWorkbook.from_filelike(cast(IO[bytes], source.file))
         sheets = [book.get_sheet_by_name(name) for name in book.sheet_names]
-        sheet = next((one for one in sheets if one.height > 1), sheets[0] if sheets else None)
+        filled = [one for one in sheets if one.height > 1] or sheets[:1]
+        # Of several that have rows, the one with the columns: a title page or a pivot may stand before it.
+        sheet = max(filled, key=lambda one: _best(one, score), default=None) if has_header else next(iter(filled), None)
     except (CalamineError, OSError, ValueError) as error:
         raise InvalidInput(
             f"{source.name} is a workbook that cannot be read ({error}); open it in Excel and save it as .xlsx, "
@@ -107,6 +110,13 @@ def read_parquet(source: Source) -> tuple["pyarrow.Schema", list[str], Iterator[
             ) from error
 
     return file.schema_arrow, columns, records()
+
+
+def _best(sheet: "CalamineSheet", score: NameScore) -> int:
+    """Return how many names of columns the best row of the start of a sheet has."""
+    return max(
+        (score([_shown(cell) for cell in row]) for row in itertools.islice(sheet.iter_rows(), MAX_TITLE)), default=0
+    )
 
 
 def _check_size(source: Source) -> None:

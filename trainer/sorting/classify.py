@@ -164,9 +164,10 @@ def classify(
     with export_of(data, reading, reading.text, needs_category=False) as export, contextlib.ExitStack() as stack:
         chosen = choose(export, reading, needs_category=False)
         kept, export.records = columns_of(export)
-        added = {name: name if name not in kept else f"predicted_{name}" for name in answerer.columns}
+        added = free_names(answerer.columns, kept)
+        numbers = [new for name, new in added.items() if name.startswith(("confidence", "version"))]
         separator = delimiter or export.delimiter or ","
-        writer = stack.enter_context(writers.opened(out, [*kept, *added.values()], separator, export.schema))
+        writer = stack.enter_context(writers.opened(out, [*kept, *added.values()], separator, export.schema, numbers))
         allowed = None if out.suffix.lower() in (".jsonl", ".ndjson") else set(kept)
         for records in batches(export.records, BATCH):
             good = [record for record in records if record.fault is None]
@@ -209,6 +210,22 @@ def content(record: Record, chosen: Chosen) -> list[str] | str:
         return content_of(record.fields, chosen)
     except (FaultyCategory, FaultyCell):
         return "\0"
+
+
+def free_names(added: Sequence[str], kept: Sequence[str]) -> dict[str, str]:
+    """Return what each added column is called: no column of the export is written over, if it was sorted before too.
+
+    >>> free_names(["category", "reason"], ["text", "category", "predicted_category"])
+    {'category': 'predicted_category_again', 'reason': 'reason'}
+    """
+    taken, names = set(kept), {}
+    for name in added:
+        free = name if name not in taken else f"predicted_{name}"
+        while free in taken:
+            free += "_again"
+        names[name] = free
+        taken.add(free)
+    return names
 
 
 def columns_of(export: Export) -> tuple[list[str], Iterator[Record]]:

@@ -120,6 +120,7 @@ def apply(
         InvalidInput: a file cannot be read or written, a correction's place is not in the export, or its words differ.
     """
     writers.check_out(out, data)
+    writers.check_out(out, look)
     corrections = read_corrections(look)
     left = dict(corrections)
     num_tickets = num_same = num_blank = 0
@@ -171,7 +172,7 @@ def check_same(correction: Corrected, record: Record, chosen: Chosen, look: Path
         words = " ".join(text_of_cell(value_at(record.fields, column)) for column in chosen.text)
         raise InvalidInput(
             f"{look}: {record.place} is {excerpt(correction.text)!r} there and {excerpt(words)!r} in {data}; "
-            "name the export that was inspected, and sort whole rows alone"
+            "name the export that was inspected, sort whole rows alone, and if letters are wrong save it as .xlsx"
         )
 
 

@@ -51,7 +51,9 @@ def check_out(out: Path, data: Path) -> None:
 
 
 @contextlib.contextmanager
-def opened(path: Path, columns: Sequence[str], delimiter: str = ",", schema: Any = None) -> Iterator[Writer]:
+def opened(
+    path: Path, columns: Sequence[str], delimiter: str = ",", schema: Any = None, numbers: Sequence[str] = ()
+) -> Iterator[Writer]:
     """Give what writes a file, which appears under its name at the end, and not if the work fails.
 
     Args:
@@ -59,6 +61,7 @@ def opened(path: Path, columns: Sequence[str], delimiter: str = ",", schema: Any
         columns: their names, in order; of JSON Lines not needed.
         delimiter: of .csv.
         schema: of parquet, pyarrow's of the columns that have one; others are text.
+        numbers: columns that were added and hold numbers, which parquet keeps as such.
 
     Raises:
         InvalidInput: it cannot be written, or a cell or the number of rows is past what the form holds.
@@ -75,7 +78,7 @@ def opened(path: Path, columns: Sequence[str], delimiter: str = ",", schema: Any
         if suffix == ".xlsx":
             made = _Workbook(temporary, columns)
         elif suffix == ".parquet":
-            made = _Parquet(temporary, columns, schema)
+            made = _Parquet(temporary, columns, schema, numbers)
         elif suffix in (".jsonl", ".ndjson"):
             made = _JsonLines(temporary)
         else:
@@ -180,15 +183,14 @@ class _Workbook:
 class _Parquet:
     """Writes row groups; a column that came with a type keeps it, any other is text but for our own numbers."""
 
-    def __init__(self, path: Path, columns: Sequence[str], schema: Any) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], schema: Any, numbers: Sequence[str]) -> None:
         import pyarrow
         import pyarrow.parquet
 
         known = {field.name: field.type for field in schema} if schema is not None else {}
-        own = {"confidence": pyarrow.float64(), "version": pyarrow.int64()}
-        self._fields = {
-            name: known.get(name) or own.get(name.removeprefix("predicted_"), pyarrow.string()) for name in columns
-        }
+        # By place and not by name: a column of the export that is called confidence may hold any text.
+        own = {name: pyarrow.int64() if "version" in name else pyarrow.float64() for name in numbers}
+        self._fields = {name: known.get(name) or own.get(name, pyarrow.string()) for name in columns}
         self._schema = pyarrow.schema(list(self._fields.items()))
         self._writer = pyarrow.parquet.ParquetWriter(str(path), self._schema)
         self._known, self._rows = known, list[Fields]()
@@ -214,7 +216,17 @@ class _Parquet:
             cells: list[object] = [row.get(name) for row in self._rows]
             if type_ == pyarrow.string() and name not in self._known:
                 cells = [None if cell is None else cell_of(cell).encode("utf-8", "replace").decode() for cell in cells]
-            columns.append(pyarrow.array(cells, type=type_))
+            try:
+                columns.append(pyarrow.array(cells, type=type_))
+            except (pyarrow.ArrowException, TypeError) as error:  # a correction is text, whatever its column holds
+                try:
+                    texts = [None if cell is None else cell_of(cell) for cell in cells]
+                    columns.append(pyarrow.array(texts, pyarrow.string()).cast(type_))
+                except (pyarrow.ArrowException, UnicodeEncodeError):
+                    raise InvalidInput(
+                        f"the column {name!r} is {type_} in the export, and a cell does not fit ({error}); "
+                        "write .csv, .xlsx or .jsonl"
+                    ) from error
         self._writer.write_table(pyarrow.Table.from_arrays(columns, schema=self._schema))
         self._rows = []
 

@@ -134,6 +134,15 @@ def test_refusal_shows_the_command_to_copy(tmp_path: Path) -> None:
 
     assert lines[-1].startswith(f"ready to copy: main fit '{data}' --name m --store {tmp_path / 's'} --")
     assert lines[-1].endswith("--text 'Objet du jour'")
+    wrong = refusal("fit", data, "--name", "m", "--text=nope", "--category", "Fil", "--store", tmp_path / "s")
+    assert not {"nope", "Fil", "--text=nope"} & set(shlex.split(wrong[-1]))  # what was wrong is not copied again
+
+
+def test_delimiter_of_two_characters_is_named(tmp_path: Path) -> None:
+    """With its length and what is expected."""
+    assert (
+        "--delimiter '||' has 2 characters, expected one" in refusal("inspect", tmp_path / "x", "--delimiter", "||")[0]
+    )
 
 
 def test_settings_of_a_file_name_the_columns(tmp_path: Path) -> None:

@@ -56,6 +56,12 @@ def unquoted() -> bytes:
     return "\n".join("\t".join(row).replace("\n", " ") for row in [("category", "text"), *ROWS]).encode()
 
 
+def spaced() -> bytes:
+    """Return the rows as people write CSV by hand: quoted, with a blank after each comma."""
+    lines = [("category", "text"), *ROWS]
+    return "\n".join(", ".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in lines).encode()
+
+
 def json_lines() -> bytes:
     """Return the rows as objects, one a line."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in CELLS).encode()
@@ -80,12 +86,18 @@ def label_studio() -> bytes:
     )
 
 
-def workbook(rows: Sequence[Sequence[object]] = (("category", "text"), *ROWS), empty_first: bool = False) -> bytes:
-    """Return rows as the first sheet of a workbook, or as its second."""
+def workbook(
+    rows: Sequence[Sequence[object]] = (("category", "text"), *ROWS),
+    empty_first: bool = False,
+    before: Sequence[Sequence[object]] = (),
+) -> bytes:
+    """Return rows as the first sheet of a workbook, or as its second, after an empty one or one with `before`."""
     out = io.BytesIO()
     with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
-        if empty_first:
-            book.add_worksheet("Notes")
+        if empty_first or before:
+            notes = book.add_worksheet("Notes")
+            for number, row in enumerate(before):
+                notes.write_row(number, 0, row)
         sheet = book.add_worksheet("Tickets")
         for number, row in enumerate(rows):
             sheet.write_row(number, 0, row)
@@ -112,6 +124,7 @@ FORMS = (
     Form("table with semicolons", "CSV of Excel in French", "CSV d’Excel en français", "csv", lambda: table(";")),
     Form("table with tabs", "TSV, whatever its suffix", "TSV, quel que soit le suffixe", "txt", lambda: table("\t")),
     Form("table with pipes", "columns between |", "colonnes entre |", "txt", lambda: table("|")),
+    Form("table with carets", "columns between ^; also ~", "colonnes entre ^ ; aussi ~", "txt", lambda: table("^")),
     Form(
         "sep= line",
         "a first line that names the delimiter",
@@ -141,7 +154,35 @@ FORMS = (
         backslashes,
     ),
     Form("literal quotes", "tabs, quotation marks as letters", "tabulations, guillemets ordinaires", "tsv", unquoted),
+    Form(
+        "blank after each comma",
+        'quoted cells, as in "a", "b"',
+        'cellules entre guillemets, comme « "a", "b" »',
+        "csv",
+        spaced,
+    ),
     Form("JSON Lines", "one object a line", "un objet par ligne", "jsonl", json_lines),
+    Form(
+        "JSON Lines, CR line ends",
+        "lines of old programs for Mac",
+        "lignes d’anciens programmes pour Mac",
+        "jsonl",
+        lambda: json_lines().replace(b"\n", b"\r"),
+    ),
+    Form(
+        "JSON objects one after another",
+        "over lines or on one, with or without commas",
+        "sur une ou plusieurs lignes, avec ou sans virgules",
+        "json",
+        lambda: b"".join(as_json(row) for row in CELLS),
+    ),
+    Form(
+        "JSON objects, commas at line ends",
+        "an array without its brackets",
+        "un tableau sans ses crochets",
+        "json",
+        lambda: json_lines().replace(b"}\n", b"},\n"),
+    ),
     Form("JSON array", "a list of objects", "une liste d’objets", "json", lambda: as_json(CELLS)),
     Form(
         "JSON array of arrays",
@@ -164,6 +205,27 @@ FORMS = (
         "json",
         lambda: as_json({name: [row[name] for row in CELLS] for name in ("category", "text")}),
     ),
+    Form(
+        "JSON object of rows",
+        "columns and data, as pandas writes (split)",
+        "columns et data, comme pandas (split)",
+        "json",
+        lambda: as_json({"columns": ["category", "text"], "index": [0, 1, 2, 3], "data": ROWS}),
+    ),
+    Form(
+        "JSON object of objects",
+        "a row under each key, as Firebase writes",
+        "une ligne par clé, comme Firebase",
+        "json",
+        lambda: as_json({f"T{number}": row for number, row in enumerate(CELLS)}),
+    ),
+    Form(
+        "Label Studio, JSON Lines",
+        "a task a line",
+        "une tâche par ligne",
+        "jsonl",
+        lambda: "".join(json.dumps(task) + "\n" for task in json.loads(label_studio())).encode(),
+    ),
     Form("Label Studio", "its JSON export", "son export JSON", "json", label_studio),
     Form(
         "fastText",
@@ -172,6 +234,13 @@ FORMS = (
         "txt",
         lambda: "".join(f"__label__{one} {' '.join(two.split())}\n" for one, two in ROWS).encode(),
     ),
+    Form(
+        "fastText, labels last",
+        "__label__ at the end of each line",
+        "__label__ à la fin de chaque ligne",
+        "txt",
+        lambda: "".join(f"{' '.join(two.split())} __label__{one}\n" for one, two in ROWS).encode(),
+    ),
     Form("Excel workbook", ".xlsx; also .xlsb, .xls and .ods", ".xlsx ; aussi .xlsb, .xls et .ods", "xlsx", workbook),
     Form(
         "workbook, second sheet",
@@ -179,6 +248,13 @@ FORMS = (
         "la première feuille remplie",
         "xlsx",
         lambda: workbook(empty_first=True),
+    ),
+    Form(
+        "workbook, title page first",
+        "the sheet with the columns",
+        "la feuille qui a les colonnes",
+        "xlsx",
+        lambda: workbook(before=(("Export du support",), ("le 3 mars",))),
     ),
     Form("parquet", "types kept by classify", "types gardés par classify", "parquet", parquet),
     Form("gzip", "any of these, compressed", "tout cela, comprimé", "jsonl.gz", lambda: gzip.compress(json_lines())),

@@ -199,8 +199,11 @@ def test_rows_without_a_category_are_one_group_and_can_be_left_out(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "word", ["nan", "NaN", "N/A", "n/a", "NULL", "None", "-", "--", "?", "#N/A", "<NA>", "(vide)", "k.A.", "…"]
-)
+    "word",
+    ["nan", "NaN", "N/A", "n/a", "NULL", "None", "-", "--", "?", "#N/A", "<NA>", "(vide)", "k.A.", "…", "Aucune",
+     "Non défini", "keine", "nicht verfügbar", "Ninguno", "vacío", "nessuna", "não informado", "brak", "н/д",
+     "не указано", "なし", "无", "없음", "Uncategorized", "TBD"],
+)  # fmt: skip
 def test_word_for_nothing_is_refused_by_name(tmp_path: Path, word: str) -> None:
     """It is no category; if a team uses it as one, --merge gives it a name."""
     content = table([*TICKETS, (word, "le scanner ne numérise plus")], ",", ("category", "text"))
@@ -247,9 +250,12 @@ def test_numbers_and_booleans_are_categories(tmp_path: Path, values: list[object
         ["Imprimantes | Niveau 1", "Comptes | Niveau 1"],
         ["['Imprimantes', 'Niveau 1']", "['Comptes', 'Niveau 1']"],
         ['["Imprimantes", "Niveau 1"]', '["Comptes", "Niveau 1"]'],
+        ["('Imprimantes', 'Niveau 1')", "('Comptes', 'Niveau 1')"],
+        ["{'Imprimantes', 'Niveau 1'}", "{'Comptes', 'Niveau 1'}"],
+        [r'["Imprimantes", "Niveau\u0020\u0031"]', '["Comptes", "Niveau 1"]'],
         ['{"choices": ["Imprimantes", "Niveau 1"]}', '{"choices": ["Comptes", "Niveau 1"]}'],
     ],
-    ids=["lists", "semicolons", "pipes", "Python", "JSON", "Label Studio's CSV"],
+    ids=["lists", "semicolons", "pipes", "Python", "JSON", "tuple", "set", "JSON with escapes", "Label Studio's CSV"],
 )
 def test_several_labels_are_one_sentence_that_says_how_to_choose(tmp_path: Path, cells: list[object]) -> None:
     """A ticket has one category here; the first can be taken."""

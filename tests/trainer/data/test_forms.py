@@ -7,6 +7,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from artifacts.errors import InvalidInput
@@ -14,6 +16,7 @@ from tests.trainer.data.forms import CELLS, DOCUMENT, ENCODINGS, FORMS, ROWS, Fo
 from tests.trainer.files import written
 from trainer.data import source
 from trainer.data.columns import Reading
+from trainer.data.files import FaultyRows
 from trainer.data.tickets import Rows, read
 
 EXPECTED = [(category, " ".join(text.split())) for category, text in ROWS]
@@ -220,7 +223,45 @@ def test_missing_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_lists_that_could_both_be_meant_are_named(tmp_path: Path) -> None:
-    """An export with its users beside its tickets is not guessed at."""
-    raw = json.dumps({"tickets": CELLS, "users": [{"id": 1}]})
+    """Two lists of tickets are not guessed at; users beside tickets, or a list of columns, are no tickets."""
+    both = json.dumps({"open": CELLS, "closed": CELLS})
+    beside = json.dumps({"users": [{"id": 1, "name": "x"}], "tickets": CELLS})
 
-    assert "holds 2 lists of objects (/tickets, /users), expected one" in refusal(written(tmp_path, "x.json", raw))
+    assert "holds 2 lists of objects (/open, /closed), expected one" in refusal(written(tmp_path, "x.json", both))
+    assert pairs(read(written(tmp_path, "y.json", beside))) == EXPECTED
+
+
+def test_column_without_an_end_is_not_printed_whole(tmp_path: Path) -> None:
+    """A file of one line of megabytes is refused in a few."""
+    assert len(refusal(written(tmp_path, "x.csv", b"a" * 1_000_000))) < 1000
+
+
+@pytest.mark.parametrize("make", ["array", "wrapped", "utf-16"])
+def test_half_of_an_emoji_is_the_fault_of_its_row(tmp_path: Path, make: str) -> None:
+    """In a document and in UTF-16 too, so that the other rows can be read."""
+    cut = json.dumps([*CELLS, {"category": "Compte", "text": "oui \ud83d"}])
+    content = {
+        "array": cut.encode(),
+        "wrapped": f'{{"tickets": {cut}}}'.encode(),
+        "utf-16": table().decode().encode("utf-16") + "Compte,oui \ud83d\r\n".encode("utf-16-le", "surrogatepass"),
+    }[make]
+    path = written(tmp_path, "export.any", content)
+
+    with pytest.raises(FaultyRows) as caught:
+        read(path)
+
+    (group,) = caught.value.groups
+    assert (group.num_tickets, group.detail.startswith("text: ")) == (1, True)
+    assert "half of a" in group.detail
+    assert pairs(read(path, Reading(skip_faulty=True))) == EXPECTED
+
+
+def test_faults_of_parquet_are_one_group(tmp_path: Path) -> None:
+    """A row's place is no field of it."""
+    out = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table({"category": [None, None, "a"], "text": ["x", "y", "z"]}), out)
+
+    with pytest.raises(FaultyRows) as caught:
+        read(written(tmp_path, "export.parquet", out.getvalue()))
+
+    assert [(one.num_tickets, one.detail) for one in caught.value.groups] == [(2, "category: no category")]

@@ -105,6 +105,21 @@ def test_objects_keep_all_that_they_had(model: GruModel, tmp_path: Path) -> None
     assert [{key: line[key] for key in row} for line, row in zip(lines, objects, strict=True)] == objects
 
 
+@pytest.mark.parametrize("suffix", ["csv", "xlsx", "jsonl", "parquet"])
+def test_file_that_was_sorted_before_keeps_its_columns(model: GruModel, tmp_path: Path, suffix: str) -> None:
+    """A column of the export is never written over, and may hold any text under the name of one of ours."""
+    names = ("text", "category", "confidence", "predicted_category", "version")
+    data = written(tmp_path, "export.csv", table([("connexion", "a", "high", "b", "v1")], ",", names))
+
+    found = run(model, data, tmp_path / f"sorted.{suffix}")
+
+    (row,) = sorted_rows(tmp_path / f"sorted.{suffix}")
+    assert [row[name] for name in names] == ["connexion", "a", "high", "b", "v1"]
+    assert found.columns["category"] == "predicted_category_again"
+    assert row["predicted_category_again"] in model.labels
+    assert len(row) == len(names) + 4
+
+
 def test_parquet_keeps_its_types(model: GruModel, tmp_path: Path) -> None:
     """A number stays a number and a date a date."""
     rows = pyarrow.table({"n": pyarrow.array([1, None], pyarrow.int8()), "text": ["connexion", "client"],

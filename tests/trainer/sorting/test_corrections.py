@@ -5,6 +5,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from artifacts.errors import InvalidInput
@@ -118,3 +120,20 @@ def test_file_that_inspect_did_not_write_is_refused(tmp_path: Path) -> None:
 def test_quoted_cell_comes_back(cell: str) -> None:
     """What keeps a spreadsheet from computing a cell is taken off again."""
     assert unquoted(quoted(cell)) == cell or cell.startswith("'=")
+
+
+def test_correction_keeps_the_type_of_a_column_or_is_refused(tmp_path: Path) -> None:
+    """A number corrected in a spreadsheet is text there; a word is no number. The corrections are never overwritten."""
+    rows = pyarrow.table({"label": [0, 1], "text": ["bonjour à tous", "merci bien"]})
+    pyarrow.parquet.write_table(rows, tmp_path / "export.parquet")
+    header = ("place", "category", "text")
+
+    number = written(tmp_path, "number.csv", table([("row 1", "2", "bonjour à tous")], ",", header))
+    apply(number, tmp_path / "export.parquet", tmp_path / "fixed.parquet", AS_FOUND)
+    assert pyarrow.parquet.read_table(tmp_path / "fixed.parquet")["label"].to_pylist() == [2, 1]
+
+    word = written(tmp_path, "word.csv", table([("row 1", "Réseau", "bonjour à tous")], ",", header))
+    with pytest.raises(InvalidInput, match=r"the column 'label' is int64 .* write \.csv"):
+        apply(word, tmp_path / "export.parquet", tmp_path / "other.parquet", AS_FOUND)
+    with pytest.raises(InvalidInput, match="is the file that is read"):
+        apply(word, tmp_path / "export.parquet", word, AS_FOUND)
