@@ -47,7 +47,6 @@ def read_rows(path: Path, kind: Kind, reading: Reading = AS_FOUND, faults_file: 
     Raises:
         InvalidInput: it cannot be read, or rows of it do not fit.
         NoTrainingData: it holds none.
-        MailMissing: it is a folder and the extra `mail` is not installed.
     """
     trainer = trainer_of(kind)
     if trainer.table is None:
@@ -109,7 +108,6 @@ def enriched(
 
     Raises:
         InvalidInput: a file cannot be read or does not fit, or the kind learns nothing from such a one.
-        MailMissing: it is a folder and the extra `mail` is not installed.
     """
     if unlabelled is None and vectors is None:
         return rows

@@ -184,7 +184,6 @@ def read_tickets(path: Path, reading: Reading = AS_FOUND, faults_file: Path | No
     Raises:
         InvalidInput: it cannot be read, rows of it do not fit, or they are no tickets.
         NoTrainingData: it holds none.
-        MailMissing: it is a folder and the extra `mail` is not installed.
     """
     try:
         return tickets.read(path, reading, faults_file)

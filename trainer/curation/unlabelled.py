@@ -36,7 +36,6 @@ def read_unlabelled(path: Path, reading: Reading = AS_FOUND) -> list[list[str]]:
 
     Raises:
         InvalidInput: it cannot be read, holds no ticket, or rows of it do not fit.
-        MailMissing: it is a folder and the extra `mail` is not installed.
     """
     read, faults, token_lists = cached_reader(), FaultLog(), []
     with contextlib.suppress(NoTrainingData), export_of(path, reading, reading.text, needs_category=False) as export:

@@ -110,7 +110,6 @@ def open_export(
     Raises:
         InvalidInput: it cannot be read, or is of a form that is not.
         NoTrainingData: it is empty.
-        MailMissing: it is a folder and the extra `mail` is not installed.
     """
     if str(path) != STDIN and is_mails(path):
         yield _mails(path, needs_category)

@@ -143,7 +143,6 @@ def read(path: Path, reading: Reading = AS_FOUND, faults_file: Path | None = Non
     Raises:
         InvalidInput: it cannot be read, its columns are unclear, or rows of it do not fit and are not to be left out.
         NoTrainingData: it holds no row.
-        MailMissing: it is a folder and the extra `mail` is not installed.
     """
     found = Gathered(reading)
     if faults_file is not None:
