@@ -273,6 +273,12 @@ def author_of(request: Request[Any, Any, Any]) -> Author:
     return Author(token.name, token.role) if token is not None else NOBODY
 
 
+def sees_words(request: Request[Any, Any, Any]) -> bool:
+    """Return whether the caller may be shown words of the training, some of which may be names; see `Gate`."""
+    gate: Gate = request.app.state.gate
+    return gate.may_see_words(request.scope["headers"])
+
+
 def check_media_type(request: Request[Any, Any, Any], *accepted: str) -> str:
     """Return the type that the body is sent as, one of `accepted`; JSON alone if none is given.
 

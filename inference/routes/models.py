@@ -116,7 +116,7 @@ class ModelRoutes(Routes):
         """Tell whether the tickets that the serving version answers are still like those of its training, and why."""
         model = registry.serving(name)
         found = await drift.found(name, model.version, num_days)
-        if not request.app.state.gate.may_see_words(request.scope["headers"]):
+        if not access.sees_words(request):
             found.words.clear()  # a new word that many tickets hold may be a name
         return judged(model.manifest, found, drift.is_saved)
 

@@ -154,7 +154,7 @@ class SeedRoutes(Routes):
         kind = kind_asked(raw)
         body: Search = await decoded(raw, kind.search)
         # A plain search shows no word at all, so it does not look the token up once more.
-        shows_words = explains(body) and request.app.state.gate.may_see_words(request.scope["headers"])
+        shows_words = explains(body) and access.sees_words(request)
         found = await answer(kind, body, serving.registry, serving.batcher, context, shows_words=shows_words)
         return Response(found, media_type=access.JSON, headers={"Server-Timing": context.server_timing()})
 

@@ -46,8 +46,7 @@ def main(context: click.Context, /, **options: object) -> None:
     try:
         settings = choose_trainer(read_settings(os.environ, options))
         tokens = named_tokens(settings)
-        if not settings.store_path.exists():  # a slip of the pen would serve nothing, and say so nowhere
-            log.warning("store %s did not exist: it is made now and holds no model", settings.store)
+        is_new = not settings.store_path.exists()
         listening = listen(settings)
     except PuppetError as error:
         refuse(error)
@@ -61,6 +60,8 @@ def main(context: click.Context, /, **options: object) -> None:
             settings.workers,
             num_cores,
         )
+    if is_new:  # a slip of the pen would serve nothing, and say so nowhere
+        log.warning("store %s did not exist: it is made now and holds no model", settings.store)
     log.info("listening on http://%s:%d, documentation at /schema", f"[{host}]" if ":" in host else host, port)
     if tokens:
         log.info("%d named tokens are known", len(tokens))

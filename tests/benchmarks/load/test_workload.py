@@ -260,7 +260,7 @@ def test_answer_that_is_no_search_is_refused() -> None:
 
 def test_every_peer_has_its_module() -> None:
     """What a contender is started as exists."""
-    folder = Path(contenders.__file__).parent / "peers" / "servers"
+    folder = Path(contenders.__file__).parents[1] / "peers" / "servers"
 
     assert all((folder / f"{one.module}.py").is_file() for one in CONTENDERS.values() if one.module)
 
