@@ -121,6 +121,7 @@ async def answer(
     context.parse_s = parsed - context.began
     # A fault names its input by a JSON Pointer (RFC 6901), so each input carries its own from here on.
     contents = {f"/{field}": content} if is_one else {f"/{field}/{i}": one for i, one in enumerate(content)}
+    # The model's own setting counts where the caller does not say whether it may abstain.
     ranking = ranking_of(model, body.ranking)
     found: Sequence[Answer]
     if ranking is not None:

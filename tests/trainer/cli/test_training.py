@@ -331,6 +331,7 @@ def test_help_names_the_commands() -> None:
             "evaluate",
             "explain",
             "fit",
+            "forget",
             "inspect",
             "models",
             "promote",
