@@ -35,12 +35,12 @@ def has_ended(job: Job) -> bool:
 class Watched:
     """One job that somebody follows; belongs to one event loop."""
 
-    def __init__(self, job: Job, offset: int) -> None:
-        """Take the job as it is, and how much of its events' file has been read."""
+    def __init__(self, job: Job) -> None:
+        """Take the job as it is; its events are read from the first on."""
         self.job = job
-        self.offset = offset
+        self.offset = 0  # of no follower: a Last-Event-ID that somebody made up must not decide what others are told
         self.recent: list[Told] = []
-        self.first_offset = offset  # what lies before it is on the disk alone
+        self.first_offset = 0  # what lies before it is on the disk alone
         self.num_followers = 0
         self.is_watched = False  # by a task
         self.error: Exception | None = None  # that ended the watch
@@ -86,7 +86,7 @@ class Followers:
         watched = self._watched.get(job_id)
         if watched is None:
             job = await asyncio.to_thread(self._jobs.get, job_id)
-            watched = self._watched.setdefault(job_id, Watched(job, offset))  # another may have come meanwhile
+            watched = self._watched.setdefault(job_id, Watched(job))  # another may have come meanwhile
         watched.num_followers += 1
         if not watched.is_watched:
             watched.is_watched = True

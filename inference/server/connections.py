@@ -101,10 +101,11 @@ class Connections:
         """Close what is overdue, and look again in a second for as long as there is anything to look at."""
         loop = asyncio.get_running_loop()
         now = loop.time()
+        # Before the look: were it to fail at one connection, the deadlines of all the others would end with it.
+        self._sweeping = loop.call_later(SWEEP_S, self._sweep) if self._open else None
         for connection in list(self._open):
             if (why := connection.overdue(now)) is not None:
                 self._close(connection, why)
-        self._sweeping = loop.call_later(SWEEP_S, self._sweep) if self._open else None
 
     def _close(self, connection: Connection, why: str) -> None:
         self._counters.count_closing(why)

@@ -105,6 +105,22 @@ async def test_follower_of_an_old_event_reads_the_disk(table: Table, monkeypatch
     assert await asyncio.wait_for(late, DEADLINE_S) == list(range(6, 20))
 
 
+async def test_offset_that_was_made_up_is_its_followers_alone(table: Table) -> None:
+    """A first follower that asks from far beyond the file holds no event back from those who come after it."""
+    followers = followers_of(table)
+    beyond = asyncio.create_task(offsets(followers.follow("j", 999_999_999, 60.0)))
+    await asyncio.sleep(0.02)
+    usual = followers.follow("j", 0, 10 * DEADLINE_S)
+    waiting = asyncio.ensure_future(anext(usual))
+    await asyncio.sleep(0.02)
+    table.tell(1, 2, 3)
+
+    news = await asyncio.wait_for(waiting, DEADLINE_S)  # while the job goes on, and not only at its end
+    assert [offset for offset, _ in news.events] == [1, 2, 3]
+    table.end()
+    assert await asyncio.wait_for(beyond, DEADLINE_S) == []
+
+
 async def test_job_that_is_removed_ends_its_streams(table: Table) -> None:
     """When a job can no longer be read each of its followers gets the error, and nobody waits for ever."""
     followers = followers_of(table)
