@@ -7,7 +7,7 @@ import click
 
 from benchmarks.accuracy import accuracy, audit, frontier, frontier_costs
 from benchmarks.mail import reading
-from benchmarks.serving import batch, drain, latency, overload, soak, stages, startup, swaps, throughput
+from benchmarks.serving import batch, drain, latency, overload, soak, stalled, startup, swaps, throughput
 from benchmarks.training import epoch, epoch_loops, intake, training
 
 
@@ -25,8 +25,7 @@ main.add_command(startup.startup_command)
 main.add_command(overload.overload_command)
 main.add_command(reading.mail_command)
 main.add_command(soak.soak_command)
-main.add_command(stages.stages_command)
-main.add_command(stages.process_command)
+main.add_command(stalled.stalled_command)
 main.add_command(accuracy.accuracy_command)
 main.add_command(audit.audit_command)
 main.add_command(frontier.frontier_command)
