@@ -40,7 +40,7 @@ from litestar.exceptions import HTTPException
 
 from artifacts import errors
 from artifacts.errors import Fault, InvalidInput, PuppetError
-from inference.schemas import Problem, ProblemError
+from artifacts.problems.message import ADDRESS, DEFAULT, Language, Message, message, preferred
 from inference.settings import UnsafeAddress
 
 log = logging.getLogger("puppet")
@@ -61,8 +61,8 @@ class TooManyAttempts(PuppetError):
         retry_after_s: seconds until its count begins anew; a right token need not wait.
     """
 
-    def __init__(self, detail: str, retry_after_s: int = 60) -> None:
-        super().__init__(detail)
+    def __init__(self, type: str, /, *, retry_after_s: int = 60, **parameters: object) -> None:  # noqa: A002
+        super().__init__(type, retry_after_s=retry_after_s, **parameters)
         self.retry_after_s = retry_after_s
 
 
@@ -73,8 +73,8 @@ class WrongMediaType(PuppetError):
         accepted: the types that it takes.
     """
 
-    def __init__(self, detail: str, accepted: Sequence[str] = ()) -> None:
-        super().__init__(detail)
+    def __init__(self, type: str, /, *, accepted: Sequence[str] = (), **parameters: object) -> None:  # noqa: A002
+        super().__init__(type, accepted=accepted, **parameters)
         self.accepted = tuple(accepted)
 
 
@@ -133,13 +133,9 @@ class Draining(PuppetError):
 class ServerFull(PuppetError):
     """As much work waits as may wait; refused before it was looked at."""
 
-    DETAIL = "as many tickets wait as the server lets wait; try again in a second"
-
 
 class TooLate(PuppetError):
     """The answer cannot come within the time that the client gives it, so the work was not done."""
-
-    DETAIL = "the answer would come after the X-Timeout-Ms of the request; the model was not asked"
 
 
 class ClientLeft(PuppetError):
@@ -208,27 +204,56 @@ HEADERS: dict[type[PuppetError], dict[str, str]] = {
 }
 
 
-def from_name(name: str, detail: str, faults: list[Fault], num_faults: int) -> PuppetError:
-    """Return the error that the trainer's process met, from the name of its class."""
-    for kind in STATUS:
-        if kind.__name__ == name:
-            return InvalidInput(detail, faults, num_faults) if kind is InvalidInput else kind(detail)
-    return TrainingFailed(detail)
+def from_result(name: str, said: Message | None, detail: str, faults: list[Fault], num_faults: int) -> PuppetError:
+    """Return the error that the trainer's process met, from the name of its class and what it said."""
+    kind = next((kind for kind in STATUS if kind.__name__ == name), None)
+    if kind is None or said is None or not said.is_known:  # a trainer of another release
+        return TrainingFailed("training-failed", reason=detail)
+    if kind is InvalidInput:
+        return InvalidInput(said.type, faults, num_faults, **said.parameters)
+    return kind(said.type, **said.parameters)
+
+
+def language_of(request: Request[Any, Any, Any] | None) -> Language:
+    """Return the language that a request asks its answer in."""
+    return preferred(request.headers.get("accept-language", "")) if request is not None else DEFAULT
 
 
 def problem(
-    status: int, detail: str, faults: tuple[Fault, ...] = (), num_faults: int = 0, headers: dict[str, str] | None = None
+    status: int,
+    said: Message,
+    language: Language = DEFAULT,
+    faults: Sequence[Fault] = (),
+    num_faults: int = 0,
+    headers: dict[str, str] | None = None,
 ) -> Response[bytes]:
-    """Return an error answer."""
-    found = [ProblemError(fault.pointer, fault.detail) for fault in faults]
-    body = Problem(HTTPStatus(status).phrase, status, detail, errors=found, num_errors=num_faults)
+    """Return an error answer: the type, its words in a language, and its parameters as members (RFC 9457 3.2)."""
+    body: dict[str, object] = {
+        "type": ADDRESS + said.type,
+        "title": said.title(language),
+        "status": status,
+        "detail": said.detail(language),
+        **said.members(language),
+    }
+    if faults:
+        body |= {"errors": [_fault(fault, language) for fault in faults], "num_errors": num_faults}
+    described = {"Content-Language": language, "Vary": "Accept-Language", **(headers or {})}
     return Response(
-        msgspec.json.encode(body), status_code=status, headers=headers, media_type="application/problem+json"
+        msgspec.json.encode(body), status_code=status, headers=described, media_type="application/problem+json"
     )
 
 
-def answer_puppet_error(request: Request[Any, Any, Any] | None, error: PuppetError) -> Response[bytes]:
-    """Answer one of our own errors by the table."""
+def _fault(fault: Fault, language: Language) -> dict[str, object]:
+    """Return a fault as a member of `errors`."""
+    members = Message(fault.type, fault.parameters).members(language)
+    typed = {"type": ADDRESS + fault.type} if fault.type else {}
+    return {**typed, "pointer": fault.pointer, "detail": fault.said(language), **members}
+
+
+def answer_puppet_error(
+    request: Request[Any, Any, Any] | None, error: PuppetError, language: Language | None = None
+) -> Response[bytes]:
+    """Answer one of our own errors by the table, in the language of the request unless one is named."""
     status, headers = STATUS[type(error)], HEADERS.get(type(error), {})
     if isinstance(error, WrongMediaType):
         headers = {"Accept-Post": ", ".join(error.accepted)}
@@ -237,28 +262,30 @@ def answer_puppet_error(request: Request[Any, Any, Any] | None, error: PuppetErr
     if status >= 500 and "Retry-After" not in headers:  # "not now" is no fault of anybody's
         log.error("%s: %s%s", type(error).__name__, error, _asked_as(request))
     faults, num_faults = (error.faults, error.num_faults) if isinstance(error, InvalidInput) else ((), 0)
-    return problem(status, str(error), faults, num_faults, headers)
+    return problem(status, error.message, language or language_of(request), faults, num_faults, headers)
 
 
 def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer what Litestar itself refuses: no such route, wrong method, too large a body."""
-    detail = error.detail
     path = request.scope["path"]  # not `request.url`, which reads the Host header and raises where it has no port
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         limit = request.route_handler.resolve_request_max_body_size()
-        detail = f"the body is larger than the limit of {limit} bytes for {path}; send fewer tickets at once"
+        said = message("body-too-large-for-route", {"limit": limit, "path": path})
     elif error.status_code == HTTPStatus.NOT_FOUND:
-        detail = f"there is no {path}; GET /schema lists the routes"
+        said = message("no-such-route", {"path": path})
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"{request.method} is not allowed on {path}"
-    return problem(error.status_code, detail, headers=dict(error.headers or {}))
+        said = message("method-not-allowed", {"method": request.method, "path": path})
+    else:
+        said = message("request-refused", {"reason": error.detail})
+    return problem(error.status_code, said, language_of(request), headers=dict(error.headers or {}))
 
 
 def answer_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer what we did not foresee; the text of the error may hold a ticket's words and stays here."""
     bug = type(error).__name__
     log.exception("bug in %s %s: %s%s", request.method, request.scope["path"], bug, _asked_as(request), exc_info=error)
-    return problem(500, "an error of ours; the server's log has it")
+    request_id = request.scope["state"].get("request_id")
+    return problem(500, message("internal-error", {"request_id": request_id}), language_of(request))
 
 
 def _asked_as(request: Request[Any, Any, Any] | None) -> str:

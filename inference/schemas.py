@@ -274,20 +274,24 @@ class VersionAnswer(msgspec.Struct, frozen=True):
     serves: bool
 
 
-class ProblemError(msgspec.Struct, frozen=True):
-    """One fault of a body, with its JSON Pointer (RFC 6901)."""
+class ProblemError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One fault of a body, with its JSON Pointer (RFC 6901); what its sentence names are members too."""
 
     pointer: str
     detail: str
+    type: str = ""
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error as RFC 9457 has it; `errors` are the first 20 of `num_errors`."""
+    """An error as RFC 9457 has it; `errors` are the first 20 of `num_errors`.
 
+    What the sentence names are members too, such as `limit`; the page of the type lists them.
+    """
+
+    type: str
     title: str
     status: int
     detail: str
-    type: str = "about:blank"
     errors: list[ProblemError] = []
     num_errors: int = 0
 

@@ -23,7 +23,7 @@ from artifacts.store.audit import NO_TOKEN, NOBODY, AuditLog, Author
 from artifacts.store.store import Store
 from artifacts.store.versions import check_name
 from artifacts.system.processes import give_way
-from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped, from_name
+from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped, from_result
 from inference.following import Followers
 from inference.schemas import CreateModel, Trained
 from inference.search.registry import Registry
@@ -100,7 +100,7 @@ class Training:
                 checked = await _check(folder)
             if checked.refusal is not None:
                 refusal = checked.refusal
-                raise from_name(refusal.error, refusal.detail, refusal.faults, refusal.num_faults)
+                raise from_result(refusal.error, refusal.problem, refusal.detail, refusal.faults, refusal.num_faults)
 
             def submit() -> Job:
                 with self._audit.change(author, "train", checked.name) as changed:
@@ -141,7 +141,7 @@ class Training:
         if job.state in ("cancelled", "interrupted"):
             raise TrainingStopped(f"the training was {job.state}: {job.detail}")
         if job.error:
-            raise from_name(job.error, job.detail, job.faults, job.num_faults)
+            raise from_result(job.error, job.problem, job.detail, job.faults, job.num_faults)
         if job.state == "failed":
             raise TrainingFailed(f"the training failed: {job.detail}")
         return job

@@ -45,6 +45,7 @@ from artifacts.jobs.events import Event, read_events
 from artifacts.jobs.records import BODY, EVENTS, LOG, Ended, Job
 from artifacts.jobs.table import ERASABLE, ID, JobTable, check_key, key_conflict, not_found
 from artifacts.networks.manifest import Manifest
+from artifacts.problems.message import Message, message
 from artifacts.schemas import Summary
 from artifacts.store.store import Store
 from artifacts.store.versions import DAY_S, at, check_name
@@ -388,9 +389,7 @@ class Jobs:
                     with self._disk():
                         held = try_lock(self._root / job.id)
                 except FileNotFoundError:
-                    self._table.end(
-                        database, job, "failed", "its folder is gone from the store; ask for the training again"
-                    )
+                    self._table.end(database, job, "failed", message("job-folder-gone", {}))
                     continue
                 if held is None:
                     continue  # `submit` has not let go of it yet: next time
@@ -466,7 +465,7 @@ class Jobs:
         job_id: str,
         attempt: int,
         state: Ended,
-        detail: str = "",
+        detail: Message | str = "",
         *,
         error: str = "",
         faults: Sequence[Fault] = (),

@@ -15,6 +15,7 @@ import msgspec
 
 from artifacts.errors import Fault, IdempotencyConflict, InvalidInput, JobNotFound, QueueFull, StoreRefused
 from artifacts.jobs.records import MAX_FAULT, Ended, Job, clean
+from artifacts.problems.message import Message
 from artifacts.schemas import Summary
 from artifacts.store.versions import now
 from artifacts.system.disk import flush
@@ -23,7 +24,7 @@ from artifacts.system.validation import MAX_FAULTS_SHOWN
 from artifacts.text.people import Person
 
 DATABASE = "jobs.sqlite"
-SCHEMA_VERSION = 2  # 1 had no token_name; `make` adds the column
+SCHEMA_VERSION = 3  # 1 had no token_name, 2 no problem; `make` adds the columns
 MAX_LISTED = 1000
 ERASED = "(erased on request)"  # in place of a detail that named a person
 ID = re.compile(r"[0-9a-f]{32}")
@@ -49,7 +50,8 @@ CREATE TABLE jobs (
     promote TEXT NOT NULL,
     keep_data INTEGER NOT NULL,
     cancel_requested INTEGER NOT NULL DEFAULT 0,
-    token_name TEXT NOT NULL DEFAULT ''
+    token_name TEXT NOT NULL DEFAULT '',
+    problem TEXT NOT NULL DEFAULT 'null'
 );
 CREATE UNIQUE INDEX one_running_job_per_model ON jobs (model_name) WHERE state = 'running';
 CREATE INDEX jobs_by_state ON jobs (state, seq);
@@ -60,6 +62,7 @@ CREATE TABLE keys (
     job TEXT  -- NULL: the key of a request that makes no job
 );
 """
+_ADDED = {1: "token_name TEXT NOT NULL DEFAULT ''", 2: "problem TEXT NOT NULL DEFAULT 'null'"}  # by earlier schema
 _MOVE_AWAY = (
     "stop the server and the trainer worker, move the file away and start them again "
     "(models and versions are untouched; trainings that waited must be asked for again)"
@@ -67,6 +70,7 @@ _MOVE_AWAY = (
 
 _FAULTS_DECODER = msgspec.json.Decoder(Annotated[list[Fault], msgspec.Meta(max_length=MAX_FAULTS_SHOWN)])
 _METRICS_DECODER = msgspec.json.Decoder(Summary | None)
+_PROBLEM_DECODER = msgspec.json.Decoder(Message | None)
 
 
 class Known(NamedTuple):
@@ -85,7 +89,7 @@ class Key(NamedTuple):
     job_id: str | None
 
 
-ERASABLE = ("detail", "faults", "token_name")  # columns that `blank` empties
+ERASABLE = ("detail", "faults", "token_name", "problem")  # columns that `blank` empties
 
 
 class Naming(NamedTuple):
@@ -132,12 +136,13 @@ class JobTable:
                         database.execute(statement)
                     database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
                 database.execute("COMMIT")
-            if schema_version(database) == 1:
-                database.execute("BEGIN IMMEDIATE")
-                if schema_version(database) == 1:  # no other process was faster
-                    database.execute("ALTER TABLE jobs ADD COLUMN token_name TEXT NOT NULL DEFAULT ''")
-                    database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-                database.execute("COMMIT")
+            for earlier, column in _ADDED.items():
+                if schema_version(database) == earlier:
+                    database.execute("BEGIN IMMEDIATE")
+                    if schema_version(database) == earlier:  # no other process was faster
+                        database.execute(f"ALTER TABLE jobs ADD COLUMN {column}")
+                        database.execute(f"PRAGMA user_version={earlier + 1}")
+                    database.execute("COMMIT")
             if (found := schema_version(database)) != SCHEMA_VERSION:
                 raise StoreRefused(
                     f"jobs database {self.path} has schema {found}, this program reads schema {SCHEMA_VERSION}; "
@@ -200,6 +205,7 @@ class JobTable:
             fields |= {
                 "faults": _FAULTS_DECODER.decode(row["faults"]),
                 "metrics": _METRICS_DECODER.decode(row["metrics"]),
+                "problem": _PROBLEM_DECODER.decode(row["problem"]),
                 "keep_data": row["keep_data"] == 1,
                 "cancel_requested": row["cancel_requested"] == 1,
             }
@@ -314,24 +320,28 @@ class JobTable:
         database: sqlite3.Connection,
         job: Job,
         state: Ended,
-        detail: str,
+        detail: Message | str,
         *,
         error: str = "",
         faults: Sequence[Fault] = (),
         num_faults: int = 0,
         seconds: float | None = None,
     ) -> None:
-        """End a job without a version; see `Job` for what is noted."""
+        """End a job without a version; see `Job` for what is noted. A message is kept in words and as it is."""
+        problem = detail if isinstance(detail, Message) else None
         shown = [
-            Fault(clean(fault.pointer, MAX_FAULT), clean(fault.detail, MAX_FAULT), fault.line)
+            msgspec.structs.replace(
+                fault, pointer=clean(fault.pointer, MAX_FAULT), detail=clean(fault.detail, MAX_FAULT)
+            )
             for fault in faults[:MAX_FAULTS_SHOWN]
         ]
         database.execute(
-            "UPDATE jobs SET state = ?, ended = ?, detail = ?, error = ?, faults = ?, num_faults = ?, seconds = ?"
-            " WHERE id = ?",
+            "UPDATE jobs SET state = ?, ended = ?, detail = ?, error = ?, faults = ?, num_faults = ?, seconds = ?,"
+            " problem = ? WHERE id = ?",
             (
-                *(state, now(), clean(detail), clean(error, 100)),
-                *(msgspec.json.encode(shown).decode(), num_faults, seconds, job.id),
+                *(state, now(), clean(str(detail)), clean(error, 100)),
+                *(msgspec.json.encode(shown).decode(), num_faults, seconds),
+                *(msgspec.json.encode(problem).decode(), job.id),
             ),
         )
 
@@ -357,6 +367,8 @@ class JobTable:
                 database.execute("UPDATE jobs SET detail = ? WHERE id = ?", (ERASED, job.id))
             if "faults" in job.columns:
                 database.execute("UPDATE jobs SET faults = '[]' WHERE id = ?", (job.id,))
+            if "problem" in job.columns:
+                database.execute("UPDATE jobs SET problem = 'null' WHERE id = ?", (job.id,))
             if "token_name" in job.columns:
                 database.execute("UPDATE jobs SET token_name = '' WHERE id = ?", (job.id,))
         database.executemany("DELETE FROM keys WHERE key = ?", ((key,) for key in keys))

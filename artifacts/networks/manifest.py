@@ -24,7 +24,7 @@ ModelName = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$(?!\n)",
-        extra={"in_words": "is no name of a model: 1 to 63 of a-z, 0-9, '_' and '-', the first a letter or a digit"},
+        extra={"problem": "invalid-model-name-field"},
     ),
 ]
 

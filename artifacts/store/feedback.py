@@ -56,10 +56,7 @@ CorrectionId = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^(?!\.{1,2}\Z)[^/\x00-\x1f\x7f\ud800-\udfff]{1,200}\Z",
-        extra={
-            "in_words": "is no id: 1 to 200 characters without a slash or a control character, and not '.' or '..'; "
-            "write INC-2031-7 for INC/2031/7"
-        },
+        extra={"problem": "invalid-correction-id"},
     ),
 ]
 

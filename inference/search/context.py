@@ -122,7 +122,7 @@ class QueuedRequest:
             return False
         if context.deadline is not None and now > context.deadline:
             counters.count_refusal(LATE)
-            self.end(TooLate(TooLate.DETAIL), 0.0)
+            self.end(TooLate("too-late"), 0.0)
             return False
         return True
 

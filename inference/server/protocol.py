@@ -32,7 +32,7 @@ from inference.server.edge import MAX_HEAD_BYTES, Edge, written
 from inference.server.request_head import END, JSON_TYPE, LINE, PATH, Head, Heads
 
 LINES = {status: f"POST {PATH} {status}" for status in (200, 503, 504)}  # as they are counted
-REFUSALS = {503: ServerFull(ServerFull.DETAIL), 504: TooLate(TooLate.DETAIL)}
+REFUSALS = {503: ServerFull("server-full"), 504: TooLate("too-late")}
 
 
 class Protocol(Edge):

@@ -19,7 +19,7 @@ import msgspec
 
 from artifacts.errors import Fault, InvalidContent, InvalidInput, NoTrainingData
 from artifacts.schemas import Row
-from artifacts.system.validation import MAX_FAULTS_SHOWN, find_faults, summary
+from artifacts.system.validation import MAX_FAULTS_SHOWN, does_not_fit, find_faults
 
 R = TypeVar("R", bound=Row)
 C = TypeVar("C")
@@ -220,11 +220,11 @@ def decode_rows(
                 contents.append(read(row))
                 rows.append(row)
             except InvalidContent as error:
-                found = [Fault(f"{raw_row.pointer}/{row.content_field}", str(error), raw_row.line)]
+                found = [Fault.of_error(f"{raw_row.pointer}/{row.content_field}", error, raw_row.line)]
         if found:
             faults.add(found, f"line {raw_row.line}" if raw_row.line is not None else raw_row.pointer)
     if faults.num_faults:
-        raise InvalidInput(summary(what, faults.num_faults), faults.first, faults.num_faults)
+        raise does_not_fit(what, faults.first, faults.num_faults)
     if not rows:
         raise NoTrainingData("No training data provided or training data is empty")
     return rows, contents

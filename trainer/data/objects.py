@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from artifacts.errors import Fault, InvalidInput
-from artifacts.system.validation import HALF, find_halves, holds_half, marked
+from artifacts.system.validation import find_halves, holds_half, marked
 from trainer.data.encodings import TextEncoding, text_of
 from trainer.data.files import Fields, Record
 from trainer.data.source import Source
@@ -147,7 +147,7 @@ def without_nan(raw: bytes) -> bytes:
 def unreadable(raw: bytes, line: int | None, pointer: str, error: Exception) -> Fault:
     """Return why bytes are no JSON object; half of an emoji is called by its name and place."""
     if holds_half(raw):
-        found = next(find_halves(marked(raw), pointer), Fault(pointer, HALF))
+        found = next(find_halves(marked(raw), pointer), Fault.of(pointer, "lone-surrogate"))
         return msgspec.structs.replace(found, line=line)
     if isinstance(error, msgspec.ValidationError):
         return Fault(pointer, 'is no JSON object; expected one such as {"category": ..., "text": ...}', line)

@@ -76,6 +76,9 @@ def check_rows(trainer: Trainer, raw_rows: Sequence[msgspec.Raw], field: str) ->
 def refusal(error: PuppetError) -> JobResult:
     """Return how a job ends that one of our errors has ended."""
     if isinstance(error, ArtifactRefused | StoreRefused | Fenced):  # our export, disk or fence, not the request
-        return JobResult("failed", str(error))
+        return JobResult("failed", str(error), problem=error.message)
     faults, num_faults = (error.faults, error.num_faults) if isinstance(error, InvalidInput) else ((), 0)
-    return JobResult("refused", str(error), type(error).__name__, list(faults[:MAX_FAULTS_SHOWN]), num_faults)
+    return JobResult(
+        *("refused", str(error), type(error).__name__, list(faults[:MAX_FAULTS_SHOWN]), num_faults),
+        problem=error.message,
+    )

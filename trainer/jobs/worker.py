@@ -206,7 +206,8 @@ class Worker:
         elif killed == "failed":
             detail = f"it took longer than {self._limits.timeout_s:.0f} s and was ended; nothing was published"
         elif result is not None and result.outcome != "trained":
-            detail, error, faults, num_faults = result.detail, result.error, result.faults, result.num_faults
+            detail, error = result.problem or result.detail, result.error
+            faults, num_faults = result.faults, result.num_faults
         elif status == -signal.SIGKILL:
             detail = "its process was killed, most likely because memory ran out"
         elif status == -signal.SIGXCPU:
