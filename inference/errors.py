@@ -30,8 +30,10 @@ log.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from http import HTTPStatus
+from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -41,6 +43,7 @@ from litestar.exceptions import HTTPException
 from artifacts import errors
 from artifacts.errors import Fault, InvalidInput, PuppetError
 from artifacts.problems.message import ADDRESS, DEFAULT, Language, Message, message, preferred
+from artifacts.system.validation import invalid
 from inference.settings import UnsafeAddress
 
 log = logging.getLogger("puppet")
@@ -204,6 +207,16 @@ HEADERS: dict[type[PuppetError], dict[str, str]] = {
 }
 
 
+@cache
+def statuses() -> dict[str, list[int]]:
+    """Return the statuses with which each type of problem is answered; those that never are by themselves are left out.
+
+    The table is written from the code by `python -m tests.system.problems`.
+    """
+    text = files("inference").joinpath("problem_statuses.toml").read_text("utf-8")
+    return msgspec.toml.decode(text, type=dict[str, list[int]])
+
+
 def from_result(name: str, said: Message | None, detail: str, faults: list[Fault], num_faults: int) -> PuppetError:
     """Return the error that the trainer's process met, from the name of its class and what it said."""
     kind = next((kind for kind in STATUS if kind.__name__ == name), None)
@@ -216,7 +229,13 @@ def from_result(name: str, said: Message | None, detail: str, faults: list[Fault
 
 def language_of(request: Request[Any, Any, Any] | None) -> Language:
     """Return the language that a request asks its answer in."""
-    return preferred(request.headers.get("accept-language", "")) if request is not None else DEFAULT
+    return language_asked(request.scope["headers"]) if request is not None else DEFAULT
+
+
+def language_asked(headers: Iterable[tuple[bytes, bytes]]) -> Language:
+    """Return the language that headers ask for; names in lower case, as ASGI has them."""
+    given = b",".join(value for name, value in headers if name == b"accept-language")
+    return preferred(given.decode("latin-1"))
 
 
 def problem(
@@ -236,16 +255,17 @@ def problem(
         **said.members(language),
     }
     if faults:
-        body |= {"errors": [_fault(fault, language) for fault in faults], "num_errors": num_faults}
+        body |= {"errors": [fault_shown(fault, language) for fault in faults], "num_errors": num_faults}
     described = {"Content-Language": language, "Vary": "Accept-Language", **(headers or {})}
     return Response(
         msgspec.json.encode(body), status_code=status, headers=described, media_type="application/problem+json"
     )
 
 
-def _fault(fault: Fault, language: Language) -> dict[str, object]:
-    """Return a fault as a member of `errors`."""
-    members = Message(fault.type, fault.parameters).members(language)
+def fault_shown(fault: Fault, language: Language) -> dict[str, object]:
+    """Return a fault as a member of `errors`, in a problem or in a job."""
+    said = Message(fault.type, fault.parameters)
+    members = said.members(language) if said.is_known else {}
     typed = {"type": ADDRESS + fault.type} if fault.type else {}
     return {**typed, "pointer": fault.pointer, "detail": fault.said(language), **members}
 
@@ -270,11 +290,20 @@ def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException)
     path = request.scope["path"]  # not `request.url`, which reads the Host header and raises where it has no port
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         limit = request.route_handler.resolve_request_max_body_size()
-        said = message("body-too-large-for-route", {"limit": limit, "path": path})
+        said = message("body-too-large-for-route", {"limit_bytes": limit, "path": path})
     elif error.status_code == HTTPStatus.NOT_FOUND:
         said = message("no-such-route", {"path": path})
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         said = message("method-not-allowed", {"method": request.method, "path": path})
+    elif error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.extra, list):  # parameters of the address
+        faults = [invalid(f"/{one['key']}", one["message"], None) for one in error.extra]
+        return problem(
+            400,
+            message("query-does-not-fit", {"num_faults": len(faults)}),
+            language_of(request),
+            faults,
+            len(faults),
+        )
     else:
         said = message("request-refused", {"reason": error.detail})
     return problem(error.status_code, said, language_of(request), headers=dict(error.headers or {}))

@@ -32,7 +32,7 @@ async def evaluate(body: Test[msgspec.Raw], registry: Registry, batcher: Batcher
     model = registry.serving(body.name)
     check_kind(body.neural_network_type, body.name, model.manifest.neural_network_type)
     if not body.test_data:
-        raise NoTestData("No test data provided or test data is empty")
+        raise NoTestData("no-test-data")
     kind = kind_named(body.neural_network_type)
     rows: list[Row] = []
     encoded: list[Any] = []
@@ -48,6 +48,6 @@ async def evaluate(body: Test[msgspec.Raw], registry: Registry, batcher: Batcher
             for fault in find_faults(raw, kind.row, pointer):
                 faults.add(fault)
         except InvalidContent as error:
-            faults.add(Fault(f"{pointer}/{row.content_field}", str(error)))
+            faults.add(Fault.of_error(f"{pointer}/{row.content_field}", error))
     faults.refuse("test_data")
     return await batcher.large.run(model.evaluate, rows, encoded)

@@ -8,7 +8,6 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
 
-from artifacts.errors import Fault
 from artifacts.jobs.events import Event
 from artifacts.jobs.records import State
 from artifacts.mail.message import Stripped
@@ -180,10 +179,20 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     job: str
 
 
+class ProblemError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One fault of a body, with its JSON Pointer (RFC 6901); what its sentence names are members too."""
+
+    pointer: str
+    detail: str
+    type: str = ""
+
+
 class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A training job; the fields are those of `artifacts.jobs.records.Job`.
 
     Attributes:
+        detail: why it ended as it did, in the language of the request; so are `errors`.
+        type: of the problem, as in an error answer; left out where it has none.
         errors: the faults of the request, at most 20 of `num_errors`.
         progress: the last epoch that it has told; None before the first.
         token_name: of the token that it was asked for with; left out for none.
@@ -198,7 +207,7 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
     started: str | None
     ended: str | None
     detail: str
-    errors: list[Fault]
+    errors: list[ProblemError]
     num_errors: int
     version: int | None
     metrics: Summary | None
@@ -207,6 +216,7 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
     cancel_requested: bool
     progress: Event | None
     token_name: str | msgspec.UnsetType = msgspec.UNSET
+    type: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class JobsAnswer(msgspec.Struct, frozen=True):
@@ -272,14 +282,6 @@ class VersionAnswer(msgspec.Struct, frozen=True):
 
     manifest: Manifest
     serves: bool
-
-
-class ProblemError(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One fault of a body, with its JSON Pointer (RFC 6901); what its sentence names are members too."""
-
-    pointer: str
-    detail: str
-    type: str = ""
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -97,8 +97,11 @@ class Message(msgspec.Struct, frozen=True):
 
     @property
     def is_known(self) -> bool:
-        """Whether there are sentences for its type; a later release may have stored one that this one lacks."""
-        return self.type in sentences(DEFAULT)
+        """Whether this release has words for its type and the facts that they name; another may have stored it."""
+        sentence = sentences(DEFAULT).get(self.type)
+        if sentence is None or not parameters_of(sentence) <= self.parameters.keys():
+            return False
+        return all(value.is_known for value in self.parameters.values() if isinstance(value, Message))
 
     def __str__(self) -> str:
         return self.detail()

@@ -53,7 +53,7 @@ class Admission:
             waiting, limit = self.large_tokens, self.limit_tokens * LARGE_FACTOR
         if waiting and waiting + cost > limit:
             self._counters.count_refusal(FULL)
-            raise ServerFull("server-full")
+            raise ServerFull("server-full", num_tokens=waiting + cost, limit_tokens=limit)
         if deadline is not None and time.perf_counter() + (waiting + cost) * self._token_s > deadline:
             self._counters.count_refusal(LATE)
             raise TooLate("too-late")

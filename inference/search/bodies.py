@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from artifacts.errors import Fault, InvalidContent, InvalidInput
+from artifacts.errors import Fault, InvalidContent
 from artifacts.kinds import DEFAULT, KINDS, Kind, kind_named
 from artifacts.networks.runtime import Model
 from artifacts.schemas import Search

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from artifacts.errors import EmptyTicket, Fault, InvalidContent, InvalidInput
+from artifacts.errors import EmptyTicket, Fault, InvalidContent
 from artifacts.networks.runtime import Model
 from artifacts.schemas import Ranking
 from artifacts.system.validation import does_not_fit
@@ -88,4 +88,3 @@ def shaped(found: Any, ranking: Ranking) -> RankedPrediction:
         return msgspec.structs.replace(found, category=None, best=best)
     best_or_none = found.best[: ranking.top_k] if ranking.top_k is not None else None
     return msgspec.structs.replace(found, reason=None, best=best_or_none)
-

@@ -1,6 +1,6 @@
 """Where the code names a problem: each call that makes an error, a fault or a message, read from the source.
 
-Used by the test of the sentences and by the page that lists them.
+Used by the test of the sentences. As a program it writes the table of the statuses that the pages of the types show.
 """
 
 import ast
@@ -14,10 +14,28 @@ import inference.settings
 import trainer.data.columns
 import trainer.data.files
 from artifacts.errors import PuppetError
+from artifacts.problems.message import sentences
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("artifacts", "trainer", "inference")
 MODULES = (artifacts.errors, inference.errors, inference.settings, trainer.data.columns, trainer.data.files)
+
+TABLE = ROOT / "inference" / "problem_statuses.toml"
+HEAD = "# With which statuses each type of problem is answered: written by `python -m tests.system.problems`.\n"
+# Where errors are shown on a terminal and never answered.
+NEVER_ANSWERED = (
+    "inference/settings.py", "inference/tokens.py", "inference/server/cli.py", "inference/server/listeners.py",
+    "trainer/cli/", "trainer/kinds.py",
+)  # fmt: skip
+# Answered without an error of ours: what Litestar refuses, and bugs.
+ANSWERED = {
+    "no-such-route": 404,
+    "method-not-allowed": 405,
+    "body-too-large-for-route": 413,
+    "query-does-not-fit": 400,
+    "request-refused": 400,
+    "internal-error": 500,
+}
 
 
 class Named(NamedTuple):
@@ -62,6 +80,21 @@ def named() -> list[Named]:
     return found
 
 
+def statuses() -> dict[str, list[int]]:
+    """Return the statuses that each type of problem is answered with, from the classes of the errors that name it."""
+    found: dict[str, set[int]] = {type_: {status} for type_, status in ANSWERED.items()}
+    for one in named():
+        if one.by in errors() and not one.place.startswith(NEVER_ANSWERED):
+            for type_ in sentences("en").keys() & set(one.types):
+                found.setdefault(type_, set()).add(inference.errors.STATUS[errors()[one.by]])
+    return {type_: sorted(found[type_]) for type_ in sorted(found)}
+
+
+def as_toml(table: dict[str, list[int]]) -> str:
+    """Return a table of statuses as its file has it."""
+    return "".join([HEAD, *(f"{type_} = {found}\n" for type_, found in table.items())])
+
+
 def _made(node: ast.Call) -> tuple[str, ast.expr | None] | None:
     """Return what a call makes and the expression of its type; None if it makes no problem."""
     function = node.func
@@ -89,3 +122,7 @@ def _keys(node: ast.expr) -> set[str] | None:
     if isinstance(node, ast.Dict) and all(isinstance(key, ast.Constant) for key in node.keys):
         return {str(key.value) for key in node.keys if isinstance(key, ast.Constant)}
     return None
+
+
+if __name__ == "__main__":
+    TABLE.write_text(as_toml(statuses()), "utf-8")

@@ -6,7 +6,7 @@ import string
 import pytest
 
 from artifacts.problems.message import LANGUAGES, Counted, parameters_of, sentences
-from tests.system.problems import named
+from tests.system.problems import TABLE, as_toml, named, statuses
 
 # Members that a problem has anyway (RFC 9457, and `errors` with its pointers): a parameter would overwrite them.
 TAKEN = {"type", "title", "status", "detail", "instance", "errors", "num_errors", "pointer", "line"}
@@ -87,8 +87,13 @@ def test_code_names_a_type_with_its_parameters():
 def test_every_type_is_named_by_the_code():
     """A sentence that nobody can meet is deleted."""
     used = {type_ for one in named() for type_ in one.types}
-    patterns = {"invalid-model-name-field", "invalid-correction-id"}  # named by the Meta of a field
+    patterns = {"invalid-model-name-field", "invalid-correction-id", "invalid-digest"}  # named by the Meta of a field
 
     unused = set(TYPES) - used - patterns - {"wrong-type", "out-of-range", "wrong-length", "wrong-pattern"}
 
     assert not unused
+
+
+def test_table_of_statuses_is_what_the_code_says():
+    """The pages of the types show the statuses of the errors that name them; `python -m tests.system.problems`."""
+    assert TABLE.read_text("utf-8") == as_toml(statuses())
