@@ -11,7 +11,9 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from artifacts.errors import Fault, InvalidInput
+from artifacts.problems.message import Message
 from artifacts.system import cores
+from artifacts.system.validation import invalid
 from artifacts.text.people import Person
 
 C = TypeVar("C", bound=msgspec.Struct)
@@ -166,23 +168,25 @@ def read_config(type_: type[C], file: Path | None, overrides: Iterable[str] = ()
             values.update(tomllib.loads(file.read_text("utf-8")))
             values.pop("data", None)  # how an export is read, which trainer/cli/reading.py takes out of the same file
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InvalidInput(f"cannot read the configuration {file}: {error}") from error
+            raise InvalidInput("configuration-unreadable", path=file, reason=error) from error
     for word in overrides:
         field, equals, text = word.partition("=")
         if not equals:
-            raise InvalidInput(f"--set {word}: expected field=value, such as --set epochs=5")
+            raise InvalidInput("not-a-setting", word=word)
         values[field.strip()] = text.strip()
     faults = []
     known = {field.name: field for field in msgspec.structs.fields(type_)}
     for field, value in values.items():
         if field not in known:
-            faults.append(Fault(f"/{field}", f"is an unknown field; expected one of {', '.join(known)}"))
+            faults.append(Fault.of(f"/{field}", "unknown-field", known=list(known)))
             continue
         try:
             # A word of the command line is text; strict=False reads "5" and "True" as what the field says.
             values[field] = msgspec.convert(value, known[field].type, strict=False)
         except msgspec.ValidationError as error:
-            faults.append(Fault(f"/{field}", f"{error}; found {value!r}"))
+            reason = invalid("", str(error), known[field].type)
+            said = Message(reason.type, reason.parameters)
+            faults.append(Fault.of(f"/{field}", "setting-does-not-fit", found=value, reason=said))
     if faults:
-        raise InvalidInput("the training configuration does not fit", faults)
+        raise InvalidInput("configuration-does-not-fit", faults)
     return msgspec.convert(values, type_)

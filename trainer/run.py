@@ -52,7 +52,7 @@ def read_rows(path: Path, kind: Kind, reading: Reading = AS_FOUND, faults_file: 
     if trainer.table is None:
         return tickets.read(path, reading, faults_file)
     if path.is_dir():
-        raise InvalidInput(f"{path} is a folder, which is read as e-mails; a {kind.name} is trained on a file")
+        raise InvalidInput("folder-of-mails", path=path, kind=kind.name)
     return trainer.check_rows(read_file(path, trainer.table, reading.max_bytes), str(path))
 
 
@@ -65,7 +65,7 @@ def read_test_rows(data: Path, kind: Kind, reading: Reading = AS_FOUND, faults_f
     try:
         return read_rows(data, kind, reading, faults_file)
     except NoTrainingData as error:
-        raise InvalidInput(f"{data} holds no ticket; expected at least one to measure on") from error
+        raise InvalidInput("nothing-to-measure", path=data) from error
 
 
 def with_feedback(store: Store, name: str, kind: Kind, rows: Rows | None) -> Rows:
@@ -83,7 +83,7 @@ def with_feedback(store: Store, name: str, kind: Kind, rows: Rows | None) -> Row
         NoTrainingData: there is neither a row nor a correction.
     """
     if not kind.reads_text:
-        raise InvalidInput(f"corrections are categories of tickets, which a {kind.name} does not learn; leave them out")
+        raise InvalidInput("corrections-need-tickets", kind=kind.name)
     assert rows is None or isinstance(rows, tickets.Rows), "a kind that reads text is trained on tickets; our bug"
     raw_rows = [
         RawRow(msgspec.json.encode(Ticket(category=one.category, tokens=one.tokens, text=one.text)), f"/feedback/{i}")
@@ -112,7 +112,7 @@ def enriched(
     if unlabelled is None and vectors is None:
         return rows
     if not isinstance(rows, tickets.Rows) or not isinstance(config, TrainConfig):
-        raise InvalidInput(f"a {kind.name} learns from labelled rows alone; leave out --unlabelled and --vectors")
+        raise InvalidInput("labelled-rows-alone", kind=kind.name)
     if unlabelled is not None:
         rows = msgspec.structs.replace(rows, unlabelled=read_unlabelled(unlabelled, reading))
     if vectors is not None:

@@ -4,6 +4,7 @@ A line is an event, and the offset after a line is the event's id, so whoever re
 """
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 from typing import Literal
@@ -70,12 +71,12 @@ def append_event(folder: Path, event: Event) -> bool:
                 line = b"\n" + line
             if num_bytes + len(line) > MAX_EVENTS_BYTES:
                 return False
-            if (written := os.write(fd, line)) != len(line):
-                raise StoreRefused(f"{folder / EVENTS} took {written} of {len(line)} bytes; free some space")
+            if os.write(fd, line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as the next write would say
         finally:
             os.close(fd)
     except OSError as error:
-        raise StoreRefused(f"{folder / EVENTS} cannot be written: {error}; free some space") from error
+        raise StoreRefused("events-not-written", path=folder / EVENTS, reason=error) from error
     return True
 
 

@@ -37,13 +37,14 @@ from artifacts.errors import (
     ArtifactRefused,
     Fault,
     Fenced,
+    JobNotFound,
     ModelNotTrained,
     StoreRefused,
     VersionChanged,
 )
 from artifacts.jobs.events import Event, read_events
 from artifacts.jobs.records import BODY, EVENTS, LOG, Ended, Job
-from artifacts.jobs.table import ERASABLE, ID, JobTable, check_key, key_conflict, not_found
+from artifacts.jobs.table import ERASABLE, ID, JobTable, check_key, key_conflict
 from artifacts.networks.manifest import Manifest
 from artifacts.problems.message import Message, message
 from artifacts.schemas import Summary
@@ -421,7 +422,7 @@ class Jobs:
             except FileNotFoundError:
                 held = None
             if held is None:
-                raise Fenced(f"job {job_id} is run by another process, or its folder is gone")
+                raise Fenced("job-run-elsewhere", job=job_id)
             self._held[job_id] = held
         try:
             yield self._held[job_id]
@@ -443,10 +444,10 @@ class Jobs:
         with self._table.writing() as database:
             job = self._table.find(database, job_id)
             if job.state != "running" or job.attempt != attempt or job.cancel_requested:
-                wish = ", to be cancelled" if job.cancel_requested else ""
+                if job.cancel_requested:
+                    raise Fenced("job-being-cancelled", job=job_id, attempt=attempt)
                 raise Fenced(
-                    f"job {job_id} is {job.state} at attempt {job.attempt}{wish}; attempt {attempt} was given up and "
-                    f"publishes nothing"
+                    "attempt-given-up", job=job_id, state=job.state, current_attempt=job.attempt, attempt=attempt
                 )
             publishing = Publishing()
             yield publishing
@@ -540,10 +541,7 @@ class Jobs:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise StoreRefused(
-                f"jobs of store {self._store.where} cannot be read or written, nothing was changed: {error}; "
-                f"free some space, or make the store writable"
-            ) from error
+            raise StoreRefused("jobs-unusable", path=self._store.where, reason=error) from error
 
     def _let_go(self, job_id: str) -> None:
         if (held := self._held.pop(job_id, None)) is not None:
@@ -603,12 +601,10 @@ class Jobs:
             if self._roll_forward(database, job):
                 found = "its process had died after the version was published: it has succeeded"
             elif job.cancel_requested:
-                self._table.end(database, job, "cancelled", "cancelled while it ran")
+                self._table.end(database, job, "cancelled", message("job-cancelled", {}))
                 found = "its process had died, and it was to be cancelled: cancelled"
             else:
-                self._table.end(
-                    database, job, "interrupted", "its process ended without a word; ask for the training again"
-                )
+                self._table.end(database, job, "interrupted", message("job-process-gone", {}))
                 found = "its process had died: interrupted"
         self._tidy(job.id, job.keep_data)
         return [f"job {job_id} of {job.model_name}: {found}"]
@@ -693,5 +689,5 @@ def _plain_id(job_id: str) -> str:
     if re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", job_id):
         plain = job_id.replace("-", "").lower()
     if not ID.fullmatch(plain):
-        raise not_found(job_id, "an id is 32 digits of 0-9a-f")
+        raise JobNotFound("invalid-job-id", job=job_id)
     return plain

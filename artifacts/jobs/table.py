@@ -15,7 +15,7 @@ import msgspec
 
 from artifacts.errors import Fault, IdempotencyConflict, InvalidInput, JobNotFound, QueueFull, StoreRefused
 from artifacts.jobs.records import MAX_FAULT, Ended, Job, clean
-from artifacts.problems.message import Message
+from artifacts.problems.message import Message, message
 from artifacts.schemas import Summary
 from artifacts.store.versions import now
 from artifacts.system.disk import flush
@@ -63,10 +63,6 @@ CREATE TABLE keys (
 );
 """
 _ADDED = {1: "token_name TEXT NOT NULL DEFAULT ''", 2: "problem TEXT NOT NULL DEFAULT 'null'"}  # by earlier schema
-_MOVE_AWAY = (
-    "stop the server and the trainer worker, move the file away and start them again "
-    "(models and versions are untouched; trainings that waited must be asked for again)"
-)
 
 _FAULTS_DECODER = msgspec.json.Decoder(Annotated[list[Fault], msgspec.Meta(max_length=MAX_FAULTS_SHOWN)])
 _METRICS_DECODER = msgspec.json.Decoder(Summary | None)
@@ -144,10 +140,7 @@ class JobTable:
                         database.execute(f"PRAGMA user_version={earlier + 1}")
                     database.execute("COMMIT")
             if (found := schema_version(database)) != SCHEMA_VERSION:
-                raise StoreRefused(
-                    f"jobs database {self.path} has schema {found}, this program reads schema {SCHEMA_VERSION}; "
-                    f"use the program that wrote it, or {_MOVE_AWAY}"
-                )
+                raise StoreRefused("jobs-schema", path=self.path, found=found, known=SCHEMA_VERSION)
             if (verdict := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 raise _damaged(self.path, verdict)
         return was_missing
@@ -191,10 +184,7 @@ class JobTable:
             try:
                 flush(self._folder)
             except OSError as failed:
-                raise StoreRefused(
-                    f"jobs database {self.path} was changed, but a power cut may undo it, for the disk fails: "
-                    f"{failed}; look at the job before asking again"
-                ) from failed
+                raise StoreRefused("jobs-change-uncertain", path=self.path, reason=failed) from failed
 
     # What stands in it
 
@@ -221,7 +211,7 @@ class JobTable:
         """
         row = database.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
-            raise not_found(job_id, f"the last {self._keep_ended} that ended are kept")
+            raise JobNotFound("job-not-found", job=job_id, num_kept=self._keep_ended)
         return self._job(row)
 
     def newest(self, database: sqlite3.Connection, limit: int) -> list[Job]:
@@ -251,7 +241,7 @@ class JobTable:
         rows = database.execute("SELECT id, state, keep_data FROM jobs").fetchall()
         for row in rows:
             if not ID.fullmatch(row["id"]):  # or a damaged id would have us delete in another folder
-                raise _damaged(self.path, f"{row['id']!r} is no id of a job")
+                raise _damaged(self.path, message("invalid-job-id", {"job": row["id"]}))
         return [Known(row["id"], row["state"], row["keep_data"] == 1) for row in rows]
 
     def check_room(self, database: sqlite3.Connection, num_coming: int = 0) -> None:
@@ -259,9 +249,7 @@ class JobTable:
         (num_queued,) = database.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()
         num_queued += num_coming
         if num_queued >= self._queue_limit:
-            raise QueueFull(
-                f"{num_queued} trainings are waiting, the limit is {self._queue_limit}; try again when one has ended"
-            )
+            raise QueueFull("training-queue-full", num_queued=num_queued, limit=self._queue_limit)
 
     # What is changed in it
 
@@ -426,37 +414,21 @@ def check_key(key: str | None) -> None:
         InvalidInput.
     """
     if key is not None and not _KEY.fullmatch(key):
-        raise InvalidInput(
-            f"the idempotency key has {len(key)} characters or one that is not printable ASCII; "
-            f"send 1 to 255 without spaces, such as a UUID"
-        )
+        raise InvalidInput("invalid-idempotency-key", num_characters=len(key))
 
 
 def key_conflict(earlier: Key) -> IdempotencyConflict:
     """Return the error for a key that came with another request before."""
-    return IdempotencyConflict(
-        f"the idempotency key {earlier.key:.80} came with another request before; send a new key"
-    )
+    return IdempotencyConflict("idempotency-conflict", key=earlier.key)
 
 
-def not_found(job_id: str, limit: str) -> JobNotFound:
-    """Return the error for an id of no job; `limit` says why there may be none."""
-    return JobNotFound(f"no job {job_id!r:.80} is known ({limit}); look at the list of jobs")
-
-
-def _damaged(path: Path, reason: str) -> StoreRefused:
+def _damaged(path: Path, reason: Message | str) -> StoreRefused:
     """Return the error for a file that cannot be understood."""
-    return StoreRefused(f"jobs database {path} is damaged: {' '.join(reason.split()):.300}; {_MOVE_AWAY}")
+    return StoreRefused("jobs-damaged", path=path, reason=reason)
 
 
 def _refused(path: Path, error: sqlite3.Error) -> StoreRefused:
     """Return our error for SQLite's: what it means for whoever runs the store."""
     if code_of(error) in LOCKED:
-        return StoreRefused(
-            f"jobs database {path} was locked for more than {BUSY_S:.0f} s, nothing was changed; "
-            f"a stopped process may hold it: continue or end that one"
-        )
-    return StoreRefused(
-        f"jobs database {path} cannot be read or written, nothing was changed: {error}; "
-        f"free some space, or make the store writable"
-    )
+        return StoreRefused("jobs-locked", path=path, limit_s=BUSY_S)
+    return StoreRefused("jobs-unusable", path=path, reason=error)

@@ -250,7 +250,7 @@ def unseal(raw: bytes, type_: type[S], what: str) -> S:
     record = decode_record(raw, type_, what)
     found = hashlib.sha256(raw.replace(record.sha256.encode(), ZERO_SHA256.encode(), 1)).hexdigest()
     if found != record.sha256:
-        raise ArtifactRefused(f"{what} is damaged: SHA-256 is {found}, the file says {record.sha256}")
+        raise ArtifactRefused("record-damaged", file=what, found=found, expected=record.sha256)
     return record
 
 
@@ -263,4 +263,4 @@ def decode_record(raw: bytes, type_: type[T], what: str) -> T:
     try:
         return msgspec.json.decode(raw, type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ArtifactRefused(f"{what} cannot be read: {error}") from error
+        raise ArtifactRefused("record-unreadable", file=what, reason=error) from error

@@ -90,12 +90,12 @@ class Model(abc.ABC, Generic[Encoded]):
             self.load(files)
             self.replay(files["golden.json"])
         except (msgspec.DecodeError, ValueError, RecursionError, RuntimeError, InvalidContent, NotFinite) as error:
-            raise ArtifactRefused(f"{self.where} cannot be loaded: {error}") from error
+            raise ArtifactRefused("version-not-loadable", model=self.where, reason=error) from error
         except Exception as error:
             # ORT's own errors derive from Exception directly and are not exported by name.
             if not type(error).__module__.startswith("onnxruntime"):
                 raise
-            raise ArtifactRefused(f"{self.where}: onnxruntime refuses model.onnx: {error}") from error
+            raise ArtifactRefused("graph-refused", model=self.where, reason=error) from error
 
     @abc.abstractmethod
     def load(self, files: Mapping[str, bytes]) -> None:

@@ -14,6 +14,7 @@ the whole detail, in both languages: clients compare it. Source: RFC 9457, "Prob
 `type` is what a program looks at and `detail` what a person reads.
 """
 
+import math
 import string
 import tomllib
 from collections.abc import Mapping
@@ -29,6 +30,8 @@ DEFAULT: Language = "en"
 ADDRESS = "/problems/"  # in front of a type, where a problem travels; a page of the server stands there
 MAX_PARAMETER = 400  # characters of a parameter; a file name or a word of the user's may be of any length
 _JOIN: dict[Language, str] = {"en": "; ", "fr": "\u00a0; "}
+_NONE: dict[Language, str] = {"en": "none", "fr": "aucun"}  # of a list
+_POINT: dict[Language, str] = {"en": ".", "fr": ","}
 
 
 class Counted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,7 +125,9 @@ def message(type: str, parameters: Mapping[str, object]) -> Message:  # noqa: A0
 
 
 def _value(value: object) -> Value:
-    """Return a parameter as JSON holds it."""
+    """Return a parameter as JSON holds it, which knows neither infinity nor NaN."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if value is None or isinstance(value, bool | int | float | Message):
         return value
     if isinstance(value, list | tuple | set | frozenset):
@@ -141,7 +146,9 @@ def _shown(value: Value, language: Language) -> object:
     """Return a parameter as it stands in a sentence."""
     if isinstance(value, Message):
         return value.detail(language)
-    return ", ".join(value) if isinstance(value, list) else value
+    if isinstance(value, float):
+        return f"{value:.6g}".replace(".", _POINT[language])
+    return (", ".join(value) or _NONE[language]) if isinstance(value, list) else value
 
 
 @cache

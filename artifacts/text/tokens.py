@@ -187,9 +187,9 @@ def tokenize(text: str, rules: Rules = NEWEST) -> list[str]:
 def _check(text: str) -> None:
     """Refuse what no text has and what UTF-8 cannot carry."""
     if "\0" in text:
-        raise InvalidText("text holds a NUL character (U+0000); remove it")
+        raise InvalidText("nul-character")
     if not text.isascii() and _SURROGATE.search(text):
-        raise InvalidText("text holds half of a surrogate pair (U+D800 to U+DFFF), which is no character; remove it")
+        raise InvalidText("lone-surrogate")
 
 
 def ngrams(token: str, num_buckets: int, rules: Rules = NEWEST) -> list[int]:

@@ -60,15 +60,15 @@ class Vocabulary:
         found = set(self.rows.values())
         self.num_rows = len(found)  # V
         if found != set(range(self.num_rows)):
-            raise ArtifactRefused("vocab.json: rows are not 0..V-1, none left out; publish the version again")
+            raise ArtifactRefused("vocabulary-rows-missing")
         if tuple(self.rows.get(token) for token in RESERVED) != (PAD, UNK):
-            raise ArtifactRefused(f"vocab.json: rows 0 and 1 are not {RESERVED}; publish the version again")
+            raise ArtifactRefused("vocabulary-without-reserved-rows", expected=RESERVED)
         # Reversed, so that of a row's tokens the one written first stays: the word itself, before its aliases.
         first = {row: token for token, row in reversed(self.rows.items())}
         for token, row in self.rows.items():
             if token != first[row] and (row <= UNK or not token.startswith("<")):
                 # Only placeholders are ever made one on purpose (`aliases`); two plain words on a row are damage.
-                raise ArtifactRefused(f"vocab.json: row {row} is that of two words; publish the version again")
+                raise ArtifactRefused("vocabulary-row-twice", row=row)
         self.words = [first[row] for row in range(self.num_rows)]
 
     def __len__(self) -> int:
@@ -99,7 +99,7 @@ class Vocabulary:
             ids[place] = self._row_of(normalise(token, rules), unknown)
         rows = [row for row in ids if row is not None]
         if not rows:
-            raise EmptyTicket("the ticket is empty: no token that is not blank; send at least one")
+            raise EmptyTicket("empty-ticket")
         # One list for each distinct unknown word, however often it stands there: its vector is built once.
         grams = [ngrams(token, self.num_buckets, rules) for token in unknown]
         return Encoded(rows, list(unknown), grams, num_truncated)

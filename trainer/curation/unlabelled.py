@@ -46,7 +46,7 @@ def read_unlabelled(path: Path, reading: Reading = AS_FOUND) -> list[list[str]]:
                     token_lists.append(tokens)
                 found = record.fault
             except (FaultyCategory, InvalidText) as error:
-                found = Fault(f"{record.pointer}/{chosen.text[0]}", str(error), record.line)
+                found = Fault.of_error(f"{record.pointer}/{chosen.text[0]}", error, record.line)
             except FaultyCell as error:
                 found = msgspec.structs.replace(error.fault, line=record.line)
             if found is not None:
@@ -54,7 +54,7 @@ def read_unlabelled(path: Path, reading: Reading = AS_FOUND) -> list[list[str]]:
     if faults.num_faults and not reading.skip_faulty:
         raise faults.error(str(path))
     if not token_lists:
-        raise InvalidInput(f"{path} holds no ticket; expected tickets without a category to learn from")
+        raise InvalidInput("no-unlabelled-tickets", path=path)
     return token_lists
 
 

@@ -21,7 +21,7 @@ from typing import Annotated
 
 import msgspec
 
-from artifacts.errors import Fault, InvalidInput
+from artifacts.errors import Fault, InvalidContent, InvalidInput
 from artifacts.networks.manifest import Columns
 from trainer.data.files import FaultyCell, Fields, Record, excerpt
 from trainer.data.forms import Export
@@ -151,7 +151,7 @@ class SeveralLabels(Exception):
     """A cell holds several categories."""
 
 
-class FaultyCategory(Exception):
+class FaultyCategory(InvalidContent):
     """A cell holds something that is no category."""
 
 

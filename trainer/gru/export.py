@@ -246,9 +246,7 @@ def export(model: Mixture, vocabulary: Vocabulary, temperature: float) -> tuple[
             found_BC = run(session, pad(tickets, len(vocabulary)), len(vocabulary), vocabulary.num_buckets + 1)
             difference = float(np.abs(found_BC - torch_probabilities(network, tickets, t)).max())
             if not difference <= TOLERANCE:  # written so that NaN is refused too
-                raise ArtifactRefused(
-                    f"export refused: ONNX differs from PyTorch by {difference:.2g}, limit is {TOLERANCE:g}"
-                )
+                raise ArtifactRefused("export-differs", difference=difference, limit=TOLERANCE)
             worst, num_batches, num_tickets = max(worst, difference), num_batches + 1, num_tickets + len(tickets)
     return raw, Parity(worst, TOLERANCE, num_batches, num_tickets, scale)
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.arrays import Floats
-from artifacts.errors import InvalidInput, how_to_install
+from artifacts.errors import InvalidInput
 from artifacts.evaluation.abstain import Abstention, CategoryCoverage, OutOfScope
 from artifacts.evaluation.metrics import Metrics, measure
 from artifacts.evaluation.profile import Profile
@@ -213,7 +213,7 @@ def prepare(rows: Rows, config: TrainConfig) -> Prepared:
         InvalidInput: `minutes` without Optuna, or aliases that contradict each other or stand in too few tickets.
     """
     if config.minutes and importlib.util.find_spec("optuna") is None:
-        raise InvalidInput(f"minutes needs Optuna to search with; leave minutes out, or {how_to_install('tune')}")
+        raise InvalidInput("tuner-missing")
     config = resolved(config, rows)
     aliases = read_aliases(config.aliases)
     rows = merged(rows, aliases, config.min_count)
@@ -241,7 +241,7 @@ def check_device(device: str) -> None:
 
     # "auto" falls back to the CPU; who asks for cuda by name should not wait for the CPU without knowing.
     if device == "cuda" and not torch.cuda.is_available():
-        raise InvalidInput("device is cuda, but this machine has none that PyTorch can use; set device to auto or cpu")
+        raise InvalidInput("no-cuda")
 
 
 def tune(data: Prepared, progress: Progress, end_s: float) -> Prepared:

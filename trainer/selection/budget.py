@@ -75,8 +75,11 @@ def fit_into(
         if estimate <= left_s:
             return tried, estimate
     raise InvalidInput(
-        f"the shortest training of these {num_tickets} tickets takes about {estimate:.0f} s, and of the "
-        f"{config.minutes:g} minutes {max(0.0, left_s):.0f} s are left; give more minutes, or fewer tickets"
+        "too-little-time",
+        num_tickets=num_tickets,
+        estimate_s=round(estimate),
+        minutes=config.minutes,
+        left_s=max(0, round(left_s)),
     )
 
 
