@@ -142,7 +142,7 @@ class JobTable:
             if (found := schema_version(database)) != SCHEMA_VERSION:
                 raise StoreRefused("jobs-schema", path=self.path, found=found, known=SCHEMA_VERSION)
             if (verdict := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                raise _damaged(self.path, verdict)
+                raise _damaged(self.path, " ".join(verdict.split()))
         return was_missing
 
     # Transactions

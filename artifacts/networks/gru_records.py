@@ -149,7 +149,7 @@ def rules_of(encoding: Encoding, where: str) -> Rules:
     # A word of one letter is three characters with its marks, and has to have a piece: the mean of none is NaN.
     if not 1 <= min(encoding.ngram_sizes, default=0) <= SHORTEST_MARKED:
         raise ArtifactRefused(
-            "ngram-sizes-out-of-range", model=where, found=encoding.ngram_sizes, limit=SHORTEST_MARKED
+            "ngram-sizes-out-of-range", model=where, found=str(encoding.ngram_sizes), limit=SHORTEST_MARKED
         )
     return RULES[encoding.text_rules]._replace(
         ngram_sizes=tuple(encoding.ngram_sizes),

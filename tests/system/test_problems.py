@@ -1,12 +1,13 @@
 """Every problem has a type and words in both languages, which name the fact, the limit, the value and the remedy."""
 
+import importlib.util
 import re
 import string
 
 import pytest
 
 from artifacts.problems.message import LANGUAGES, Counted, parameters_of, sentences
-from tests.system.problems import TABLE, as_toml, named, statuses
+from tests.system.problems import ROOT, TABLE, as_toml, named, statuses
 
 # Members that a problem has anyway (RFC 9457, and `errors` with its pointers): a parameter would overwrite them.
 TAKEN = {"type", "title", "status", "detail", "instance", "errors", "num_errors", "pointer", "line"}
@@ -82,6 +83,24 @@ def test_code_names_a_type_with_its_parameters():
                 wanted = sorted(parameters_of(sentences("en")[type_]))
                 wrong.append(f"{one.place}: {type_} is given {sorted(one.parameters)}, its sentences name {wanted}")
     assert not wrong, "\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_list_of_problems_is_what_the_words_say(language):
+    """docs/en/problems.md and docs/fr/problems.md have a section a type, with its members; `make docs`."""
+    spec = importlib.util.spec_from_file_location("write_problems", ROOT / "docs" / "write_problems.py")
+    assert spec is not None
+    assert spec.loader is not None
+    writer = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(writer)
+
+    written = (ROOT / "docs" / language / "problems.md").read_text("utf-8")
+
+    assert written == writer.page(language), "run make docs"
+    for type_ in set(TYPES) - {"untyped"}:
+        (section,) = re.findall(rf"^### `/problems/{type_}`\n(.*?)(?=^##|\Z)", written, re.MULTILINE | re.DOTALL)
+        named_members = re.findall(r"`(\w+)`", section.rpartition("\nMemb")[2]) if "\nMemb" in section else []
+        assert set(named_members) == parameters_of(sentences(language)[type_])
 
 
 def test_every_type_is_named_by_the_code():

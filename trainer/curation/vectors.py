@@ -340,7 +340,7 @@ def _read_table(path: Path) -> NDArray[np.floating[Any]]:
         raise InvalidInput("spacy-table-unreadable", path=path, reason=error) from error
     if table_RD.ndim != 2 or table_RD.dtype.kind != "f":
         raise InvalidInput(
-            "spacy-table-of-another-kind", path=path, found=str(table_RD.dtype), shape=list(table_RD.shape)
+            "spacy-table-of-another-kind", path=path, found=str(table_RD.dtype), shape=str(table_RD.shape)
         )
     return table_RD
 

@@ -59,7 +59,7 @@ def test_error_is_whole_after_a_journey_between_processes():
     """A pool pickles what a worker raises: type, parameters and faults arrive."""
     error = InvalidInput("does-not-fit", [Fault.of("/name", "missing-field", 3)], 7, what="body", count=7)
 
-    again = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
+    again = pickle.loads(pickle.dumps(error))  # our own bytes
 
     assert (type(again), again.message, again.faults, again.num_faults) == (
         *(InvalidInput, error.message, error.faults, 7),

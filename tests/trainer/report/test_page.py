@@ -374,7 +374,7 @@ def test_what_has_no_report_is_refused(store: Store, tmp_path: Path) -> None:
     def refusal(*arguments: object) -> str:
         return puppet_train("report", "--store", store.root, *arguments, status=1).stderr
 
-    assert "prices is a SimpleNN; a report is made of a GRU only" in refusal("--name", "prices")
+    assert "prices is a SimpleNN, a report is made of a GRU only" in refusal("--name", "prices")
     assert "has no version 9" in refusal("--name", "puppet-o2", "--version", 9)
     assert "give --test FILE" in refusal("--name", "puppet-o2", "--version", version)
     out = tmp_path / "nowhere" / "page.html"

@@ -108,7 +108,7 @@ def test_reduced_settings_fit_and_the_step_before_does_not(left_s: float) -> Non
 
 def test_too_little_time_is_refused_with_what_is_needed() -> None:
     """The message has the tickets, the time that the least takes, and what is left of which budget."""
-    with pytest.raises(InvalidInput, match=r"1000 tickets takes about \d+ s, and of the 5 minutes 7 s are left"):
+    with pytest.raises(InvalidInput, match=r"1000 tickets takes about \d+ s, of the 5 minutes 7 s are left"):
         fit_into(BIG, 1000, 0, PACE, 7.0)
 
 
