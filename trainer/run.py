@@ -18,6 +18,7 @@ from artifacts.jobs.records import JobResult, write_result
 from artifacts.jobs.request import Promotion
 from artifacts.kinds import Kind, kind_named, load
 from artifacts.networks.manifest import Columns, Manifest, Report
+from artifacts.problems.message import message
 from artifacts.schemas import Evaluation
 from artifacts.store import feedback
 from artifacts.store.store import Store
@@ -284,7 +285,8 @@ def run_job(folder: Path, attempt: int) -> JobResult:
         result = refusal(error)
     except Exception as error:
         # The last door before the process ends: the one who waits gets the reason, the traceback goes to the log.
-        write_result(folder, JobResult("failed", f"{type(error).__name__}: {error}"[:1000]))
+        why = message("job-crashed", {"reason": f"{type(error).__name__}: {error}"})
+        write_result(folder, JobResult("failed", str(why), problem=why))
         raise
     write_result(folder, result)
     return result

@@ -171,9 +171,7 @@ def test_every_fault_is_listed(tmp_path: Path) -> None:
 
 def test_word_without_equals_sign_is_refused() -> None:
     """`--set epochs` says what was expected."""
-    with pytest.raises(
-        InvalidInput, match=r"--set epochs has no equals sign, .*; write it as in --set epochs=5"
-    ):
+    with pytest.raises(InvalidInput, match=r"--set epochs has no equals sign, .*; write it as in --set epochs=5"):
         read_config(TrainConfig, None, ["epochs"])
 
 

@@ -380,7 +380,7 @@ def test_job_trains_a_simple_nn(empty: Store) -> None:
         ([{"features": [], "target": 3}], "1 fault", ["/training_data/0/features"]),
         ([{"features": ["1"], "target": "3"}], "2 fault", ["/training_data/0/features/0", "/training_data/0/target"]),
         ([{"features": [1e101], "target": -1e101}], "2 f", ["/training_data/0/features/0", "/training_data/0/target"]),
-        ([{"features": [1], "target": 3}], "there is 1 row; a regression needs at least 2", []),
+        ([{"features": [1], "target": 3}], "there is 1 row, a regression needs at least 2", []),
         ([{"features": [1], "target": 3}, {"features": [2], "target": 3}], "all 2 rows have the target 3", []),
         ([{"features": [1], "target": 3}, {"features": [1], "target": 4}], "all 2 rows have the same features", []),
     ],
@@ -474,6 +474,8 @@ def test_crash_inside_the_training_leaves_a_failed_result(
     assert result.outcome == "failed"
     assert result.detail.startswith(f"{type(crash).__name__}: ")
     assert len(result.detail) <= 1000
+    assert result.problem is not None
+    assert result.problem.type == "job-crashed"
     assert empty.versions(NAME) == []
 
 
@@ -487,7 +489,7 @@ def test_job_without_a_body_leaves_a_failed_result(empty: Store) -> None:
 
     result = read_result(folder)
     assert result is not None
-    assert result == JobResult("failed", result.detail)
+    assert result == JobResult("failed", result.detail, problem=result.problem)
     assert BODY in result.detail
 
 

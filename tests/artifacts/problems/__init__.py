@@ -1,1 +1,1 @@
-"""Tests of the words of problems."""
+"""Tests of artifacts/problems."""

@@ -213,9 +213,7 @@ def test_rollbacks_go_back_to_the_first(four: Store) -> None:
     assert history(four) == [1, 2, 3, 4, 3, 2, 1]
     before = snapshot(four)
 
-    with pytest.raises(
-        NothingToRollBack, match=rf"{NAME}: no .* before version 1 .* promote another one: 2, 3, 4\Z"
-    ):
+    with pytest.raises(NothingToRollBack, match=rf"{NAME}: no .* before version 1 .* promote another one: 2, 3, 4\Z"):
         four.rollback(NAME)
     assert snapshot(four) == before
 
@@ -330,9 +328,7 @@ def test_damaged_record_of_a_deleted_model_is_refused(four: Store) -> None:
     path = four.root / ".deleted" / f"{NAME}.json"
     path.write_bytes(b"garbage")
 
-    with pytest.raises(
-        ArtifactRefused, match=rf"remove \.deleted/{NAME}\.json to begin at version 1"
-    ):
+    with pytest.raises(ArtifactRefused, match=rf"remove \.deleted/{NAME}\.json to begin at version 1"):
         four.create_model(NAME, "GRU")
     assert NAME not in four.models()
     path.unlink()
