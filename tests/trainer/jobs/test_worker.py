@@ -482,7 +482,7 @@ def test_store_that_cannot_be_read_for_a_while_is_waited_for(
 
 def test_second_worker_at_the_store_is_refused(empty: Store) -> None:
     """Two would train at once and take the processor from the server; the first goes on, and a later one may work."""
-    sentence = f"another trainer's worker is at store {empty.root}; one is enough, end it or wait for it"
+    sentence = str(message("another-worker", {"store": empty.root}))
     lock = empty.root / ".jobs" / "worker.lock"
     with working(empty):
         assert becomes(lock.exists)
