@@ -267,7 +267,8 @@ def fault_shown(fault: Fault, language: Language) -> dict[str, object]:
     said = Message(fault.type, fault.parameters)
     members = said.members(language) if said.is_known else {}
     typed = {"type": ADDRESS + fault.type} if fault.type else {}
-    return {**typed, "pointer": fault.pointer, "detail": fault.said(language), **members}
+    line = {"line": fault.line} if fault.line is not None else {}
+    return {**typed, "pointer": fault.pointer, "detail": fault.said(language), **line, **members}
 
 
 def answer_puppet_error(

@@ -68,6 +68,7 @@ OTHERS: dict[str, dict[str, tuple[str, type[msgspec.Struct] | None]]] = {
     "/metrics": {"get": ("search", None)},
     "/livez": {"get": ("open", schemas.Probe)},
     "/readyz": {"get": ("open", schemas.Probe)},
+    "/problems/{type}": {"get": ("open", None)},  # a page
 }
 ROW_FIELDS = {"Ticket": ["category", "tokens"], "Example": ["features", "target"]}
 

@@ -53,6 +53,7 @@ ROLES = {
     ("GET", "/metrics"): "search",
     ("GET", "/livez"): "open",
     ("GET", "/readyz"): "open",
+    ("GET", "/problems/server-full"): "open",
     ("GET", "/schema"): "open",
     ("GET", "/schema/openapi.json"): "open",
     ("GET", "/schema/assets/swagger-ui.css"): "open",
@@ -62,6 +63,7 @@ PLACES = {
     "{version:int}": "1",
     "{job_id:str}": "0a",
     "{correction_id:str}": "t1",
+    "{type:str}": "server-full",
 }  # what the paths above have for them
 # Tokens that are set, who calls -> the roles (o, s, l, f, a) whose routes are open to a request without a token, with a
 # wrong one, with the search token, with the admin token. A token that is not set is a wrong one.
