@@ -258,8 +258,7 @@ async def test_type_of_an_answer_is_the_address_of_its_page(client: httpx.AsyncC
 async def test_page_is_open_where_all_else_is_closed(settings: Settings) -> None:
     """A caller without a token is told what its refusal means."""
     closed = msgspec.structs.replace(settings, search_token="s" * 20, admin_token="a" * 20)
-    async with started(closed) as app:
-        async with connect(app, "192.0.2.7") as client:
-            refused = check_problem(await client.get("/models"), 401)
+    async with started(closed) as app, connect(app, "192.0.2.7") as client:
+        refused = check_problem(await client.get("/models"), 401)
 
-            assert (await client.get(refused["type"])).status_code == 200
+        assert (await client.get(refused["type"])).status_code == 200
