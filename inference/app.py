@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from litestar import Litestar, Request, Response, Router, get
+from litestar import Litestar, MediaType, Request, Response, Router, get
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, NotFoundException
@@ -65,7 +65,6 @@ log = logging.getLogger("puppet")
 PRUNE_S = 3600.0  # how often entries of the audit log that are too old are deleted where nothing is changed
 SHOW_S = 1.0  # what /metrics says of other workers is so old at most
 ASSETS = "/schema/assets"
-PAGE_TYPE = "text/html; charset=utf-8"
 PAGE_HEADERS = {
     # The page is text alone: nothing of it may run, load, be sent or be framed.
     "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -265,4 +264,4 @@ async def problem_page(request: Request[Any, Any, Any], type: FromPath[str]) -> 
     if type not in sentences(language):
         raise NotFoundException
     raw = page_of(type, errors.statuses().get(type, []), language)
-    return Response(raw, media_type=PAGE_TYPE, headers=PAGE_HEADERS | {"Content-Language": language})
+    return Response(raw, media_type=MediaType.HTML, headers=PAGE_HEADERS | {"Content-Language": language})

@@ -218,10 +218,15 @@ def statuses() -> dict[str, list[int]]:
 
 
 def from_result(name: str, said: Message | None, detail: str, faults: list[Fault], num_faults: int) -> PuppetError:
-    """Return the error that the trainer's process met, from the name of its class and what it said."""
+    """Return the error that the trainer's process met, from the name of its class and what it said.
+
+    What a trainer of another release has said, without a type or of one that there are no words for here, is quoted.
+    """
+    reason = said if said is not None and said.is_known else detail
     kind = next((kind for kind in STATUS if kind.__name__ == name), None)
-    if kind is None or said is None or not said.is_known:  # a trainer of another release
-        return TrainingFailed("training-failed", reason=detail)
+    if kind is None:
+        return TrainingFailed("training-failed", reason=reason)
+    said = reason if isinstance(reason, Message) else message("request-refused", {"reason": reason})
     if kind is InvalidInput:
         return InvalidInput(said.type, faults, num_faults, **said.parameters)
     return kind(said.type, **said.parameters)
@@ -267,7 +272,8 @@ def fault_shown(fault: Fault, language: Language) -> dict[str, object]:
     said = Message(fault.type, fault.parameters)
     members = said.members(language) if said.is_known else {}
     typed = {"type": ADDRESS + fault.type} if fault.type else {}
-    return {**typed, "pointer": fault.pointer, "detail": fault.said(language), **members}
+    line = {"line": fault.line} if fault.line is not None else {}
+    return {**typed, "pointer": fault.pointer, "detail": fault.said(language), **line, **members}
 
 
 def answer_puppet_error(

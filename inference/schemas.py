@@ -185,6 +185,7 @@ class ProblemError(msgspec.Struct, frozen=True, omit_defaults=True):
     pointer: str
     detail: str
     type: str = ""
+    line: int | None = None
 
 
 class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):

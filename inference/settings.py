@@ -12,7 +12,6 @@ import msgspec
 from artifacts.errors import Fault, InvalidInput, PuppetError
 from artifacts.mail.message import MAX_MAIL_BYTES
 from artifacts.networks.manifest import ModelName
-from artifacts.system.validation import invalid
 from inference.tokens import FILE, NamedToken, Role, read_private, read_tokens, sha256_of
 
 PREFIX = "PUPPET_"
@@ -162,15 +161,15 @@ def read_settings(environment: Mapping[str, str], options: Mapping[str, object])
     given |= {name: value for name, value in options.items() if value is not None}
     for name, value in given.items():
         if name not in known:
-            expected = [PREFIX + field.upper() for field in known]
-            faults.append(Fault.of(PREFIX + name.upper(), "unknown-setting", known=expected))
+            expected = [_variable(field) for field in known]
+            faults.append(Fault.of(_variable(name), "unknown-setting", known=expected))
             continue
         try:
             values[name] = msgspec.convert(value, known[name].type, strict=False)
         except msgspec.ValidationError as error:
             faults.append(_fault_of_value(name, value, str(error), known[name].type))
     for name in TOKENS:
-        variable, path = PREFIX + name.upper(), values.get(f"{name}_file")
+        variable, path = _variable(name), values.get(f"{name}_file")
         if path and given.get(name):
             faults.append(Fault.of(f"{variable}_FILE", "token-given-twice", variable=variable))
         elif path:
@@ -190,12 +189,11 @@ def read_settings(environment: Mapping[str, str], options: Mapping[str, object])
 
 def _fault_of_value(name: str, value: object, reason: str, type_: Any) -> Fault:
     """Return what is wrong with the value of a setting; `reason` is msgspec's, and a token is never shown."""
-    variable = PREFIX + name.upper()
+    variable = _variable(name)
     if name in TOKENS:
         return Fault.of(variable, "unprintable-token")
-    fault = invalid(variable, reason, type_)
-    if fault.type not in ("wrong-type", "out-of-range", "unknown-choice"):
-        return fault  # its type says what is expected
+    if type_ is ModelName:
+        return Fault.of(variable, "invalid-model-name", name=value)
     choices = [repr(choice) for choice in get_args(type_)] if get_origin(type_) is Literal else []
     expected = choices or reason.removeprefix("Expected ").partition(", got ")[0]
     return Fault.of(variable, "invalid-setting", found=value, expected=expected)
@@ -236,11 +234,17 @@ def _check_tokens(settings: Settings, named: Sequence[NamedToken]) -> None:
         UnsafeAddress: naming the tokens that are missing or short.
     """
     good = {f"{one.role}_token" for one in named if not one.has_expired(time.time())}
-    missing = [name for name in TOKENS if not getattr(settings, name) and name not in good]
-    short = [name for name in TOKENS if 0 < len(getattr(settings, name)) < MIN_TOKEN_CHARACTERS]
-    variables = [PREFIX + name.upper() for name in TOKENS if name in (*missing, *short)]
-    if variables:
-        raise UnsafeAddress("unsafe-address", host=settings.host, variables=variables, limit=MIN_TOKEN_CHARACTERS)
+    missing = [_variable(name) for name in TOKENS if not getattr(settings, name) and name not in good]
+    short = [_variable(name) for name in TOKENS if 0 < len(getattr(settings, name)) < MIN_TOKEN_CHARACTERS]
+    if missing or short:
+        raise UnsafeAddress(
+            "unsafe-address", host=settings.host, missing=missing, short=short, limit=MIN_TOKEN_CHARACTERS
+        )
+
+
+def _variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return PREFIX + name.upper()
 
 
 def _read_token(path: str) -> str:

@@ -166,6 +166,7 @@ _INVALID = (
     (re.compile(r"Expected `(?P<expected>.*)` (?P<limit>(?:[<>]=?|that's a multiple of) .*)"), "out-of-range"),
     (re.compile(r"Expected `(?P<expected>.*)` of length (?P<limit>.*)"), "wrong-length"),
     (re.compile(r"Expected `(?P<expected>.*)` matching regex (?P<limit>.*)"), "wrong-pattern"),
+    (re.compile(r"expected exactly one of (?P<known>`.*`)"), "not-exactly-one"),  # what our own Structs check
     (re.compile(r"Invalid enum value (?P<found>.*)"), "unknown-choice"),
 )
 

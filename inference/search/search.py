@@ -206,5 +206,5 @@ def deadline_after(arrived: float, timeout_ms: bytes | None) -> float | None:
         return None
     is_number = timeout_ms.isdigit() and len(timeout_ms) <= MAX_TIMEOUT_DIGITS  # of bytes: 0 to 9 and nothing else
     if not is_number or not 1 <= int(timeout_ms) <= MAX_TIMEOUT_MS:
-        raise InvalidInput("invalid-timeout", found=timeout_ms.decode("latin-1"), limit_ms=MAX_TIMEOUT_MS)
+        raise InvalidInput("invalid-timeout", found=timeout_ms[:40].decode("latin-1"), limit_ms=MAX_TIMEOUT_MS)
     return arrived + int(timeout_ms) / 1000

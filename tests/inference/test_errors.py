@@ -87,7 +87,7 @@ def test_unknown_error_of_the_trainer_is_a_failed_training(name: str) -> None:
     error = from_result(name, message("request-refused", {"reason": "x"}), "the reason", [], 0)
 
     assert type(error) is TrainingFailed
-    assert error.message.parameters == {"reason": "the reason"}
+    assert error.message.parameters == {"reason": message("request-refused", {"reason": "x"})}
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,12 @@ def test_unknown_error_of_the_trainer_is_a_failed_training(name: str) -> None:
 )
 def test_words_of_another_release_are_quoted(said: Message | None) -> None:
     """What a trainer of another release says in a way that this one has no words for is passed on in its own."""
-    error = from_result("InvalidInput", said, "the reason", [], 0)
+    faults = [Fault("/a", "is wrong")]
+    error = from_result("InvalidInput", said, "the reason", faults, 1)
 
-    assert str(error) == "the training failed: the reason; the log of the job in the store says more"
+    assert isinstance(error, InvalidInput)  # its status and its faults are as ever
+    assert error.faults == tuple(faults)
+    assert str(error) == "the request was refused: the reason; GET /schema says what each route takes"
 
 
 def test_problem_has_its_parameters_as_members() -> None:

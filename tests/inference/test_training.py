@@ -24,6 +24,7 @@ from litestar import Litestar
 from artifacts.errors import Fault, InvalidInput, ModelNotFound, NoTrainingData, QueueFull, StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY, Checked, Job, JobResult, write_result
+from artifacts.problems.message import message
 from artifacts.store.audit import AuditLog
 from artifacts.store.store import Store
 from inference import training as module
@@ -227,17 +228,17 @@ async def test_refused_training_lists_its_faults(training: Training, worker: Wor
 
 
 @pytest.mark.parametrize(
-    ("error", "sentence"),
+    ("error", "type_", "sentence"),
     [
-        (ModelNotFound, "Model not found"),
-        (NoTrainingData, "No training data provided or training data is empty"),
+        (ModelNotFound, "model-not-found", "Model not found"),
+        (NoTrainingData, "no-training-data", "No training data provided or training data is empty"),
     ],
 )
 async def test_refused_training_says_the_seeds_sentence(
-    training: Training, worker: WorkerHere, error: type[Exception], sentence: str
+    training: Training, worker: WorkerHere, error: type[Exception], type_: str, sentence: str
 ) -> None:
     """An error that the run names comes back as itself, to the letter."""
-    worker.run = leave(JobResult("refused", sentence, error.__name__))
+    worker.run = leave(JobResult("refused", sentence, error.__name__, problem=message(type_, {})))
 
     with pytest.raises(error) as caught:
         await training.wait(await queued(training))
@@ -251,7 +252,23 @@ async def test_failed_training_answers_with_the_reason(client: httpx.AsyncClient
 
     response = await client.post("/train_model", json=BODY_OF_ONE)
 
-    check_problem(response, 500, "the training failed: RuntimeError: no more memory")
+    detail = "the training failed: RuntimeError: no more memory; the log of the job in the store says more"
+    check_problem(response, 500, detail)
+
+
+async def test_reason_of_a_training_is_in_the_language_of_who_waits(
+    client: httpx.AsyncClient, worker: WorkerHere
+) -> None:
+    """What the run says of a request is answered in French to whoever asks in French, with its type and its faults."""
+    said = message("does-not-fit", {"what": "training_data", "count": 1})
+    faults = [Fault.of("/training_data/0/tokens", "missing-field")]
+    worker.run = leave(JobResult("refused", str(said), "InvalidInput", faults, 1, problem=said))
+
+    response = await client.post("/train_model", json=BODY_OF_ONE, headers={"Accept-Language": "fr"})
+
+    problem = check_problem(response, 400, said.detail("fr"))
+    assert problem["type"] == "/problems/does-not-fit"
+    assert problem["errors"][0]["detail"] == "manque\u00a0; ajoutez-le"
 
 
 async def test_death_without_a_result_is_answered(training: Training, worker: WorkerHere) -> None:

@@ -325,7 +325,7 @@ async def next_of(stream: AsyncIterator[ServerSentEventMessage]) -> ServerSentEv
 async def test_events_come_while_it_runs(client: httpx.AsyncClient, training: Training) -> None:
     """What a run tells is passed on while it goes on, and its end ends the stream."""
     job_id = await asked(client)
-    stream = told(training, job_id, 0)
+    stream = told(training, job_id, 0, "en")
     opening = await next_of(stream)
     assert opening.retry is not None
     job = claimed(training.jobs)
@@ -353,7 +353,7 @@ async def test_quiet_stream_is_kept_open(
     """A job of which nothing is heard gets a comment from time to time, without an id."""
     monkeypatch.setattr("inference.following.LOOK_S", 0.01)
     monkeypatch.setattr("inference.routes.jobs.HEARTBEAT_S", 0.03)
-    stream = told(training, await asked(client), 0)
+    stream = told(training, await asked(client), 0, "en")
     await next_of(stream)
 
     for _ in range(2):
@@ -363,7 +363,7 @@ async def test_quiet_stream_is_kept_open(
 
 async def test_stream_ends_when_the_server_does(client: httpx.AsyncClient, training: Training) -> None:
     """A shutdown ends the stream of a job that goes on, without an end event, so that its client comes back."""
-    stream = told(training, await asked(client), 0)
+    stream = told(training, await asked(client), 0, "en")
     await next_of(stream)
 
     waiting = asyncio.create_task(next_of(stream))

@@ -87,7 +87,7 @@ async def test_limits_of_mail_and_json_are_their_own(settings: Settings) -> None
 
     assert good.status_code == 200
     assert "600 bytes" in check_problem(long_mail, 413)["detail"]
-    assert "the limit for JSON is 300" in check_problem(long_json, 413)["detail"]
+    assert "the limit for application/json is 300" in check_problem(long_json, 413)["detail"]
 
 
 async def test_model_is_named_once(client: httpx.AsyncClient) -> None:

@@ -143,7 +143,7 @@ async def test_other_kind_than_the_models_is_refused(client: httpx.AsyncClient, 
     for path, body in bodies.items():
         response = await client.post(path, json=MODEL | {"neural_network_type": second_kind} | body)
 
-        check_problem(response, 400, "model puppet-o2 is of neural_network_type GRU, not LSTM; name its own kind")
+        check_problem(response, 400, "model puppet-o2 is of neural_network_type GRU, not LSTM; name its own type")
 
 
 # /train_model: the seeds' refusals come from the trainer's process; test_training.py has the rest
@@ -356,7 +356,10 @@ async def test_search_needs_exactly_one_content(client: httpx.AsyncClient, names
 
     problem = check_problem(await client.post("/search", json=MODEL | {name: contents[name] for name in names}), 400)
 
-    assert problem["errors"][0]["detail"] == "expected exactly one of `vector`, `text`, `vectors`, `texts`"
+    assert (
+        problem["errors"][0]["detail"]
+        == "expected exactly one of `vector`, `text`, `vectors`, `texts`; send one of them"
+    )
 
 
 # Work that would hold the others up goes to a thread
@@ -759,7 +762,7 @@ async def test_faults_of_cases_are_all_listed(client: httpx.AsyncClient) -> None
 @pytest.mark.parametrize(
     ("fields", "place", "said"),
     [
-        ({"text": "deux pièces"}, "/text", "is an unknown field; expected one of name, neural_network_type, id, ids, "),
+        ({"text": "deux pièces"}, "/text", "is an unknown field, expected one of name, neural_network_type, id, ids, "),
         ({"texts": ["a"]}, "/texts", "vector, vectors"),
         ({"vector": ["a", "b"]}, "/vector/0", "Expected `float`, got `str`"),
         ({"vector": [1, None]}, "/vector/1", "Expected `float`, got `null`"),
@@ -804,14 +807,14 @@ async def test_model_of_another_kind_is_not_asked(
     for path, fields in (("/search", body), ("/test", {"test_data": [{"features": [1.0], "target": 1.0}]})):
         response = await client.post(path, json={"name": model, "neural_network_type": asked} | fields)
 
-        check_problem(response, 400, f"model {model} is of neural_network_type {own}, not {asked}; name its own kind")
+        check_problem(response, 400, f"model {model} is of neural_network_type {own}, not {asked}; name its own type")
 
 
 async def test_model_that_reads_no_text_predicts_nothing(client: httpx.AsyncClient, settings: Settings) -> None:
     """/predict of a model of numbers is 400 and names the kinds that read text, be it named or the default."""
     said = (
-        "model prices is of neural_network_type SimpleNN, which does not read text; name a model of GRU, "
-        "or ask this one through /search"
+        "model prices is of neural_network_type SimpleNN, which does not read text, expected a model of GRU; "
+        "name such a model, or ask this one through /search"
     )
 
     check_problem(await client.post("/predict", json={"email_text": "a", "name": "prices"}), 400, said)
@@ -835,7 +838,7 @@ async def test_answer_that_is_no_number_is_an_error(
         check_problem(
             await client.post(path, json=PRICES | body),
             500,
-            "prices version 1 answers with a value that is no finite number; train it again",
+            "prices version 1 answers with a number that is not finite; train it again",
         )
 
 
