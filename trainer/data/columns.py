@@ -148,7 +148,7 @@ class Column(msgspec.Struct, frozen=True):
         return phrase("column", language, name=self.name, count=self.num_distinct, example=self.example)
 
 
-class Found(msgspec.Struct, frozen=True):
+class ColumnsFound(msgspec.Struct, frozen=True):
     """What a file was found to have, where it is not certain which columns to read.
 
     Attributes:
@@ -169,7 +169,7 @@ class Found(msgspec.Struct, frozen=True):
 class ColumnsUnclear(InvalidInput):
     """It is not certain which columns to read."""
 
-    found = Found([], 0, False, [], True)
+    found = ColumnsFound([], 0, False, [], True)
 
     @property
     def options(self) -> list[str]:
@@ -595,7 +595,7 @@ def _unclear(
         example = excerpt(cells[0]) if cells else ""
         # A file without a line end is one name of megabytes.
         columns.append(Column(path if len(path) <= MAX_NAME else excerpt(path), stats[path][0], example))
-    error.found = Found(
+    error.found = ColumnsFound(
         columns=columns[:MAX_LISTED],
         num_more=max(0, len(columns) - MAX_LISTED),
         is_start=len(records) >= MAX_DISTINCT,
