@@ -83,10 +83,7 @@ class Message(msgspec.Struct, frozen=True):
         sentence = sentences(language)[self.type]
         if sentence.seed:
             return sentence.seed
-        fact = sentence.fact
-        if isinstance(fact, Counted):
-            count = self.parameters[fact.by]
-            fact = fact.one if count == 1 or (count == 0 and language == "fr") else fact.other
+        fact = wording(sentence.fact, self.parameters, language)
         shown = {name: _shown(value, language) for name, value in self.parameters.items()}
         said = ", ".join(part.format_map(shown) for part in (fact, sentence.limit) if part)
         return _JOIN[language].join(part for part in (said, sentence.remedy.format_map(shown)) if part)
@@ -122,6 +119,14 @@ def message(type: str, parameters: Mapping[str, object]) -> Message:  # noqa: A0
     if " " in type:  # TRANSITION: a sentence that has no type yet
         return Message("untyped", {"text": type})
     return Message(type, {name: _value(one) for name, one in parameters.items()})
+
+
+def wording(words: str | Counted, values: Mapping[str, object], language: Language) -> str:
+    """Return the wording for the number that is counted; words that count nothing as they are."""
+    if isinstance(words, str):
+        return words
+    count = values[words.by]
+    return words.one if count == 1 or (count == 0 and language == "fr") else words.other
 
 
 def _value(value: object) -> Value:

@@ -189,10 +189,7 @@ def read_tickets(path: Path, reading: Reading = AS_FOUND, faults_file: Path | No
         return tickets.read(path, reading, faults_file)
     except (ColumnsUnclear, FaultyRows) as error:
         if not path.is_dir() and str(path) != "-" and holds_numbers(path):
-            raise InvalidInput(
-                f"{path} holds features and targets, as a SimpleNN learns from; inspect looks at tickets in categories "
-                "and has nothing to say of numbers"
-            ) from error
+            raise InvalidInput("numbers-in-place-of-tickets", file=path) from error
         raise
 
 

@@ -16,10 +16,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from artifacts.errors import InvalidInput, PuppetError
 from artifacts.networks.manifest import Comparison, Epoch
+from artifacts.problems.message import DEFAULT, Language
+from artifacts.problems.phrases import phrase
 from trainer.data.columns import ColumnsUnclear
 from trainer.data.files import FaultyRows
 
 WORDS = "trainer.cli.words"  # of the command that runs, in click's notes of a call
+LANGUAGE = "trainer.cli.language"  # of its reader, there too
 DEFAULT_STORE = "artifacts/models"
 # A category is printed as it is, were it "[/red]" or ":smile:".
 out = Console(highlight=False, markup=False, emoji=False)
@@ -27,25 +30,49 @@ err = Console(highlight=False, markup=False, emoji=False, stderr=True)
 
 
 def shows_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn an error of ours into its message, its faults and exit status 1."""
+    """Turn an error of ours into its message, its faults and exit status 1, in the reader's language."""
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
         except PuppetError as error:
-            err.print(f"error: {error}", style="bold red", soft_wrap=True)
-            if isinstance(error, FaultyRows) and error.groups:
-                for group in error.groups:
-                    err.print(f"  {group}", soft_wrap=True)
-            elif isinstance(error, InvalidInput):
-                for fault in error.faults:
-                    err.print(f"  {fault}", soft_wrap=True)
-            if isinstance(error, ColumnsUnclear) and error.options:
-                err.print(f"ready to copy: {again(error.options)}", soft_wrap=True)
+            show_error(error, language())
             sys.exit(1)
 
     return wrapper
+
+
+def language() -> Language:
+    """Return the language of whoever reads the terminal, which `main` has read from the environment."""
+    context = click.get_current_context(silent=True)
+    found: Language = context.meta.get(LANGUAGE, DEFAULT) if context is not None else DEFAULT
+    return found
+
+
+def show_error(error: PuppetError, language: Language) -> None:
+    """Print what is wrong, where, and what to do about it."""
+    text = error.shown(language) if isinstance(error, ColumnsUnclear) else error.message.detail(language)
+    err.print(phrase("error", language, text=text), style="bold red", soft_wrap=True)
+    if isinstance(error, FaultyRows) and error.groups:
+        for group in error.groups:
+            err.print(f"  {group.shown(language)}", soft_wrap=True)
+        if (listed := where_listed(language)) is not None:
+            err.print(listed, soft_wrap=True)
+    elif isinstance(error, InvalidInput):
+        for fault in error.faults:
+            err.print(f"  {fault.shown(language)}", soft_wrap=True)
+    if isinstance(error, ColumnsUnclear) and error.options:
+        err.print(phrase("ready-to-copy", language, command=again(error.options)), soft_wrap=True)
+
+
+def where_listed(language: Language) -> str | None:
+    """Return where every fault is listed, or the option that lists them; None if the command that runs has it not."""
+    given = click.get_current_context().params
+    if "faults_file" not in given:
+        return None
+    file = given["faults_file"]
+    return phrase("faults-option", language) if file is None else phrase("faults-listed", language, file=file)
 
 
 def again(options: list[str]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from artifacts.errors import InvalidInput, ModelNotFound, NoTrainingData, how_to_install
+from artifacts.errors import InvalidInput, ModelNotFound, NoTrainingData
 from artifacts.jobs.request import Promotion
 from artifacts.kinds import DEFAULT, Kind, check_kind, kind_named
 from artifacts.networks.manifest import Manifest, Report
@@ -116,7 +116,7 @@ def fit_command(
     if include_feedback and not is_new:
         rows = with_feedback(Store(store), name, kind, rows)
     if rows is None:
-        raise NoTrainingData("No training data provided or training data is empty")
+        raise NoTrainingData("no-training-data")
     trainer_of(kind).check_trainable(rows)
     rows = enriched(rows, kind, config, unlabelled, vectors, as_remembered(reading))
     test_rows = read_test_rows(test, kind, as_remembered(reading)) if test else None
@@ -204,7 +204,7 @@ def report_command(
     """
     missing = [library for library in ("jinja2", "matplotlib") if importlib.util.find_spec(library) is None]
     if missing:
-        raise InvalidInput(f"report needs {' and '.join(missing)}; {how_to_install('report')}")
+        raise InvalidInput("report-library-missing", libraries=missing)
     from trainer.report.page import (  # draws with matplotlib, which takes a second to import
         collect,
         write_card,
@@ -225,7 +225,7 @@ def report_command(
         try:
             path.write_text(text, "utf-8")
         except OSError as error:
-            raise InvalidInput(f"cannot write {path}: {error.strerror}") from error
+            raise InvalidInput("file-cannot-be-written", file=path, reason=error.strerror or error) from error
         out.print(f"written: {path}", soft_wrap=True)
 
 

@@ -50,7 +50,7 @@ def read_unlabelled(path: Path, reading: Reading = AS_FOUND) -> list[list[str]]:
             except FaultyCell as error:
                 found = msgspec.structs.replace(error.fault, line=record.line)
             if found is not None:
-                faults.add([found], record.place, remedy=SKIP_FAULTY)
+                faults.add([found], record.place, option=SKIP_FAULTY)
     if faults.num_faults and not reading.skip_faulty:
         raise faults.error(str(path))
     if not token_lists:

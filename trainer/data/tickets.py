@@ -34,6 +34,7 @@ from artifacts.text.tokens import split as words_of
 from trainer.curation.vectors import Vectors
 from trainer.data.columns import (
     AS_FOUND,
+    NUM_LABELS,
     Chosen,
     FaultyCategory,
     Reading,
@@ -54,9 +55,10 @@ from trainer.data.files import FaultGroup, FaultLog, FaultyCell, Fields, RawRow,
 from trainer.data.forms import Export, open_export
 
 CONTENT_FIELDS = ("tokens", "text", "email_text")
-SKIP_UNLABELLED = "--skip-unlabelled goes on without them, and counts them"
-SKIP_FAULTY = "--skip-faulty goes on without them, and counts them"
-FIRST_LABEL = "--first-label takes the first of each cell"
+# The options that leave rows out; their words are in artifacts/problems/phrases.toml.
+SKIP_UNLABELLED = "skip-unlabelled"
+SKIP_FAULTY = "skip-faulty"
+FIRST_LABEL = "first-label"
 MIN_FOR_VALIDATION = 3  # distinct tickets that a category needs before one is kept out of training
 MIN_WORDS = 2  # words of a ticket, masks and signs not counted, below which it says next to nothing
 ESCAPED_OR_HALF = re.compile("[\ud800-\udfff]")
@@ -156,13 +158,11 @@ def read(path: Path, reading: Reading = AS_FOUND, faults_file: Path | None = Non
     if faults_file is not None:
         found.faults.write(faults_file)
     if refused.num_faults:
-        raise refused.error(
-            str(path), "--faults FILE.csv lists them all" if faults_file is None else f"listed in {faults_file}"
-        )
+        raise refused.error(str(path))
     if not found.labels:
         if found.num_read:
-            raise InvalidInput(f"{path}: none of its {found.num_read} rows is a ticket with a category and a word")
-        raise NoTrainingData("No training data provided or training data is empty")
+            raise InvalidInput("rows-without-tickets", file=path, num_rows=found.num_read)
+        raise NoTrainingData("no-training-data")
     rows = noticed(
         [Ticket(label, **ticket) for label, ticket in zip(found.labels, found.contents, strict=True)], found.tokens
     )
@@ -234,20 +234,16 @@ class Gathered:
             check_label(label)
         except Unlabelled as missing:
             self.num_unlabelled += 1
-            fault = Fault(f"{record.pointer}/{chosen.category[0]}", str(missing), record.line)
-            remedy = SKIP_UNLABELLED
-            if missing.word:
-                remedy += f'; if it is a category, name it: --merge "{missing.word}=NAME"'
-            self._take([fault], record, chosen, remedy, self._reading.skip_unlabelled)
+            fault = Fault.of_error(f"{record.pointer}/{chosen.category[0]}", missing, record.line)
+            self._take([fault], record, chosen, SKIP_UNLABELLED, self._reading.skip_unlabelled)
         except SeveralLabels as error:
-            self._faulty(
-                [Fault(f"{record.pointer}/{chosen.category[0]}", str(error), record.line)], record, chosen, FIRST_LABEL
-            )
+            fault = Fault.of_error(f"{record.pointer}/{chosen.category[0]}", error, record.line)
+            self._faulty([fault], record, chosen, FIRST_LABEL)
         except (FaultyCategory, FaultyCell) as error:
             columns = chosen.category if content is None else chosen.text
             named = [one for one in columns if value_at(record.fields, one) is not None]
             where = f"/{named[0]}" if len(named) == 1 else ""
-            fault = error.fault if isinstance(error, FaultyCell) else Fault(where, str(error))
+            fault = error.fault if isinstance(error, FaultyCell) else Fault.of_error(where, error)
             found = [msgspec.structs.replace(fault, pointer=record.pointer + fault.pointer, line=record.line)]
             # A row of the project's own form: every wrong token of it.
             if isinstance(error, FaultyCell) and chosen.either and record.raw is not None:
@@ -258,9 +254,9 @@ class Gathered:
             words = " ".join(
                 text_of_cell(value_at(record.fields, column)) for column in (*chosen.text, *chosen.category)
             )
-            detail = broken_byte(words, encoding) or str(error)
+            reason = broken_byte(words, encoding) or error
             field = chosen.text[0] if len(chosen.text) == 1 or not chosen.either else content_name(record, chosen)
-            self._faulty([Fault(f"{record.pointer}/{field}", detail, record.line)], record, chosen)
+            self._faulty([Fault.of_error(f"{record.pointer}/{field}", reason, record.line)], record, chosen)
         else:
             if tokens:
                 self.labels.append(label)
@@ -279,13 +275,12 @@ class Gathered:
         kept = []
         for row, label in enumerate(self.labels):
             if label in joined and not takes_first(self._reading):
-                detail = f"several categories in a cell ({', '.join(joined[label][:3])}); a ticket has one here"
+                categories = joined[label][:NUM_LABELS]
                 place = self.places[row]
                 line = int(place.removeprefix("line ")) if place.startswith("line ") else None
                 words = " ".join(self.tokens[row])
-                self._take_fault(
-                    [Fault("/category", detail, line)], place, words, FIRST_LABEL, self._reading.skip_faulty
-                )
+                fault = Fault.of("/category", "several-categories", line, categories=categories)
+                self._take_fault([fault], place, words, FIRST_LABEL, self._reading.skip_faulty)
                 self.num_faulty += 1
             else:
                 kept.append(row)
@@ -297,22 +292,22 @@ class Gathered:
         """Return the faults that no option leaves out."""
         return self._refused
 
-    def _faulty(self, found: list[Fault], record: Record, chosen: Chosen, remedy: str = SKIP_FAULTY) -> None:
+    def _faulty(self, found: list[Fault], record: Record, chosen: Chosen, option: str = SKIP_FAULTY) -> None:
         self.num_faulty += 1
-        self._take(found, record, chosen, remedy, self._reading.skip_faulty)
+        self._take(found, record, chosen, option, self._reading.skip_faulty)
 
-    def _take(self, found: list[Fault], record: Record, chosen: Chosen, remedy: str, is_left_out: bool) -> None:
+    def _take(self, found: list[Fault], record: Record, chosen: Chosen, option: str, is_left_out: bool) -> None:
         words = (
             ""
             if record.fault is not None
             else " ".join(text_of_cell(value_at(record.fields, one)) for one in chosen.text)
         )
-        self._take_fault(found, record.place, words, remedy, is_left_out)
+        self._take_fault(found, record.place, words, option, is_left_out)
 
-    def _take_fault(self, found: list[Fault], place: str, words: str, remedy: str, is_left_out: bool) -> None:
-        self.faults.add(found, place, words, remedy)
+    def _take_fault(self, found: list[Fault], place: str, words: str, option: str, is_left_out: bool) -> None:
+        self.faults.add(found, place, words, option)
         if not is_left_out:
-            self._refused.add(found, place, words, remedy)
+            self._refused.add(found, place, words, option)
 
 
 def cached_reader() -> Callable[[list[str] | str], list[str]]:
@@ -351,13 +346,13 @@ def id_of(fields: Fields, chosen: Chosen) -> str | int | None:
         return int(value)
     if value is None or (isinstance(value, str | int) and not isinstance(value, bool)):
         return value or None if isinstance(value, str) else value
-    raise FaultyCell(Fault(f"/{chosen.id}", f"is no id (a text or a whole number): {value!r:.40}"))
+    raise FaultyCell(Fault.of(f"/{chosen.id}", "no-ticket-id", value=f"{value!r:.40}"))
 
 
 def check_label(label: str) -> None:
     """Raise InvalidText if a category holds what no text has: NUL, or half of an emoji."""
     if "\0" in label or (not label.isascii() and ESCAPED_OR_HALF.search(label)):
-        raise InvalidText("the category holds a NUL character or half of an emoji, which is no character; remove it")
+        raise InvalidText("no-character-in-category")
 
 
 def check_rows(raw_rows: Iterable[RawRow], what: str) -> Rows:
@@ -416,7 +411,7 @@ def normalised(ticket: Row) -> list[str]:
     """
     tokens = read_tokens(ticket.content)
     if not tokens:
-        raise EmptyTicket("the ticket is empty: no token that is not blank; remove the row or fill it")
+        raise EmptyTicket("empty-ticket")
     return tokens
 
 
@@ -428,10 +423,7 @@ def check_categories(rows: Rows) -> None:
     """
     if len(rows.categories) < 2:
         (only,) = rows.categories
-        raise InvalidInput(
-            f"all {len(rows.tickets)} tickets are of one category, {only!r}; a classifier needs at least 2: "
-            f"add tickets of another category"
-        )
+        raise InvalidInput("single-category", num_tickets=len(rows.tickets), category=only)
 
 
 def split(rows: Rows, share: float, seed: int) -> tuple[list[int], list[int]]:

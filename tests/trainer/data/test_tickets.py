@@ -121,14 +121,14 @@ def test_blank_category_is_a_fault(tmp_path: Path, category: str) -> None:
     """A category must have a name."""
     (fault,) = refusal(written(tmp_path, "data.jsonl", jsonl({"category": category, "tokens": ["a"]}))).faults
 
-    assert fault.detail == "no category"
+    assert fault.type == "no-category"
 
 
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ({"category": "a", "label": "a", "tokens": ["b"]}, "exactly one of `category`, `label`"),
-        ({"category": "a", "tokens": ["b"], "text": "b"}, "exactly one of `tokens`, `text`, `email_text`"),
+        ({"category": "a", "label": "a", "tokens": ["b"]}, "exactly one of category, label"),
+        ({"category": "a", "tokens": ["b"], "text": "b"}, "exactly one of tokens, text, email_text"),
         ({"category": "a", "tokens": ["b\0"]}, "NUL"),
         ({"category": "a", "text": "b\0"}, "NUL"),
     ],
@@ -186,7 +186,7 @@ def test_duplicates_and_conflicts_are_counted() -> None:
 def test_one_category_is_refused() -> None:
     """There is nothing to tell apart; the message counts, names it and says what to add."""
     with pytest.raises(
-        InvalidInput, match=r"all 2 tickets are of one category, 'a'; .* add tickets of another category"
+        InvalidInput, match=r"all 2 tickets are of one category, 'a', .* 2; add tickets of another category"
     ):
         check_categories(small.rows({"a": [["x"], ["y"]]}))
     check_categories(small.rows({"a": [["x"]], "b": [["y"]]}))
