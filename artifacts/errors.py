@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import msgspec
 
-from artifacts.problems.message import DEFAULT, Language, Message, Value, message
+from artifacts.problems.sentences import DEFAULT, Language, Message, Value, message
 
 _LINE: dict[Language, str] = {"en": "line", "fr": "ligne"}
 _WHOLE_ROW: dict[Language, str] = {"en": "(whole row)", "fr": "(toute la ligne)"}
@@ -61,17 +61,6 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __str__(self) -> str:
         return self.shown()
-
-
-def how_to_install(extra: str) -> str:
-    """Return how to install an extra of this project, as the end of a message.
-
-    The project stands on no registry, so `pip install NAME[extra]` would fetch whatever somebody puts under the name.
-
-    >>> how_to_install("mail")
-    "install the extra mail: pip install -c constraints.txt -e '.[mail]' in the checkout of Puppet"
-    """
-    return f"install the extra {extra}: pip install -c constraints.txt -e '.[{extra}]' in the checkout of Puppet"
 
 
 class PuppetError(Exception):

@@ -28,8 +28,8 @@ from litestar.routes import HTTPRoute
 
 from artifacts.errors import InvalidInput, PuppetError, StoreRefused
 from artifacts.jobs.jobs import Jobs
-from artifacts.problems.message import ADDRESS, sentences
 from artifacts.problems.page import page_of
+from artifacts.problems.sentences import ADDRESS, sentences
 from artifacts.store.audit import AuditLog
 from artifacts.store.forgetting import erase_old
 from artifacts.store.store import Store

@@ -42,7 +42,7 @@ from litestar.exceptions import HTTPException
 
 from artifacts import errors
 from artifacts.errors import Fault, InvalidInput, PuppetError
-from artifacts.problems.message import ADDRESS, DEFAULT, Language, Message, message, preferred
+from artifacts.problems.sentences import ADDRESS, DEFAULT, Language, Message, message, preferred
 from artifacts.system.validation import invalid
 from inference.settings import UnsafeAddress
 

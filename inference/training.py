@@ -19,7 +19,7 @@ import msgspec
 from artifacts.errors import StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY, Checked, Job
-from artifacts.problems.message import Language, Message
+from artifacts.problems.sentences import Language, Message
 from artifacts.store.audit import NO_TOKEN, NOBODY, AuditLog, Author
 from artifacts.store.store import Store
 from artifacts.store.versions import check_name

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from artifacts.errors import Fault, InvalidInput
-from artifacts.problems.message import Message
+from artifacts.problems.sentences import Message
 from artifacts.system import cores
 from artifacts.system.validation import invalid
 from artifacts.text.people import Person

@@ -18,7 +18,7 @@ from artifacts.jobs.records import JobResult, write_result
 from artifacts.jobs.request import Promotion
 from artifacts.kinds import Kind, kind_named, load
 from artifacts.networks.manifest import Columns, Manifest, Report
-from artifacts.problems.message import message
+from artifacts.problems.sentences import message
 from artifacts.schemas import Evaluation
 from artifacts.store import feedback
 from artifacts.store.store import Store

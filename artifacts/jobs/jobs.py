@@ -46,7 +46,7 @@ from artifacts.jobs.events import Event, read_events
 from artifacts.jobs.records import BODY, EVENTS, LOG, Ended, Job
 from artifacts.jobs.table import ERASABLE, ID, JobTable, check_key, key_conflict
 from artifacts.networks.manifest import Manifest
-from artifacts.problems.message import Message, message
+from artifacts.problems.sentences import Message, message
 from artifacts.schemas import Summary
 from artifacts.store.store import Store
 from artifacts.store.versions import DAY_S, at, check_name

@@ -8,7 +8,7 @@ import msgspec
 
 from artifacts.errors import Fault
 from artifacts.networks.manifest import ModelName
-from artifacts.problems.message import Message
+from artifacts.problems.sentences import Message
 from artifacts.schemas import Summary
 
 BODY, EVENTS, LOG, RESULT = "body.json", "events.jsonl", "log.txt", "result.json"

@@ -15,7 +15,7 @@ import msgspec
 
 from artifacts.errors import Fault, IdempotencyConflict, InvalidInput, JobNotFound, QueueFull, StoreRefused
 from artifacts.jobs.records import MAX_FAULT, Ended, Job, clean
-from artifacts.problems.message import Message, message
+from artifacts.problems.sentences import Message, message
 from artifacts.schemas import Summary
 from artifacts.store.versions import now
 from artifacts.system.disk import flush

@@ -10,7 +10,7 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 
-from artifacts.problems.message import ADDRESS, Counted, Language, parameters_of, sentences
+from artifacts.problems.sentences import ADDRESS, Counted, Language, parameters_of, sentences
 
 USUAL = ("type", "title", "status", "detail")  # members of every problem (RFC 9457 3.1)
 NOTHING = "\u2014"

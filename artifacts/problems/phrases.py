@@ -10,7 +10,7 @@ from importlib.resources import files
 
 import msgspec
 
-from artifacts.problems.message import Counted, Language, wording
+from artifacts.problems.sentences import Counted, Language, wording
 
 
 @cache

@@ -27,7 +27,7 @@ import msgspec
 
 from artifacts.errors import CorrectionNotFound, FeedbackFull, StoreRefused
 from artifacts.jobs.jobs import Jobs
-from artifacts.problems.message import Message, message
+from artifacts.problems.sentences import Message, message
 from artifacts.store.store import Store
 from artifacts.store.versions import DAY_S, at, now
 from artifacts.system.disk import flush, flush_file

@@ -22,7 +22,6 @@ from typing import TypeVar
 import click
 import msgspec
 
-from artifacts.errors import how_to_install
 from benchmarks.accuracy.learners import GRU, PEERS, Run, Work, measure_work
 from benchmarks.accuracy.sets import DataSet, Facts, Part, choose, find_sets, read_facts
 from benchmarks.accuracy.summary import SUBSAMPLE_ROWS, Numbers, Settings, bare, parts, summary
@@ -131,7 +130,7 @@ def choose_peers(names: str | None) -> list[str]:
         raise click.UsageError(f"--peers: no peer {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
     for name in sorted(wanted):
         if not PEERS[name].is_installed:
-            raise click.UsageError(f"--peers: {name} is not installed; {how_to_install(PEERS[name].extra)}")
+            raise click.UsageError(f"--peers: {name} is not installed; {options.how_to_install(PEERS[name].extra)}")
     return [name for name in PEERS if name in wanted]
 
 
@@ -144,7 +143,7 @@ def check_plots() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise click.UsageError(f"--save draws with matplotlib; {how_to_install('bench')}") from error
+        raise click.UsageError(f"--save draws with matplotlib; {options.how_to_install('bench')}") from error
 
 
 def plan(

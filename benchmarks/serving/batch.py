@@ -21,7 +21,6 @@ from typing import Any
 import click
 import msgspec
 
-from artifacts.errors import how_to_install
 from artifacts.networks.gru import GruModel
 from artifacts.networks.gru_records import GruManifest
 from artifacts.store.store import Store
@@ -236,7 +235,7 @@ def measure(settings: Settings, work: Workload, train: Path) -> Numbers:
     """Return the numbers of all rounds, in which the learners take turns."""
     common = settings.common
     left_out = {
-        key: f"{PEERS[key].title} is not installed; {how_to_install(PEERS[key].extra)}"
+        key: f"{PEERS[key].title} is not installed; {options.how_to_install(PEERS[key].extra)}"
         for key in settings.learners
         if key in PEERS and not PEERS[key].is_installed
     }

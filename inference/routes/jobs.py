@@ -13,7 +13,7 @@ from msgspec.json import encode
 
 from artifacts.jobs.events import Event
 from artifacts.jobs.records import Job
-from artifacts.problems.message import ADDRESS, Language
+from artifacts.problems.sentences import ADDRESS, Language
 from artifacts.store.audit import AuditLog
 from inference.errors import fault_shown, language_of
 from inference.following import has_ended

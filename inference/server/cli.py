@@ -17,7 +17,7 @@ import click
 import msgspec
 
 from artifacts.errors import InvalidInput, PuppetError
-from artifacts.problems.message import Language, language_of
+from artifacts.problems.sentences import Language, language_of
 from artifacts.system import cores
 from artifacts.system.logs import start_log
 from inference.monitoring.shared_counters import open_board

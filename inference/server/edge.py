@@ -23,7 +23,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from artifacts.errors import PuppetError
-from artifacts.problems.message import Language
+from artifacts.problems.sentences import Language
 from inference import errors
 from inference.errors import (
     CodingNotImplemented,

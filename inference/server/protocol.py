@@ -20,7 +20,7 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from artifacts.errors import PuppetError
-from artifacts.problems.message import LANGUAGES, Language
+from artifacts.problems.sentences import LANGUAGES, Language
 from inference.errors import ServerFull, TooLate
 from inference.monitoring.tracing import trace
 from inference.routes.access import Gate

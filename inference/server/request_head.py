@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import httptools
 import msgspec
 
-from artifacts.problems.message import Language
+from artifacts.problems.sentences import Language
 from inference.errors import language_asked
 from inference.routes.access import JSON, Gate, is_own_host
 from inference.settings import Settings

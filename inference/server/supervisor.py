@@ -21,7 +21,7 @@ from typing import Self
 import msgspec
 
 from artifacts.errors import Fault, InvalidInput, PuppetError
-from artifacts.problems.message import DEFAULT, Language, Message
+from artifacts.problems.sentences import DEFAULT, Language, Message
 
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 10.0

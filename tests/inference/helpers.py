@@ -7,7 +7,7 @@ from typing import Any, TypeVar, cast
 import httpx
 import msgspec
 
-from artifacts.problems.message import Language, sentences
+from artifacts.problems.sentences import Language, sentences
 from artifacts.store.store import Store
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ import pytest
 import artifacts
 import inference
 from artifacts.errors import Fault, InvalidInput, PuppetError
-from artifacts.problems.message import Message, message
+from artifacts.problems.sentences import Message, message
 from inference import errors
 from inference.errors import STATUS, TrainingFailed, from_result, problem
 from inference.search.batcher import Batcher

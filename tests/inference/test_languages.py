@@ -11,8 +11,8 @@ from litestar import Litestar
 
 from artifacts.errors import Fault
 from artifacts.jobs.jobs import Jobs
-from artifacts.problems import message as module
-from artifacts.problems.message import LANGUAGES, Language, Message, message, sentences
+from artifacts.problems import sentences as module
+from artifacts.problems.sentences import LANGUAGES, Language, Message, message, sentences
 from artifacts.store.store import Store
 from inference.monitoring.observer import Observer
 from inference.server.edge import ENOUGH_BYTES, Edge

@@ -24,7 +24,7 @@ from litestar import Litestar
 from artifacts.errors import Fault, InvalidInput, ModelNotFound, NoTrainingData, QueueFull, StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY, Checked, Job, JobResult, write_result
-from artifacts.problems.message import message
+from artifacts.problems.sentences import message
 from artifacts.store.audit import AuditLog
 from artifacts.store.store import Store
 from inference import training as module
@@ -699,7 +699,7 @@ async def test_store_that_cannot_be_used_is_503(
     """Whichever step the store refuses, the answer is 503 with its reason, and searches are not touched."""
 
     def refuse(*_: object, **__: object) -> Any:
-        raise StoreRefused("jobs of the store cannot be read or written")
+        raise StoreRefused("not-valid", reason="jobs of the store cannot be read or written")
 
     monkeypatch.setattr(Jobs, step, refuse)
 

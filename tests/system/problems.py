@@ -14,7 +14,7 @@ import inference.settings
 import trainer.data.columns
 import trainer.data.files
 from artifacts.errors import PuppetError
-from artifacts.problems.message import sentences
+from artifacts.problems.sentences import sentences
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("artifacts", "trainer", "inference")
@@ -86,8 +86,13 @@ def statuses() -> dict[str, list[int]]:
     for one in named():
         if one.by in errors() and not one.place.startswith(NEVER_ANSWERED):
             for type_ in sentences("en").keys() & set(one.types):
-                found.setdefault(type_, set()).add(inference.errors.STATUS[errors()[one.by]])
+                found.setdefault(type_, set()).add(_status(errors()[one.by]))
     return {type_: sorted(found[type_]) for type_ in sorted(found)}
+
+
+def _status(kind: type[PuppetError]) -> int:
+    """Return the status of a class of error; one that only the trainer raises has that of its base."""
+    return next(inference.errors.STATUS[base] for base in kind.__mro__ if base in inference.errors.STATUS)
 
 
 def as_toml(table: dict[str, list[int]]) -> str:

@@ -6,7 +6,7 @@ import string
 
 import pytest
 
-from artifacts.problems.message import LANGUAGES, Counted, parameters_of, sentences
+from artifacts.problems.sentences import LANGUAGES, Counted, parameters_of, sentences
 from tests.system.problems import ROOT, TABLE, as_toml, named, statuses
 
 # Members that a problem has anyway (RFC 9457, and `errors` with its pointers): a parameter would overwrite them.

@@ -346,7 +346,7 @@ def test_job_may_use_text_and_the_default_settings(empty: Store, monkeypatch: py
 
     def spy(*arguments: object, **_: object) -> None:
         used.extend(argument for argument in arguments if isinstance(argument, TrainConfig))
-        raise InvalidInput("far enough")
+        raise InvalidInput("not-valid", reason="far enough")
 
     monkeypatch.setattr(run, "train", spy)
     rows = [{"label": c, "email_text": "un texte"} for c in "ab"]

@@ -15,7 +15,7 @@ import sys
 
 import click
 
-from artifacts.problems.message import language_of, message
+from artifacts.problems.sentences import language_of, message
 from trainer.cli.terminal import LANGUAGE, WORDS
 
 # Module -> the commands that it brings, in the order in which `--help` lists them.

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from artifacts.errors import InvalidInput, PuppetError
 from artifacts.networks.manifest import Comparison, Epoch
-from artifacts.problems.message import DEFAULT, Language
 from artifacts.problems.phrases import phrase
+from artifacts.problems.sentences import DEFAULT, Language
 from trainer.data.columns import ColumnsUnclear
 from trainer.data.files import FaultyRows
 

@@ -23,8 +23,8 @@ import msgspec
 
 from artifacts.errors import Fault, InvalidContent, InvalidInput
 from artifacts.networks.manifest import Columns
-from artifacts.problems.message import DEFAULT, Language
 from artifacts.problems.phrases import phrase
+from artifacts.problems.sentences import DEFAULT, Language
 from trainer.data.files import FaultyCell, Fields, Record, excerpt
 from trainer.data.forms import Export
 from trainer.data.source import MAX_BYTES

@@ -18,8 +18,8 @@ from typing import TypeVar
 import msgspec
 
 from artifacts.errors import Fault, InvalidContent, InvalidInput, NoTrainingData
-from artifacts.problems.message import DEFAULT, Language, Message, Value
 from artifacts.problems.phrases import phrase
+from artifacts.problems.sentences import DEFAULT, Language, Message, Value
 from artifacts.schemas import Row
 from artifacts.system.validation import MAX_FAULTS_SHOWN, does_not_fit, find_faults
 

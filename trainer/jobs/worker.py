@@ -21,7 +21,7 @@ import msgspec
 from artifacts.errors import PuppetError, StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import LOG, Ended, Job, read_result
-from artifacts.problems.message import Message, message
+from artifacts.problems.sentences import Message, message
 from artifacts.store.store import Store
 from artifacts.system.processes import give_way
 from trainer.jobs.process import Limits

@@ -48,7 +48,7 @@ from artifacts.jobs.records import (
 )
 from artifacts.jobs.table import DATABASE, SCHEMA_VERSION
 from artifacts.networks.manifest import Comparison, Served, seal
-from artifacts.problems.message import message
+from artifacts.problems.sentences import message
 from artifacts.store.store import JOBS, Store
 from artifacts.system import sqlite as database_module
 from artifacts.system.disk import try_lock

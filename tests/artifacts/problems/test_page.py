@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from artifacts.problems.message import LANGUAGES, Language, Sentence, parameters_of, sentences
 from artifacts.problems.page import page_of
+from artifacts.problems.sentences import LANGUAGES, Language, Sentence, parameters_of, sentences
 
 
 class Text(HTMLParser):

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from artifacts.problems.message import LANGUAGES, Counted
 from artifacts.problems.phrases import phrase, phrases
+from artifacts.problems.sentences import LANGUAGES, Counted
 
 
 def wordings(words: str | Counted) -> list[str]:

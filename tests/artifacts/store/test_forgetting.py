@@ -13,7 +13,7 @@ from artifacts.jobs.events import Event, append_event, read_events
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY, EVENTS, LOG
 from artifacts.jobs.table import ERASED
-from artifacts.problems.message import Message, message
+from artifacts.problems.sentences import Message, message
 from artifacts.store import feedback, forgetting
 from artifacts.store.feedback import Correction
 from artifacts.store.forgetting import COUNTS, Trace, Wanted, erase, erase_old, find, wanted

@@ -5,7 +5,7 @@ import random
 import httpx
 import pytest
 
-from artifacts.errors import MailMissing, how_to_install
+from artifacts.errors import MailMissing
 from artifacts.mail.message import Stripped
 from inference.routes import seeds
 from inference.settings import Settings
@@ -116,7 +116,7 @@ async def test_missing_extra_is_said(client: httpx.AsyncClient, monkeypatch: pyt
     """A server without the library answers 415 and what to install; JSON goes on."""
 
     def read_mail(_: bytes) -> None:
-        raise MailMissing(how_to_install("mail"))
+        raise MailMissing("outlook-reader-missing")
 
     monkeypatch.setattr(seeds, "read_mail", read_mail)
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import Fault, InvalidInput
-from artifacts.problems.message import LANGUAGES
+from artifacts.problems.sentences import LANGUAGES
 from inference.server import supervisor as module
 from inference.server.supervisor import (
     CANNOT_START,

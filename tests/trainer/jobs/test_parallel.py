@@ -24,7 +24,7 @@ def squared(number: int, progress: Progress) -> tuple[int, int]:
 
 def refuse(progress: Progress) -> None:
     """Fail as a training does whose settings are too bold."""
-    raise InvalidInput("the training diverged", [Fault("/lr", "is too large")])
+    raise InvalidInput("does-not-fit", [Fault.of("/lr", "missing-field")], what="body", count=1)
 
 
 def wait_beside(path: Path, progress: Progress) -> None:

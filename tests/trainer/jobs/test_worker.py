@@ -25,7 +25,7 @@ import pytest
 from artifacts.errors import StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY, LOG, RESULT, Job
-from artifacts.problems.message import message
+from artifacts.problems.sentences import message
 from artifacts.store.store import Store
 from tests.trainer import small
 from tests.trainer.job_bodies import body, queued
@@ -404,7 +404,7 @@ def test_versions_that_cannot_be_deleted_stay(
     """The training has succeeded all the same; the log says why they are still there."""
 
     def refuse(*_: object) -> None:
-        raise StoreRefused("the disk is read-only")
+        raise StoreRefused("not-valid", reason="the disk is read-only")
 
     monkeypatch.setattr(Store, "prune", refuse)
     script.use(PUBLISHES)
@@ -459,22 +459,22 @@ def test_store_that_cannot_be_read_for_a_while_is_waited_for(
 
     def try_claim(self: Jobs) -> Job | None:
         if broken.is_set():
-            raise StoreRefused("no space")
+            raise StoreRefused("not-valid", reason="no space")
         return claim(self)
 
     def try_get(self: Jobs, job_id: str) -> Job:
         if broken.is_set():
-            raise StoreRefused("no space")
+            raise StoreRefused("not-valid", reason="no space")
         return get(self, job_id)
 
     monkeypatch.setattr(Jobs, "claim", try_claim)
     monkeypatch.setattr(Jobs, "get", try_get)
     with caplog.at_level(logging.ERROR, "puppet"), working(empty):
-        assert becomes(lambda: "no job can be claimed: no space" in caplog.messages)
+        assert becomes(lambda: "no job can be claimed: no space; correct the value" in caplog.messages)
         broken.clear()
         run = int(script.told("pid"))
         broken.set()
-        assert becomes(lambda: f"job {job.id} cannot be looked up: no space" in caplog.messages)
+        assert becomes(lambda: f"job {job.id} cannot be looked up: no space; correct the value" in caplog.messages)
         assert not is_gone(run)
         broken.clear()
         assert Jobs(empty).get(job.id).state == "running"

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from artifacts.errors import how_to_install
 from artifacts.evaluation.abstain import Abstention, CategoryCoverage, OutOfScope
 from artifacts.evaluation.metrics import measure
 from artifacts.store.store import Store
+from benchmarks.common.options import how_to_install
 from tests.conftest import gru_version
 from trainer.cli import main
 from trainer.report import page

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from artifacts.errors import Fault, InvalidInput, ModelNotFound, PuppetError
-from artifacts.problems import message as module
-from artifacts.problems.message import LANGUAGES, Message, language_of, message, preferred, sentences
+from artifacts.problems import sentences as module
+from artifacts.problems.sentences import LANGUAGES, Message, language_of, message, preferred, sentences
 
 
 def test_message_says_its_fact_in_the_language_that_is_asked_for():

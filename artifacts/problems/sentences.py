@@ -116,8 +116,6 @@ def message(type: str, parameters: Mapping[str, object]) -> Message:  # noqa: A0
     >>> str(message("no-such-store", {"path": "modles"}))
     'there is no store modles; name another one with --store DIR'
     """
-    if " " in type:  # TRANSITION: a sentence that has no type yet
-        return Message("untyped", {"text": type})
     return Message(type, {name: _value(one) for name, one in parameters.items()})
 
 
