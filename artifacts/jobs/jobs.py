@@ -44,7 +44,7 @@ from artifacts.errors import (
 from artifacts.jobs.events import Event, read_events
 from artifacts.jobs.records import BODY, EVENTS, LOG, Ended, Job
 from artifacts.jobs.table import ERASABLE, ID, JobTable, check_key, key_conflict, not_found
-from artifacts.networks.manifest import Manifest
+from artifacts.networks.manifest import NO_SIGNAL, Manifest
 from artifacts.schemas import Summary
 from artifacts.store.store import Store
 from artifacts.store.versions import DAY_S, at, check_name
@@ -564,9 +564,13 @@ class Jobs:
 
     def _decision(self, job: Job, version: int) -> str:
         """Return whether and why the version serves, where that was to be decided by a comparison; else nothing."""
+        manifest = self._store.read_manifest(job.model_name, version)
+        if manifest.labels_follow_text is False:
+            serves = self._store.serving(job.model_name) == version
+            return NO_SIGNAL + ("; it serves, because no other version does" if serves else "; it does not serve")
         if job.promote != "if_better":
             return ""
-        comparison = self._store.read_manifest(job.model_name, version).comparison
+        comparison = manifest.comparison
         if comparison is None:
             decision, is_better = "nothing served that it could be compared with", True
         else:
@@ -583,6 +587,8 @@ class Jobs:
         comparison = manifest.comparison
         is_better = comparison is None or comparison.is_better
         if job.promote == "never" or (job.promote == "if_better" and not is_better):
+            return
+        if manifest.labels_follow_text is False and self._store.serving(name) is not None:
             return
         try:
             current = self._store.current(name)

@@ -16,6 +16,7 @@ from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY, EVENTS, RESULT, Ended, JobResult, read_result
 from artifacts.kinds import kind_named
 from artifacts.networks.gru_records import GruReport
+from artifacts.networks.learnt import seen
 from artifacts.networks.simple_nn import Example, SimpleNNManifest, SimpleNNModel
 from artifacts.store import feedback
 from artifacts.store.feedback import Correction
@@ -34,7 +35,6 @@ from trainer.jobs.body import check_body
 from trainer.jobs.process import Limits
 from trainer.kinds import Fitted
 from trainer.run import evaluate, fit, read_rows, run_job, with_feedback
-from trainer.selection.compare import seen
 
 pytestmark = pytest.mark.torch
 

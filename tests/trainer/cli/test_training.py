@@ -75,7 +75,8 @@ def test_fit_prints_the_validation_metrics(tmp_path: Path, data: Path) -> None:
     assert isinstance(manifest, GruManifest)
     assert (
         f"validation: accuracy {manifest.validation['accuracy']:.4f}, macro F1 {manifest.validation['macro_f1']:.4f} "
-        f"on 8 tickets; temperature {manifest.calibration.temperature:.3f}"
+        f"on 8 tickets (always 'Accès utilisateur' 0.2500, chance 0.2500); "
+        f"temperature {manifest.calibration.temperature:.3f}"
     ) in result.stdout.splitlines()
 
 
@@ -139,7 +140,11 @@ def test_fit_with_test_file_ends_with_its_metrics(tmp_path: Path, data: Path) ->
         *(evaluated["accuracy"], evaluated["macro_f1"], 12),
     ]
     assert line["accuracy"] != Store(tmp_path / "store").read_version("m", 1)[0].validation["accuracy"]
-    assert re.search(r"^accuracy \d\.\d{4}, macro F1 \d\.\d{4}: \d+ of 12 right$", result.stdout, re.MULTILINE)
+    assert re.search(
+        r"^accuracy \d\.\d{4}, macro F1 \d\.\d{4}: \d+ of 12 right \(always 'Livraison' 0\.3333",
+        result.stdout,
+        re.MULTILINE,
+    )
 
 
 def test_fit_without_validation_has_no_accuracy(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import ArtifactRefused, InvalidContent
+from artifacts.networks.learnt import read_trained_on, seen, trained_on, why_unknown
 from artifacts.networks.manifest import Change, Comparison, TrainedOn
 from artifacts.networks.simple_nn import Example, Value
 from artifacts.store.store import Store
@@ -24,10 +25,6 @@ from trainer.selection.compare import (
     compared,
     judged,
     p_value,
-    read_trained_on,
-    seen,
-    trained_on,
-    why_unknown,
 )
 
 LABELS = ("billing", "access")
