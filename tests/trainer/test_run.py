@@ -300,7 +300,9 @@ def test_job_compares_on_the_test_data_of_its_body(empty: Store) -> None:
 
     manifest = empty.read_manifest(NAME, 2)
     assert manifest.comparison is not None
-    assert (manifest.comparison.measured_on, manifest.comparison.num_rows) == ("test_data", 40)
+    assert (manifest.comparison.measured_on, manifest.comparison.num_rows) == ("test_data", 24)
+    assert manifest.comparison.num_left_out == 16
+    assert manifest.comparison.detail.startswith("undecided: 24 rows to compare on (16 were left out that version 1 ")
     assert (manifest.comparison.num_seen_old, manifest.comparison.num_seen_new) == (16, 16)
     job = Jobs(empty).get(folder.name)
     assert (job.state, job.promote) == ("succeeded", "if_better")
