@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from trainer.curation.signal import MIN_TICKETS, NUM_DEALS, Answered, chain, fir
 from trainer.data.tickets import Rows, noticed
 from trainer.samples.synthetic import generate
 
-WORDS = [
+NATO = "alpha bravo charlie delta écho foxtrot golf hôtel india juliette kilo lima mike novembre oscar papa"
+WORDS = re.findall(r"\w+", NATO)
     "alpha",
     "bravo",
     "charlie",
