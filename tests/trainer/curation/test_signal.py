@@ -20,23 +20,6 @@ from trainer.samples.synthetic import generate
 
 NATO = "alpha bravo charlie delta écho foxtrot golf hôtel india juliette kilo lima mike novembre oscar papa"
 WORDS = re.findall(r"\w+", NATO)
-    "alpha",
-    "bravo",
-    "charlie",
-    "delta",
-    "écho",
-    "foxtrot",
-    "golf",
-    "hôtel",
-    "india",
-    "juliette",
-    "kilo",
-    "lima",
-    "mike",
-    "novembre",
-    "oscar",
-    "papa",
-]
 
 
 def rows_of(texts: list[str], categories: list[str]) -> Rows:
