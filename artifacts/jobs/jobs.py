@@ -563,8 +563,13 @@ class Jobs:
         return True
 
     def _decision(self, job: Job, version: int) -> str:
-        """Return whether and why the version serves, where that was to be decided by a comparison; else nothing."""
-        manifest = self._store.read_manifest(job.model_name, version)
+        """Return whether and why the version serves, where that was to be decided; else nothing."""
+        try:
+            manifest = self._store.read_manifest(job.model_name, version)
+        except ArtifactRefused:
+            if job.promote != "if_better":
+                return ""  # nothing was to be decided, so there is nothing that must be said
+            raise
         if manifest.labels_follow_text is False:
             serves = self._store.serving(job.model_name) == version
             return NO_SIGNAL + ("; it serves, because no other version does" if serves else "; it does not serve")

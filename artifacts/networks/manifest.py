@@ -189,8 +189,8 @@ class Manifest(Sealed, frozen=True, kw_only=True):
     columns: Columns | msgspec.UnsetType = msgspec.UNSET
     profile: Profile | None = None  # of tickets that were kept out; None: too few of them, or a kind without text
     # Whether the text tells the categories (trainer/curation/signal.py). False: it serves by itself only where no other
-    # version does; None: too few tickets to say, a kind without categories, or an older version.
-    labels_follow_text: bool | None = None
+    # version does; None: too few tickets to say; left out: a kind without categories, or an older version.
+    labels_follow_text: bool | msgspec.UnsetType | None = msgspec.UNSET
 
     @property
     def key_rules(self) -> int:
