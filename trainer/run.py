@@ -17,6 +17,7 @@ from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import JobResult, write_result
 from artifacts.jobs.request import Promotion
 from artifacts.kinds import Kind, kind_named, load
+from artifacts.networks.learnt import evaluate_apart, seen, trained_on, why_unknown, with_parts
 from artifacts.networks.manifest import Columns, Manifest, Report
 from artifacts.problems.sentences import message
 from artifacts.schemas import Evaluation
@@ -33,7 +34,7 @@ from trainer.data.forms import read_file
 from trainer.jobs.body import check_rows, read_body, refusal
 from trainer.jobs.progress import EventProgress
 from trainer.kinds import Fitted, Progress, Rows, Silent, trainer_of
-from trainer.selection.compare import compare_fitted, trained_on
+from trainer.selection.compare import compare_fitted
 
 
 def read_rows(path: Path, kind: Kind, reading: Reading = AS_FOUND, faults_file: Path | None = None) -> Rows:
@@ -217,7 +218,8 @@ def publish(
         fitted: from `train`.
         rows: that it was trained on.
         promote: whether it serves then: always, never, or if_better, which is if it is surely better than the version
-            that served when the training began and still serves, or if none does.
+            that served when the training began and still serves, or if none does. A version whose text does not tell
+            its categories takes the place of no other, whatever is asked: it serves where none does.
         test_rows: to compare the two on, whatever `promote` says; if_better without them takes the rows kept out of
             training.
         guard: see `Store.publish`.
@@ -240,6 +242,8 @@ def publish(
         )
         manifest = msgspec.structs.replace(manifest, comparison=comparison)
         serve = serve and (promote == "always" or comparison.is_better)
+    if manifest.labels_follow_text is False:
+        expected = 0  # what is promoted by hand is somebody's decision; this is nobody's
     return store.publish(manifest, fitted.files, serve=serve, expected=expected, guard=guard)
 
 
@@ -295,15 +299,22 @@ def run_job(folder: Path, attempt: int) -> JobResult:
 def evaluate(store: Store, name: str, version: int, rows: Rows) -> Evaluation:
     """Return the metrics of a published version on checked rows, through onnxruntime as the server does.
 
+    They are those of the clean rows, which the version has not learnt from; `Evaluation.learnt` has the others apart.
+    Only where no row is clean are they those of the learnt ones, and `clean` says that there is none.
+
     Raises:
         ArtifactRefused: the version cannot be verified.
         InvalidContent: a row does not suit the model.
     """
     model = load(*store.read_version(name, version))
     encoded = [model.encode(row.content) for row in rows.tickets]
+    every = [*rows.tickets, *rows.empty] if isinstance(rows, tickets.Rows) else rows.tickets
+    clean, learnt = evaluate_apart(model, every, encoded, seen(rows.tickets, model.trained_on))
+    whole = clean if clean is not None else learnt
+    assert whole is not None, "there is at least one row; our bug"
+    evaluation = with_parts(whole, clean, learnt, why_unknown(rows.tickets, model.trained_on))
     if not isinstance(rows, tickets.Rows):
-        return model.evaluate(rows.tickets, encoded)
-    evaluation = model.evaluate([*rows.tickets, *rows.empty], encoded)
+        return evaluation
     assert isinstance(evaluation, Metrics), "tickets are measured by their categories; this is a bug in Puppet"
     return msgspec.structs.replace(evaluation, mistakes=[placed(one, rows) for one in evaluation.mistakes])
 

@@ -45,7 +45,7 @@ from artifacts.errors import (
 from artifacts.jobs.events import Event, read_events
 from artifacts.jobs.records import BODY, EVENTS, LOG, Ended, Job
 from artifacts.jobs.table import ERASABLE, ID, JobTable, check_key, key_conflict
-from artifacts.networks.manifest import Manifest
+from artifacts.networks.manifest import NO_SIGNAL, Manifest
 from artifacts.problems.sentences import Message, message
 from artifacts.schemas import Summary
 from artifacts.store.store import Store
@@ -560,10 +560,19 @@ class Jobs:
         return True
 
     def _decision(self, job: Job, version: int) -> str:
-        """Return whether and why the version serves, where that was to be decided by a comparison; else nothing."""
+        """Return whether and why the version serves, where that was to be decided; else nothing."""
+        try:
+            manifest = self._store.read_manifest(job.model_name, version)
+        except ArtifactRefused:
+            if job.promote != "if_better":
+                return ""  # nothing was to be decided, so there is nothing that must be said
+            raise
+        if manifest.labels_follow_text is False:
+            serves = self._store.serving(job.model_name) == version
+            return NO_SIGNAL + ("; it serves, because no other version does" if serves else "; it does not serve")
         if job.promote != "if_better":
             return ""
-        comparison = self._store.read_manifest(job.model_name, version).comparison
+        comparison = manifest.comparison
         if comparison is None:
             decision, is_better = "nothing served that it could be compared with", True
         else:
@@ -580,6 +589,8 @@ class Jobs:
         comparison = manifest.comparison
         is_better = comparison is None or comparison.is_better
         if job.promote == "never" or (job.promote == "if_better" and not is_better):
+            return
+        if manifest.labels_follow_text is False and self._store.serving(name) is not None:
             return
         try:
             current = self._store.current(name)

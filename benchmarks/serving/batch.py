@@ -27,7 +27,7 @@ from artifacts.store.store import Store
 from artifacts.text.tickets import TicketSearch
 from benchmarks.accuracy.learners import PEERS
 from benchmarks.accuracy.sets import KIND, read_train
-from benchmarks.common import machine, report
+from benchmarks.common import machine, options, report
 from benchmarks.common.bars import plot_lines
 from benchmarks.common.rounds import Spread, in_turn, spread
 from benchmarks.load.client import Address, closed_loop, post, quiet

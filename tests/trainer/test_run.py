@@ -1,6 +1,7 @@
 """From a file or a job to a published version; every end of a job is a result."""
 
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +15,10 @@ from artifacts.errors import ArtifactRefused, InvalidFeatures, InvalidInput, Mod
 from artifacts.evaluation.metrics import ValueMetrics
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY, EVENTS, RESULT, Ended, JobResult, read_result
+from artifacts.jobs.request import Promotion
 from artifacts.kinds import kind_named
 from artifacts.networks.gru_records import GruReport
+from artifacts.networks.learnt import seen
 from artifacts.networks.simple_nn import Example, SimpleNNManifest, SimpleNNModel
 from artifacts.store import feedback
 from artifacts.store.feedback import Correction
@@ -27,14 +30,14 @@ from tests.trainer.small import NAME
 from trainer import run, simple_nn
 from trainer.config import TrainConfig
 from trainer.data.files import RawRow
+from trainer.data.tickets import Rows
 from trainer.gru import export, train
 from trainer.gru import fit as gru
 from trainer.gru.model import Mixture
 from trainer.jobs.body import check_body
 from trainer.jobs.process import Limits
-from trainer.kinds import Fitted
+from trainer.kinds import Fitted, trainer_of
 from trainer.run import evaluate, fit, read_rows, run_job, with_feedback
-from trainer.selection.compare import seen
 
 pytestmark = pytest.mark.torch
 
@@ -300,7 +303,9 @@ def test_job_compares_on_the_test_data_of_its_body(empty: Store) -> None:
 
     manifest = empty.read_manifest(NAME, 2)
     assert manifest.comparison is not None
-    assert (manifest.comparison.measured_on, manifest.comparison.num_rows) == ("test_data", 40)
+    assert (manifest.comparison.measured_on, manifest.comparison.num_rows) == ("test_data", 24)
+    assert manifest.comparison.num_left_out == 16
+    assert manifest.comparison.detail.startswith("undecided: 24 rows to compare on (16 were left out that version 1 ")
     assert (manifest.comparison.num_seen_old, manifest.comparison.num_seen_new) == (16, 16)
     job = Jobs(empty).get(folder.name)
     assert (job.state, job.promote) == ("succeeded", "if_better")
@@ -615,3 +620,71 @@ def test_corrections_alone_are_trained_on(empty: Store, training_data: list[obje
 
     assert claimed_and_run(empty, wanted).outcome == "trained"
     assert empty.read_manifest(NAME, 1).num_feedback == 2
+
+
+# Categories that no text tells
+
+
+def dealt(num_tickets: int, seed: int) -> Rows:
+    """Return tickets of random words under random categories."""
+    dice = random.Random(seed)
+    words = ["alpha", "bravo", "charlie", "delta", "golf", "hôtel", "india", "kilo"]
+    of_category: dict[str, list[list[str]]] = {"Haute": [], "Basse": []}
+    for number in range(num_tickets):
+        of_category[dice.choice(("Haute", "Basse"))].append([*dice.choices(words, k=6), f"n{number}"])
+    return small.rows(of_category)
+
+
+@pytest.mark.parametrize("promote", ["always", "if_better", "never"])
+def test_version_of_random_categories_takes_the_place_of_none(empty: Store, promote: Promotion) -> None:
+    """It is published and can be promoted by hand; the version that serves goes on."""
+    fit(empty, NAME, small.rows(small.tickets(10)), small.config(epochs=1))
+
+    manifest, report = fit(empty, NAME, dealt(160, 1), small.config(epochs=1), promote=promote)
+
+    assert manifest.labels_follow_text is False
+    assert (empty.versions(NAME), empty.serving(NAME)) == ([1, 2], 1)
+    shown = trainer_of(kind_named("GRU")).show_validation(manifest, report)
+    assert "warning: the categories do not follow from the text, so its answers are about chance" in shown[1]
+    empty.promote(NAME, 2)
+    assert empty.serving(NAME) == 2
+
+
+@pytest.mark.parametrize(("promote", "serving"), [("always", 1), ("if_better", 1), ("never", None)])
+def test_version_of_random_categories_serves_where_none_does(
+    empty: Store, promote: Promotion, serving: int | None
+) -> None:
+    """A first training can be asked, with the warning; unless it was not to serve."""
+    manifest, _ = fit(empty, NAME, dealt(160, 2), small.config(epochs=1), promote=promote)
+
+    assert manifest.labels_follow_text is False
+    assert empty.serving(NAME) == serving
+
+
+def test_job_of_random_categories_says_why_it_does_not_serve(empty: Store) -> None:
+    """Whatever it was asked for; its detail is what the one who waits is answered."""
+    fit(empty, NAME, small.rows(small.tickets(10)), small.config(epochs=1))
+    rows = [{"category": ticket.expected, "tokens": ticket.tokens} for ticket in dealt(160, 3).tickets]
+    folder = claimed(empty, body(training_data=rows))
+
+    assert run_job(folder, 1).outcome == "trained"
+
+    assert (
+        Jobs(empty)
+        .get(folder.name)
+        .detail.endswith(
+            "the categories do not follow from the text, so its answers are about chance; see puppet-train inspect; "
+            "it does not serve"
+        )
+    )
+    assert empty.serving(NAME) == 1
+
+
+def test_few_tickets_are_not_denied_a_signal(empty: Store) -> None:
+    """Under 100 of them a version serves as ever."""
+    fit(empty, NAME, small.rows(small.tickets(10)), small.config(epochs=1))
+
+    manifest, _ = fit(empty, NAME, dealt(90, 4), small.config(epochs=1))
+
+    assert manifest.labels_follow_text is None
+    assert empty.serving(NAME) == 2

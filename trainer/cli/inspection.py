@@ -22,6 +22,7 @@ from trainer.cli.terminal import data_argument, json_option, out, print_line, sh
 from trainer.config import TrainConfig
 from trainer.curation.audit import SMALL_CATEGORY, Audit, Leak, audit, leaks
 from trainer.curation.capitals import names_in
+from trainer.curation.signal import Signal
 from trainer.curation.variants import Variants, variants
 from trainer.data import tickets
 from trainer.data.columns import AS_FOUND, ColumnsUnclear, Reading, as_remembered
@@ -32,6 +33,7 @@ from trainer.sorting import writers
 from trainer.sorting.corrections import quoted
 
 MAX_SHOWN = 10  # rows of a kind in the terminal; --csv has all
+MAX_CREDIBLE = 0.25  # of the tickets; a model that calls more of them wrong is often wrong itself (docs/LOG.md)
 EXCERPT = 60  # characters
 MAX_CELL = 30_000  # characters of a ticket in the file for a spreadsheet, which holds 32,767
 COLUMNS = ("place", "id", "category", "suggested_category", "score", "reasons", "text")
@@ -144,6 +146,9 @@ def inspect_command(
     out.print(
         f"{data}: {found.num_tickets} tickets in {found.num_categories} categories, {seconds:.1f} s", soft_wrap=True
     )
+    if found.labels_follow_text is False:
+        warnings.sort(key=lambda one: one.kind != "labels_do_not_follow_text")  # before names of categories, too
+    out.print(show_signal(found.signal), soft_wrap=True)
     for warned in warnings:
         out.print(warned.detail, soft_wrap=True)
     if not warnings:
@@ -153,7 +158,8 @@ def inspect_command(
         show_leaks(found.leaks, rows, test_rows)
     if csv_file is not None:
         write_look(csv_file, found, rows)
-        out.print(f"{len(found.suspects)} tickets written to {csv_file}, the likeliest errors first", soft_wrap=True)
+        order = "" if found.labels_follow_text is False else ", the likeliest errors first"
+        out.print(f"{len(found.suspects)} tickets written to {csv_file}{order}", soft_wrap=True)
     if as_json:
         print_line(inspection(found, rows, warnings, alike))
 
@@ -215,6 +221,16 @@ def holds_numbers(path: Path) -> bool:
     return True
 
 
+def show_signal(found: Signal) -> str:
+    """Return how well the text tells the categories, next to what needs no text; one line."""
+    if not found.num_tickets:
+        return "no category has three distinct tickets, so how well the text tells them cannot be tried"
+    return (
+        f"{found.accuracy:.1%} of {found.num_tickets} tickets get their category from a linear model that has not seen "
+        f"them; always {found.largest_category!r} would be {found.largest_share:.1%}, chance {found.chance:.1%}"
+    )
+
+
 def advice(found: Audit, test: Path | None, num_empty: int = 0) -> list[Warned]:
     """Return what was found and what to do about it, the most important first."""
     warned = []
@@ -222,6 +238,14 @@ def advice(found: Audit, test: Path | None, num_empty: int = 0) -> list[Warned]:
     def warn(kind: str, num_tickets: int, detail: str) -> None:
         warned.append(Warned(kind, num_tickets, detail))
 
+    if found.labels_follow_text is False:
+        warn(
+            "labels_do_not_follow_text",
+            found.num_tickets,
+            "the categories do not follow from the text: dealt out among the tickets at random they suit the model's "
+            f"answers as well in {found.signal.p_value:.1%} of 999 deals (limit 0.1%); so no ticket is called wrong. "
+            "Is it the right column? Name another with --category, or another text with --text",
+        )
     if found.leaks:
         exact = sum(leak.similarity == 1 for leak in found.leaks)
         warn(
@@ -253,7 +277,14 @@ def advice(found: Audit, test: Path | None, num_empty: int = 0) -> list[Warned]:
             found.num_conflicts,
             f"{found.num_conflicts} tickets stand under several categories: decide for one",
         )
-    if found.num_mislabelled:
+    if found.num_mislabelled > MAX_CREDIBLE * found.num_tickets:
+        warn(
+            "mislabelled",
+            found.num_mislabelled,
+            f"{found.num_mislabelled} tickets look as if they were in a wrong category, but the model that says so is "
+            f"right in {found.signal.accuracy:.0%} of cases only: read the first, and do not take the rest for errors",
+        )
+    elif found.num_mislabelled:
         warn(
             "mislabelled",
             found.num_mislabelled,

@@ -109,14 +109,18 @@ def print_line(line: object) -> None:
 def show_comparison(comparison: Comparison) -> None:
     """Print whether a version is better than another, and what that rests on."""
     out.print(comparison.detail, soft_wrap=True)
-    if comparison.num_seen_old or comparison.num_seen_new:
+    if comparison.num_left_out:
         old, new = (
             "an unknown number" if number is None else number
             for number in (comparison.num_seen_old, comparison.num_seen_new)
         )
+        changed = ", ".join(
+            f"{name} {before:.4g} -> {comparison.new_left_out[name]:.4g}"
+            for name, before in comparison.old_left_out.items()
+        )
         out.print(
-            f"of these rows, {old} were in the training data of the old version and {new} in that of the new one, "
-            "which flatters them",
+            f"{comparison.num_left_out} rows are left out of this, because a version has learnt from them (the old one "
+            f"from {old}, the new one from {new}); on these {changed}, which says nothing of other rows",
             soft_wrap=True,
         )
 

@@ -131,13 +131,15 @@ def fit_command(
         manifest, report = fit(opened, name, rows, config, bar, promote, compare_on)
     show_training(manifest, report, kind)
     show_promotion(opened, manifest)
-    metrics = manifest.validation
+    metrics, measured_on = manifest.validation, "validation"
+    parts: dict[str, object] = {}
     if test_rows is not None and test is not None:
         evaluation = evaluate(opened, name, manifest.version, test_rows)
         show_evaluation(evaluation, test, kind)
-        metrics = evaluation.summary
+        metrics, measured_on = evaluation.summary, source_of(evaluation)
+        parts = {"clean": evaluation.clean, "learnt": evaluation.learnt}
     if as_json:
-        print_json(name, manifest.version, metrics, manifest.seconds, "test" if test else "validation", of_file)
+        print_json(name, manifest.version, metrics, manifest.seconds, measured_on, {**of_file, **parts})
 
 
 @click.command("evaluate")
@@ -159,7 +161,8 @@ def evaluate_command(
 ) -> None:
     """Measure a published version on the labelled tickets in DATA, through onnxruntime as the server does.
 
-    DATA is what `fit` reads. A ticket without a word is answered as empty, which counts as an error.
+    DATA is what `fit` reads. A ticket without a word is answered as empty, which counts as an error. Rows that the
+    version has learnt from are measured apart.
     """
     opened = Store(store)
     kind = kind_named(opened.read_model(name).neural_network_type)
@@ -171,7 +174,8 @@ def evaluate_command(
     seconds = time.perf_counter() - start
     show_evaluation(evaluation, data, kind)
     if as_json:
-        print_json(name, number, evaluation.summary, seconds, "test", msgspec.to_builtins(evaluation) | skipped(rows))
+        whole = msgspec.to_builtins(evaluation) | skipped(rows)
+        print_json(name, number, evaluation.summary, seconds, source_of(evaluation), whole)
 
 
 @click.command("report")
@@ -289,10 +293,38 @@ def show_promotion(store: Store, manifest: Manifest) -> None:
 
 
 def show_evaluation(evaluation: Evaluation, data: Path, kind: Kind) -> None:
-    """Print the metrics of a version."""
+    """Print the metrics of a version, and of the rows that it has learnt from apart."""
     out.print(f"{evaluation.model_name} version {evaluation.version} on {data}", style="bold", soft_wrap=True)
+    if (line := show_learnt(evaluation)) is not None:
+        out.print(line, soft_wrap=True)
     for part in trainer_of(kind).show_evaluation(evaluation):
         out.print(part, soft_wrap=True)
+
+
+def show_learnt(evaluation: Evaluation) -> str | None:
+    """Return how many of the rows a version has learnt from, and its metrics on these; None if it has from none."""
+    if evaluation.unknown is not None:
+        return (
+            f"it is unknown which of these rows it has learnt from, and what the figures owe them: {evaluation.unknown}"
+        )
+    clean, learnt = evaluation.clean, evaluation.learnt
+    if clean is None or learnt is None or not learnt["num_tickets"]:
+        return None
+    if not clean["num_tickets"]:
+        return (
+            f"it has learnt from every one of these {learnt['num_tickets']} rows, so what follows says nothing of "
+            "others: measure it on rows that it was not trained on"
+        )
+    metrics = ", ".join(f"{name} {value:.4f}" for name, value in learnt.items() if isinstance(value, float))
+    return (
+        f"what follows is of {clean['num_tickets']} rows; it has learnt from {learnt['num_tickets']} more, whose "
+        f"figures say nothing of others: {metrics}"
+    )
+
+
+def source_of(evaluation: Evaluation) -> str:
+    """Return what an evaluation was measured on, for `--json`: rows of a test, or rows that the version has learnt."""
+    return "learnt" if evaluation.clean is not None and not evaluation.clean["num_tickets"] else "test"
 
 
 def print_json(

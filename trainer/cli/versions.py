@@ -16,6 +16,7 @@ from rich.table import Table
 from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, PuppetError, StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.kinds import kind_named, load
+from artifacts.networks.learnt import read_trained_on, seen
 from artifacts.networks.manifest import Current
 from artifacts.problems.phrases import phrase
 from artifacts.schemas import Summary
@@ -40,7 +41,7 @@ from trainer.cli.terminal import (
 from trainer.data.columns import Reading
 from trainer.kinds import trainer_of
 from trainer.run import read_rows
-from trainer.selection.compare import MAX_CHANGES, compare_published, read_trained_on, seen
+from trainer.selection.compare import MAX_CHANGES, compare_published
 
 MAX_SHOWN = 50  # rows of `diff` in the terminal
 LEFT = 3  # exit status: something is left; 1 is an error and 2 a wrong option

@@ -12,6 +12,9 @@ counts as wrong if another category k is more probable than k usually is for the
 and of several such categories the most probable one is not its own. The number is taken from there and the order from
 the self-confidence, which together found more of the errors than either alone (docs/LOG.md).
 Source: Northcutt, Jiang and Chuang 2021, "Confident Learning", arXiv 1911.00068.
+
+All of this believes that the categories follow from the texts. Where they do not (signal.py), nearly every ticket would
+be called wrong; then none is, none has a score, and no categories are called confused.
 """
 
 # Axes: N tickets, C categories, F folds, M tickets of a test file, G hashed pieces of text.
@@ -20,38 +23,22 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from functools import partial
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 
 from artifacts.text.tokens import split
-from artifacts.text.vocabulary import Vocabulary, build_rows
-from trainer.config import TrainConfig
+from trainer.curation.folds import NUM_FOLDS, Floats, Ints, assign, out_of_fold
+from trainer.curation.signal import Signal, signal_of
 from trainer.data.tickets import MIN_WORDS, Rows, near_empty_rows
-from trainer.gru import linear
-from trainer.jobs import parallel
-from trainer.kinds import Progress, Silent
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-NUM_FOLDS = 5  # each model learns from 80 % of the tickets
-LINEAR_C = 0.3  # tighter than for a model that serves: it should not bend to the wrong tickets (docs/LOG.md)
-DEFAULTS = TrainConfig()  # of the words, pairs and n-grams that the linear part tells apart
-SHARPNESS = (0.05, 50.0)  # of the scores, between which 1/T is searched
-MIN_TO_JUDGE = 3  # distinct tickets of a category: with fewer, a ticket kept out leaves nothing to know it by
 # Distinct tickets of a category: with 8 each banking77 is at .72, with 130 at .93 (README); and what 10 % of fewer than
 # ten validate is less than a ticket.
 SMALL_CATEGORY = 10
 # Categories are proposed to be merged if so large a share of the smaller one's tickets is confused with the other, in
 # every fold and in both directions: luck is not so steady.
 MERGE_SHARE = 0.1
-WORTH_A_PROCESS = 200_000  # tickets x categories; with fewer, another process is not worth its start
 NEAR = 0.8  # Jaccard similarity of near duplicates, as in Lee et al. 2022, "Deduplicating Training Data"
 PIECE, NUM_PIECES = 5, 2**18  # letters of a hashed piece of text, and the rows that pieces are hashed to
 CHUNK = 256  # test tickets that are compared at once; bounds the memory to CHUNK x N similarities
@@ -124,6 +111,8 @@ class Audit(msgspec.Struct, frozen=True):
     """What was found.
 
     Attributes:
+        labels_follow_text: whether the text tells the categories; False: no ticket is accused. None: too few tickets.
+        signal: how well it tells them, next to what needs no text.
         num_duplicates: tickets that repeat an earlier one, category included.
         num_conflicts: distinct tickets that stand under more than one category.
         num_near_empty: tickets of fewer than two words.
@@ -138,6 +127,8 @@ class Audit(msgspec.Struct, frozen=True):
         names: words that look like names -> tickets in which they do, the most frequent first.
     """
 
+    labels_follow_text: bool | None
+    signal: Signal
     num_tickets: int
     num_categories: int
     num_duplicates: int
@@ -167,6 +158,9 @@ def audit(rows: Rows, processes: int = 1, seed: int = 0) -> Audit:
     given_N = np.array([label_of[ticket.expected] for ticket in rows.tickets])
     folds_N = assign(rows, given_N, seed)
     probabilities_NC = out_of_fold(rows, given_N, folds_N, len(labels), processes)
+    signal = signal_of(rows, labels, given_N, probabilities_NC, folds_N)
+    if signal.labels_follow_text is False:
+        folds_N = np.full_like(folds_N, -1)  # its model knows nothing of the categories, so no ticket is judged by it
     judged_N = np.flatnonzero(folds_N >= 0)
     wrong = set(judged_N[mislabelled(probabilities_NC[judged_N], given_N[judged_N])].tolist())
     ranking = ranked(probabilities_NC, given_N, judged_N)
@@ -196,6 +190,8 @@ def audit(rows: Rows, processes: int = 1, seed: int = 0) -> Audit:
     unscored = np.flatnonzero(folds_N < 0).tolist()
     small = sorted((count, category) for category, count in rows.distinct.items() if count < SMALL_CATEGORY)
     return Audit(
+        labels_follow_text=signal.labels_follow_text,
+        signal=signal,
         num_tickets=len(rows.tickets),
         num_categories=len(labels),
         num_duplicates=rows.num_duplicates,
@@ -209,72 +205,6 @@ def audit(rows: Rows, processes: int = 1, seed: int = 0) -> Audit:
         suspects=[suspect(row) for row in (*ranking, *unscored) if reasons.get(row)],
         ranking=ranking,
     )
-
-
-def assign(rows: Rows, given_N: Ints, seed: int) -> Ints:
-    """Return the fold of each ticket, 0..4; -1 for a ticket of a category that is too small to be judged.
-
-    Stratified by category. Equal tickets are in one fold, whatever their categories, or a copy would answer for them.
-    """
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for row, tokens in enumerate(rows.tokens):
-        groups.setdefault(tuple(tokens), []).append(row)
-    by_category: defaultdict[int, list[list[int]]] = defaultdict(list)
-    for group in groups.values():
-        by_category[int(given_N[group[0]])].append(group)
-    random = np.random.default_rng(seed)
-    folds_N = np.full(len(given_N), -1)
-    for label in sorted(by_category):
-        members = by_category[label]
-        first = int(random.integers(NUM_FOLDS))  # or every small category's odd ticket would be in the first fold
-        for place, member in enumerate(random.permutation(len(members)).tolist()):
-            folds_N[members[member]] = (first + place) % NUM_FOLDS
-    small = {category for category, count in rows.distinct.items() if count < MIN_TO_JUDGE}
-    folds_N[[row for row, ticket in enumerate(rows.tickets) if ticket.expected in small]] = -1
-    return folds_N
-
-
-def out_of_fold(rows: Rows, given_N: Ints, folds_N: Ints, num_categories: int, processes: int) -> Floats:
-    """Return probabilities_NC: of each ticket, what a model says that has not seen it; NaN for those of no fold.
-
-    The scores of all folds are turned into probabilities by one temperature, under which the given categories are most
-    probable (Guo et al. 2017; calibrate.py does the same with torch).
-    """
-    tasks = []
-    for fold in range(NUM_FOLDS):
-        taught, asked = np.flatnonzero(folds_N != fold).tolist(), np.flatnonzero(folds_N == fold).tolist()
-        lesson = [rows.tokens[row] for row in taught], given_N[taught].tolist(), [rows.tokens[row] for row in asked]
-        tasks.append(partial(answers, *lesson, num_categories))
-    if len(rows.tickets) * num_categories < WORTH_A_PROCESS:
-        processes = 1
-    scores_NC = np.full((len(given_N), num_categories), np.nan)
-    for fold, found_NC in enumerate(parallel.run_all(tasks, processes, Silent())):
-        scores_NC[folds_N == fold] = found_NC
-    judged_NC, judged_N = scores_NC[folds_N >= 0], given_N[folds_N >= 0]
-    if not len(judged_N):
-        return scores_NC
-    rows_N = np.arange(len(judged_N))
-    sharpness = minimize_scalar(
-        lambda b: -log_softmax(judged_NC * b, axis=1)[rows_N, judged_N].mean(), bounds=SHARPNESS, method="bounded"
-    ).x
-    probabilities_NC: Floats = softmax(scores_NC * sharpness, axis=1)
-    return probabilities_NC
-
-
-def answers(
-    taught: Sequence[Sequence[str]],
-    targets: Sequence[int],
-    asked: Sequence[Sequence[str]],
-    num_categories: int,
-    progress: Progress,  # noqa: ARG001  # a linear part has no steps to tell of
-) -> Floats:
-    """Return scores_NC of the tickets asked about, from a linear part that learnt the others."""
-    if not asked:
-        return np.empty((0, num_categories))
-    vocabulary = Vocabulary(build_rows(taught, DEFAULTS.min_count, DEFAULTS.max_vocabulary), DEFAULTS.ngram_buckets)
-    features = linear.Features(vocabulary, DEFAULTS.pairs)
-    fitted = linear.fit([vocabulary.encode(one) for one in taught], targets, features, num_categories, LINEAR_C)
-    return linear.scores(fitted, [vocabulary.encode(one) for one in asked]).astype(np.float64)
 
 
 def mislabelled(probabilities_NC: Floats, given_N: Ints) -> Ints:

@@ -36,6 +36,7 @@ from artifacts.text.tickets import Prediction, Ticket
 from artifacts.text.vocabulary import Encoded, Vocabulary
 from trainer.config import TrainConfig, forbidden, resolve
 from trainer.curation.aliases import merged, read_aliases, with_aliases
+from trainer.curation.signal import Answered, follows_text
 from trainer.curation.unlabelled import with_labels
 from trainer.curation.vectors import without
 from trainer.data import tickets
@@ -117,6 +118,7 @@ class Validation(msgspec.Struct, frozen=True):
         profile: what a server compares its live tickets with (drift).
         abstention: which tickets the model routes by itself; None also if too few tickets were held out.
         coverage: of each category, what that rule routes.
+        labels_follow_text: whether the text tells the categories; None also if there are too few tickets to deny it.
     """
 
     metrics: Metrics | None = None
@@ -126,6 +128,7 @@ class Validation(msgspec.Struct, frozen=True):
     profile: Profile | None = None
     abstention: Abstention | None = None
     coverage: dict[str, CategoryCoverage] | None = None
+    labels_follow_text: bool | None = None
 
 
 class TrainedNetwork(msgspec.Struct, frozen=True):
@@ -371,8 +374,9 @@ def try_out_of_scope(data: Prepared, progress: Progress) -> OutOfScope | None:
 
 def validate(data: Prepared, of_parts: "list[Experts]", held_out: HeldOut) -> Validation:
     """Return what the answers to the held-out tickets say, all by networks that had not learnt from them."""
+    follows = labels_follow_text(data, held_out)
     if not held_out.rows:
-        return Validation()
+        return Validation(labels_follow_text=follows)
     labels, targets_K, probabilities_KC = data.labels, held_out.targets_K, held_out.probabilities_KC
     # Each ticket is read with the vocabulary of its own part, to which its words are as new as those of a ticket of
     # tomorrow are to the published one. The final vocabulary knows them all: nothing would ever be unknown.
@@ -397,7 +401,18 @@ def validate(data: Prepared, of_parts: "list[Experts]", held_out: HeldOut) -> Va
         profile=profile_of(labels, encoded, probabilities_KC),
         abstention=abstention,
         coverage=coverage_by_category(labels, probabilities_KC, targets_K, routed_K) if routed_K is not None else None,
+        labels_follow_text=follows,
     )
+
+
+def labels_follow_text(data: Prepared, held_out: HeldOut) -> bool | None:
+    """Return whether the text tells the categories; None if the tickets are too few to deny it."""
+    # The linear part's answers and not the ensemble's: how the two are mixed and when a GRU stops was chosen on these
+    # very tickets, which would make a little evidence out of nothing.
+    parts = [np.full(len(rows), part) for part, (_, rows) in enumerate(data.parts)]
+    answered = Answered(np.array(held_out.rows, dtype=np.int64), held_out.linear_KC, np.concatenate(parts))
+    follows, _ = follows_text(data.rows, np.array(data.targets), answered)
+    return follows
 
 
 def measured(data: Prepared, held_out: HeldOut, probabilities_KC: Floats) -> Metrics:
@@ -466,6 +481,7 @@ def describe(
         # The rule and the profile stand here and not in the report, because the server reads only the manifest.
         abstain=validation.abstention,
         profile=validation.profile,
+        labels_follow_text=validation.labels_follow_text,
     )
 
 

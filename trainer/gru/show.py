@@ -10,6 +10,7 @@ from rich.table import Table
 from artifacts.evaluation.abstain import Abstention, AbstentionMetrics, OutOfScope
 from artifacts.evaluation.metrics import Metrics
 from artifacts.networks.gru_records import GruManifest, GruReport
+from artifacts.networks.manifest import NO_SIGNAL
 from trainer.data.tickets import MIN_FOR_VALIDATION, MIN_WORDS, Rows, near_empty_rows
 
 MAX_SHOWN = 5  # confusions and mistakes in the terminal
@@ -44,12 +45,17 @@ def show_rows(rows: Rows) -> list[str]:
 
 def show_validation(manifest: GruManifest, report: GruReport) -> list[str]:
     """Return what the validation tickets say, and on what the published network was trained."""
+    no_signal = [f"warning: {NO_SIGNAL}"] if manifest.labels_follow_text is False else []
     if report.validation is None:
-        return ["no validation: too few tickets to keep some out; measure on others with puppet-train evaluate"]
+        return [
+            "no validation: too few tickets to keep some out; measure on others with puppet-train evaluate",
+            *no_signal,
+        ]
     metrics = report.validation
     lines = [
         f"validation: accuracy {metrics.accuracy:.4f}, macro F1 {metrics.macro_f1:.4f} "
-        f"on {metrics.total_tests} tickets; temperature {manifest.calibration.temperature:.3f}"
+        f"on {metrics.total_tests} tickets{show_baseline(metrics)}; temperature {manifest.calibration.temperature:.3f}",
+        *no_signal,
     ]
     if report.linear_validation is not None and report.gru_validation is not None:
         share = manifest.calibration.linear_share
@@ -73,6 +79,13 @@ def show_validation(manifest: GruManifest, report: GruReport) -> list[str]:
     elif manifest.training["refit"]:
         lines.append(f"then trained again on all {manifest.data.num_tickets} tickets, {report.best_epoch} epochs")
     return lines
+
+
+def show_baseline(metrics: Metrics) -> str:
+    """Return what would be right without a look at the text, to stand next to an accuracy; "" if it is not known."""
+    if metrics.largest_share is None or metrics.chance is None:
+        return ""
+    return f" (always {metrics.largest_category!r} {metrics.largest_share:.4f}, chance {metrics.chance:.4f})"
 
 
 def show_abstention(rule: Abstention | None, scope: OutOfScope | None) -> list[str]:
@@ -115,7 +128,7 @@ def show_evaluation(evaluation: Metrics) -> list[RenderableType]:
         lines.append(show_routed(evaluation.abstention))
     lines.append(
         f"accuracy {evaluation.accuracy:.4f}, macro F1 {evaluation.macro_f1:.4f}: "
-        f"{evaluation.correct_predictions} of {evaluation.total_tests} right"
+        f"{evaluation.correct_predictions} of {evaluation.total_tests} right{show_baseline(evaluation)}"
     )
     return lines
 
@@ -138,6 +151,10 @@ def show_confidence(evaluation: Metrics) -> Table:
     if evaluation.accuracy_interval is not None:
         low, high = evaluation.accuracy_interval.low, evaluation.accuracy_interval.high
         made.add_row("accuracy", f"{evaluation.accuracy:.4f}", f"{low:.4f} to {high:.4f} on other such tickets (95 %)")
+    if evaluation.largest_share is not None and evaluation.chance is not None:
+        always = f"always {evaluation.largest_category!r}, the largest category"
+        made.add_row("without the text", f"{evaluation.largest_share:.4f}", always)
+        made.add_row("chance", f"{evaluation.chance:.4f}", "each category guessed as often as it comes")
     for k, share in evaluation.top_k_accuracy.items():
         if k != "1":  # the accuracy
             made.add_row(f"top-{k} accuracy", f"{share:.4f}", f"the true category is among the {k} most probable")

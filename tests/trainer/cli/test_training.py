@@ -75,7 +75,8 @@ def test_fit_prints_the_validation_metrics(tmp_path: Path, data: Path) -> None:
     assert isinstance(manifest, GruManifest)
     assert (
         f"validation: accuracy {manifest.validation['accuracy']:.4f}, macro F1 {manifest.validation['macro_f1']:.4f} "
-        f"on 8 tickets; temperature {manifest.calibration.temperature:.3f}"
+        f"on 8 tickets (always 'Accès utilisateur' 0.2500, chance 0.2500); "
+        f"temperature {manifest.calibration.temperature:.3f}"
     ) in result.stdout.splitlines()
 
 
@@ -105,6 +106,8 @@ def test_json_is_the_last_line_of_stdout(tmp_path: Path, data: Path) -> None:
         "num_tickets": 8,
         "seconds": round(manifest.seconds, 3),
         "measured_on": "validation",
+        "largest_share": 0.25,
+        "chance": 0.25,
     }
 
 
@@ -128,7 +131,8 @@ def test_fit_prints_what_the_recipe_and_the_data_decide(tmp_path: Path, data: Pa
 
 def test_fit_with_test_file_ends_with_its_metrics(tmp_path: Path, data: Path) -> None:
     """--test measures the new version on that file, prints the table, and the JSON line has those numbers."""
-    test = written(tmp_path / "test.jsonl", {**small.tickets(2), "Livraison": [["colis"]] * 4})
+    fresh = {name: [[*tokens, "encore"] for tokens in group] for name, group in small.tickets(2).items()}
+    test = written(tmp_path / "test.jsonl", {**fresh, "Livraison": [["colis"]] * 4})
 
     result = fit(data, tmp_path / "store", "--test", test, "--json")
 
@@ -139,7 +143,11 @@ def test_fit_with_test_file_ends_with_its_metrics(tmp_path: Path, data: Path) ->
         *(evaluated["accuracy"], evaluated["macro_f1"], 12),
     ]
     assert line["accuracy"] != Store(tmp_path / "store").read_version("m", 1)[0].validation["accuracy"]
-    assert re.search(r"^accuracy \d\.\d{4}, macro F1 \d\.\d{4}: \d+ of 12 right$", result.stdout, re.MULTILINE)
+    assert re.search(
+        r"^accuracy \d\.\d{4}, macro F1 \d\.\d{4}: \d+ of 12 right \(always 'Livraison' 0\.3333",
+        result.stdout,
+        re.MULTILINE,
+    )
 
 
 def test_fit_without_validation_has_no_accuracy(tmp_path: Path) -> None:
@@ -187,7 +195,7 @@ def test_fit_that_is_to_serve_only_if_better_says_why_it_does_not(tmp_path: Path
 
     result = fit(data, tmp_path / "store", "--promote", "if_better")
 
-    assert "not better than version 1: 0 rows to compare on (8 were left out" in result.stdout
+    assert "undecided: 0 rows to compare on (8 were left out" in result.stdout
     assert result.stdout.splitlines()[-1] == "version 2 does not serve; puppet-train promote lets it"
     store = Store(tmp_path / "store")
     assert (store.versions("m"), store.serving("m")) == ([1, 2], 1)
@@ -364,10 +372,11 @@ def test_evaluate_measures_the_serving_version(tmp_path: Path, trained: Path, da
     expected = msgspec.json.decode(msgspec.json.encode(whole))
     assert expected.pop("model_name") == "m"
     assert line == expected | {
-        "name": "m", "num_tickets": 40, "seconds": line["seconds"], "measured_on": "test",
+        "name": "m", "num_tickets": 40, "seconds": line["seconds"], "measured_on": "learnt",
         "num_unlabelled": 0, "num_faulty": 0, "num_empty": 0,
     }  # fmt: skip
-    assert (line["name"], line["version"], line["measured_on"], line["num_tickets"]) == ("m", 2, "test", 40)
+    assert (line["name"], line["version"], line["measured_on"], line["num_tickets"]) == ("m", 2, "learnt", 40)
+    assert "it has learnt from every one of these 40 rows, so what follows says nothing of others" in result.stdout
     assert f"accuracy {line['accuracy']:.4f}, macro F1 {line['macro_f1']:.4f}: " in result.stdout
     for category in small.TEMPLATES:
         assert re.search(rf"{category} .* 10 ", result.stdout), category
@@ -560,9 +569,10 @@ def test_simple_nn_is_trained_and_measured(tmp_path: Path, file: str) -> None:
     line = last_line(evaluated.stdout)
     assert line.keys() == {
         *("name", "version", "mae", "rmse", "r2", "num_tickets", "seconds", "measured_on", "total_tests"),
-        "largest_errors",
+        *("largest_errors", "clean", "learnt"),
     }
-    assert (line["name"], line["version"], line["num_tickets"], line["measured_on"]) == ("prices", 1, 20, "test")
+    assert (line["name"], line["version"], line["num_tickets"], line["measured_on"]) == ("prices", 1, 20, "learnt")
+    assert line["clean"] == {"mae": None, "rmse": None, "r2": None, "num_tickets": 0}
     assert 0.0 < float(str(line["mae"])) <= float(str(line["rmse"]))
     shown = f"MAE {line['mae']:.4g}, RMSE {line['rmse']:.4g}, R2 {line['r2']:.4f} on 20 rows"
     assert evaluated.stdout.splitlines()[-2] == shown

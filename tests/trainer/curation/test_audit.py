@@ -13,10 +13,7 @@ from click.testing import CliRunner, Result
 from tests.trainer import small
 from trainer.cli import main
 from trainer.curation.audit import (
-    MIN_TO_JUDGE,
-    NUM_FOLDS,
     SMALL_CATEGORY,
-    assign,
     audit,
     conflicting,
     leaks,
@@ -27,6 +24,7 @@ from trainer.curation.audit import (
     proposed_aliases,
     repeated,
 )
+from trainer.curation.folds import MIN_TO_JUDGE, NUM_FOLDS, assign
 from trainer.data.files import RawRow
 from trainer.data.tickets import Rows, check_rows, near_empty_rows
 from trainer.samples.synthetic import generate
@@ -109,7 +107,7 @@ def test_several_processes_find_the_same(flipped: tuple[Rows, set[int]], monkeyp
     """The folds may be learnt at once."""
     rows, _ = flipped
     alone = audit(rows)
-    monkeypatch.setattr("trainer.curation.audit.WORTH_A_PROCESS", 0)
+    monkeypatch.setattr("trainer.curation.folds.WORTH_A_PROCESS", 0)
 
     assert audit(rows, processes=2) == alone
 

@@ -266,10 +266,8 @@ def test_what_the_rule_does_on_the_test_file_stands_beside_its_promise(
     for category, one in found["abstention"]["per_category"].items():
         assert (category in of_test) == (one["coverage"] < 1.0)
     assert "promised" in page.text[: page.text.index(WORDS["least_routed_test"][column])]
-    assert (
-        f"| 612 tickets kept out of training | {len(ROWS) + 1} tickets of tickets \\& more.jsonl |\n|---|---|---|\n"
-        in (card.read_text("utf-8"))
-    )
+    measured = f"{found['total_tests']} tickets of tickets \\& more.jsonl"
+    assert f"| 612 tickets kept out of training | {measured} |\n|---|---|---|\n" in card.read_text("utf-8")
     assert f"| 83.4% | {found['abstention']['coverage']:.1%} |\n" in card.read_text("utf-8")
     assert re.search(r"\n\n\n", card.read_text("utf-8")) is None
 
