@@ -94,7 +94,7 @@ def read_trained_on(manifest: Manifest, files: Mapping[str, bytes]) -> TrainedOn
             return msgspec.structs.replace(found, rules=manifest.key_rules)
         return found
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ArtifactRefused(f"report.json cannot be read: {error}") from error
+        raise ArtifactRefused("report-unreadable", reason=error) from error
 
 
 class _Kept(msgspec.Struct, frozen=True):
