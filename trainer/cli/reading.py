@@ -144,6 +144,12 @@ def say_intake(rows: object, path: object) -> None:
     out.print(f"{path}: {rows.intake.said}", soft_wrap=True)
     for group in rows.intake.faults:
         out.print(f"  left out: {group}", soft_wrap=True)
+    if rows.intake.num_repaired:
+        out.print(
+            f"  {rows.intake.num_repaired} tickets were encoded twice (Ã¨ for è) and are read as they were meant; "
+            "export again as UTF-8",
+            soft_wrap=True,
+        )
     if rows.empty:
         out.print(
             f"  {len(rows.empty)} tickets have no word: not learnt from; in a measurement each is an error",
@@ -167,6 +173,7 @@ def skipped(rows: object) -> dict[str, int]:
         "num_unlabelled": intake.num_unlabelled if intake is not None else 0,
         "num_faulty": intake.num_faulty if intake is not None else 0,
         "num_empty": len(rows.empty),
+        "num_repaired": intake.num_repaired if intake is not None else 0,
     }
 
 
