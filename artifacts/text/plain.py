@@ -17,7 +17,7 @@ import re
 import unicodedata
 
 from artifacts.mail.markup import html_to_text, shrink
-from artifacts.text.scripts import cut_runs, without_unseen
+from artifacts.text.scripts import cut_runs, is_latin, without_unseen
 
 MAX_LEVELS = 3  # HTML as it is, escaped (&lt;p&gt;), and escaped twice (&amp;lt;p&amp;gt;)
 MAX_HTML_CHARACTERS = 128 * 1024  # without styles and pictures; as of an e-mail, and far more than 512 words
@@ -56,7 +56,7 @@ _EXCEL_ESCAPE = re.compile("_x00[01][0-9a-fA-F]_")
 
 
 def plain(text: str) -> str:
-    r"""Return raw text as its writer saw it, in NFC, with runs without blanks cut (scripts.py).
+    r"""Return raw text as its writer saw it, with runs without blanks cut (scripts.py).
 
     >>> plain("<p>L'&eacute;cran<br>est noir</p>"), plain(r"Bonjour,\nmerci"), plain(r"C:\new < D:\temp")
     ("L'écran\nest noir", 'Bonjour, merci', 'C:\\new < D:\\temp')
@@ -67,7 +67,7 @@ def plain(text: str) -> str:
         text = _EXCEL_ESCAPE.sub(" ", text)
     if "\\" in text and _LINE_END.search(text):
         text = _CHUNK.sub(_with_line_ends, text)
-    if text.isascii():
+    if is_latin(text):
         return text
     # What is not seen goes first: between a letter and its accent it would keep the two apart.
     return cut_runs(unicodedata.normalize("NFC", without_unseen(text)))

@@ -62,7 +62,21 @@ _STRAY_JOINERS = re.compile(rf"(?<![{_JOINED}{_JOINERS}])[{_JOINERS}]++|[{_JOINE
 # One character of a run with its marks, and the run.
 _UNIT = re.compile(rf"[{_RUN_LETTERS}][{MARKS}]*")
 _RUN = re.compile(rf"(?:[{_RUN_LETTERS}][{MARKS}]*+)++")
+# All of the above lies here, and nothing that French or English is written with: one look tells that nothing is to be done.
+_BEYOND_LATIN = re.compile(
+    "[\u00ad\u0300-\u1fff\u200b-\u200f\u202a-\u202e\u2060-\u206f\u20d0-\u20ff\u2ce0-\uffff\U00010000-\U0001efff"
+    "\U00020000-\U0010ffff]"
+)
 _DOTTED_I = re.compile("i\u0307+")
+
+
+def is_latin(text: str) -> bool:
+    r"""Return whether a text surely has no marks, joiners, runs and unseen characters.
+
+    >>> is_latin("L’été à 5 € 😀"), is_latin("im\u00adprimante"), is_latin("密码")
+    (True, False, False)
+    """
+    return text.isascii() or _BEYOND_LATIN.search(text) is None
 
 
 def without_unseen(text: str) -> str:
@@ -71,7 +85,7 @@ def without_unseen(text: str) -> str:
     >>> without_unseen("impri\u00admante ou\u200bvrir"), len(without_unseen("\u0645\u06cc\u200c\u0631\u0648\u062f"))
     ('imprimante ouvrir', 6)
     """
-    if text.isascii():
+    if is_latin(text):
         return text
     # Joiners last: what stood between a joiner and its letter is gone by then.
     return _STRAY_JOINERS.sub("", _UNSEEN.sub("", text))
@@ -83,7 +97,7 @@ def cut_runs(text: str) -> str:
     >>> cut_runs("请重置密码 VPN")
     ' 请重 重置 置密 密码  VPN'
     """
-    return text if text.isascii() else _RUN.sub(_pairs, text)
+    return _RUN.sub(_pairs, text)
 
 
 def _pairs(run: re.Match[str]) -> str:
