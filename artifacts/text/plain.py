@@ -43,7 +43,7 @@ _NO_TAG = re.compile(rf"<(?!/?(?:{_NAMES})(?:[\s/>])|!--|!doctype|!\[|\?)", re.I
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 
 _CHUNK = re.compile(r"\S+")
-_LINE_END = re.compile(r"\\+[nrt]")
+_LINE_END = re.compile(r"(?<!\\)\\++[nrt]")
 # A backslash in these is one that somebody means. A drive, a share, a variable; a further name of a path; a name with a
 # suffix at its end; DOMAIN\user.
 _PATH = re.compile(
