@@ -1,17 +1,18 @@
-r"""What is a word in scripts other than the Latin one: marks, joiners, runs without blanks, characters that nobody sees.
+r"""What is a word in other scripts than the Latin one: marks, joiners, runs without blanks, unseen characters.
 
 In: text or a token. Out: the same with each word in one piece, and a run without blanks in pieces. tokens.py calls it.
 
 Three ideas, each once.
 - A vowel of Hindi or Thai, a point of Hebrew and a tone mark are characters of their own, and Python's \w leaves them
   out: without them two different words are one. They belong to the letter before them (Unicode's categories Mn and Mc).
-- Chinese, Japanese, Thai, Lao, Khmer and Burmese put no blank between words. Where a word ends takes a dictionary of each
-  language; two neighbouring characters at a time need none, and find words as well as a dictionary does (Nie et al. 2000,
-  "On the use of words and n-grams for Chinese information retrieval"). Korean has blanks.
+- Chinese, Japanese, Thai, Lao, Khmer and Burmese put no blank between words. To know where a word ends takes a
+  dictionary of each language; two neighbouring characters at a time need none (Nie et al. 2000, "On the use of words
+  and n-grams for Chinese information retrieval"). Korean has blanks.
 - A soft hyphen, a zero-width space or a mark of the writing direction is not seen, so a word that holds one is the word
   that does not. The two joiners are different: in Persian or Hindi they change what is seen, so there they stay.
 """
 
+import itertools
 import re
 import unicodedata
 
@@ -48,7 +49,9 @@ def _ranges(points: list[int]) -> str:
     return "".join(f"{chr(first)}-{chr(last)}" for first, last in found)
 
 
-MARKS = _ranges([point for block in _MARK_BLOCKS for point in block if unicodedata.category(chr(point)) in ("Mn", "Mc")])
+MARKS = _ranges(
+    [point for block in _MARK_BLOCKS for point in block if unicodedata.category(chr(point)) in ("Mn", "Mc")]
+)
 # What a word goes on with after its first letter.
 WORD = rf"\w[\w{MARKS}{_JOINERS}]*"
 
@@ -62,7 +65,7 @@ _STRAY_JOINERS = re.compile(rf"(?<![{_JOINED}{_JOINERS}])[{_JOINERS}]++|[{_JOINE
 # One character of a run with its marks, and the run.
 _UNIT = re.compile(rf"[{_RUN_LETTERS}][{MARKS}]*")
 _RUN = re.compile(rf"(?:[{_RUN_LETTERS}][{MARKS}]*+)++")
-# All of the above lies here, and nothing that French or English is written with: one look tells that nothing is to be done.
+# All of the above lies here, and nothing that French or English is written with: one look tells that all is done.
 _BEYOND_LATIN = re.compile(
     "[\u00ad\u0300-\u1fff\u200b-\u200f\u202a-\u202e\u2060-\u206f\u20d0-\u20ff\u2ce0-\uffff\U00010000-\U0001efff"
     "\U00020000-\U0010ffff]"
@@ -103,7 +106,7 @@ def cut_runs(text: str) -> str:
 def _pairs(run: re.Match[str]) -> str:
     units = _UNIT.findall(run[0])
     # Overlapping, because nobody knows where a word begins: of "ab cd" and "a bc d" one would miss half of the words.
-    pairs = [first + second for first, second in zip(units, units[1:], strict=False)]
+    pairs = [first + second for first, second in itertools.pairwise(units)]
     return f" {' '.join(pairs or units)} "
 
 
@@ -117,7 +120,7 @@ def run_characters(text: str) -> int:
 
 
 def lower(text: str) -> str:
-    r"""Return a text in lower case; Turkish "İ" becomes "i", and not the "i" with a second dot that Unicode makes of it.
+    r"""Return a text in lower case; Turkish "İ" becomes "i", not the "i" with a second dot of Unicode.
 
     >>> lower("İSTANBUL"), lower("i\u0307zmir")
     ('istanbul', 'izmir')

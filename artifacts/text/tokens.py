@@ -82,7 +82,7 @@ _TOKENS = (
     r"|(?P<sign>[!?€$£%\u2600-\u27bf\U0001f300-\U0001faff])"
 )
 _TOKEN = re.compile(_TOKENS.replace("WORD", r"\w+"), re.IGNORECASE)
-# A word and the marks on its letters. Of a text without marks it finds what the one above does, in half as much time again.
+# A word and the marks on its letters. Of a text without marks it finds what the one above does, and takes longer.
 _MARKED_TOKEN = re.compile(_TOKENS.replace("WORD", WORD), re.IGNORECASE)
 
 
@@ -152,8 +152,9 @@ NEWEST = RULES[max(RULES)]  # what a training reads by
 def normalise(token: str, rules: Rules = NEWEST) -> str:
     """Return the spelling under which `token` is counted, looked up and hashed; "" if it is blank.
 
-    NFC, lower case, white space folded, the apostrophe straight, without characters that nobody sees; a placeholder such
-    as `<PRODUCT>` stays as it is; a token that is an e-mail address, an IBAN or a phone number becomes `<EMAIL>`, `<IBAN>` or `<PHONE>`, so that it is
+    NFC, lower case, white space folded, the apostrophe straight, without characters that nobody sees; a placeholder
+    such as `<PRODUCT>` stays as it is; a token that is an e-mail address, an IBAN or a phone number becomes `<EMAIL>`,
+    `<IBAN>` or `<PHONE>`, so that it is
     never stored. A token over 256 characters is cut. The result is its own spelling under the same rules:
     normalise(normalise(t)) == normalise(t).
 
@@ -182,8 +183,8 @@ def split(text: str, rules: Rules = NEWEST) -> list[str]:
     """Return the words of raw text as they are spelled there, in order; numbers and addresses are masked.
 
     Of a number its shape is left: <9,99> is a price, <99:99> a time, and a spam's <99999> is no <NUM> of days. It says
-    nothing of whom the number is about, and on a set of SMS it is worth a quarter of a point (docs/LOG.md). One of one to
-    three digits without separators is still told from others of its shape (<#401>), see `mask`.
+    nothing of whom the number is about, and on a set of SMS it is worth a quarter of a point (docs/LOG.md). One of one
+    to three digits without separators is still told from others of its shape (<#401>), see `mask`.
 
     Raises:
         InvalidText: the text holds a NUL character or half of a surrogate pair.

@@ -128,8 +128,8 @@ def build_rows(
     """Return token -> row for the tokens that stand in at least `min_count` tickets, most frequent first.
 
     Counting tickets and not occurrences keeps out a name that one ticket repeats. Ties go by spelling, so the same
-    tickets in any order give the same rows. A short number needs `MIN_CODE_TICKETS` distinct tickets besides; in fewer it
-    counts as its shape.
+    tickets in any order give the same rows. A short number needs `MIN_CODE_TICKETS` distinct tickets besides; in fewer
+    it counts as its shape.
 
     Args:
         tickets: normalised tokens of each training ticket.

@@ -5,6 +5,7 @@ says. Its patterns are taken out of the page, so that page and code cannot drift
 """
 
 import hashlib
+import itertools
 import json
 import re
 import unicodedata
@@ -72,7 +73,7 @@ def written(text: str) -> str:
             run[-1] += character
         else:
             if run:
-                cut += f" {' '.join(map(''.join, zip(run, run[1:], strict=False))) or run[0]} "
+                cut += f" {' '.join(map(''.join, itertools.pairwise(run))) or run[0]} "
             run, cut = [], cut + character
     return cut
 

@@ -96,7 +96,9 @@ def classify_command(
     for reason, count in found.reasons.items():
         out.print(f"  {count} without a category: {reason}", soft_wrap=True)
     if found.num_repaired:
-        out.print(f"  {found.num_repaired} were encoded twice (Ã¨ for è) and were read as they were meant", soft_wrap=True)
+        out.print(
+            f"  {found.num_repaired} were encoded twice (Ã¨ for è) and were read as they were meant", soft_wrap=True
+        )
     if found.num_skipped:
         out.print(f"  {found.num_skipped} rows that do not fit left out", soft_wrap=True)
     if as_json:

@@ -246,8 +246,8 @@ def advice(found: Audit, test: Path | None, num_empty: int = 0, num_repaired: in
         warn(
             "cut",
             found.num_cut,
-            f"{found.num_cut} of {found.num_tickets} tickets are cut at the {MAX_TOKENS}th token, {found.num_alike} are "
-            "alike up to there: what comes after is not read, so leave out what a program or a template puts first",
+            f"{found.num_cut} of {found.num_tickets} tickets are cut at the {MAX_TOKENS}th token, {found.num_alike} "
+            "are alike up to there: what comes after is not read, so leave out what a program or a template puts first",
         )
     if num_repaired:
         warn(

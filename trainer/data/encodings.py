@@ -149,9 +149,9 @@ def broken_byte(text: str, encoding: str) -> str | None:
 def repaired(text: str) -> str:
     """Return a text that was encoded twice as it was meant, line by line; any other line as it is.
 
-    A line is repaired only as a whole: all of it reads as UTF-8 that was taken for another encoding, nothing is lost, and
-    what comes out is less strange. So a line that mentions "Ã©" beside a true "é" stays, and so do "SÃO PAULO" and curved
-    quotes.
+    A line is repaired only as a whole: all of it reads as UTF-8 that was taken for another encoding, nothing is lost,
+    and what comes out is less strange. So a line that mentions "Ã©" beside a true "é" stays, and so do "SÃO PAULO" and
+    curved quotes.
 
     >>> repaired("problÃ¨me d'accÃ¨s"), repaired("il affiche Ã© et non é"), repaired("SÃO PAULO, l’été")
     ("problème d'accès", 'il affiche Ã© et non é', 'SÃO PAULO, l’été')

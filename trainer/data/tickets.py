@@ -572,8 +572,8 @@ def near_empty_rows(rows: Rows) -> list[int]:
 def cut_short(rows: Rows) -> tuple[int, int]:
     """Return how many tickets have more tokens than are read, and how many of those look the same up to there.
 
-    The second counts each whose first 512 tokens are also those of another, longer or different ticket: a model can give
-    all of them but one answer.
+    The second counts each whose first 512 tokens are also those of another, longer or different ticket: a model can
+    give all of them but one answer.
     """
     same_start: defaultdict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
     for tokens in rows.tokens:

@@ -28,8 +28,8 @@ def show_rows(rows: Rows) -> list[str]:
     num_cut, num_alike = cut_short(rows)
     if num_cut:
         lines.append(
-            f"  {num_cut} of {len(rows.tickets)} tickets are cut at the {MAX_TOKENS}th token, {num_alike} are alike up to "
-            "there; what comes after is not read"
+            f"  {num_cut} of {len(rows.tickets)} tickets are cut at the {MAX_TOKENS}th token, {num_alike} are alike up "
+            "to there; what comes after is not read"
         )
     few = sorted(category for category, count in rows.distinct.items() if count < MIN_FOR_VALIDATION)
     if few:

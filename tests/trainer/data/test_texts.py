@@ -33,7 +33,9 @@ def test_text_encoded_twice_is_repaired(text: str, meant: str) -> None:
     assert repaired(text) == meant
 
 
-@pytest.mark.parametrize("text", ["SÃO PAULO, AÇÃO", "l’été “x” – 5 €", "il affiche Ã© et non é", "Ã", "CAFÉ™", "25 °C"])
+@pytest.mark.parametrize(
+    "text", ["SÃO PAULO, AÇÃO", "l’été “x” – 5 €", "il affiche Ã© et non é", "Ã", "CAFÉ™", "25 °C"]
+)
 def test_right_text_is_not_repaired(text: str) -> None:
     """Portuguese capitals, curved quotes and a mention beside a true accent stay."""
     assert repaired(text) == text
