@@ -11,7 +11,8 @@ from artifacts.text.vocabulary import Vocabulary, build_rows
 OUTLOOK = (
     '<html xmlns:o="urn:schemas-microsoft-com:office:office"><head><style>p.MsoNormal {margin: 0cm}</style>'
     "<!--[if gte mso 9]><xml><o:shapedefaults/></xml><![endif]--></head><body><div class=WordSection1>"
-    '<p class=MsoNormal><span style="font-size:11.0pt">Mon VPN est coup&eacute;<o:p></o:p></span></p></div></body></html>'
+    '<p class=MsoNormal><span style="font-size:11.0pt">Mon VPN est coup&eacute;<o:p></o:p></span></p></div>'
+    "</body></html>"
 )
 
 
