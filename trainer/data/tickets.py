@@ -290,7 +290,7 @@ class Gathered:
                 detail = f"several categories in a cell ({', '.join(joined[label][:3])}); a ticket has one here"
                 place = self.places[row]
                 line = int(place.removeprefix("line ")) if place.startswith("line ") else None
-                words = " ".join(masked(self.tokens[row], ()))
+                words = " ".join(masked(self.tokens[row], frozenset()))
                 self._take_fault(
                     [Fault("/category", detail, line)], place, words, FIRST_LABEL, self._reading.skip_faulty
                 )
