@@ -97,6 +97,10 @@ def classify_command(
         out.print(f"  ... and {len(found.categories) - MAX_SHOWN} more categories")
     for reason, count in found.reasons.items():
         out.print(f"  {count} without a category: {reason}", soft_wrap=True)
+    if found.num_repaired:
+        out.print(
+            f"  {found.num_repaired} were encoded twice (Ã¨ for è) and were read as they were meant", soft_wrap=True
+        )
     if found.num_skipped:
         out.print(f"  {phrase('rows-left-out', language(), count=found.num_skipped)}", soft_wrap=True)
     if as_json:

@@ -16,6 +16,7 @@ from artifacts.errors import InvalidInput, PuppetError
 from artifacts.system import cores
 from artifacts.text.people import Person, read_names
 from artifacts.text.tickets import Ticket
+from artifacts.text.tokens import MAX_TOKENS
 from trainer import simple_nn
 from trainer.cli.reading import excel_delimiter, reading_options, say_intake
 from trainer.cli.terminal import data_argument, json_option, out, print_line, shows_errors
@@ -65,6 +66,7 @@ class Inspection(Audit, frozen=True, kw_only=True):
         variants: categories that are probably one.
         num_empty: tickets without a token.
         num_unlabelled, num_faulty: rows that were left out.
+        num_repaired: tickets that were encoded twice, and are read as they were meant.
     """
 
     columns: dict[str, object]
@@ -76,6 +78,7 @@ class Inspection(Audit, frozen=True, kw_only=True):
     num_empty: int
     num_unlabelled: int
     num_faulty: int
+    num_repaired: int
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -141,7 +144,7 @@ def inspect_command(
     names = names_in((ticket.content for ticket in rows.tickets), is_forbidden)
     found = msgspec.structs.replace(found, names=names)
     alike = variants(rows.categories)
-    warnings = [*spellings(alike), *advice(found, test, len(rows.empty))]
+    warnings = [*spellings(alike), *advice(found, test, len(rows.empty), num_repaired(rows))]
     seconds = time.perf_counter() - start
     out.print(
         f"{data}: {found.num_tickets} tickets in {found.num_categories} categories, {seconds:.1f} s", soft_wrap=True
@@ -179,6 +182,7 @@ def inspection(found: Audit, rows: Rows, warnings: list[Warned], alike: list[Var
         warnings=warnings,
         variants=alike,
         num_empty=len(rows.empty),
+        num_repaired=num_repaired(rows),
         num_unlabelled=intake.num_unlabelled if intake is not None else 0,
         num_faulty=intake.num_faulty if intake is not None else 0,
     )
@@ -231,7 +235,12 @@ def show_signal(found: Signal) -> str:
     )
 
 
-def advice(found: Audit, test: Path | None, num_empty: int = 0) -> list[Warned]:
+def num_repaired(rows: Rows) -> int:
+    """Return how many tickets of a file were encoded twice; of e-mails, whose encoding they name, none."""
+    return rows.intake.num_repaired if rows.intake is not None else 0
+
+
+def advice(found: Audit, test: Path | None, num_empty: int = 0, num_repaired: int = 0) -> list[Warned]:
     """Return what was found and what to do about it, the most important first."""
     warned = []
 
@@ -253,6 +262,20 @@ def advice(found: Audit, test: Path | None, num_empty: int = 0) -> list[Warned]:
             len(found.leaks),
             f"{exact} tickets of {test} are also in the training data and {len(found.leaks) - exact} nearly: "
             "take them out of either, or what is measured on them flatters",
+        )
+    if found.num_cut:
+        warn(
+            "cut",
+            found.num_cut,
+            f"{found.num_cut} of {found.num_tickets} tickets are cut at the {MAX_TOKENS}th token, {found.num_alike} "
+            "are alike up to there: what comes after is not read, so leave out what a program or a template puts first",
+        )
+    if num_repaired:
+        warn(
+            "encoded_twice",
+            num_repaired,
+            f"{num_repaired} tickets look doubly encoded (Ã¨ for è): they are read as they were meant; export again as "
+            "UTF-8",
         )
     if found.num_personal:
         kinds = ", ".join(f"{kind} in {number}" for kind, number in found.num_personal.items())

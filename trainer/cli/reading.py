@@ -142,6 +142,8 @@ def say_intake(rows: object, path: object) -> None:
     out.print(f"{path}: {rows.intake.said}", soft_wrap=True)
     for group in rows.intake.faults:
         out.print(f"  {phrase('left-out', language(), text=group.shown(language()))}", soft_wrap=True)
+    if rows.intake.num_repaired:
+        out.print(f"  {phrase('repaired', language(), count=rows.intake.num_repaired)}", soft_wrap=True)
     if rows.empty:
         out.print(f"  {phrase('no-word', language(), count=len(rows.empty))}", soft_wrap=True)
 
@@ -162,6 +164,7 @@ def skipped(rows: object) -> dict[str, int]:
         "num_unlabelled": intake.num_unlabelled if intake is not None else 0,
         "num_faulty": intake.num_faulty if intake is not None else 0,
         "num_empty": len(rows.empty),
+        "num_repaired": intake.num_repaired if intake is not None else 0,
     }
 
 

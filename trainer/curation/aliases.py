@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from artifacts.errors import InvalidInput
+from artifacts.text.tokens import mask
 from artifacts.text.vocabulary import RESERVED
 from trainer.data.tickets import Rows
 
@@ -48,7 +49,8 @@ def merged(rows: Rows, aliases: Mapping[str, str], min_count: int) -> Rows:
         return rows
 
     def read(tickets: list[list[str]]) -> list[list[str]]:
-        return [[aliases.get(token, token) for token in tokens] for tokens in tickets]
+        # An alias of a mask of numbers is one of every number that has the shape.
+        return [[aliases.get(token) or aliases.get(mask(token), token) for token in tokens] for tokens in tickets]
 
     found = msgspec.structs.replace(rows, tokens=read(rows.tokens), unlabelled=read(rows.unlabelled))
     for kept in sorted(set(aliases.values())):

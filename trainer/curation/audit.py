@@ -28,10 +28,12 @@ import msgspec
 import numpy as np
 from scipy import sparse
 
-from artifacts.text.tokens import split
+from artifacts.text.tickets import read_tokens
+from artifacts.text.tokens import is_code, split
+from artifacts.text.vocabulary import masked
 from trainer.curation.folds import NUM_FOLDS, Floats, Ints, assign, out_of_fold
 from trainer.curation.signal import Signal, signal_of
-from trainer.data.tickets import MIN_WORDS, Rows, near_empty_rows
+from trainer.data.tickets import MIN_WORDS, Rows, alike, cut_short, near_empty_rows
 
 # Distinct tickets of a category: with 8 each banking77 is at .72, with 130 at .93 (README); and what 10 % of fewer than
 # ten validate is less than a ticket.
@@ -116,6 +118,7 @@ class Audit(msgspec.Struct, frozen=True):
         num_duplicates: tickets that repeat an earlier one, category included.
         num_conflicts: distinct tickets that stand under more than one category.
         num_near_empty: tickets of fewer than two words.
+        num_cut, num_alike: tickets of more tokens than are read, and those of them that look the same up to there.
         num_mislabelled: tickets whose category is probably wrong, by confident learning.
         num_personal: kind of personal data -> tickets that hold it.
         small_categories: category -> its distinct tickets, fewer than ten.
@@ -143,6 +146,8 @@ class Audit(msgspec.Struct, frozen=True):
     ranking: list[int]
     leaks: list[Leak] = []
     names: dict[str, int] = {}
+    num_cut: int = 0
+    num_alike: int = 0
 
 
 def audit(rows: Rows, processes: int = 1, seed: int = 0) -> Audit:
@@ -188,6 +193,7 @@ def audit(rows: Rows, processes: int = 1, seed: int = 0) -> Audit:
         return Suspect(row, suggested, float(probabilities_NC[row, given_N[row]]), reasons[row], row in wrong)
 
     unscored = np.flatnonzero(folds_N < 0).tolist()
+    num_cut, num_alike = cut_short(rows)
     small = sorted((count, category) for category, count in rows.distinct.items() if count < SMALL_CATEGORY)
     return Audit(
         labels_follow_text=signal.labels_follow_text,
@@ -204,6 +210,8 @@ def audit(rows: Rows, processes: int = 1, seed: int = 0) -> Audit:
         aliases=proposed_aliases(rows),
         suspects=[suspect(row) for row in (*ranking, *unscored) if reasons.get(row)],
         ranking=ranking,
+        num_cut=num_cut,
+        num_alike=num_alike,
     )
 
 
@@ -263,21 +271,21 @@ def merges(best_N: Ints, given_N: Ints, folds_N: Ints, labels: Sequence[str]) ->
 
 def repeated(rows: Rows) -> dict[int, int]:
     """Return row -> the first row with the same ticket under the same category."""
-    first: dict[tuple[str, ...], int] = {}
-    keys = [(ticket.expected, *tokens) for ticket, tokens in zip(rows.tickets, rows.tokens, strict=True)]
-    return {row: at for row, key in enumerate(keys) if (at := first.setdefault(key, row)) != row}
+    found: dict[int, int] = {}
+    for group in alike(rows.tickets, rows.tokens):
+        first: dict[str, int] = {}
+        found |= {row: at for row in group if (at := first.setdefault(rows.tickets[row].expected, row)) != row}
+    return found
 
 
 def conflicting(rows: Rows) -> dict[int, list[str]]:
     """Return row -> the other categories that the same ticket stands under."""
-    of_key: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
-    for ticket, tokens in zip(rows.tickets, rows.tokens, strict=True):
-        of_key[tuple(tokens)].add(ticket.expected)
-    return {
-        row: sorted(of_key[tuple(tokens)] - {ticket.expected})
-        for row, (ticket, tokens) in enumerate(zip(rows.tickets, rows.tokens, strict=True))
-        if len(of_key[tuple(tokens)]) > 1
-    }
+    found: dict[int, list[str]] = {}
+    for group in alike(rows.tickets, rows.tokens):
+        categories = {rows.tickets[row].expected for row in group}
+        if len(categories) > 1:
+            found |= {row: sorted(categories - {rows.tickets[row].expected}) for row in group}
+    return found
 
 
 def lower_words(rows: Rows) -> set[str]:
@@ -351,16 +359,19 @@ def leaks(train: Rows, test: Rows) -> list[Leak]:
     first: dict[tuple[str, ...], int] = {}
     for row, tokens in enumerate(train.tokens):
         first.setdefault(tuple(tokens), row)
+    # Which short numbers are told apart is for the training tickets to say, so the test tickets are read by theirs.
+    codes = {token for tokens in train.tokens for token in tokens if is_code(token)}
+    tested = [masked(read_tokens(ticket.content), codes) for ticket in test.tickets]
     found = []
     asked = []
-    for row, tokens in enumerate(test.tokens):
+    for row, tokens in enumerate(tested):
         if (at := first.get(tuple(tokens))) is not None:
             found.append(_leak(train, test, row, at, 1.0))
         else:
             asked.append(row)
     if not asked:
         return found
-    pieces_NG, pieces_MG = _pieces(train.tokens), _pieces([test.tokens[row] for row in asked])
+    pieces_NG, pieces_MG = _pieces(train.tokens), _pieces([tested[row] for row in asked])
     turned_GN = pieces_NG.T.tocsr()
     sizes_N, sizes_M = (np.asarray(one.sum(axis=1)).ravel() for one in (pieces_NG, pieces_MG))
     for start in range(0, len(asked), CHUNK):

@@ -20,7 +20,7 @@ from artifacts.errors import Fault, InvalidInput, InvalidText, NoTrainingData
 from artifacts.text.tickets import Ticket
 from trainer.data.columns import AS_FOUND, FaultyCategory, Reading, choose, content_of
 from trainer.data.files import FaultLog, FaultyCell
-from trainer.data.tickets import SKIP_FAULTY, Rows, cached_reader, export_of
+from trainer.data.tickets import SKIP_FAULTY, Rows, cached_reader, export_of, repaired_content
 
 SURE = 0.7  # a lower limit teaches more errors, a higher one only what the student knows already (docs/LOG.md)
 
@@ -42,7 +42,7 @@ def read_unlabelled(path: Path, reading: Reading = AS_FOUND) -> list[list[str]]:
         chosen = choose(export, reading, needs_category=False)
         for record in export.records:
             try:
-                if record.fault is None and (tokens := read(content_of(record.fields, chosen))):
+                if record.fault is None and (tokens := read(repaired_content(content_of(record.fields, chosen)))):
                     token_lists.append(tokens)
                 found = record.fault
             except (FaultyCategory, InvalidText) as error:

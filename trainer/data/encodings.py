@@ -5,6 +5,9 @@ certainty: an encoding that was named; a mark at the start; UTF-16 by its zero b
 fits by chance; and last a guess of chardet's, which was right on 49 of 50 small files in 25 encodings where
 charset-normalizer was right on 34 (docs/decisions/0022-any-export.md).
 
+Text that was encoded twice is right UTF-8 and wrong text: "Ã©" for "é". `repaired` takes the second encoding back, here
+and nowhere else, since in a search nobody could say whose text was changed.
+
 A byte that does not fit is no reason to lose a file: it is decoded as half of a surrogate pair (PEP 383), so that its
 row alone is faulty, and can be left out like any faulty row.
 """
@@ -140,6 +143,28 @@ def broken_byte(text: str, encoding: str) -> InvalidText | None:
         return None
     byte = ord(found.group()) - 0xDC00
     return InvalidText("undecodable-byte", byte=f"0x{byte:02X}", encoding=encoding)
+
+
+def repaired(text: str) -> str:
+    """Return a text that was encoded twice as it was meant, line by line; any other line as it is.
+
+    A line is repaired only as a whole: all of it reads as UTF-8 that was taken for another encoding, nothing is lost,
+    and what comes out is less strange. So a line that mentions "Ã©" beside a true "é" stays, and so do "SÃO PAULO" and
+    curved quotes.
+
+    >>> repaired("problÃ¨me d'accÃ¨s"), repaired("il affiche Ã© et non é"), repaired("SÃO PAULO, l’été")
+    ("problème d'accès", 'il affiche Ã© et non é', 'SÃO PAULO, l’été')
+    """
+    if text.isascii():
+        return text
+    import ftfy  # takes 0.2 s, which a file without an accent need not wait for
+    from ftfy.badness import is_bad
+
+    if not is_bad(text):
+        return text
+    # Repairs of single words, of lost bytes and of control characters are guesses; the whole line is none.
+    config = ftfy.TextFixerConfig(decode_inconsistent_utf8=False, replace_lossy_sequences=False, fix_c1_controls=False)
+    return "".join(ftfy.fix_encoding(line, config) for line in text.splitlines(keepends=True))
 
 
 def _codec(named: str) -> str:

@@ -28,9 +28,11 @@ from artifacts.networks.gru_records import Data
 from artifacts.networks.manifest import Columns
 from artifacts.schemas import Row
 from artifacts.system.validation import find_faults
+from artifacts.text.scripts import run_characters
 from artifacts.text.tickets import Ticket, read_tokens
-from artifacts.text.tokens import normalise
+from artifacts.text.tokens import MAX_TOKENS, NEWEST, normalise
 from artifacts.text.tokens import split as words_of
+from artifacts.text.vocabulary import frequent_codes, masked
 from trainer.curation.vectors import Vectors
 from trainer.data.columns import (
     AS_FOUND,
@@ -50,7 +52,7 @@ from trainer.data.columns import (
     text_of_cell,
     value_at,
 )
-from trainer.data.encodings import broken_byte
+from trainer.data.encodings import broken_byte, repaired
 from trainer.data.files import FaultGroup, FaultLog, FaultyCell, Fields, RawRow, Record, decode_rows
 from trainer.data.forms import Export, open_export
 
@@ -62,8 +64,9 @@ FIRST_LABEL = "first-label"
 MIN_FOR_VALIDATION = 3  # distinct tickets that a category needs before one is kept out of training
 MIN_WORDS = 2  # words of a ticket, masks and signs not counted, below which it says next to nothing
 ESCAPED_OR_HALF = re.compile("[\ud800-\udfff]")
-_PLACEHOLDER = re.compile(r"<[A-Z0-9][A-Z0-9_.,:/]*>")
+_PLACEHOLDER = re.compile(r"<[A-Z0-9#][A-Z0-9_.,:/]*>")
 _WORD = re.compile(r"\w")
+_DIGITS = re.compile(r"\d+")
 
 
 class Intake(msgspec.Struct, frozen=True):
@@ -76,6 +79,7 @@ class Intake(msgspec.Struct, frozen=True):
         num_rows: that it holds.
         num_unlabelled, num_faulty: rows that were left out, without a category and with a fault.
         faults: why.
+        num_repaired: tickets that were encoded twice, and are read as they were meant.
     """
 
     form: str
@@ -86,6 +90,7 @@ class Intake(msgspec.Struct, frozen=True):
     num_unlabelled: int
     num_faulty: int
     faults: list[FaultGroup]
+    num_repaired: int = 0
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -93,7 +98,7 @@ class Rows(msgspec.Struct, frozen=True):
 
     Attributes:
         tickets: as they were given.
-        tokens: of each, normalised.
+        tokens: of each, normalised; of a short number that stands in few tickets its shape.
         num_duplicates: tickets that repeat an earlier one, category included.
         num_conflicts: distinct tickets that stand under more than one category.
         unlabelled: normalised tokens of further tickets, whose category nobody has said.
@@ -175,6 +180,7 @@ def read(path: Path, reading: Reading = AS_FOUND, faults_file: Path | None = Non
         num_unlabelled=found.num_unlabelled,
         num_faulty=found.num_faulty,
         faults=found.faults.sorted(),
+        num_repaired=found.num_repaired,
     )
     empty = [Ticket(label, **ticket) for label, ticket in found.empty]
     return msgspec.structs.replace(rows, places=found.places + found.empty_places, empty=empty, intake=intake)
@@ -215,7 +221,7 @@ class Gathered:
         self.places: list[str] = []
         self.empty: list[tuple[str, dict[str, Any]]] = []
         self.empty_places: list[str] = []
-        self.num_read = self.num_unlabelled = self.num_faulty = 0
+        self.num_read = self.num_unlabelled = self.num_faulty = self.num_repaired = 0
         self._refused = FaultLog()
 
     def add(self, record: Record, chosen: Chosen, encoding: str) -> None:
@@ -228,7 +234,8 @@ class Gathered:
         try:
             label = category_of(record.fields, chosen, self._reading)
             content = ""
-            content = content_of(record.fields, chosen)
+            written = label, content_of(record.fields, chosen)
+            label, content = repaired(label), repaired_content(written[1])
             ticket = {"tokens" if isinstance(content, list) else "text": content, "id": id_of(record.fields, chosen)}
             tokens = self._read(content)
             check_label(label)
@@ -258,6 +265,7 @@ class Gathered:
             field = chosen.text[0] if len(chosen.text) == 1 or not chosen.either else content_name(record, chosen)
             self._faulty([Fault.of_error(f"{record.pointer}/{field}", reason, record.line)], record, chosen)
         else:
+            self.num_repaired += (label, content) != written
             if tokens:
                 self.labels.append(label)
                 self.contents.append(ticket)
@@ -278,7 +286,7 @@ class Gathered:
                 categories = joined[label][:NUM_LABELS]
                 place = self.places[row]
                 line = int(place.removeprefix("line ")) if place.startswith("line ") else None
-                words = " ".join(self.tokens[row])
+                words = " ".join(masked(self.tokens[row], frozenset()))
                 fault = Fault.of("/category", "several-categories", line, categories=categories)
                 self._take_fault([fault], place, words, FIRST_LABEL, self._reading.skip_faulty)
                 self.num_faulty += 1
@@ -330,6 +338,11 @@ def cached_reader() -> Callable[[list[str] | str], list[str]]:
     return read
 
 
+def repaired_content(content: list[str] | str) -> list[str] | str:
+    """Return the content of a ticket as it was meant, if it was encoded twice; see `encodings.repaired`."""
+    return repaired(content) if isinstance(content, str) else [repaired(token) for token in content]
+
+
 def content_name(record: Record, chosen: Chosen) -> str:
     """Return which of the columns a record has its content in."""
     return next(column for column in chosen.text if value_at(record.fields, column) is not None)
@@ -373,13 +386,43 @@ def check_rows(raw_rows: Iterable[RawRow], what: str) -> Rows:
 
 
 def noticed(tickets: list[Ticket], token_lists: list[list[str]]) -> Rows:
-    """Return checked tickets with what is noticed in them."""
-    categories_of: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
-    for ticket, tokens in zip(tickets, token_lists, strict=True):
-        categories_of[tuple(tokens)].add(ticket.expected)
-    num_distinct = sum(map(len, categories_of.values()))
-    num_conflicts = sum(len(categories) > 1 for categories in categories_of.values())
-    return Rows(tickets, token_lists, len(tickets) - num_distinct, num_conflicts)
+    """Return checked tickets as a model reads them, with what is noticed in them.
+
+    Args:
+        tickets: as they were given.
+        token_lists: of each, from `read_tokens`, in which every short number still has its digits.
+    """
+    num_duplicates = num_conflicts = 0
+    for group in alike(tickets, token_lists):
+        categories = {tickets[row].expected for row in group}
+        num_duplicates += len(group) - len(categories)
+        num_conflicts += len(categories) > 1
+    # From here on nobody sees a number that few tickets hold, as no vocabulary will.
+    codes = frequent_codes(token_lists)
+    return Rows(tickets, [masked(tokens, codes) for tokens in token_lists], num_duplicates, num_conflicts)
+
+
+def alike(tickets: Sequence[Ticket], token_lists: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Return the row numbers of equal tickets, group by group, without those that have no equal.
+
+    Equal is what has the same tokens and the same numbers: "error 404" and "error 500" are two tickets, also where the
+    model reads a mask in place of either. Nobody could decide which of their two categories is right.
+    """
+    read: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    for row, tokens in enumerate(token_lists):
+        read[tuple(tokens)].append(row)
+    found: list[list[int]] = []
+    for tokens, rows in read.items():
+        if len(rows) == 1:
+            continue
+        told_apart: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+        for row in rows:
+            content = tickets[row].content
+            has_numbers = isinstance(content, str) and any(token[0] == "<" for token in tokens)
+            numbers = _DIGITS.findall(NEWEST.plain(content)) if has_numbers and isinstance(content, str) else ()
+            told_apart[tuple(numbers)].append(row)
+        found += [group for group in told_apart.values() if len(group) > 1]
+    return found
 
 
 def corrected(rows: Rows | None, corrections: Rows) -> Rows:
@@ -392,9 +435,10 @@ def corrected(rows: Rows | None, corrections: Rows) -> Rows:
         rows: checked; None if there are none but the corrections.
         corrections: checked, in the order in which they came.
     """
-    said = list(zip(corrections.tickets, corrections.tokens, strict=True))
+    # Read once more: which short numbers are frequent is for all of the tickets together to say.
+    said = [(ticket, read_tokens(ticket.content)) for ticket in corrections.tickets]
     latest = {tuple(tokens): ticket.expected for ticket, tokens in said}
-    pairs = list(zip(rows.tickets, rows.tokens, strict=True)) if rows is not None else []
+    pairs = [(ticket, read_tokens(ticket.content)) for ticket in rows.tickets] if rows is not None else []
     kept = [(ticket, tokens) for ticket, tokens in pairs if tuple(tokens) not in latest]
     added = [(ticket, tokens) for ticket, tokens in said if latest[tuple(tokens)] == ticket.expected]
     found = noticed([ticket for ticket, _ in kept + added], [tokens for _, tokens in kept + added])
@@ -503,12 +547,29 @@ def fingerprint(rows: Rows, num_validation: int) -> Data:
 def near_empty_rows(rows: Rows) -> list[int]:
     """Return the tickets of fewer than two words; masks such as `<NAME>` and signs are no words.
 
-    A token with spaces ("mot de passe") is as many words as it has.
+    A token with spaces ("mot de passe") is as many words as it has, and one of a script without blanks (Chinese, Thai)
+    as many as it has characters.
     """
 
     def num_words(tokens: Sequence[str]) -> int:
         return sum(
-            bool(_WORD.search(word)) and not _PLACEHOLDER.fullmatch(word) for token in tokens for word in token.split()
+            run_characters(word) or (bool(_WORD.search(word)) and not _PLACEHOLDER.fullmatch(word))
+            for token in tokens
+            for word in token.split()
         )
 
     return [row for row, tokens in enumerate(rows.tokens) if num_words(tokens) < MIN_WORDS]
+
+
+def cut_short(rows: Rows) -> tuple[int, int]:
+    """Return how many tickets have more tokens than are read, and how many of those look the same up to there.
+
+    The second counts each whose first 512 tokens are also those of another, longer or different ticket: a model can
+    give all of them but one answer.
+    """
+    same_start: defaultdict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
+    for tokens in rows.tokens:
+        if len(tokens) > MAX_TOKENS:
+            same_start[tuple(tokens[:MAX_TOKENS])].append(tuple(tokens))
+    num_alike = sum(len(found) for found in same_start.values() if len(set(found)) > 1)
+    return sum(map(len, same_start.values())), num_alike

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from artifacts.arrays import Floats
-from artifacts.text.tokens import gram_row, ngrams
+from artifacts.text.tokens import gram_row, mask, ngrams
 from artifacts.text.vocabulary import PAD, RESERVED, UNK, Encoded, Vocabulary
 
 WORD_GRAM_SIZES = (2, 3, 4, 5)  # of known words, whose n-grams cost a search nothing
@@ -165,7 +165,7 @@ class Features:
 
 def gram_rows(token: str, num_buckets: int) -> list[int]:
     """Return the rows of all n-grams of a known word; those of 3 to 5 letters are where an unknown word's are."""
-    marked = f"<{token}>"  # so that the beginning and the end of a word are letters too
+    marked = f"<{mask(token)}>"  # so that the beginning and the end of a word are letters too; of a number its shape
     pieces = [marked[i : i + size] for size in WORD_GRAM_SIZES for i in range(len(marked) - size + 1)]
     return [gram_row(piece, num_buckets) for piece in pieces]
 

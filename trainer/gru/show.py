@@ -11,7 +11,8 @@ from artifacts.evaluation.abstain import Abstention, AbstentionMetrics, OutOfSco
 from artifacts.evaluation.metrics import Metrics
 from artifacts.networks.gru_records import GruManifest, GruReport
 from artifacts.networks.manifest import NO_SIGNAL
-from trainer.data.tickets import MIN_FOR_VALIDATION, MIN_WORDS, Rows, near_empty_rows
+from artifacts.text.tokens import MAX_TOKENS
+from trainer.data.tickets import MIN_FOR_VALIDATION, MIN_WORDS, Rows, cut_short, near_empty_rows
 
 MAX_SHOWN = 5  # confusions and mistakes in the terminal
 
@@ -25,6 +26,12 @@ def show_rows(rows: Rows) -> list[str]:
         lines.append(f"  {rows.num_conflicts} distinct tickets stand under more than one category; kept, look at them")
     if num_near_empty := len(near_empty_rows(rows)):
         lines.append(f"  {num_near_empty} tickets have fewer than {MIN_WORDS} words; kept, look at them")
+    num_cut, num_alike = cut_short(rows)
+    if num_cut:
+        lines.append(
+            f"  {num_cut} of {len(rows.tickets)} tickets are cut at the {MAX_TOKENS}th token, {num_alike} are alike up "
+            "to there; what comes after is not read"
+        )
     few = sorted(category for category, count in rows.distinct.items() if count < MIN_FOR_VALIDATION)
     if few:
         shown = ", ".join(few[:10]) + (", ..." if len(few) > 10 else "")

@@ -25,7 +25,7 @@ from artifacts.text.tickets import RankedPrediction
 from trainer.data.columns import Chosen, FaultyCategory, Reading, choose, content_of
 from trainer.data.files import FaultLog, FaultyCell, Fields, Record
 from trainer.data.forms import Export
-from trainer.data.tickets import SKIP_FAULTY, export_of
+from trainer.data.tickets import SKIP_FAULTY, export_of, repaired_content
 from trainer.sorting import writers
 
 BATCH = 512  # tickets that are answered together: sorted by length, so that a run costs little padding
@@ -55,6 +55,7 @@ class Sorted(msgspec.Struct, frozen=True):
         categories: tickets that each was given to, the most first.
         reasons: tickets without a category, by reason.
         num_skipped: rows that were left out, with `skip_faulty`.
+        num_repaired: tickets that were encoded twice: answered as they were meant, and written as they were.
         form, encoding: of the file that was read.
         columns: that were added.
         said: how it was read, in one line.
@@ -70,6 +71,7 @@ class Sorted(msgspec.Struct, frozen=True):
     encoding: str | None
     columns: dict[str, str]
     said: str
+    num_repaired: int = 0
 
 
 class Sorter:
@@ -158,7 +160,7 @@ def classify(
     writers.check_out(out, data)
     answerer = Sorter(model, asked)
     faults, counts, reasons = FaultLog(), Counter[str](), Counter[str]()
-    num_tickets = 0
+    num_tickets = num_repaired = 0
     with export_of(data, reading, reading.text, needs_category=False) as export, contextlib.ExitStack() as stack:
         chosen = choose(export, reading, needs_category=False)
         kept, export.records = columns_of(export)
@@ -174,7 +176,10 @@ def classify(
                     faults.add([record.fault], record.place, option=SKIP_FAULTY)
             if faults.num_faults and not reading.skip_faulty:
                 raise faults.error(export.name)
-            for record, cells in zip(good, answerer.answer([content(one, chosen) for one in good]), strict=True):
+            written = [content(one, chosen) for one in good]
+            meant = [repaired_content(one) for one in written]
+            num_repaired += sum(one != other for one, other in zip(written, meant, strict=True))
+            for record, cells in zip(good, answerer.answer(meant), strict=True):
                 if allowed is not None and (more := record.fields.keys() - allowed):
                     fault = Fault.of(f"{record.pointer}/{min(more)}", "field-that-came-late", record.line)
                     raise does_not_fit(export.name, [fault])
@@ -197,6 +202,7 @@ def classify(
             encoding=export.encoding.codec if export.encoding is not None else None,
             columns=added,
             said=said,
+            num_repaired=num_repaired,
         )
 
 

@@ -515,7 +515,7 @@ def with_encoding(manifest: GruManifest, **change: Any) -> GruManifest:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"text_rules": 3}, "reads text by rules 3, this program knows rules 1, 2; use the program that trained it"),
+        ({"text_rules": 4}, "reads text by rules 4, this program knows rules 1, 2, 3; use the program that trained it"),
         ({"text_rules": 0}, "reads text by rules 0"),
         ({"max_tokens": 513}, "max_tokens is 513, this program reads 1 to 512"),
         ({"max_tokens": 0}, "max_tokens is 0"),
