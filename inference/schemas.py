@@ -9,7 +9,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 import msgspec
 
 from artifacts.errors import Fault
-from artifacts.jobs.events import Event
+from artifacts.jobs.events import Event, Phase
 from artifacts.jobs.records import State
 from artifacts.mail.message import Stripped
 from artifacts.networks.manifest import Manifest, Served
@@ -185,6 +185,8 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         errors: the faults of the request, at most 20 of `num_errors`.
+        phase: what it does, or did last; None before it begins, and of a job that is older than phases.
+        seconds_left: of the whole training, as it said last; None while it is not known, and after the end.
         progress: the last epoch that it has told; None before the first.
         token_name: of the token that it was asked for with; left out for none.
     """
@@ -205,6 +207,8 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None
     promote: str
     cancel_requested: bool
+    phase: Phase | None
+    seconds_left: float | None
     progress: Event | None
     token_name: str | msgspec.UnsetType = msgspec.UNSET
 

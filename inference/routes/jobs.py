@@ -29,11 +29,13 @@ AnyRequest = Request[Any, Any, Any]
 
 def shown(training: Training, job: Job) -> JobAnswer:
     """Return what a job is and how far it has come; reads the disk."""
-    last: Event | None = None
+    epoch: Event | None = None
+    latest: Event | None = None  # that says a phase
     offset = 0
     while found := training.jobs.read_events(job.id, offset):
         offset = found[-1][0]
-        last = next((event for _, event in reversed(found) if event.kind == "epoch"), last)
+        epoch = next((event for _, event in reversed(found) if event.kind == "epoch"), epoch)
+        latest = next((event for _, event in reversed(found) if event.phase is not None), latest)
     return JobAnswer(
         id=job.id,
         state=job.state,
@@ -52,7 +54,9 @@ def shown(training: Training, job: Job) -> JobAnswer:
         promote=job.promote,
         cancel_requested=job.cancel_requested,
         token_name=job.token_name or UNSET,
-        progress=last,
+        phase=latest.phase if latest is not None else None,
+        seconds_left=latest.seconds_left if latest is not None and not has_ended(job) else None,
+        progress=epoch,
     )
 
 
@@ -87,7 +91,7 @@ class JobRoutes(Routes):
 
     @get("/{job_id:str}", opt=access.ADMIN, responses=refusals(*ADMIN, 404))
     async def job(self, job_id: FromPath[str], training: NamedDependency[Training]) -> JobAnswer:
-        """Show one job: its state, its last epoch, the reason if it failed, the version that it made."""
+        """Show one job: its state, its phase and last epoch, the reason if it failed, the version that it made."""
         return await asyncio.to_thread(lambda: shown(training, training.jobs.get(job_id)))
 
     @get(
@@ -99,7 +103,7 @@ class JobRoutes(Routes):
     async def events(
         self, request: AnyRequest, job_id: FromPath[str], training: NamedDependency[Training]
     ) -> ServerSentEvent:
-        """Follow a job (Server-Sent Events): each epoch, then the end; Last-Event-ID goes on where one was."""
+        """Follow a job (Server-Sent Events): phases, epochs, then the end; Last-Event-ID goes on where one was."""
         found = await asyncio.to_thread(training.jobs.get, job_id)
         given = request.headers.get("last-event-id", "")
         offset = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
