@@ -171,11 +171,14 @@ def sheet(settings: Settings, numbers: Numbers) -> report.Sheet:
             str(sum(draw.detail.startswith("threshold raised") for draw in draws)),
         ]
 
-    rows = [row_of(label, [one for one in numbers.draws if one.label == label]) for label in settings.sets]
+    drawn = {one.label for one in numbers.draws}
+    rows = [
+        row_of(label, [one for one in numbers.draws if one.label == label]) for label in settings.sets if label in drawn
+    ]
     return report.Sheet(
         title=f"Whether a threshold for {settings.target:.0%} holds on unseen tickets",
         columns=["set", "draws", "with a threshold", "hold or none", "routed", "right of it (lowest)", "raised"],
-        rows=[*[row for row in rows if row[1] != "0"], row_of("all", numbers.draws)],
+        rows=[*rows, row_of("all", numbers.draws)],
         notes=[
             f"{settings.fewest} to {settings.most} rows drawn at random, recipe {settings.recipe}, a seed a draw; "
             f"tried on up to {settings.unseen} other rows of the training file.",

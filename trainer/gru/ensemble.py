@@ -253,7 +253,7 @@ def best_linear(of_linear: Sequence[Sequence[Learnt]], targets: Sequence[int]) -
     """Return which C is the best: that under which the tickets kept out, of all parts together, are likeliest.
 
     One for all folds, because their answers are calibrated together, and the network of all tickets takes C from them.
-    When each fold chose its own, the temperature was that of a mixture, and that network 8 to 15 points too sure
+    When each fold chose its own, the temperature was that of a mixture, and that network up to 18 points too sure
     (docs/LOG.md, "A threshold that its own tickets bear out").
 
     Args:

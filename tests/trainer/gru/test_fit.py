@@ -27,6 +27,7 @@ from trainer.gru import fit as gru
 from trainer.gru.ensemble import directions
 from trainer.gru.linear import Linear
 from trainer.gru.model import Mixture
+from trainer.gru.show import show_abstention
 from trainer.samples.synthetic import generate
 
 pytestmark = pytest.mark.torch
@@ -419,7 +420,7 @@ def test_too_few_tickets_to_route_by_are_told(fitted: Fitted) -> None:
     said = "\n".join(gru.show_validation(fitted.manifest, fitted.report))
     assert f"{num_kept_out} were kept out of training, and it takes 50; give more tickets, 3 distinct ones" in said
     assert "or set folds=4" in said
-    of_folds = gru.show.show_abstention(None, None, 40, is_split=False)
+    of_folds = show_abstention(None, None, 40, is_split=False)
     assert "folds" not in "\n".join(of_folds)
 
 

@@ -26,7 +26,7 @@ def estimate(clock: list[float]) -> Estimate:
 def test_nothing_is_known_before_the_first_step(estimate: Estimate, clock: list[float]) -> None:
     """Neither while data is read nor while the linear parts are fitted: the networks take most of the time."""
     for phase in ("read", "check", "linear"):
-        estimate.phase(phase)  # type: ignore[arg-type]  # a tuple of words
+        estimate.phase(phase)
         clock[0] += 1.0
         assert estimate.seconds_left() is None
     estimate.fitted(75)
