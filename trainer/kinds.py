@@ -18,7 +18,7 @@ from artifacts.kinds import Kind
 from artifacts.networks.manifest import Epoch, Manifest, Report
 from artifacts.schemas import Answer, Row
 from trainer.data.files import RawRow, TableReader
-from trainer.selection.pace import Round
+from trainer.jobs.pace import Round
 
 
 class Rows(Protocol):

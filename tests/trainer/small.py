@@ -16,7 +16,7 @@ from artifacts.text.vocabulary import Encoded, Vocabulary, build_rows
 from trainer.config import TrainConfig
 from trainer.data.files import RawRow
 from trainer.data.tickets import Rows, check_rows
-from trainer.selection.pace import Round
+from trainer.jobs.pace import Round
 
 if TYPE_CHECKING:
     from trainer.gru.linear import Linear

@@ -20,7 +20,7 @@ from artifacts.jobs.events import Phase
 from artifacts.networks.manifest import Comparison, Epoch
 from trainer.data.columns import ColumnsUnclear
 from trainer.data.files import FaultyRows
-from trainer.selection.pace import Estimate, Round
+from trainer.jobs.pace import Estimate, Round
 
 WORDS = "trainer.cli.words"  # of the command that runs, in click's notes of a call
 DEFAULT_STORE = "artifacts/models"

@@ -41,10 +41,10 @@ from trainer.curation.vectors import without
 from trainer.data import tickets
 from trainer.data.tickets import Rows, cut, fingerprint, split
 from trainer.gru import show
+from trainer.jobs.pace import starting_with
 from trainer.kinds import Fitted, Progress, libraries
 from trainer.selection.budget import rounds
 from trainer.selection.out_of_scope import try_out
-from trainer.selection.pace import starting_with
 from trainer.selection.threshold import coverage_by_category, fit_abstention
 
 if TYPE_CHECKING:  # these import torch, which takes seconds; here they are only names of types

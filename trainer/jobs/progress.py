@@ -13,7 +13,7 @@ from artifacts.errors import StoreRefused
 from artifacts.jobs.events import Event, Phase, append_event
 from artifacts.networks.manifest import Epoch
 from artifacts.store.versions import now
-from trainer.selection.pace import Estimate, Round
+from trainer.jobs.pace import Estimate, Round
 
 QUIET_S = 10.0  # without an event, after which how much is left is said again
 FIRST_S = 1.0  # of steps, after which it is said for the first time

@@ -14,8 +14,8 @@ import msgspec
 
 from artifacts.errors import InvalidInput
 from trainer.config import FAST_EPOCHS, TrainConfig
+from trainer.jobs.pace import Pace, Round
 from trainer.selection.out_of_scope import SHARE
-from trainer.selection.pace import Pace, Round
 
 SAMPLE = 2000  # tickets of the short run
 FIRST_S = 6.0  # to load PyTorch, to export and to prove the graph

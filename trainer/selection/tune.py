@@ -27,9 +27,9 @@ from trainer.gru import ensemble
 from trainer.gru.calibrate import fit_share, fit_temperature
 from trainer.gru.ensemble import Learnt, Lesson, Part
 from trainer.jobs import parallel
+from trainer.jobs.pace import Pace
 from trainer.kinds import Progress
 from trainer.selection.budget import FIRST_S, SAMPLE, fit_into, seconds
-from trainer.selection.pace import Pace
 
 GAIN = 0.01  # share of the first trial's loss by which another must beat it; less is luck
 SIZES = (32, 48)  # E = H; larger ones cost a search more than they are worth (docs/LOG.md)

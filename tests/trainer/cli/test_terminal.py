@@ -8,7 +8,7 @@ from rich.console import Console
 
 from artifacts.networks.manifest import Epoch
 from trainer.cli import terminal
-from trainer.selection.pace import Round
+from trainer.jobs.pace import Round
 
 
 def test_bar_shows_phase_loss_accuracy_speed_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.selection.pace import Estimate, Pace, Round, starting_with
+from trainer.jobs.pace import Estimate, Pace, Round, starting_with
 
 ROUNDS = [Round("parts", 75.0, 4, 4, 10, 1), Round("all", 100.0, 1, 1, 10, 1)]
 
