@@ -8,7 +8,7 @@ import click
 from benchmarks.accuracy import accuracy, audit, frontier, frontier_costs
 from benchmarks.mail import reading
 from benchmarks.serving import batch, drain, latency, overload, soak, stages, startup, swaps, throughput
-from benchmarks.training import epoch, epoch_loops, intake, training
+from benchmarks.training import epoch, epoch_loops, intake, thresholds, training
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,6 +40,7 @@ main.add_command(drain.drain_command)
 main.add_command(swaps.swaps_command)
 main.add_command(training.training_command)
 main.add_command(training.poster_command)
+main.add_command(thresholds.thresholds_command)
 main.add_command(accuracy.one_training_command)
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
 
-from artifacts.jobs.events import Event
+from artifacts.jobs.events import Event, Phase
 from artifacts.jobs.records import State
 from artifacts.mail.message import Stripped
 from artifacts.networks.manifest import Manifest, Served
@@ -195,6 +195,8 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
         detail: why it ended as it did, in the language of the request; so are `errors`.
         type: of the problem, as in an error answer; left out where it has none.
         errors: the faults of the request, at most 20 of `num_errors`.
+        phase: what it does, or did last; None before it begins, and of a job that is older than phases.
+        seconds_left: of the whole training, as it said last; None while it is not known, and after the end.
         progress: the last epoch that it has told; None before the first.
         token_name: of the token that it was asked for with; left out for none.
     """
@@ -215,6 +217,8 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None
     promote: str
     cancel_requested: bool
+    phase: Phase | None
+    seconds_left: float | None
     progress: Event | None
     token_name: str | msgspec.UnsetType = msgspec.UNSET
     type: str | msgspec.UnsetType = msgspec.UNSET

@@ -38,7 +38,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         word_dropout: share of tokens that a step reads by their n-grams alone, so that these learn to carry a word.
         ngram_dropout: share of a word's n-grams that a step leaves out.
         label_smoothing: probability taken from the true category and spread over all; real labels are not sure.
-        recipe: fast (seconds: fewer epochs, published as trained on the split), default, best (minutes: more GRUs).
+        recipe: fast (seconds: fewer epochs, and no refit after one split), default, best (minutes: more GRUs).
             What it says holds where the settings below are 0 or left out.
         epochs: passes over the training tickets at most; 0: 20, under 2,500 tickets 30, of a fast recipe 8.
         batch: tickets a step; 0: a fortieth of the tickets, within 16 and 64, for a small set needs its steps too.
@@ -51,7 +51,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         refit: train once more on every ticket for as many epochs as the best one took, and publish that. The validation
             metrics are then those of the first network, which is a little worse (docs/LOG.md).
         folds: parts that the tickets are cut into to validate each on a network of the others; 1: one split, of which
-            `validation` is kept out; 0: 4 under 2,000 tickets, where one split would say little, else 1.
+            `validation` is kept out; 0: 4 under 2,000 tickets, where one split would say little, else 1; of a fast
+            recipe 4 under 1,000.
         linear_c: C of the linear part's support vector machine; 0: the best of .3, 1 and 3 on the validation tickets.
         pairs: rows of the hashed table of pairs of neighbouring words; 0: none.
         min_count: tickets that must hold a word before it gets a row of its own; below 2 the vocabulary file keeps
@@ -129,6 +130,8 @@ def forbidden(config: TrainConfig) -> Callable[[str], bool] | None:
 
 
 SMALL, VERY_SMALL = 2500, 2000  # tickets
+# A tenth of 300 tickets says nothing of which ones may be routed; from here on a fast recipe keeps a hundred out.
+FAST_SMALL = 1000
 FAST_EPOCHS = 8
 WORTH_A_PROCESS = 50_000  # tickets read, epoch by epoch; with fewer, another process is not worth its start
 
@@ -136,7 +139,7 @@ WORTH_A_PROCESS = 50_000  # tickets read, epoch by epoch; with fewer, another pr
 def resolve(config: TrainConfig, num_tickets: int) -> TrainConfig:
     """Return the settings with a number wherever the recipe or the size of the set decides."""
     epochs = config.epochs or (FAST_EPOCHS if config.recipe == "fast" else 30 if num_tickets < SMALL else 20)
-    folds = config.folds or (4 if num_tickets < VERY_SMALL and config.recipe != "fast" else 1)
+    folds = config.folds or (4 if num_tickets < (FAST_SMALL if config.recipe == "fast" else VERY_SMALL) else 1)
     grus = config.grus or {"fast": 1, "default": 2, "best": 4}[config.recipe]
     num_read = num_tickets * epochs * grus * folds
     return msgspec.structs.replace(

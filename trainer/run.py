@@ -139,14 +139,16 @@ def fit(
         name: of the model.
         rows: from the `check_rows` of its kind.
         config: everything that can be set; the `Config` of its kind.
-        progress: takes every step and epoch.
+        progress: takes every phase, step and epoch.
         promote: see `publish`.
         test_rows: see `publish`.
 
     Raises:
         As `train`, and StoreRefused (the disk).
     """
+    progress = progress or Silent()
     fitted = train(store, name, rows, config, progress)
+    progress.phase("publish")
     return publish(store, fitted, rows, promote, test_rows), fitted.report
 
 
@@ -253,7 +255,10 @@ def fit_job(store: Store, folder: Path, attempt: int) -> JobResult:
     Raises:
         As `read_body`, `train` and `publish`; Fenced if another attempt, a cancellation or an end has come before.
     """
+    progress = EventProgress(folder)
+    progress.phase("read")
     body, config = read_body(store, folder)
+    progress.phase("check")
     kind = kind_named(body.neural_network_type)
     trainer = trainer_of(kind)
     rows = check_rows(trainer, body.training_data, "training_data") if body.training_data else None
@@ -261,11 +266,11 @@ def fit_job(store: Store, folder: Path, attempt: int) -> JobResult:
         rows = with_feedback(store, body.name, kind, rows)
     assert rows is not None, "checked by read_body"
     test_rows = check_rows(trainer, body.test_data, "test_data") if body.test_data is not None else None
-    progress = EventProgress(folder)
     progress.data(trainer.show_rows(rows))
     fitted = train(store, body.name, rows, config, progress, job=folder.name)
     fitted = msgspec.structs.replace(fitted, manifest=msgspec.structs.replace(fitted.manifest, attempt=attempt))
     guard = Jobs(store).publishing(folder.name, attempt)
+    progress.phase("publish")
     manifest = publish(store, fitted, rows, body.promote, test_rows, guard)
     return JobResult(
         "trained",

@@ -192,10 +192,11 @@ def fit(name: str, rows: Rows, config: Config, progress: Progress, job: str | No
     """Train on checked cases and return the network's files; see `kinds.Trainer.fit`."""
     start = time.perf_counter()
     train_rows, validation_rows = split(len(rows.tickets), config.validation, config.seed)
-    progress.start(len(train_rows), config.epochs, is_refit=False)
+    progress.phase("network")  # before torch is imported, which takes seconds
 
     import torch
 
+    progress.start(len(train_rows), config.epochs, is_refit=False)
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True)
     # Only training cases may say what is usual: the validation cases stand for cases of tomorrow.

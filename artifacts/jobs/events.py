@@ -19,22 +19,28 @@ MAX_EVENTS_BYTES = 8 * 2**20  # a run says no more than this, some 40,000 events
 MAX_EVENTS_READ = 256 * 2**10  # at once
 
 
+# What a training does, in this order; "linear" and "network" come again where it learns from every ticket.
+Phase = Literal["read", "check", "linear", "network", "calibrate", "export", "publish"]
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that a run tells while it goes on; None where it is not told.
 
     Attributes:
-        kind: which of the fields are told.
+        kind: which of the fields are told; a server that is older than the run passes over a kind it does not know.
         time: RFC 3339 in UTC, only to show.
+        phase: that has begun, or that the epoch is of.
         epoch, num_epochs: the one that has ended, counted from 1, and how many there can be.
         loss: of the training.
         validation_loss, validation_accuracy: None also where the kind has none.
         tickets_per_s: trained on.
-        seconds_left: at most, as far as can be told.
+        seconds_left: of the whole training, at most; null while too little was seen to know.
         detail: in words; never a ticket's.
     """
 
-    kind: Literal["state", "epoch", "message"]
+    kind: Literal["state", "epoch", "message", "phase"]
     time: str
+    phase: Phase | None = None
     epoch: int | None = None
     num_epochs: int | None = None
     loss: float | None = None

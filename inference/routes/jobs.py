@@ -31,11 +31,13 @@ AnyRequest = Request[Any, Any, Any]
 
 def shown(training: Training, job: Job, language: Language) -> JobAnswer:
     """Return what a job is and how far it has come, worded in a language; reads the disk."""
-    last: Event | None = None
+    epoch: Event | None = None
+    latest: Event | None = None  # that says a phase
     offset = 0
     while found := training.jobs.read_events(job.id, offset):
         offset = found[-1][0]
-        last = next((event for _, event in reversed(found) if event.kind == "epoch"), last)
+        epoch = next((event for _, event in reversed(found) if event.kind == "epoch"), epoch)
+        latest = next((event for _, event in reversed(found) if event.phase is not None), latest)
     return JobAnswer(
         id=job.id,
         state=job.state,
@@ -56,7 +58,9 @@ def shown(training: Training, job: Job, language: Language) -> JobAnswer:
         cancel_requested=job.cancel_requested,
         token_name=job.token_name or UNSET,
         type=ADDRESS + job.problem.type if job.problem is not None and job.problem.is_known else UNSET,
-        progress=last,
+        phase=latest.phase if latest is not None else None,
+        seconds_left=latest.seconds_left if latest is not None and not has_ended(job) else None,
+        progress=epoch,
     )
 
 
@@ -94,7 +98,7 @@ class JobRoutes(Routes):
 
     @get("/{job_id:str}", opt=access.ADMIN, responses=refusals(*ADMIN, 404))
     async def job(self, request: AnyRequest, job_id: FromPath[str], training: NamedDependency[Training]) -> JobAnswer:
-        """Show one job: its state, its last epoch, the reason if it failed, the version that it made."""
+        """Show one job: its state, its phase and last epoch, the reason if it failed, the version that it made."""
         language = language_of(request)
         return await asyncio.to_thread(lambda: shown(training, training.jobs.get(job_id), language))
 
@@ -107,7 +111,7 @@ class JobRoutes(Routes):
     async def events(
         self, request: AnyRequest, job_id: FromPath[str], training: NamedDependency[Training]
     ) -> ServerSentEvent:
-        """Follow a job (Server-Sent Events): each epoch, then the end; Last-Event-ID goes on where one was."""
+        """Follow a job (Server-Sent Events): phases, epochs, then the end; Last-Event-ID goes on where one was."""
         found = await asyncio.to_thread(training.jobs.get, job_id)
         given = request.headers.get("last-event-id", "")
         offset = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0

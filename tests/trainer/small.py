@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from artifacts.jobs.events import Phase
 from artifacts.networks.manifest import Epoch
 from artifacts.text.vocabulary import Encoded, Vocabulary, build_rows
 from trainer.config import TrainConfig
 from trainer.data.files import RawRow
 from trainer.data.tickets import Rows, check_rows
+from trainer.jobs.pace import Round
 
 if TYPE_CHECKING:
     from trainer.gru.linear import Linear
@@ -110,9 +112,24 @@ class Recorder:
     """Writes down what a training tells of its progress."""
 
     def __init__(self) -> None:
+        self.plans: list[list[Round]] = []
+        self.phases: list[Phase] = []
+        self.fits: list[int] = []
         self.starts: list[tuple[int, int, bool]] = []
         self.steps: list[tuple[int, int, float]] = []
         self.epochs: list[Epoch] = []
+
+    def plan(self, rounds: Sequence[Round]) -> None:
+        """Write it down."""
+        self.plans.append(list(rounds))
+
+    def phase(self, phase: Phase) -> None:
+        """Write it down."""
+        self.phases.append(phase)
+
+    def fitted(self, num_tickets: int) -> None:
+        """Write it down."""
+        self.fits.append(num_tickets)
 
     def start(self, num_tickets: int, num_epochs: int, is_refit: bool) -> None:
         """Write it down."""

@@ -100,6 +100,9 @@ def test_who_is_not_told_says_nothing(capsys: pytest.CaptureFixture[str]) -> Non
     """`Silent` takes all that a training tells."""
     silent = Silent()
 
+    silent.plan([])
+    silent.phase("linear")
+    silent.fitted(3)
     silent.start(3, 2, is_refit=False)
     silent.step(1, 3, 0.5)
     silent.epoch(Epoch(1, 0.5, None, None, 10.0))

@@ -251,27 +251,32 @@ def test_number_of_a_version_that_was_turned_away_is_not_given_again(empty: Stor
 
 
 def test_run_tells_how_it_goes(empty: Store) -> None:
-    """What the data is, how much there is to do, each epoch with numbers and time left, the training on all rows."""
+    """The phases from the first on, what the data is, each epoch with numbers and time left, the training on all."""
     folder = claimed(empty, body(config={**TINY, "refit": True}))
 
     run_job(folder, 1)
 
     events = [event for _, event in Jobs(empty).read_events(folder.name)]
+    phases = [event.phase for event in events if event.kind == "phase"]
+    assert phases == [
+        *("read", "check", "linear", "network", "calibrate"),
+        *("linear", "network", "export", "publish"),
+    ]
+    assert events[0].phase == "read"
     messages = [event for event in events if event.kind == "message"]
     assert [event.detail for event in messages] == [
         "16 tickets in 4 categories",
         "training on 12 rows",
         "training again on all 16 rows",
     ]
-    assert events[:2] == messages[:2]
-    assert events[1].num_epochs == 3
+    assert messages[1].num_epochs == 3
     split = events.index(messages[2])
-    epochs, again = events[2:split], events[split + 1 :]
+    epochs, again = ([event for event in some if event.kind == "epoch"] for some in (events[:split], events[split:]))
     assert [event.epoch for event in epochs] == [1, 2, 3]
-    assert all(event.kind == "epoch" and event.num_epochs == 3 for event in epochs)
-    left = [event.seconds_left for event in epochs]
-    assert left[-1] == 0.0
+    assert all((event.phase, event.num_epochs) == ("network", 3) for event in epochs)
+    left = [event.seconds_left for event in (*epochs, *again)]
     assert all(seconds is not None and seconds >= 0.0 for seconds in left)
+    assert left[-1] == 0.0
     for event in epochs:
         assert event.loss is not None
         assert event.validation_loss is not None

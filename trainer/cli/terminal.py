@@ -4,7 +4,8 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ from typing import Any
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from artifacts.errors import InvalidInput, PuppetError
+from artifacts.jobs.events import Phase
 from artifacts.networks.manifest import Comparison, Epoch
 from artifacts.problems.phrases import phrase
 from artifacts.problems.sentences import DEFAULT, Language
 from trainer.data.columns import ColumnsUnclear
 from trainer.data.files import FaultyRows
+from trainer.jobs.pace import Estimate, Round
 
 WORDS = "trainer.cli.words"  # of the command that runs, in click's notes of a call
 LANGUAGE = "trainer.cli.language"  # of its reader, there too
@@ -125,21 +128,38 @@ def show_comparison(comparison: Comparison) -> None:
         )
 
 
+PHASES: dict[Phase, str] = {
+    "read": "reading",
+    "check": "checking",
+    "linear": "linear part",
+    "network": "networks",
+    "calibrate": "calibrating",
+    "export": "exporting",
+    "publish": "publishing",
+}
+
+
 class Bar:
-    """The progress bar of a training; in a pipe or a log it stays silent."""
+    """The progress of a command: a line of what it does and how much is left, and one for each network.
+
+    In a pipe or a log it stays silent.
+    """
 
     def __init__(self) -> None:
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("loss {task.fields[loss]}  validation {task.fields[accuracy]}  {task.fields[speed]} tickets/s"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[says]}"),
             console=err,
             disable=not err.is_terminal,
         )
+        self._whole: TaskID | None = None
+        self._phase: Phase = "read"
+        self._left = Estimate()
         self._task = TaskID(0)
         self._what = ""
+        self._accuracy = "-"
         self._num_tickets = 0
         self._num_epochs = 0
         self._start = 0.0
@@ -149,25 +169,51 @@ class Bar:
         return self
 
     def __exit__(self, *reason: object) -> None:
+        if self._whole is not None and reason[0] is None:
+            self._bar.update(self._whole, total=1, completed=1, says="")
         self._bar.stop()
 
+    def plan(self, rounds: Sequence[Round]) -> None:
+        """Take what the time that is left is counted by."""
+        self._left.plan(rounds)
+
+    def phase(self, phase: Phase) -> None:
+        """Show what is done now, and how much is left of it all."""
+        self._phase = phase
+        self._left.phase(phase)
+        self._show_left()
+
+    def fitted(self, num_tickets: int) -> None:
+        """Take how fast a linear part is fitted."""
+        self._left.fitted(num_tickets)
+        self._show_left()
+
     def start(self, num_tickets: int, num_epochs: int, is_refit: bool) -> None:
-        """Show how much there is to do; a line of its own for the second training, on every ticket."""
-        self._num_tickets, self._num_epochs, self._start = num_tickets, num_epochs, 0.0
+        """Show how much a network has to do, on a line of its own."""
+        self._left.start(num_tickets, num_epochs)
+        self._num_tickets, self._num_epochs, self._start, self._accuracy = num_tickets, num_epochs, 0.0, "-"
         self._what = "all tickets, epoch" if is_refit else "epoch"
-        total = num_tickets * num_epochs
-        self._task = self._bar.add_task("loading PyTorch", total=total, loss="-", accuracy="-", speed="-")
+        self._task = self._bar.add_task(f"{self._what} 1/{num_epochs}", total=num_tickets * num_epochs, says="")
 
     def step(self, epoch: int, num_tickets: int, loss: float) -> None:
         """Show how far it is."""
+        self._left.step(epoch, num_tickets)
         done = (epoch - 1) * self._num_tickets + num_tickets
         self._start = self._start or time.perf_counter()
         seconds = time.perf_counter() - self._start
         speed = f"{done / seconds:,.0f}" if seconds else "-"
-        description = f"{self._what} {epoch}/{self._num_epochs}"
-        self._bar.update(self._task, completed=done, description=description, loss=f"{loss:.3f}", speed=speed)
+        says = f"loss {loss:.3f}  validation {self._accuracy}  {speed} tickets/s"
+        self._bar.update(self._task, completed=done, description=f"{self._what} {epoch}/{self._num_epochs}", says=says)
+        self._show_left()
 
     def epoch(self, epoch: Epoch) -> None:
-        """Show what the validation tickets say."""
+        """Take what the validation tickets say, for the next step to show."""
         if epoch.validation_accuracy is not None:
-            self._bar.update(self._task, accuracy=f"{epoch.validation_accuracy:.3f}")
+            self._accuracy = f"{epoch.validation_accuracy:.3f}"
+
+    def _show_left(self) -> None:
+        if self._whole is None:
+            self._whole = self._bar.add_task("", total=None, says="")
+        left = self._left.seconds_left()
+        says = "" if left is None else f"about {timedelta(seconds=round(left))} left"
+        self._bar.update(self._whole, description=PHASES[self._phase], says=says)

@@ -110,16 +110,20 @@ def fit_command(
     names = ["forbid=" + "\n".join(read_names(forbid))] if forbid is not None else []
     config = read_config(trainer_of(kind).Config, config_file, (*named, *overrides, *names))
     reading = reading if is_new else remembering(reading, Store(store), name)
-    rows = read_rows(data, kind, reading, faults_file) if data is not None else None
+    with Bar() as bar:
+        bar.phase("read")
+        rows = read_rows(data, kind, reading, faults_file) if data is not None else None
     say_intake(rows, data)
     of_file = skipped(rows)
     if include_feedback and not is_new:
         rows = with_feedback(Store(store), name, kind, rows)
     if rows is None:
         raise NoTrainingData("no-training-data")
-    trainer_of(kind).check_trainable(rows)
-    rows = enriched(rows, kind, config, unlabelled, vectors, as_remembered(reading))
-    test_rows = read_test_rows(test, kind, as_remembered(reading)) if test else None
+    with Bar() as bar:
+        bar.phase("check")
+        trainer_of(kind).check_trainable(rows)
+        rows = enriched(rows, kind, config, unlabelled, vectors, as_remembered(reading))
+        test_rows = read_test_rows(test, kind, as_remembered(reading)) if test else None
     say_intake(test_rows, test)
     show_data(rows, kind, data if data is not None else f"the corrections of {name}", include_feedback)
     show_config(trainer_of(kind).resolved(config, rows))

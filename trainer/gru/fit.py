@@ -42,8 +42,10 @@ from trainer.curation.vectors import without
 from trainer.data import tickets
 from trainer.data.tickets import Rows, cut, fingerprint, split
 from trainer.gru import show
+from trainer.jobs.pace import starting_with
 from trainer.kinds import Fitted, Progress, libraries
-from trainer.selection import out_of_scope
+from trainer.selection.budget import rounds
+from trainer.selection.out_of_scope import try_out
 from trainer.selection.threshold import coverage_by_category, fit_abstention
 
 if TYPE_CHECKING:  # these import torch, which takes seconds; here they are only names of types
@@ -171,19 +173,26 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
     # The time that `minutes` grants begins here: reading the rows is over, importing torch is not.
     start_s, end_s = time.perf_counter(), time.monotonic() + config.minutes * 60
     data = prepare(rows, config)
-    # The first event comes before torch is imported, so that a reader of the events need not wait for that.
-    progress.start(len(data.parts[0][0]), data.config.epochs, is_refit=False)
     from trainer.gru import export
 
     check_device(data.config.device)
     if data.config.minutes:
         data = tune(data, progress, end_s)
+    still = rounds(data.config, len(rows.tickets), len(rows.unlabelled))
+    progress.plan(still)
     # First round: ensembles that have tickets held out. Their answers decide everything that has to be decided.
     of_parts = train_parts(data, data.parts, progress)
+    progress.plan(still[1:])
+    progress.phase("calibrate")
     held_out = calibrate(data, of_parts)
     # Second round: the same members, with nothing held out. What was decided stays, for nothing is left to decide by.
     final = refit(data, of_parts[-1], progress)
+    progress.plan(starting_with("unlabelled", still) or starting_with("out_of_scope", still))
     final, num_taken = learn_from_unlabelled(data, final, held_out, progress)
+    progress.plan(starting_with("out_of_scope", still))
+    out_of_scope = try_out_of_scope(data, progress)
+    progress.plan([])
+    progress.phase("export")
     network = final.together(held_out.mix)
     # PyTorch's part ends here. From now on the graph is the model; it may not leave unless it answers as PyTorch does.
     graph, parity = export.export(network, final.vocabulary, held_out.calibration.temperature)
@@ -196,7 +205,7 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         best_epoch=of_parts[-1].best_epochs[0],
         num_parameters=sum(weight.numel() for weight in network.members.parameters()),
         num_taken=num_taken,
-        out_of_scope=try_out_of_scope(data, progress),
+        out_of_scope=out_of_scope,
         seconds=time.perf_counter() - start_s,
     )
     # The figures are those of the first round, because only it has tickets that it did not learn from. The published
@@ -359,9 +368,7 @@ def train_on_all(data: Prepared, experts: "Experts", progress: Progress) -> "Exp
     Each starts from its own seed again and runs for as many epochs as its best one took: without held-out tickets
     nothing could say when to stop.
     """
-    # The progress names the first GRU's epochs; the others may have taken fewer or more.
     everything = list(range(len(data.rows.tickets)))
-    progress.start(len(everything), experts.best_epochs[0], is_refit=True)
     (again,) = train_parts(data, [(everything, [])], progress, again=experts)
     return again
 
@@ -369,7 +376,7 @@ def train_on_all(data: Prepared, experts: "Experts", progress: Progress) -> "Exp
 def try_out_of_scope(data: Prepared, progress: Progress) -> OutOfScope | None:
     """Return whether confidence tells tickets of no known category apart, from a quick training; None if not asked."""
     # The published network has seen every category, so only another, without some of them, can be asked about them.
-    return out_of_scope.try_out(data.rows, data.parts[0], data.config, progress) if data.config.out_of_scope else None
+    return try_out(data.rows, data.parts[0], data.config, progress) if data.config.out_of_scope else None
 
 
 def validate(data: Prepared, of_parts: "list[Experts]", held_out: HeldOut) -> Validation:

@@ -8,11 +8,13 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from artifacts.evaluation.abstain import Abstention, AbstentionMetrics, OutOfScope
+from artifacts.evaluation.calibration import accuracy_interval
 from artifacts.evaluation.metrics import Metrics
 from artifacts.networks.gru_records import GruManifest, GruReport
 from artifacts.networks.manifest import NO_SIGNAL
 from artifacts.text.tokens import MAX_TOKENS
 from trainer.data.tickets import MIN_FOR_VALIDATION, MIN_WORDS, Rows, cut_short, near_empty_rows
+from trainer.selection.threshold import MIN_TICKETS
 
 MAX_SHOWN = 5  # confusions and mistakes in the terminal
 
@@ -72,7 +74,9 @@ def show_validation(manifest: GruManifest, report: GruReport) -> list[str]:
         )
         if report.linear_validation.correct_predictions >= metrics.correct_predictions:
             lines.append("the GRU gains nothing over the linear part on these tickets; more of them may change that")
-    lines += show_abstention(manifest.abstain, report.out_of_scope)
+    lines += show_abstention(
+        manifest.abstain, report.out_of_scope, metrics.total_tests, manifest.training["folds"] == 1
+    )
     if report.search is not None and report.search.num_trials:
         before, after = report.search.loss_before, report.search.loss_after
         lines.append(
@@ -95,18 +99,34 @@ def show_baseline(metrics: Metrics) -> str:
     return f" (always {metrics.largest_category!r} {metrics.largest_share:.4f}, chance {metrics.chance:.4f})"
 
 
-def show_abstention(rule: Abstention | None, scope: OutOfScope | None) -> list[str]:
-    """Return how many tickets the model routes by itself, and whether it notices those of no known category."""
+def show_abstention(rule: Abstention | None, scope: OutOfScope | None, num_kept_out: int, is_split: bool) -> list[str]:
+    """Return how many tickets the model routes by itself, and whether it notices those of no known category.
+
+    Args:
+        rule: of the version; None if too few tickets were kept out to find one.
+        scope: of its report.
+        num_kept_out: tickets.
+        is_split: whether that was one split, and not folds.
+    """
     lines = []
     if rule is not None and rule.accuracy is not None:
+        num_routed = round(rule.coverage * rule.num_tickets)
+        on_others = accuracy_interval(round(rule.accuracy * num_routed), num_routed)
         lines.append(
             f"routes {rule.coverage:.1%} of tickets by itself, of which {rule.accuracy:.1%} are right "
-            f"(target {rule.target:.1%}: confidence from {rule.threshold:.3f} on)"
+            f"({on_others.low:.1%} to {on_others.high:.1%} on others; target {rule.target:.1%}: "
+            f"confidence from {rule.threshold:.3f} on)"
         )
+        if rule.detail:
+            lines.append(f"  {rule.detail}")
     elif rule is not None:
         lines.append(f"routes no ticket by itself: {rule.detail}")
     else:
-        lines.append("cannot say which tickets it may route by itself: too few were kept out of training")
+        lines.append(
+            f"cannot say which tickets it may route by itself: {num_kept_out} were kept out of training, and it takes "
+            f"{MIN_TICKETS}; give more tickets, {MIN_FOR_VALIDATION} distinct ones of a category at least"
+            + (", or set folds=4, by which each is kept out once" if is_split else "")
+        )
     if scope is not None and scope.auroc is not None:
         lines.append(
             f"categories that it never saw: AUROC {scope.auroc:.3f} of its confidence ({scope.num_known} tickets of "

@@ -126,7 +126,7 @@ def test_fit_prints_what_the_recipe_and_the_data_decide(tmp_path: Path, data: Pa
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("settings: ")]
     assert "grus=1, " in line
     assert "recipe=fast, epochs=1, batch=16, " in line
-    assert "refit=False, folds=1, " in line
+    assert "refit=False, folds=4, " in line
 
 
 def test_fit_with_test_file_ends_with_its_metrics(tmp_path: Path, data: Path) -> None:

@@ -27,6 +27,7 @@ from trainer.gru import fit as gru
 from trainer.gru.ensemble import directions
 from trainer.gru.linear import Linear
 from trainer.gru.model import Mixture
+from trainer.gru.show import show_abstention
 from trainer.samples.synthetic import generate
 
 pytestmark = pytest.mark.torch
@@ -408,14 +409,19 @@ def test_version_says_what_it_routes_by_itself(empty: Store) -> None:
     assert report.out_of_scope is not None
     assert report.out_of_scope.auroc is not None
     lines = "\n".join(gru.show_validation(manifest, report))
-    assert f"routes {rule.coverage:.1%} of tickets by itself, of which {rule.accuracy:.1%} are right" in lines
+    assert f"routes {rule.coverage:.1%} of tickets by itself, of which {rule.accuracy:.1%} are right (" in lines
     assert f"AUROC {report.out_of_scope.auroc:.3f}" in lines
 
 
 def test_too_few_tickets_to_route_by_are_told(fitted: Fitted) -> None:
-    """With ten tickets kept out there is no rule, and the terminal says so."""
+    """With ten tickets kept out there is no rule, and the terminal says what there is, what it takes, what to do."""
     assert fitted.manifest.abstain is None
-    assert "too few were kept out" in "\n".join(gru.show_validation(fitted.manifest, fitted.report))
+    num_kept_out = fitted.manifest.data.num_validation
+    said = "\n".join(gru.show_validation(fitted.manifest, fitted.report))
+    assert f"{num_kept_out} were kept out of training, and it takes 50; give more tickets, 3 distinct ones" in said
+    assert "or set folds=4" in said
+    of_folds = show_abstention(None, None, 40, is_split=False)
+    assert "folds" not in "\n".join(of_folds)
 
 
 def test_prepared_tickets_have_labels_in_the_order_of_the_categories() -> None:

@@ -284,6 +284,8 @@ def test_rule_that_routes_nothing_is_told(store: Store, tmp_path: Path, test_fil
     assert shown["abstention.coverage"] == "0.0"
     assert "abstention.accuracy" not in shown
     assert WORDS["never_sure"][0] in page.text
+    assert "why" in page.text.split()
+    assert "\nwhy\n" in card.read_text("utf-8")
     assert WORDS["by_default"][0] in page.text
     assert "AUROC" not in page.text
     assert WORDS["least_routed"][0] not in page.text

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from artifacts.errors import InvalidInput
 from trainer.config import TrainConfig
-from trainer.selection.budget import FIRST_S, LEAST_EPOCHS, MARGIN, Pace, fit_into, ladder, seconds
+from trainer.jobs.pace import Pace
+from trainer.selection.budget import FIRST_S, LEAST_EPOCHS, MARGIN, fit_into, ladder, seconds
 
 PACE = Pace(gru_s=0.001, linear_s=0.002)
 BIG = TrainConfig(

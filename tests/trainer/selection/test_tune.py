@@ -44,7 +44,7 @@ def searched(monkeypatch: pytest.MonkeyPatch, loss_of_lr: dict[bool, float]) -> 
     part = split(rows, 0.25, 0)
     told: list[float] = []
 
-    def fake(one: object, config: TrainConfig, is_news: bool, progress: object) -> Learnt:
+    def fake(one: object, config: TrainConfig, progress: object) -> Learnt:
         told.append(config.lr)
         return Learnt({}, found.logits_NC)
 
