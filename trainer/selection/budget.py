@@ -47,7 +47,8 @@ def seconds(config: TrainConfig, num_tickets: int, num_unlabelled: int, pace: Pa
         # Each network is one process's: a lone one takes as long on two cores as on one.
         return max(whole_s / config.processes, math.ceil(parts * grus / config.processes) * gru_s)
 
-    work_s = lesson_s(taught, parts, config.grus, config.epochs, 1 if config.linear_c else 3)
+    num_linear = 1 if config.linear_c else 2 if config.linear_rank else 3  # ensemble.linear_choices
+    work_s = lesson_s(taught, parts, config.grus, config.epochs, num_linear)
     if config.refit or config.folds > 1:
         work_s += lesson_s(num_tickets, 1, config.grus, config.epochs, 1)
     if num_unlabelled:
