@@ -255,7 +255,10 @@ def train_gru(one: Lesson, config: TrainConfig, is_news: bool, progress: Progres
 
 
 def fit_linear(
-    one: Lesson, config: TrainConfig, choice: LinearChoice, progress: Progress  # noqa: ARG001  # has no steps
+    one: Lesson,
+    config: TrainConfig,
+    choice: LinearChoice,
+    progress: Progress,  # noqa: ARG001  # has no steps
 ) -> Learnt:
     """Return a linear part that has learnt a lesson."""
     features = linear.Features(one.vocabulary, config.pairs, one.num_taught, one.pretrained_VD)

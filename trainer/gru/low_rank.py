@@ -3,8 +3,8 @@
 In: tickets as ids, and R. Out: a `Linear` whose tables have R columns in place of C, and a basis of R rows that turns
 their sum into scores. What it leaves to others: counting (linear.py), which of two ways is better (ensemble.py).
 
-Full tables have C columns: 3,000 categories over 58,000 rows are 690 MB, and one support vector machine a category takes
-hours. In place of a score per category a row then says R numbers, which are added up over the ticket as scores are, and
+Full tables have C columns: 3,000 categories over 58,000 rows are 699 MB, and a machine for each category takes far too
+long. In place of a score per category a row then says R numbers, which are added up over the ticket as scores are, and
     scores_C = (sum of rows)_R @ basis_RC + bias_C
 is done once for each ticket. Nothing else of the graph changes (docs/decisions/0028-tables-of-low-rank.md).
 
@@ -16,7 +16,8 @@ Two ways to fit them, for neither is the better one on every set (docs/LOG.md, "
   Output Codes"; Hsu et al. 2009, arXiv 0902.1284). Convex and without epochs; the better one where a category has few.
 """
 
-# Axes: N tickets, F features (linear.py), D entries of a pretrained vector, C categories, R columns, B tickets of a step.
+# Axes: N tickets, F features (linear.py), D entries of a pretrained vector, C categories, R columns,
+#       B tickets of a step.
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -108,7 +109,7 @@ def ridge(
 
     min over U of |X U - codes of the tickets|^2 + PENALTY |U|^2 is solved in its dual form, U = X' G with
         (X X' + PENALTY) G = codes of the tickets,
-    by conjugate gradients (Hestenes and Stiefel 1952), which need X only to multiply with: X X' is N x N and never made.
+    by conjugate gradients (Hestenes and Stiefel 1952), which only multiply by X: X X' is N x N and never made.
     """
     random = np.random.default_rng(seed)
     # Orthonormal columns, so that what one category's code adds to another's score is as little as R numbers allow.

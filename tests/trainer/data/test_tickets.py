@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import InvalidInput
+from artifacts.text.tickets import Ticket
 from tests.trainer import small
 from tests.trainer.files import jsonl, table, written
 from trainer.data import tickets
@@ -22,6 +23,7 @@ from trainer.data.tickets import (
     corrected,
     cut,
     fingerprint,
+    noticed,
     split,
 )
 

@@ -105,8 +105,8 @@ def test_size_is_said_before_training_and_the_budget_holds() -> None:
     assert num_rows == len(build_rows(rows.tokens, 1, 50_000)) + 9001 + 100
     assert resolved.linear_rank == MIN_RANK
     assert gru.show_plan(resolved, rows) == [
-        f"tables of the linear part: {num_rows} rows x 70 categories are 3 MB, max_table_mb is 2: low rank, 64 columns, "
-        f"{num_rows * 64 * 4 / 1e6:.0f} MB"
+        f"tables of the linear part: {num_rows} rows x 70 categories are 3 MB, max_table_mb is 2: low rank, "
+        f"64 columns, {num_rows * 64 * 4 / 1e6:.0f} MB"
     ]
     assert gru.resolved(msgspec.structs.replace(config, max_table_mb=3), rows).linear_rank == 0
     assert gru.show_plan(gru.resolved(small.config(), rows), rows)[0].endswith("max_table_mb is 100: full tables")

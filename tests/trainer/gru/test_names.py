@@ -88,9 +88,11 @@ def test_names_types_and_shapes_are_those_of_the_record(changes: dict[str, objec
 
     graph = onnx.load_model_from_string(fitted.files["model.onnx"]).graph
     assert isinstance(fitted.manifest, GruManifest)
+    rank = config.linear_rank or 4
     sizes = {
         "M": config.grus, "E": config.embedding, "H": config.hidden, "D": 1 + config.bidirectional, "C": 4,
-        "R": config.linear_rank or 4, "F": config.grus * config.embedding + (config.linear_rank or 4), "V": fitted.manifest.encoding.num_words,
+        "R": rank, "F": config.grus * config.embedding + rank,
+        "V": fitted.manifest.encoding.num_words,
         "G": config.ngram_buckets + 1, "P": config.pairs,
     }  # fmt: skip
     found = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
