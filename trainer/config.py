@@ -54,6 +54,10 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             `validation` is kept out; 0: 4 under 2,000 tickets, where one split would say little, else 1; of a fast
             recipe 4 under 1,000.
         linear_c: C of the linear part's support vector machine; 0: the best of .3, 1 and 3 on the validation tickets.
+        max_table_mb: that the tables of the linear part may take, in MB of 1,000,000 bytes, 1..100,000. With more they
+            get fewer columns than there are categories: 256 at most and 64 at least (trainer/gru/low_rank.py). The
+            memory of a training and the size of the model follow.
+        linear_rank: columns of these tables; 0: one a category, full tables; left out: as max_table_mb has it.
         pairs: rows of the hashed table of pairs of neighbouring words; 0: none.
         min_count: tickets that must hold a word before it gets a row of its own; below 2 the vocabulary file keeps
             words that one person wrote.
@@ -99,6 +103,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refit: bool | None = None
     folds: Annotated[int, msgspec.Meta(ge=0, le=20)] = 0
     linear_c: Annotated[float, msgspec.Meta(ge=0.0, le=1000.0)] = 0.0
+    max_table_mb: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
+    linear_rank: Annotated[int, msgspec.Meta(ge=0, le=4096)] | None = None
     pairs: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 20_000
     min_count: Annotated[int, msgspec.Meta(ge=1)] = 2
     max_vocabulary: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 50_000

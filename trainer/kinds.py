@@ -130,6 +130,9 @@ class Trainer(Protocol):
     def show_rows(self, rows: Any) -> list[str]:
         """Return what a person should know of the data, a line each."""
 
+    def show_plan(self, config: Any, rows: Any) -> list[str]:
+        """Return what a person should know of the training before it begins, a line each; `config` is resolved."""
+
     def show_validation(self, manifest: Any, report: Any) -> list[str]:
         """Return what the training came to, a line each."""
 

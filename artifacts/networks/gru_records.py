@@ -110,7 +110,8 @@ class GruReport(Report, frozen=True, kw_only=True, forbid_unknown_fields=True):
     linear_validation: Metrics | None = None  # the linear part alone: what a team would have without the GRU
     gru_validation: Metrics | None = None  # the GRU alone
     search: Trials | None = None  # if there was a time to keep to
-    # Rows: true category, columns: predicted, in the order of labels.json.
+    # Rows: true category, columns: predicted, in the order of labels.json. Of over 500 categories there is none; the
+    # cells that are not 0 stand in `validation`.
     confusion_matrix: list[list[int]] | None = None
     coverage: dict[str, CategoryCoverage] | None = None  # of each category, what `abstain` of the manifest routes
     out_of_scope: OutOfScope | None = None

@@ -21,7 +21,16 @@ METHODS = [name for name, _ in inspect.getmembers(Trainer, inspect.isfunction) i
 def test_what_a_trainer_has_is_asked_for() -> None:
     """This file reads the Protocol; were it empty, the tests below would prove nothing."""
     assert set(METHODS) == {
-        *("check_rows", "check_trainable", "resolved", "fit", "show_rows", "show_validation", "show_evaluation"),
+        *(
+            "check_rows",
+            "check_trainable",
+            "resolved",
+            "fit",
+            "show_rows",
+            "show_plan",
+            "show_validation",
+            "show_evaluation",
+        ),
     }
     assert set(Trainer.__annotations__) == {"Config", "OPERATORS", "table"}
 

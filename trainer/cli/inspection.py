@@ -29,7 +29,7 @@ from trainer.data import tickets
 from trainer.data.columns import AS_FOUND, ColumnsUnclear, Reading, as_remembered
 from trainer.data.files import FaultGroup, FaultyRows
 from trainer.data.forms import read_file
-from trainer.data.tickets import Rows, check_categories
+from trainer.data.tickets import Rows, about_single_tickets, check_several, single_ticket_categories
 from trainer.sorting import writers
 from trainer.sorting.corrections import quoted
 
@@ -135,7 +135,7 @@ def inspect_command(
             print_line(Refusal(str(error), error.groups))
         raise
     say_intake(rows, data)
-    check_categories(rows)
+    check_several(rows)
     test_rows = read_tickets(test, as_remembered(reading)) if test else None
     found = audit(rows, cores.whole(), seed)
     if test_rows is not None:
@@ -144,7 +144,7 @@ def inspect_command(
     names = names_in((ticket.content for ticket in rows.tickets), is_forbidden)
     found = msgspec.structs.replace(found, names=names)
     alike = variants(rows.categories)
-    warnings = [*spellings(alike), *advice(found, test, len(rows.empty), num_repaired(rows))]
+    warnings = [*single_tickets(rows), *spellings(alike), *advice(found, test, len(rows.empty), num_repaired(rows))]
     seconds = time.perf_counter() - start
     out.print(
         f"{data}: {found.num_tickets} tickets in {found.num_categories} categories, {seconds:.1f} s", soft_wrap=True
@@ -201,6 +201,12 @@ def read_tickets(path: Path, reading: Reading = AS_FOUND, faults_file: Path | No
         if not path.is_dir() and str(path) != "-" and holds_numbers(path):
             raise InvalidInput("numbers-in-place-of-tickets", file=path) from error
         raise
+
+
+def single_tickets(rows: Rows) -> list[Warned]:
+    """Return a warning if nearly each ticket has a category of its own, which `fit` refuses."""
+    said = about_single_tickets(rows)
+    return [Warned("single_tickets", len(single_ticket_categories(rows)), said)] if said else []
 
 
 def spellings(found: Sequence[Variants]) -> list[Warned]:

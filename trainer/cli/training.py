@@ -126,7 +126,7 @@ def fit_command(
         test_rows = read_test_rows(test, kind, as_remembered(reading)) if test else None
     say_intake(test_rows, test)
     show_data(rows, kind, data if data is not None else f"the corrections of {name}", include_feedback)
-    show_config(trainer_of(kind).resolved(config, rows))
+    show_plan(trainer_of(kind).resolved(config, rows), rows, kind)
     opened = Store(store)
     if is_new:
         opened.create_model(name, kind.name)
@@ -265,13 +265,15 @@ def show_data(rows: Rows, kind: Kind, source: Path | str, include_feedback: bool
         out.print(f"  {num_feedback} of them are corrections", soft_wrap=True)
 
 
-def show_config(config: msgspec.Struct) -> None:
-    """Print the settings that the training has in the end."""
+def show_plan(config: msgspec.Struct, rows: Rows, kind: Kind) -> None:
+    """Print the settings that the training has in the end, and what follows from them."""
     values = msgspec.structs.asdict(config)
     if values.get("forbid"):  # a terminal is logged too, and a name has no place there
         values["forbid"] = "(not shown)"
     settings = ", ".join(f"{field}={value}" for field, value in values.items())
     out.print(f"settings: {settings}", soft_wrap=True)
+    for line in trainer_of(kind).show_plan(config, rows):
+        out.print(line, soft_wrap=True)
 
 
 def show_training(manifest: Manifest, report: Report, kind: Kind) -> None:

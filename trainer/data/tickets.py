@@ -6,6 +6,7 @@ Decisions, each with a test:
 - A ticket without a token (".......") is no fault of a file: nobody can learn from it, so a training leaves it out and
   counts it, and in a measurement it counts as an error. In a posted body it is the fault of its row, as ever.
 - One category only is refused: there is nothing to tell apart.
+- Hundreds of categories of one ticket each are refused: a ticket number or a title was taken for the category.
 - A category with one or two tickets is kept and trained on, none of it goes to validation, and the report says so.
 - The same ticket twice is kept (how often a text comes is information) and lands on one side of the split as a whole,
   because a copy in validation would be recognised, not understood. So does a ticket under two categories: desks do
@@ -62,6 +63,9 @@ SKIP_UNLABELLED = "skip-unlabelled"
 SKIP_FAULTY = "skip-faulty"
 FIRST_LABEL = "first-label"
 MIN_FOR_VALIDATION = 3  # distinct tickets that a category needs before one is kept out of training
+# Of so many categories, most tickets being the only one of theirs is a mistake and no long tail: a support team that
+# has 100 categories has tickets of them.
+MANY_CATEGORIES = 100
 MIN_WORDS = 2  # words of a ticket, masks and signs not counted, below which it says next to nothing
 ESCAPED_OR_HALF = re.compile("[\ud800-\udfff]")
 _PLACEHOLDER = re.compile(r"<[A-Z0-9#][A-Z0-9_.,:/]*>")
@@ -460,14 +464,44 @@ def normalised(ticket: Row) -> list[str]:
 
 
 def check_categories(rows: Rows) -> None:
-    """Do nothing if there is something to tell apart.
+    """Raise InvalidInput if there is nothing to learn.
 
     Raises:
-        InvalidInput: all tickets are of one category.
+        InvalidInput: all tickets are of one category, or nearly each has a category of its own.
     """
+    check_several(rows)
+    if said := about_single_tickets(rows):
+        raise InvalidInput(said)
+
+
+def check_several(rows: Rows) -> None:
+    """Raise InvalidInput if all tickets are of one category: there is nothing to tell apart."""
     if len(rows.categories) < 2:
         (only,) = rows.categories
         raise InvalidInput("single-category", num_tickets=len(rows.tickets), category=only)
+
+
+def about_single_tickets(rows: Rows) -> str:
+    """Return what is wrong and what to do if nearly each ticket has a category of its own; else an empty text."""
+    single = single_ticket_categories(rows)
+    if not single:
+        return ""
+    return (
+        f"{len(single)} of {len(rows.categories)} categories have one ticket each, so nothing can be learnt or "
+        f"validated; a ticket number or a title may have been read as the category: name its column with --category, "
+        f"or join categories until each has several tickets"
+    )
+
+
+def single_ticket_categories(rows: Rows) -> list[str]:
+    """Return the categories of one distinct ticket, if there are so many of them that nothing can be learnt; else none.
+
+    That is: over 100 categories, and at least half of the distinct tickets are the only one of theirs. A set of many
+    tickets may have a long tail of such categories, and is trained.
+    """
+    distinct = rows.distinct
+    single = sorted(category for category, count in distinct.items() if count == 1)
+    return single if len(distinct) > MANY_CATEGORIES and 2 * len(single) >= distinct.total() else []
 
 
 def split(rows: Rows, share: float, seed: int) -> tuple[list[int], list[int]]:

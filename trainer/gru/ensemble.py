@@ -22,15 +22,17 @@ from artifacts.networks.manifest import Epoch
 from artifacts.text.vocabulary import Encoded, Vocabulary, build_rows
 from trainer.config import TrainConfig, forbidden
 from trainer.data.tickets import Rows
-from trainer.gru import linear
+from trainer.gru import linear, low_rank
 from trainer.gru import train as loop
 from trainer.gru.calibrate import Mix, fit_temperature
 from trainer.gru.linear import Linear
+from trainer.gru.low_rank import WAYS, Way
 from trainer.gru.model import Mixture, TicketClassifier
 from trainer.jobs import parallel
 from trainer.kinds import Progress, Silent
 
 LINEAR_CS = (1.0, 0.3, 3.0)  # the first where there is nothing to choose by
+LinearChoice = float | Way  # C of the support vector machine, or the way of tables of low rank
 
 SILENT = Silent()
 Part = tuple[list[int], list[int]]  # the numbers of the rows to learn from, and of those to answer
@@ -74,14 +76,14 @@ class Learnt(msgspec.Struct, frozen=True):
         weights: of the GRU by name, or the Linear.
         logits_NC: its answers to the tickets that were kept out.
         curve, best_epoch: of the GRU's training.
-        c: that the linear part was fitted with.
+        choice: that the linear part was fitted with.
     """
 
     weights: Mapping[str, NDArray[Any]] | Linear
     logits_NC: Floats
     curve: list[Epoch] = []
     best_epoch: int = 0
-    c: float = 0.0
+    choice: LinearChoice = 0.0
 
 
 class Experts(msgspec.Struct, frozen=True):
@@ -90,7 +92,7 @@ class Experts(msgspec.Struct, frozen=True):
     Attributes:
         members: the GRUs.
         linear: the linear part.
-        linear_c: that it was fitted with.
+        linear_choice: that it was fitted with.
         gru_NC, linear_NC: what each side says to the tickets that were kept out.
         curve: of the first GRU's training.
         best_epochs: whose weights each GRU has.
@@ -99,7 +101,7 @@ class Experts(msgspec.Struct, frozen=True):
     vocabulary: Vocabulary
     members: list[TicketClassifier]
     linear: Linear
-    linear_c: float
+    linear_choice: LinearChoice
     gru_NC: Tensor
     linear_NC: Tensor
     curve: list[Epoch]
@@ -132,17 +134,16 @@ def train(
         num_categories: C.
         config: resolved.
         progress: is told of what this process trains.
-        refit: whose epochs and C are taken over; none to choose them.
+        refit: whose epochs and choice are taken over; none to choose them.
     """
     lessons = [lesson(rows, targets, part, num_categories, config, refit is not None) for part in parts]
     members = [setting(config, number, refit) for number in range(config.grus)]
-    chosen_c = refit.linear_c if refit is not None else config.linear_c
     grus: list[Callable[[Progress], Learnt]] = [
         partial(train_gru, one, member) for one in lessons for member in members
     ]
-    cs = (chosen_c,) if chosen_c else LINEAR_CS if any(one.kept_out for one in lessons) else LINEAR_CS[:1]
+    choices = linear_choices(config, refit, any(one.kept_out for one in lessons))
     linears: list[Callable[[Progress], Learnt]] = [
-        partial(fit_linear, one, config.pairs, c) for one in lessons for c in cs
+        partial(fit_linear, one, config, choice) for one in lessons for choice in choices
     ]
     # The longest come first where processes share them. One process by itself begins with the linear parts, which take
     # seconds: then it knows early how long they take, and can say how much is left.
@@ -152,12 +153,29 @@ def train(
     else:
         fitted, learnt = (iter(parallel.run_all(tasks, 1, progress)) for tasks in (linears, grus))
     of_gru = [[next(learnt) for _ in members] for _ in lessons]
-    of_linear = [[next(fitted) for _ in cs] for _ in lessons]
+    of_linear = [[next(fitted) for _ in choices] for _ in lessons]
     best = best_linear(of_linear, [targets[row] for _, kept_out in parts for row in kept_out])
     return [
         gather(one, its_grus, its_linears[best], members)
         for one, its_grus, its_linears in zip(lessons, of_gru, of_linear, strict=True)
     ]
+
+
+def linear_choices(config: TrainConfig, refit: Experts | None, can_choose: bool) -> Sequence[LinearChoice]:
+    """Return what the linear part is fitted with, each in turn; the better one is kept.
+
+    Args:
+        config: resolved.
+        refit: the experts whose choice is taken over.
+        can_choose: whether tickets are kept out to choose by.
+    """
+    if refit is not None:
+        return (refit.linear_choice,)
+    if config.linear_rank:
+        return WAYS if can_choose and not config.linear_c else WAYS[:1]  # a C that is set: nothing is to be chosen
+    if config.linear_c:
+        return (config.linear_c,)
+    return LINEAR_CS if can_choose else LINEAR_CS[:1]
 
 
 def lesson(
@@ -240,13 +258,18 @@ def train_gru(one: Lesson, config: TrainConfig, progress: Progress) -> Learnt:
     return Learnt(weights, logits_NC.numpy(), curve, best_epoch)
 
 
-def fit_linear(one: Lesson, num_pairs: int, c: float, progress: Progress) -> Learnt:
+def fit_linear(one: Lesson, config: TrainConfig, choice: LinearChoice, progress: Progress) -> Learnt:
     """Return a linear part that has learnt a lesson."""
     progress.phase("linear")
-    features = linear.Features(one.vocabulary, num_pairs, one.num_taught, one.pretrained_VD)
-    fitted = linear.fit(one.tickets, one.targets, features, one.num_categories, c)
+    features = linear.Features(one.vocabulary, config.pairs, one.num_taught, one.pretrained_VD)
+    taught = one.tickets, one.targets, features, one.num_categories
+    if isinstance(choice, str):
+        prepare(config)
+        fitted = low_rank.fit(*taught, config.linear_rank or 0, choice, config.seed)
+    else:
+        fitted = linear.fit(*taught, choice)
     progress.fitted(len(one.tickets))
-    return Learnt(fitted, linear.scores(fitted, one.kept_out), c=c)
+    return Learnt(fitted, linear.scores(fitted, one.kept_out), choice=choice)
 
 
 def best_linear(of_linear: Sequence[Sequence[Learnt]], targets: Sequence[int]) -> int:
@@ -282,7 +305,7 @@ def gather(one: Lesson, grus: Sequence[Learnt], fitted: Learnt, settings: Sequen
         one.vocabulary,
         members,
         fitted.weights,
-        fitted.c,
+        fitted.choice,
         torch.stack([torch.from_numpy(learnt.logits_NC) for learnt in grus]).mean(dim=0),
         torch.from_numpy(fitted.logits_NC),
         grus[0].curve,

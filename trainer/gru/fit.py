@@ -16,6 +16,7 @@ terminal shows (show.py), publishing (run.py). `kinds.Trainer` says what each na
 
 import importlib.util
 import time
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -33,7 +34,7 @@ from artifacts.networks.manifest import Epoch, Parity
 from artifacts.schemas import Summary
 from artifacts.store.versions import now
 from artifacts.text.tickets import Prediction, Ticket
-from artifacts.text.vocabulary import Encoded, Vocabulary
+from artifacts.text.vocabulary import Encoded, Vocabulary, build_rows
 from trainer.config import TrainConfig, forbidden, resolve
 from trainer.curation.aliases import merged, read_aliases, with_aliases
 from trainer.curation.signal import Answered, follows_text
@@ -42,6 +43,7 @@ from trainer.curation.vectors import without
 from trainer.data import tickets
 from trainer.data.tickets import Rows, cut, fingerprint, split
 from trainer.gru import show
+from trainer.gru.low_rank import MB, choose_rank, table_bytes
 from trainer.jobs.pace import starting_with
 from trainer.kinds import Fitted, Progress, libraries
 from trainer.selection.budget import rounds
@@ -59,6 +61,7 @@ OPERATORS = frozenset(
         *("ReduceSum", "Reshape", "Softmax", "Split", "Sqrt", "Sub", "Transpose", "Unsqueeze", "Where"),
     }
 )
+MAX_MATRIX = 500  # categories of a full confusion matrix in the report
 # The other names that every kind brings (kinds.Trainer). A GRU reads tickets as any text classifier does.
 Config = TrainConfig
 table = None  # its rows are tickets
@@ -116,7 +119,8 @@ class Validation(msgspec.Struct, frozen=True):
 
     Attributes:
         metrics, linear, gru: of the whole ensemble, and of each side alone.
-        confusion_matrix: C x C counts; row: true label, column: predicted label.
+        confusion_matrix: C x C counts; row: true label, column: predicted label; None of too many categories, whose
+            metrics hold the cells that are not 0.
         profile: what a server compares its live tickets with (drift).
         abstention: which tickets the model routes by itself; None also if too few tickets were held out.
         coverage: of each category, what that rule routes.
@@ -159,13 +163,45 @@ class TrainedNetwork(msgspec.Struct, frozen=True):
 
 
 def resolved(config: TrainConfig, rows: Rows) -> TrainConfig:
-    """Return the settings with a number wherever the recipe or the number of tickets decides.
+    """Return the settings with a number wherever the recipe, the number of tickets or the size of the tables decides.
 
     Raises:
         InvalidInput: aliases that contradict each other.
     """
     read_aliases(config.aliases)
-    return resolve(config, len(rows.tickets))
+    rank = config.linear_rank
+    if rank is None:
+        rank = choose_rank(num_table_rows(config, rows), len(rows.categories), config.max_table_mb * MB)
+    # As many columns as categories are full tables, which need no basis.
+    rank = rank if rank < len(rows.categories) else 0
+    return msgspec.structs.replace(resolve(config, len(rows.tickets)), linear_rank=rank)
+
+
+def num_table_rows(config: TrainConfig, rows: Rows) -> int:
+    """Return how many rows the linear part's tables have together, at most: words, n-grams and pairs."""
+    # The published network learns from all tickets, and perhaps from the unlabelled ones too.
+    words = build_rows(
+        chain(rows.tokens, rows.unlabelled), config.min_count, config.max_vocabulary, forbidden(config)
+    ).keys()
+    if rows.vectors is not None:
+        words = words | set(rows.vectors.words)
+    return len(words) + config.ngram_buckets + 1 + config.pairs
+
+
+def show_plan(config: TrainConfig, rows: Rows) -> list[str]:
+    """Return how large the linear part's tables are going to be, and whether that is more than they may take.
+
+    Args:
+        config: resolved.
+        rows: checked.
+    """
+    num_rows, num_categories = num_table_rows(config, rows), len(rows.categories)
+    full_mb = table_bytes(num_rows, num_categories) / MB
+    said = f"tables of the linear part: {num_rows} rows x {num_categories} categories are {full_mb:.0f} MB"
+    if not config.linear_rank:
+        return [f"{said}, max_table_mb is {config.max_table_mb}: full tables"]
+    low_mb = table_bytes(num_rows, config.linear_rank) / MB
+    return [f"{said}, max_table_mb is {config.max_table_mb}: low rank, {config.linear_rank} columns, {low_mb:.0f} MB"]
 
 
 def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str | None) -> Fitted:
@@ -392,9 +428,6 @@ def validate(data: Prepared, of_parts: "list[Experts]", held_out: HeldOut) -> Va
         read = [experts.vocabulary.encode(data.rows.tokens[row]) for row in rows]
         encoded += read
         unknown += [ticket.unknown_share(len(experts.vocabulary)) for ticket in read]
-    counts_CC = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    # add.at, because counts[i, j] += 1 would count a repeated pair once.
-    np.add.at(counts_CC, (targets_K, probabilities_KC.argmax(axis=1)), 1)
     config = data.config
     routing = fit_abstention(
         probabilities_KC, targets_K, np.array(unknown), config.target, config.abstain, config.folds
@@ -404,7 +437,7 @@ def validate(data: Prepared, of_parts: "list[Experts]", held_out: HeldOut) -> Va
         metrics=measured(data, held_out, probabilities_KC),
         linear=measured(data, held_out, held_out.linear_KC),
         gru=measured(data, held_out, held_out.gru_KC),
-        confusion_matrix=counts_CC.tolist(),
+        confusion_matrix=confusion_matrix(targets_K, probabilities_KC),
         profile=profile_of(labels, encoded, probabilities_KC),
         abstention=abstention,
         coverage=coverage_by_category(labels, probabilities_KC, targets_K, routed_K) if routed_K is not None else None,
@@ -420,6 +453,21 @@ def labels_follow_text(data: Prepared, held_out: HeldOut) -> bool | None:
     answered = Answered(np.array(held_out.rows, dtype=np.int64), held_out.linear_KC, np.concatenate(parts))
     follows, _ = follows_text(data.rows, np.array(data.targets), answered)
     return follows
+
+
+def confusion_matrix(targets_K: NDArray[np.int64], probabilities_KC: Floats) -> list[list[int]] | None:
+    """Return how often each category was taken for each; None of over 500 categories.
+
+    Nearly all of 3,000 x 3,000 counts are 0, and in a report they would be 18 MB.
+    """
+    num_categories = probabilities_KC.shape[1]
+    if num_categories > MAX_MATRIX:
+        return None
+    counts_CC = np.zeros((num_categories, num_categories), dtype=np.int64)
+    # add.at, because counts[i, j] += 1 would count a repeated pair once.
+    np.add.at(counts_CC, (targets_K, probabilities_KC.argmax(axis=1)), 1)
+    found: list[list[int]] = counts_CC.tolist()
+    return found
 
 
 def measured(data: Prepared, held_out: HeldOut, probabilities_KC: Floats) -> Metrics:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import InvalidInput
+from artifacts.text.tickets import Ticket
 from tests.trainer import small
 from tests.trainer.files import jsonl, table, written
 from trainer.data import tickets
@@ -22,6 +23,7 @@ from trainer.data.tickets import (
     corrected,
     cut,
     fingerprint,
+    noticed,
     split,
 )
 
@@ -348,3 +350,23 @@ def test_latest_of_contradicting_corrections_counts() -> None:
 
     assert [category for category, _ in pairs(found)] == ["b", "c", "b"]
     assert (found.num_feedback, found.num_duplicates, found.num_conflicts) == (3, 1, 0)
+
+
+def of_categories(*sizes: int) -> Rows:
+    """Return tickets of as many categories as there are sizes, each with so many."""
+    tokens = [[f"mot{category}", f"objet{one}"] for category, size in enumerate(sizes) for one in range(size)]
+    names = [f"dossier {category}" for category, size in enumerate(sizes) for _ in range(size)]
+    return noticed([Ticket(name, one) for name, one in zip(names, tokens, strict=True)], tokens)
+
+
+@pytest.mark.parametrize("sizes", [(1,) * 3000, (1,) * 101, (2,) * 50 + (1,) * 100])
+def test_set_of_a_category_for_each_ticket_is_refused_with_a_remedy(sizes: tuple[int, ...]) -> None:
+    """A ticket number that was read as the category is said before a training, with how many there are."""
+    with pytest.raises(InvalidInput, match=f"{sizes.count(1)} of {len(sizes)} categories have one ticket.*--category"):
+        check_categories(of_categories(*sizes))
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (1,) * 100, (2,) * 3000, (1,) * 400 + (100,) * 10])
+def test_small_sets_and_long_tails_are_trained(sizes: tuple[int, ...]) -> None:
+    """Two categories of one ticket, and a tail of small ones beside large ones, are no mistake."""
+    check_categories(of_categories(*sizes))
