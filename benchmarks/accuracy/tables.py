@@ -59,7 +59,7 @@ def lead_sheet(numbers: Numbers, settings: Settings) -> report.Sheet:
         "Points of accuracy, mean of the seeds less the peer's first seed, and in brackets the 95 % interval: paired "
         f"bootstrap of the test tickets, {NUM_RESAMPLES:,} resamples. The luck of the training is not in it.",
         *(line for name in settings.peers for line in verdict(numbers, name)),
-        "LinearSVC learns TF-IDF of words 1-2 and characters 2-5; each peer chose its setting on training rows only.",
+        "LinearSVC learns TF-IDF of words 1-2 and characters 2-5. Each peer chose its setting on training rows only.",
     ]
     return report.Sheet("How far it is ahead", ["set", *(PEERS[name].title for name in settings.peers)], rows, notes)
 
