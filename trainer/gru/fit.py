@@ -180,11 +180,11 @@ def resolved(config: TrainConfig, rows: Rows) -> TrainConfig:
 def num_table_rows(config: TrainConfig, rows: Rows) -> int:
     """Return how many rows the linear part's tables have together, at most: words, n-grams and pairs."""
     # The published network learns from all tickets, and perhaps from the unlabelled ones too.
-    words = build_rows(
-        chain(rows.tokens, rows.unlabelled), config.min_count, config.max_vocabulary, forbidden(config)
-    ).keys()
+    words = set(
+        build_rows(chain(rows.tokens, rows.unlabelled), config.min_count, config.max_vocabulary, forbidden(config))
+    )
     if rows.vectors is not None:
-        words = words | set(rows.vectors.words)
+        words |= set(rows.vectors.words)
     return len(words) + config.ngram_buckets + 1 + config.pairs
 
 

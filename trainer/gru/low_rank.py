@@ -162,7 +162,8 @@ def softmax(
             kept_BR = torch.rand(sums_BR.shape, generator=generator) >= DROPOUT
             logits_BC = (sums_BR * kept_BR / (1 - DROPOUT)) @ basis_RC + bias_C
             optimizer.zero_grad()
-            nn.functional.cross_entropy(logits_BC, wanted_N[chosen]).backward()
+            loss: Any = nn.functional.cross_entropy(logits_BC, wanted_N[chosen])  # torch leaves `backward` untyped
+            loss.backward()
             assert sums_BR.grad is not None, "backward leaves a gradient; our bug"
             rows_FR.grad = torch.from_numpy(x_BF.T @ sums_BR.grad.numpy())
             optimizer.step()
