@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from artifacts.problems import message as problems
+from artifacts.problems import sentences as problems
 from inference import errors
 from inference.monitoring.counters import Counters
 from inference.monitoring.tracing import trace

@@ -6,7 +6,7 @@ import string
 
 import pytest
 
-from artifacts.problems.sentences import LANGUAGES, Counted, parameters_of, sentences
+from artifacts.problems.sentences import LANGUAGES, Counted, Language, parameters_of, sentences
 from tests.system.problems import ROOT, TABLE, as_toml, named, statuses
 
 # Members that a problem has anyway (RFC 9457, and `errors` with its pointers): a parameter would overwrite them.
@@ -22,13 +22,13 @@ WITHOUT_REMEDY = {"does-not-fit", "too-many-faults"}
 TYPES = sorted(sentences("en"))
 
 
-def test_languages_have_the_same_types():
+def test_languages_have_the_same_types() -> None:
     """No problem is told in one language only."""
     assert set(sentences("en")) == set(sentences("fr"))
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_sentence_is_whole(type_):
+def test_sentence_is_whole(type_: str) -> None:
     """A type is a path segment; each language has a title, a fact and a remedy, and both name the same parameters."""
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", type_)
     for language in LANGUAGES:
@@ -47,7 +47,7 @@ def test_sentence_is_whole(type_):
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_limit_is_told_with_the_value_that_breaks_it(type_):
+def test_limit_is_told_with_the_value_that_breaks_it(type_: str) -> None:
     """Where a sentence names a limit, a parameter or its own words give the number or the choice, in both languages."""
     for language in LANGUAGES:
         sentence = sentences(language)[type_]
@@ -61,14 +61,14 @@ def test_limit_is_told_with_the_value_that_breaks_it(type_):
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_french_is_set_as_french(type_):
+def test_french_is_set_as_french(type_: str) -> None:
     """Colons, semicolons, question marks and guillemets have their spaces that do not break."""
     for text in sentences("fr")[type_].texts:
         plain = re.sub(r"\{[^}]*\}|`[^`]*`|https?://\S+|\S+:\S+", "", text)
         assert not re.search(r"[^\u00a0\u202f\s][;!?»]|[^\u00a0\u202f]:(\s|$)|«[^\u00a0]| [:;!?»]", plain), text
 
 
-def test_code_names_a_type_with_its_parameters():
+def test_code_names_a_type_with_its_parameters() -> None:
     """Every error, fault and message names types that have sentences, and gives just what these name."""
     wrong = []
     for one in named():
@@ -86,7 +86,7 @@ def test_code_names_a_type_with_its_parameters():
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_list_of_problems_is_what_the_words_say(language):
+def test_list_of_problems_is_what_the_words_say(language: Language) -> None:
     """docs/en/problems.md and docs/fr/problems.md have a section a type, with its members; `make docs`."""
     spec = importlib.util.spec_from_file_location("write_problems", ROOT / "docs" / "write_problems.py")
     assert spec is not None
@@ -103,7 +103,7 @@ def test_list_of_problems_is_what_the_words_say(language):
         assert set(named_members) == parameters_of(sentences(language)[type_])
 
 
-def test_every_type_is_named_by_the_code():
+def test_every_type_is_named_by_the_code() -> None:
     """A sentence that nobody can meet is deleted."""
     used = {type_ for one in named() for type_ in one.types}
     patterns = {"invalid-model-name-field", "invalid-correction-id", "invalid-digest"}  # named by the Meta of a field
@@ -118,6 +118,6 @@ def test_every_type_is_named_by_the_code():
     assert not unused
 
 
-def test_table_of_statuses_is_what_the_code_says():
+def test_table_of_statuses_is_what_the_code_says() -> None:
     """The pages of the types show the statuses of the errors that name them; `python -m tests.system.problems`."""
     assert TABLE.read_text("utf-8") == as_toml(statuses())

@@ -205,8 +205,8 @@ def read_tickets(path: Path, reading: Reading = AS_FOUND, faults_file: Path | No
 
 def single_tickets(rows: Rows) -> list[Warned]:
     """Return a warning if nearly each ticket has a category of its own, which `fit` refuses."""
-    said = about_single_tickets(rows)
-    return [Warned("single_tickets", len(single_ticket_categories(rows)), said)] if said else []
+    refusal = about_single_tickets(rows)
+    return [Warned("single_tickets", len(single_ticket_categories(rows)), str(refusal))] if refusal else []
 
 
 def spellings(found: Sequence[Variants]) -> list[Warned]:

@@ -470,8 +470,8 @@ def check_categories(rows: Rows) -> None:
         InvalidInput: all tickets are of one category, or nearly each has a category of its own.
     """
     check_several(rows)
-    if said := about_single_tickets(rows):
-        raise InvalidInput(said)
+    if refusal := about_single_tickets(rows):
+        raise refusal
 
 
 def check_several(rows: Rows) -> None:
@@ -481,16 +481,12 @@ def check_several(rows: Rows) -> None:
         raise InvalidInput("single-category", num_tickets=len(rows.tickets), category=only)
 
 
-def about_single_tickets(rows: Rows) -> str:
-    """Return what is wrong and what to do if nearly each ticket has a category of its own; else an empty text."""
+def about_single_tickets(rows: Rows) -> InvalidInput | None:
+    """Return the refusal if nearly each ticket has a category of its own; else None."""
     single = single_ticket_categories(rows)
     if not single:
-        return ""
-    return (
-        f"{len(single)} of {len(rows.categories)} categories have one ticket each, so nothing can be learnt or "
-        f"validated; a ticket number or a title may have been read as the category: name its column with --category, "
-        f"or join categories until each has several tickets"
-    )
+        return None
+    return InvalidInput("categories-of-one-ticket", num_single=len(single), num_categories=len(rows.categories))
 
 
 def single_ticket_categories(rows: Rows) -> list[str]:

@@ -371,7 +371,7 @@ async def test_phase_and_time_left_are_those_said_last(client: httpx.AsyncClient
         training.jobs.finish(job_id, job.attempt, "failed", "it broke")
 
     assert await shown_now() == ("calibrate", None, 1)
-    stream = told(training, job_id, 0)
+    stream = told(training, job_id, 0, "en")
     kinds = [message.event async for message in stream if message.event]
     assert kinds == ["phase", "epoch", "message", "phase", "end"]
 
