@@ -24,7 +24,7 @@ from inference.monitoring.shared_counters import open_board
 from inference.server import listeners
 from inference.server.connections import raise_descriptor_limit
 from inference.server.listeners import listen
-from inference.server.supervisor import END_SIGNALS, WORKER_SIGNALS, Child, Refusal, Supervisor, read_refusal
+from inference.server.supervisor import END_SIGNALS, WORKER_SIGNALS, Child, StartRefusal, Supervisor, read_refusal
 from inference.settings import PREFIX, Given, Settings, named_tokens, read_settings
 from inference.tokens import FILE, ROLES, NamedToken, Role, make_token
 
@@ -100,7 +100,7 @@ def token(context: click.Context, name: str, role: Role, days: int | None, file:
 
 def refuse(error: PuppetError) -> NoReturn:
     """Say what is wrong, in the language of the terminal, and end with status 1."""
-    show(Refusal.of(error).shown(language_of(os.environ)))
+    show(StartRefusal.of(error).shown(language_of(os.environ)))
     sys.exit(1)
 
 

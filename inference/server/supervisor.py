@@ -251,7 +251,7 @@ class Supervisor:
         return raw.partition(b"\0")[0].decode("utf-8", "backslashreplace")
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class StartRefusal(msgspec.Struct, frozen=True):
     """Why a child cannot start, in every language: the terminal's is not the log's."""
 
     said: Message
@@ -269,12 +269,12 @@ class Refusal(msgspec.Struct, frozen=True):
     def report(self) -> bytes:
         """Return what a child writes into the pipe; without its faults where they would not fit."""
         raw = msgspec.json.encode(self)
-        return (raw if len(raw) < REPORT_BYTES // 64 else msgspec.json.encode(Refusal(self.said))) + b"\0"
+        return (raw if len(raw) < REPORT_BYTES // 64 else msgspec.json.encode(StartRefusal(self.said))) + b"\0"
 
 
 def read_refusal(report: str, language: Language) -> str:
-    """Return what a child has reported, in a language; a child that does not report as `Refusal` is quoted."""
+    """Return what a child has reported, in a language; a child that does not report as `StartRefusal` is quoted."""
     try:
-        return msgspec.json.decode(report, type=Refusal).shown(language)
+        return msgspec.json.decode(report, type=StartRefusal).shown(language)
     except msgspec.DecodeError:
         return report

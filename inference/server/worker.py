@@ -30,7 +30,7 @@ from inference.app import create_app, read_tokens_again
 from inference.monitoring.shared_counters import Board
 from inference.server.listeners import BACKLOG
 from inference.server.protocol import Protocol, write_refusals
-from inference.server.supervisor import CANNOT_START, WORKER_SIGNALS, Refusal, die_with
+from inference.server.supervisor import CANNOT_START, WORKER_SIGNALS, StartRefusal, die_with
 from inference.settings import Given
 
 ACCEPT_S = 0.1  # after which every connection that had come up has been accepted
@@ -91,7 +91,7 @@ def main() -> None:
     try:
         app = create_app(given.settings, Board(board_fd, number), given.tokens)
     except PuppetError as error:
-        os.write(report_fd, Refusal.of(error).report())
+        os.write(report_fd, StartRefusal.of(error).report())
         sys.exit(CANNOT_START)
     write_refusals(given.settings.search_queue_tokens)
     # What is loaded stays: the collector of cycles need not walk over it again, which held searches up for 40 ms.

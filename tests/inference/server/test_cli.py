@@ -21,7 +21,7 @@ from artifacts.system.logs import JsonLines
 from inference.server import cli
 from inference.server.cli import choose_trainer, main, trainer_is_installed, worker
 from inference.server.listeners import close, listen, turn_away
-from inference.server.supervisor import Refusal, Supervisor
+from inference.server.supervisor import StartRefusal, Supervisor
 from inference.settings import Given, Settings
 from inference.tokens import NamedToken, read_tokens, sha256_of
 from tests.system.server import DEADLINE_S, ROOT, environment
@@ -284,7 +284,7 @@ def test_wrong_start_is_told_in_the_language_of_the_terminal(runs: list[Any]) ->
 
 
 @pytest.mark.parametrize(
-    "report", ["set X right", Refusal.of(InvalidInput("no-trainer-installed")).report()[:-1].decode()]
+    "report", ["set X right", StartRefusal.of(InvalidInput("no-trainer-installed")).report()[:-1].decode()]
 )
 def test_child_that_cannot_start_is_told_in_the_language_of_the_terminal(
     monkeypatch: pytest.MonkeyPatch, report: str

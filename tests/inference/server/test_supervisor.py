@@ -25,7 +25,7 @@ from inference.server.supervisor import (
     LONGEST_DELAY_S,
     REPORT_BYTES,
     Child,
-    Refusal,
+    StartRefusal,
     Supervisor,
     next_delay_s,
     read_refusal,
@@ -149,8 +149,8 @@ def test_refusal_travels_in_every_language() -> None:
     """A child reports a type and no words: the terminal's language is not the log's. Faults are there if they fit."""
     faults = [Fault.of("PUPPET_PORT", "invalid-setting", found="x" * 300, expected="`int`")]
     error = InvalidInput("settings-do-not-fit", faults, num_faults=1)
-    report = Refusal.of(error).report()
-    crowded = Refusal.of(InvalidInput("settings-do-not-fit", faults * 100, num_faults=100)).report()
+    report = StartRefusal.of(error).report()
+    crowded = StartRefusal.of(InvalidInput("settings-do-not-fit", faults * 100, num_faults=100)).report()
 
     assert report.endswith(b"}\0")
     for language in LANGUAGES:
