@@ -712,11 +712,14 @@ async def test_store_that_cannot_be_used_is_503(
     """Whichever step the store refuses, the answer is 503 with its reason, and searches are not touched."""
 
     def refuse(*_: object, **__: object) -> Any:
-        raise StoreRefused("not-valid", reason="jobs of the store cannot be read or written")
+        raise StoreRefused("jobs-unusable", path="models", reason="disk I/O error")
 
     monkeypatch.setattr(Jobs, step, refuse)
 
     check_problem(
-        await client.post("/train_model", json=BODY_OF_ONE), 503, "jobs of the store cannot be read or written"
+        await client.post("/train_model", json=BODY_OF_ONE),
+        503,
+        "jobs of models cannot be read or written, nothing was changed: disk I/O error;"
+        " free some space, or make the store writable",
     )
     assert (await client.post("/search", json=MODEL | {"vector": CLIENT})).status_code == 200
