@@ -166,10 +166,13 @@ def resolved(config: TrainConfig, rows: Rows) -> TrainConfig:
     Raises:
         InvalidInput: aliases that contradict each other.
     """
-    from trainer.gru.low_rank import MB, choose_rank  # imports SciPy, which reading and checking rows do without
+    from trainer.gru.low_rank import MB, MIN_RANK, choose_rank  # imports SciPy, which reading and checking rows do without
 
     read_aliases(config.aliases)
     rank = config.linear_rank
+    # Counting the words takes a third of a second for 30,000 tickets, so few categories do without it.
+    if rank is None and len(rows.categories) <= MIN_RANK:
+        rank = 0
     if rank is None:
         rank = choose_rank(num_table_rows(config, rows), len(rows.categories), config.max_table_mb * MB)
     # As many columns as categories are full tables, which need no basis.
