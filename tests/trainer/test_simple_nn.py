@@ -194,8 +194,8 @@ def test_table_without_its_columns_is_refused(tmp_path: Path, header: str) -> No
     """There is one column of targets and at least one of features; what was found is named."""
     error = refusal(written(tmp_path, "data.csv", header + "\n1;2;3\n"))
 
-    assert f"the first line names the columns {', '.join(header.split(';'))}; " in str(error)
-    assert "expected exactly one column named target, and every other one a feature" in str(error)
+    assert f"the first line names the columns {', '.join(header.split(';'))}, which do not fit: " in str(error)
+    assert "target, and every other one a feature" in str(error)
 
 
 def test_row_of_another_number_of_features_is_a_fault_with_its_line(tmp_path: Path) -> None:

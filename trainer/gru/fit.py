@@ -59,6 +59,7 @@ OPERATORS = frozenset(
         *("ReduceSum", "Reshape", "Softmax", "Split", "Sqrt", "Sub", "Transpose", "Unsqueeze", "Where"),
     }
 )
+NOTICED_MB = 10  # of tables; the largest public set here has 18
 MAX_MATRIX = 500  # categories of a full confusion matrix in the report
 # The other names that every kind brings (kinds.Trainer). A GRU reads tickets as any text classifier does.
 Config = TrainConfig
@@ -166,7 +167,11 @@ def resolved(config: TrainConfig, rows: Rows) -> TrainConfig:
     Raises:
         InvalidInput: aliases that contradict each other.
     """
-    from trainer.gru.low_rank import MB, MIN_RANK, choose_rank  # imports SciPy, which reading and checking rows do without
+    from trainer.gru.low_rank import (  # imports SciPy, which reading and checking rows do without
+        MB,
+        MIN_RANK,
+        choose_rank,
+    )
 
     read_aliases(config.aliases)
     rank = config.linear_rank
@@ -194,6 +199,8 @@ def num_table_rows(config: TrainConfig, rows: Rows) -> int:
 def show_plan(config: TrainConfig, rows: Rows) -> list[str]:
     """Return how large the linear part's tables are going to be, and whether that is more than they may take.
 
+    Tables that nobody would notice are not mentioned.
+
     Args:
         config: resolved.
         rows: checked.
@@ -203,6 +210,8 @@ def show_plan(config: TrainConfig, rows: Rows) -> list[str]:
     num_rows, num_categories = num_table_rows(config, rows), len(rows.categories)
     full_mb = table_bytes(num_rows, num_categories) / MB
     said = f"tables of the linear part: {num_rows} rows x {num_categories} categories are {full_mb:.0f} MB"
+    if not config.linear_rank and full_mb < NOTICED_MB:
+        return []
     if not config.linear_rank:
         return [f"{said}, max_table_mb is {config.max_table_mb}: full tables"]
     low_mb = table_bytes(num_rows, config.linear_rank) / MB

@@ -3,6 +3,7 @@
 import copy
 import json
 import platform
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from tests.trainer import small
 from tests.trainer.small import NAME, Recorder
 from trainer import run
 from trainer.config import TrainConfig
+from trainer.curation import signal
 from trainer.curation.vectors import Vectors
 from trainer.data.files import RawRow
 from trainer.data.tickets import Rows, check_rows, fingerprint, split
@@ -139,10 +141,10 @@ def test_manifest_says_how_the_version_was_made(fitted: Fitted) -> None:
 
 
 def test_settings_of_the_manifest_train_the_same_again(fitted: Fitted) -> None:
-    """The record of the settings, read back from the disk, is the TrainConfig that was used."""
+    """The record of the settings, read back from the disk, is the TrainConfig that was used, all of it decided."""
     found, _ = fitted.store.read_version(NAME, 1)
 
-    assert msgspec.convert(found.training, TrainConfig) == fitted.config
+    assert msgspec.convert(found.training, TrainConfig) == msgspec.structs.replace(fitted.config, linear_rank=0)
 
 
 def test_calibration_is_never_worse_than_none(fitted: Fitted) -> None:
@@ -172,6 +174,8 @@ def test_report_says_what_the_graph_answers(empty: Store) -> None:
         "accuracy": report.validation.accuracy,
         "macro_f1": report.validation.macro_f1,
         "num_tickets": len(validation),
+        "largest_share": max(Counter(expected).values()) / len(expected),
+        "chance": pytest.approx(sum((n / len(expected)) ** 2 for n in Counter(expected).values())),
     }
     assert len(validation) == sum(map(sum, counts))
     rows_of = [rows.tickets[i] for i in validation]
@@ -217,6 +221,7 @@ def test_linear_part_takes_the_c_that_validates_best(empty: Store, monkeypatch: 
         return real(*arguments)
 
     monkeypatch.setattr(linear, "fit", spy)
+    monkeypatch.setattr(signal, "follows_text", lambda *_: (True, None))  # which fits linear parts of its own
 
     fit(empty, small.rows(small.tickets(10)), small.config(epochs=1, linear_c=0.0))
 

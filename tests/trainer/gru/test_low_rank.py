@@ -109,7 +109,9 @@ def test_size_is_said_before_training_and_the_budget_holds() -> None:
         f"64 columns, {num_rows * 64 * 4 / 1e6:.0f} MB"
     ]
     assert gru.resolved(msgspec.structs.replace(config, max_table_mb=3), rows).linear_rank == 0
-    assert gru.show_plan(gru.resolved(small.config(), rows), rows)[0].endswith("max_table_mb is 100: full tables")
+    assert gru.show_plan(gru.resolved(small.config(), rows), rows) == []  # 3 MB
+    wide = small.config(ngram_buckets=50_000)
+    assert gru.show_plan(gru.resolved(wide, rows), rows)[0].endswith("max_table_mb is 100: full tables")
     assert gru.resolved(small.config(linear_rank=70), rows).linear_rank == 0  # as many as categories: full
 
 

@@ -165,7 +165,7 @@ def test_a_list_says_by_which_rules_it_was_made_and_is_read_by_them() -> None:
 
     assert seen([first, second], by_rules[1]) == [True, True]
     assert seen([first, second], by_rules[2]) == [True, False]
-    assert trained_on([first]).rules == 2
+    assert trained_on([first]).rules == 3
     assert trained_on([Example([1.0], 2.0)]).rules == 1
     assert trained_on([]).hashes == b""
 
@@ -174,7 +174,7 @@ def test_a_list_says_by_which_rules_it_was_made_and_is_read_by_them() -> None:
     ("kept", "reason"),
     [
         (None, "it kept no list of the rows that it was trained on"),
-        (TrainedOn(b"salt", b"", 3), "was made by rules 3, this program knows rules 1, 2"),
+        (TrainedOn(b"salt", b"", 4), "was made by rules 4, this program knows rules 1, 2, 3"),
         (TrainedOn(b"salt", b"", 0), "was made by rules 0"),
     ],
 )
@@ -365,7 +365,7 @@ def publish_with_list(store: Store, kept: TrainedOn | None) -> None:
 
 
 @torch
-@pytest.mark.parametrize("kept", [None, TrainedOn(b"salt", b"", 3)], ids=["no list", "other rules"])
+@pytest.mark.parametrize("kept", [None, TrainedOn(b"salt", b"", 4)], ids=["no list", "other rules"])
 @pytest.mark.parametrize("test_rows", [None, many(60, start=500)], ids=["kept out", "sent"])
 def test_a_version_that_cannot_say_what_it_has_seen_is_not_replaced_by_itself(
     empty: Store, kept: TrainedOn | None, test_rows: Rows | None
