@@ -266,7 +266,9 @@ def fit_job(store: Store, folder: Path, attempt: int) -> JobResult:
         rows = with_feedback(store, body.name, kind, rows)
     assert rows is not None, "checked by read_body"
     test_rows = check_rows(trainer, body.test_data, "test_data") if body.test_data is not None else None
-    progress.data(trainer.show_rows(rows) + trainer.show_plan(trainer.resolved(config, rows), rows))
+    # Resolved once, or the words of all tickets would be counted again by the training.
+    config = trainer.resolved(config, rows)
+    progress.data(trainer.show_rows(rows) + trainer.show_plan(config, rows))
     fitted = train(store, body.name, rows, config, progress, job=folder.name)
     fitted = msgspec.structs.replace(fitted, manifest=msgspec.structs.replace(fitted.manifest, attempt=attempt))
     guard = Jobs(store).publishing(folder.name, attempt)

@@ -117,6 +117,8 @@ def evaluate_apart(
     learnt = [] if was_seen is None else [number for number, is_learnt in enumerate(was_seen) if is_learnt]
     if not learnt:
         return model.evaluate(rows, encoded), None
+    if len(learnt) == len(encoded):  # a row without a token, which nobody can learn, is no clean set by itself
+        return None, model.evaluate(rows, encoded)
     known = set(learnt)
     clean = [number for number in range(len(rows)) if number not in known]
 

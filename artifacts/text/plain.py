@@ -48,6 +48,7 @@ _PLACEHOLDER = re.compile(r"<([A-Z][A-Z0-9_]{0,62})>")
 # A "<" that begins no tag, closing tag, comment or instruction.
 _NO_TAG = re.compile(rf"<(?!/?(?:{_NAMES})(?:[\s/>])|!--|!doctype|!\[|\?)", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+_HIDDEN = re.compile(r"&lt;([A-Z][A-Z0-9_]{0,62})&gt;")  # a placeholder
 
 _CHUNK = re.compile(r"\S+")
 _LINE_END = re.compile(r"(?<!\\)\\++[nrt]")
@@ -81,15 +82,25 @@ def plain(text: str) -> str:
 
 
 def _without_markup(text: str) -> str:
-    """Return a text without HTML and entities, if it has such, also where a program has escaped it again."""
+    """Return a text without HTML and entities, if it has such, also where a program has escaped it again.
+
+    A text that spells a letter or a sign as an entity is escaped as a whole. One with nothing but &lt; &gt; &amp; stays
+    as it is, but for placeholders: "&lt;#&gt;" says that somebody took a number out, and of "<#>" no word would be
+    left (docs/LOG.md).
+
+    >>> _without_markup("L&#39;&amp;eacute;cran &amp; co"), _without_markup("&lt;PRODUCT&gt; a &lt;#&gt; alertes")
+    ("L'écran & co", '<PRODUCT> a &lt;#&gt; alertes')
+    """
+    seen, spells = text, False
     for _ in range(MAX_LEVELS):
-        if "<" in text and is_html(text):
-            seen = html_to_text(_without_false_tags(text), max_characters=MAX_HTML_CHARACTERS, keeps_joiners=True)
+        if "<" in seen and is_html(seen):
+            seen = html_to_text(_without_false_tags(seen), max_characters=MAX_HTML_CHARACTERS, keeps_joiners=True)
             return _ENTITY.sub(_character, seen) if "&" in seen else seen
-        if "&" not in text or (unescaped := _ENTITY.sub(_character, text)) == text:
+        spells = spells or any(_character(found) not in (found[0], "<", ">", "&") for found in _ENTITY.finditer(seen))
+        if "&" not in seen or (unescaped := _ENTITY.sub(_character, seen)) == seen:
             break
-        text = unescaped
-    return text
+        seen = unescaped
+    return seen if spells else _HIDDEN.sub(r"<\1>", text)
 
 
 def is_html(text: str) -> bool:

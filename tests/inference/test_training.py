@@ -281,19 +281,32 @@ async def test_death_without_a_result_is_answered(training: Training, worker: Wo
     assert (await training.wait(await queued(training))).version == 2
 
 
-@pytest.mark.parametrize("state", ["cancelled", "interrupted"])
-async def test_stopped_training_is_answered(training: Training, store: Store, check_here: None, state: Any) -> None:
-    """Whoever waits for a training that is cancelled, or ends with its worker, is told so."""
+@pytest.mark.parametrize(
+    ("state", "detail"),
+    [
+        ("cancelled", "cancelled on request, nothing was published; ask for the training again if it is needed"),
+        (
+            "interrupted",
+            "the training was interrupted: the trainer was shut down, nothing was published;"
+            " ask for the training again",
+        ),
+    ],
+)
+async def test_stopped_training_is_answered(
+    training: Training, store: Store, check_here: None, state: Any, detail: str
+) -> None:
+    """A training that is cancelled, or ends with its worker, says so to the client that waits, and its remedy once."""
     job = await queued(training)
     waiting = asyncio.create_task(training.wait(job))
     jobs = Jobs(store)
     claimed = jobs.claim()
     assert claimed is not None
     with jobs.run_lock(claimed.id):
-        jobs.finish(claimed.id, claimed.attempt, state, "nothing was published")
+        jobs.finish(claimed.id, claimed.attempt, state, message(f"job-{state}", {}))
 
-    with pytest.raises(TrainingStopped, match=f"the training was {state}: nothing was published"):
+    with pytest.raises(TrainingStopped) as caught:
         await asyncio.wait_for(waiting, DEADLINE_S)
+    assert str(caught.value) == detail
 
 
 async def test_version_that_the_server_refuses_is_no_success(client: httpx.AsyncClient, worker: WorkerHere) -> None:
@@ -699,11 +712,14 @@ async def test_store_that_cannot_be_used_is_503(
     """Whichever step the store refuses, the answer is 503 with its reason, and searches are not touched."""
 
     def refuse(*_: object, **__: object) -> Any:
-        raise StoreRefused("not-valid", reason="jobs of the store cannot be read or written")
+        raise StoreRefused("jobs-unusable", path="models", reason="disk I/O error")
 
     monkeypatch.setattr(Jobs, step, refuse)
 
     check_problem(
-        await client.post("/train_model", json=BODY_OF_ONE), 503, "jobs of the store cannot be read or written"
+        await client.post("/train_model", json=BODY_OF_ONE),
+        503,
+        "jobs of models cannot be read or written, nothing was changed: disk I/O error;"
+        " free some space, or make the store writable",
     )
     assert (await client.post("/search", json=MODEL | {"vector": CLIENT})).status_code == 200

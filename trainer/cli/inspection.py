@@ -144,14 +144,16 @@ def inspect_command(
     names = names_in((ticket.content for ticket in rows.tickets), is_forbidden)
     found = msgspec.structs.replace(found, names=names)
     alike = variants(rows.categories)
-    warnings = [*single_tickets(rows), *spellings(alike), *advice(found, test, len(rows.empty), num_repaired(rows))]
+    first = single_tickets(rows)
+    warnings = [*first, *spellings(alike), *advice(found, test, len(rows.empty), num_repaired(rows))]
     seconds = time.perf_counter() - start
     out.print(
         f"{data}: {found.num_tickets} tickets in {found.num_categories} categories, {seconds:.1f} s", soft_wrap=True
     )
     if found.labels_follow_text is False:
         warnings.sort(key=lambda one: one.kind != "labels_do_not_follow_text")  # before names of categories, too
-    out.print(show_signal(found.signal), soft_wrap=True)
+    if not first:  # with a ticket a category there is nothing that a text could tell
+        out.print(show_signal(found.signal), soft_wrap=True)
     for warned in warnings:
         out.print(warned.detail, soft_wrap=True)
     if not warnings:

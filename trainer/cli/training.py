@@ -126,7 +126,9 @@ def fit_command(
         test_rows = read_test_rows(test, kind, as_remembered(reading)) if test else None
     say_intake(test_rows, test)
     show_data(rows, kind, data if data is not None else f"the corrections of {name}", include_feedback)
-    show_plan(trainer_of(kind).resolved(config, rows), rows, kind)
+    # Resolved once, or the words of all tickets would be counted again by the training.
+    config = trainer_of(kind).resolved(config, rows)
+    show_plan(config, rows, kind)
     opened = Store(store)
     if is_new:
         opened.create_model(name, kind.name)

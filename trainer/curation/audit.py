@@ -17,7 +17,8 @@ All of this believes that the categories follow from the texts. Where they do no
 be called wrong; then none is, none has a score, and no categories are called confused.
 """
 
-# Axes: N tickets, C categories, F folds, M tickets of a test file, G hashed pieces of text.
+# Axes: N tickets, B of them worked on at once, C categories, F folds, M tickets of a test file, G hashed
+#       pieces of text.
 
 import re
 from collections import Counter, defaultdict
@@ -31,7 +32,7 @@ from scipy import sparse
 from artifacts.text.tickets import read_tokens
 from artifacts.text.tokens import is_code, split
 from artifacts.text.vocabulary import masked
-from trainer.curation.folds import NUM_FOLDS, Floats, Ints, assign, out_of_fold
+from trainer.curation.folds import NUM_FOLDS, Floats, Ints, assign, blocks, out_of_fold
 from trainer.curation.signal import Signal, signal_of
 from trainer.data.tickets import MIN_WORDS, Rows, alike, cut_short, near_empty_rows
 
@@ -231,8 +232,10 @@ def mislabelled(probabilities_NC: Floats, given_N: Ints) -> Ints:
     counts_C = np.bincount(given_N, minlength=probabilities_NC.shape[1])
     # A category that no judged ticket has is never above its threshold.
     usual_C = np.where(counts_C > 0, sums_C / np.maximum(counts_C, 1), np.inf)
-    above_NC = np.where(probabilities_NC >= usual_C, probabilities_NC, -1.0)
-    num_wrong = int(((above_NC.max(axis=1) >= 0) & (above_NC.argmax(axis=1) != given_N)).sum())
+    num_wrong = 0
+    for rows_B in blocks(np.arange(len(given_N)), probabilities_NC.shape[1]):
+        above_BC = np.where(probabilities_NC[rows_B] >= usual_C, probabilities_NC[rows_B], -1.0)
+        num_wrong += int(((above_BC.max(axis=1) >= 0) & (above_BC.argmax(axis=1) != given_N[rows_B])).sum())
     disputed_N = np.flatnonzero(probabilities_NC.argmax(axis=1) != given_N)
     found: Ints = disputed_N[np.argsort(own_N[disputed_N], kind="stable")][:num_wrong]
     return found

@@ -30,10 +30,9 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from artifacts.evaluation.metrics import Baseline, baseline
-from trainer.curation.folds import NUM_FOLDS, Ints, answers, assign
+from trainer.curation.folds import NUM_FOLDS, Ints, answers, assign, probabilities
 from trainer.data.tickets import Rows
 from trainer.kinds import Silent
 
@@ -169,7 +168,7 @@ def chain(rows: Rows, given_N: Ints) -> Answered:
     """
     num_categories = int(given_N.max()) + 1
     folds_N = assign(rows, given_N, 0)
-    scores, asked = [np.empty((0, num_categories))], [np.empty(0, dtype=np.int64)]
+    scores, asked = [np.empty((0, num_categories), dtype=np.float32)], [np.empty(0, dtype=np.int64)]
     for fold in range(1, NUM_FOLDS):
         taught_M, asked_M = np.flatnonzero((folds_N >= 0) & (folds_N < fold)), np.flatnonzero(folds_N == fold)
         if len(np.unique(given_N[taught_M])) < 2 or not len(asked_M):
@@ -181,4 +180,4 @@ def chain(rows: Rows, given_N: Ints) -> Answered:
             scores.append(answers(*lesson, [rows.tokens[row] for row in asked_M], num_categories, Silent()))
         asked.append(asked_M)
     rows_K = np.concatenate(asked)
-    return Answered(rows_K, softmax(np.concatenate(scores), axis=1), folds_N[rows_K])
+    return Answered(rows_K, probabilities(np.concatenate(scores)), folds_N[rows_K])

@@ -37,13 +37,11 @@ from artifacts.text.tickets import Prediction, Ticket
 from artifacts.text.vocabulary import Encoded, Vocabulary, build_rows
 from trainer.config import TrainConfig, forbidden, resolve
 from trainer.curation.aliases import merged, read_aliases, with_aliases
-from trainer.curation.signal import Answered, follows_text
 from trainer.curation.unlabelled import with_labels
 from trainer.curation.vectors import without
 from trainer.data import tickets
 from trainer.data.tickets import Rows, cut, fingerprint, split
 from trainer.gru import show
-from trainer.gru.low_rank import MB, choose_rank, table_bytes
 from trainer.jobs.pace import starting_with
 from trainer.kinds import Fitted, Progress, libraries
 from trainer.selection.budget import rounds
@@ -168,8 +166,13 @@ def resolved(config: TrainConfig, rows: Rows) -> TrainConfig:
     Raises:
         InvalidInput: aliases that contradict each other.
     """
+    from trainer.gru.low_rank import MB, MIN_RANK, choose_rank  # imports SciPy, which reading and checking rows do without
+
     read_aliases(config.aliases)
     rank = config.linear_rank
+    # Counting the words takes a third of a second for 30,000 tickets, so few categories do without it.
+    if rank is None and len(rows.categories) <= MIN_RANK:
+        rank = 0
     if rank is None:
         rank = choose_rank(num_table_rows(config, rows), len(rows.categories), config.max_table_mb * MB)
     # As many columns as categories are full tables, which need no basis.
@@ -195,6 +198,8 @@ def show_plan(config: TrainConfig, rows: Rows) -> list[str]:
         config: resolved.
         rows: checked.
     """
+    from trainer.gru.low_rank import MB, table_bytes
+
     num_rows, num_categories = num_table_rows(config, rows), len(rows.categories)
     full_mb = table_bytes(num_rows, num_categories) / MB
     said = f"tables of the linear part: {num_rows} rows x {num_categories} categories are {full_mb:.0f} MB"
@@ -447,6 +452,8 @@ def validate(data: Prepared, of_parts: "list[Experts]", held_out: HeldOut) -> Va
 
 def labels_follow_text(data: Prepared, held_out: HeldOut) -> bool | None:
     """Return whether the text tells the categories; None if the tickets are too few to deny it."""
+    from trainer.curation.signal import Answered, follows_text
+
     # The linear part's answers and not the ensemble's: how the two are mixed and when a GRU stops was chosen on these
     # very tickets, which would make a little evidence out of nothing.
     parts = [np.full(len(rows), part) for part, (_, rows) in enumerate(data.parts)]

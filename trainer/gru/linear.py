@@ -125,6 +125,11 @@ class Features:
             columns += found
         self.grams_VG = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), (self.num_known, self.num_grams))
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of the tables of words, n-grams and pairs together."""
+        return self.num_known + self.num_grams + self.num_pairs
+
     def counts(self, tickets: Sequence[Encoded]) -> sparse.csr_matrix:
         """Return counts_NF, each row divided by sqrt(length)."""
         # A sparse matrix is given by the coordinates of its entries, (row, column); repeated ones are added up.

@@ -31,7 +31,6 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr
 
 from artifacts.arrays import Floats
 from artifacts.evaluation.abstain import Abstention, CategoryCoverage, why_not
@@ -130,6 +129,8 @@ def so_few_right(num_right: int, num_tickets: int, target: float) -> float:
     >>> round(so_few_right(25, 30, 0.95), 3), round(so_few_right(28, 30, 0.95), 3)
     (0.016, 0.446)
     """
+    from scipy.special import bdtr  # here, for rows are read and checked where there is no SciPy
+
     return float(bdtr(num_right, num_tickets, target))
 
 

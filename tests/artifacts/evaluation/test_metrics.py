@@ -233,10 +233,19 @@ def test_scikit_learn_agrees(pairs: list[tuple[str, str]]) -> None:
 
 
 def test_summary_of_categories() -> None:
-    """In short: accuracy, macro-F1 and the number of tickets, which the manifest and `/train_model` show."""
+    """In short what the manifest and `/train_model` show: the marks, and what is right without a look at the text.
+
+    The shares of the categories are 3/5, 1/5 and 1/5: the largest is 0.6, and chance is 0.36 + 0.04 + 0.04.
+    """
     found = measure(LABELS, list("aaabc"), [certain("aabba")])
 
-    assert found.summary == {"accuracy": 0.6, "macro_f1": pytest.approx(4 / 9), "num_tickets": 5}
+    assert found.summary == {
+        "accuracy": 0.6,
+        "macro_f1": pytest.approx(4 / 9),
+        "num_tickets": 5,
+        "largest_share": 0.6,
+        "chance": pytest.approx(0.44),
+    }
 
 
 # Values

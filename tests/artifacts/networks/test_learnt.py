@@ -76,17 +76,32 @@ def test_a_part_without_a_row_has_no_figures(model: Model[Encoded]) -> None:
         assert {value for name, value in part.items() if name != "num_tickets"} == {None}
 
 
-def test_tickets_without_a_word_are_clean(model: Model[Encoded]) -> None:
-    """They come last, have no encoded ticket, and count as errors of the clean part."""
-    rows = [Ticket("Création de client", CLIENT), Ticket("Facture", text="...")]
+def test_tickets_without_a_word_go_with_the_rows_that_are_measured(model: Model[Encoded]) -> None:
+    """They come last and have no encoded ticket: errors of the clean part, or of the learnt one where nothing is clean.
 
-    clean, learnt = evaluate_apart(model, rows, [model.encode(CLIENT)], [True])
+    By themselves they would be a measurement on nothing but errors.
+    """
+    known, other, empty = (
+        Ticket("Création de client", CLIENT),
+        Ticket("Facture", ["nouveau"]),
+        Ticket("Facture", text="..."),
+    )
+
+    clean, learnt = evaluate_apart(
+        model, [known, other, empty], [model.encode(CLIENT), model.encode(["nouveau"])], [True, False]
+    )
 
     assert isinstance(clean, Metrics)
-    assert (clean.total_tests, clean.num_empty, clean.accuracy) == (1, 1, 0.0)
-    assert [mistake.row for mistake in clean.mistakes] == [1]
+    assert (clean.total_tests, clean.num_empty) == (2, 1)
+    assert [mistake.row for mistake in clean.mistakes][-1] == 2
     assert isinstance(learnt, Metrics)
-    assert learnt.total_tests == 1
+    assert (learnt.total_tests, learnt.num_empty) == (1, 0)
+
+    nothing, all_of_it = evaluate_apart(model, [known, empty], [model.encode(CLIENT)], [True])
+
+    assert nothing is None
+    assert isinstance(all_of_it, Metrics)
+    assert (all_of_it.total_tests, all_of_it.num_empty) == (2, 1)
 
 
 def test_a_version_that_kept_no_list_says_so(store: Store) -> None:

@@ -127,7 +127,7 @@ class MemoryStore(AnyStore):
     def promote(self, name: str, version: int, *, expected: int | None = None) -> Current:
         serving = self.sound_pointer(name)
         if expected is not None and (serving is None or serving.version != expected):
-            raise VersionChanged("another one serves")
+            raise VersionChanged("not-valid", reason="another one serves")
         self.check_version(name, version)
         self.read_version(name, version)
         if serving is None or serving.version != version:
@@ -145,7 +145,7 @@ class MemoryStore(AnyStore):
         serving = self.certain_pointer(name)
         self.check_version(name, version)
         if serving is not None and serving.version == version:
-            raise VersionServes("it serves")
+            raise VersionServes("version-serves", model=name, version=version)
         self._remove(f"{name}/{version}/")
 
     def delete_model(self, name: str) -> None:
@@ -289,7 +289,7 @@ def test_a_version_whose_guard_fails_was_never_there(
     @contextlib.contextmanager
     def failing() -> Iterator[None]:
         yield
-        raise VersionChanged("the job was given up")
+        raise VersionChanged("not-valid", reason="the job was given up")
 
     with pytest.raises(VersionChanged, match="given up"):
         any_store.publish(*version, guard=failing())

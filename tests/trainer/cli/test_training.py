@@ -103,6 +103,7 @@ def test_json_is_the_last_line_of_stdout(tmp_path: Path, data: Path) -> None:
         "num_unlabelled": 0,
         "num_faulty": 0,
         "num_empty": 0,
+        "num_repaired": 0,
         "num_tickets": 8,
         "seconds": round(manifest.seconds, 3),
         "measured_on": "validation",
@@ -268,7 +269,7 @@ def test_wrong_rows_are_listed_before_anything_is_trained(tmp_path: Path) -> Non
         (b"", (), "error: No training data provided or training data is empty"),
         (b'{"category": "a", "tokens": ["x"]}', (), "error: all 1 tickets are of one category, 'a'"),
         (b"{}", ("--set", "epochs=-1"), "error: the training configuration does not fit"),
-        (b"{}", ("--set", "epochs"), "error: --set epochs: expected field=value"),
+        (b"{}", ("--set", "epochs"), "error: --set epochs has no equals sign, expected field=value"),
         (b"{}", ("--config", "nowhere.toml"), "error: cannot read the configuration nowhere.toml"),
     ],
     ids=["missing", "empty", "one category", "setting", "no value", "no config"],
@@ -303,7 +304,7 @@ def test_wrong_test_file_is_refused_before_the_training(tmp_path: Path, data: Pa
     ("arguments", "expected"),
     [
         (("--name", "Bad Name"), "error: model name 'Bad Name' is not allowed"),
-        (("--name", "x", "--kind", "LSTM"), "error: neural_network_type 'LSTM' is unknown; known: GRU, SimpleNN"),
+        (("--name", "x", "--kind", "LSTM"), "error: neural_network_type 'LSTM' is unknown, known: GRU, SimpleNN"),
         (("--name", "x", "--set", "device=cuda"), "error: device is cuda, but this machine has none"),
     ],
 )
@@ -373,7 +374,7 @@ def test_evaluate_measures_the_serving_version(tmp_path: Path, trained: Path, da
     assert expected.pop("model_name") == "m"
     assert line == expected | {
         "name": "m", "num_tickets": 40, "seconds": line["seconds"], "measured_on": "learnt",
-        "num_unlabelled": 0, "num_faulty": 0, "num_empty": 0,
+        "num_unlabelled": 0, "num_faulty": 0, "num_empty": 0, "num_repaired": 0,
     }  # fmt: skip
     assert (line["name"], line["version"], line["measured_on"], line["num_tickets"]) == ("m", 2, "learnt", 40)
     assert "it has learnt from every one of these 40 rows, so what follows says nothing of others" in result.stdout
@@ -427,7 +428,7 @@ def test_evaluate_refuses_a_file_without_tickets(tmp_path: Path, trained: Path) 
     path = written(tmp_path / "empty.jsonl", {})
 
     assert refusal("evaluate", path, "--name", "m", "--store", trained) == [
-        f"error: {path} holds no ticket; expected at least one to measure on"
+        f"error: {path} holds no ticket, expected at least 1 to measure on; add tickets to it, or give another file"
     ]
 
 
@@ -610,7 +611,7 @@ def test_fit_of_another_kind_than_the_models_is_refused(simple: Path, data: Path
     """A model keeps its kind: the message names both, and nothing is published."""
     lines = refusal("fit", data, "--name", "prices", "--store", simple, "--kind", "GRU")
 
-    assert lines == ["error: model prices is of neural_network_type SimpleNN, not GRU; name its own kind"]
+    assert lines == ["error: model prices is of neural_network_type SimpleNN, not GRU; name its own type"]
     assert Store(simple).versions("prices") == [1]
 
 
@@ -623,8 +624,9 @@ def test_setting_that_the_kind_lacks_names_the_known_ones(tmp_path: Path) -> Non
     )
 
     assert lines == [
-        "error: the training configuration does not fit",
-        f"  /num_layers: is an unknown field; expected one of {', '.join(simple_nn.Config.__struct_fields__)}",
+        "error: the training configuration does not fit; correct the settings that are listed",
+        f"  /num_layers: is an unknown field, expected one of {', '.join(simple_nn.Config.__struct_fields__)}; "
+        "correct the name, or remove it",
     ]
     assert not (tmp_path / "s" / "p").exists()
 
@@ -651,7 +653,7 @@ def test_verify_accepts_a_simple_nn_and_refuses_a_foreign_operator(tmp_path: Pat
     lines = puppet_train("verify", "--name", "prices", "--store", tmp_path / "copy", status=1).stdout.splitlines()
 
     assert lines[0] == f"ok      prices version 1, {manifest.sha256}"
-    assert lines[1] == "REFUSED model.onnx uses operators that are not allowed: Sqrt"
+    assert lines[1] == "REFUSED model.onnx uses operators that are not allowed: Sqrt; build the graph from others"
     assert len(lines) == 2
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.files import jsonl, written
-from trainer.curation.audit import conflicting, leaks, repeated
 from trainer.data import tickets
 from trainer.data.encodings import repaired
 from trainer.data.tickets import Rows, cut_short, near_empty_rows
@@ -51,8 +50,11 @@ def test_repaired_tickets_are_counted(tmp_path: Path) -> None:
     assert rows.intake.num_repaired == 1
 
 
+@pytest.mark.torch
 def test_tickets_that_differ_in_a_number_are_told_apart(tmp_path: Path) -> None:
     """Neither a conflict nor a repetition, whether the number has a row, is rare, or is long."""
+    from trainer.curation.audit import conflicting, repeated  # needs SciPy, which comes with torch
+
     rows = read(
         tmp_path,
         *[("a", f"erreur {code} sur le portail") for code in (401, 403, 407)],
@@ -68,8 +70,11 @@ def test_tickets_that_differ_in_a_number_are_told_apart(tmp_path: Path) -> None:
     assert rows.tokens[0] == rows.tokens[3] == ["erreur", "<999>", "sur", "le", "portail"]
 
 
+@pytest.mark.torch
 def test_frequent_codes_are_kept_and_known_again_in_a_test_file(tmp_path: Path) -> None:
     """With five distinct tickets the digits stay; a test ticket is compared as the training tickets are read."""
+    from trainer.curation.audit import leaks
+
     words = ("un", "le", "mon", "ton", "son")
     rows = read(tmp_path, *[("a", f"{word} 401") for word in words], *[("b", f"{word} 503") for word in words])
     test = read(tmp_path, ("a", "un 401"), ("b", "un 404"))
