@@ -17,8 +17,8 @@ PASSED_ON = {
     "artifacts/system/validation.py",  # a type that a pattern names
     "inference/errors.py",  # what the trainer's process has met
 }
-# Their faults or their seed say what to do.
-WITHOUT_REMEDY = {"does-not-fit", "too-many-faults"}
+# Their faults or their reason, a problem with a remedy of its own, say what to do.
+WITHOUT_REMEDY = {"does-not-fit", "too-many-faults", "training-cancelled", "training-interrupted"}
 TYPES = sorted(sentences("en"))
 
 

@@ -167,11 +167,8 @@ def resolved(config: TrainConfig, rows: Rows) -> TrainConfig:
     Raises:
         InvalidInput: aliases that contradict each other.
     """
-    from trainer.gru.low_rank import (  # imports SciPy, which reading and checking rows do without
-        MB,
-        MIN_RANK,
-        choose_rank,
-    )
+    # Here, because it imports SciPy, which reading and checking rows do without.
+    from trainer.gru.low_rank import MB, MIN_RANK, choose_rank
 
     read_aliases(config.aliases)
     rank = config.linear_rank
