@@ -90,8 +90,9 @@ mails: .venv/dev  ## 100,000 mutated e-mails: each is read, or refused with an e
 faults: .venv/dev  ## kills, disk errors and power cuts at every step of every change; needs root, writes docs/faults.md
 	$(BIN)/python -m tests.faults --save
 
-docs:  ## draw docs/architecture.svg and its French twin from the imports; needs only Python
+docs:  ## draw docs/architecture.svg and its French twin from the imports, list the problems; needs only Python
 	$(PYTHON) docs/draw_architecture.py
+	$(PYTHON) docs/write_problems.py
 
 release: .venv/dev  ## the wheel and the sdist in dist/, each installed and tried in a fresh environment
 	rm -rf build dist

@@ -1,46 +1,92 @@
 """The errors that both sides can meet: a wrong name, ticket, file or store.
 
-Each is raised where the fact is found and says the fact, the limit and the remedy. None knows of HTTP or of a
-terminal: `inference/errors.py` and `trainer/cli/terminal.py` decide how an error is shown. The sentences that stand in
-the seed documents ("Model not found", ...) are kept to the letter, because clients compare them.
+Each is raised where the fact is found, with the type of its problem and the facts: `EmptyTicket("empty-ticket")`,
+`QueueFull("training-queue-full", num_queued=8, limit=8)`. The words are in artifacts/problems, in two languages. The
+class says what the program does about it, such as the HTTP status; the type says what a person is told. None knows of
+HTTP or of a terminal: `inference/errors.py` and `trainer/cli/terminal.py` decide how an error is shown.
 """
 
 from collections.abc import Sequence
+from typing import Any, Self
 
 import msgspec
 
+from artifacts.problems.sentences import DEFAULT, Language, Message, Value, message
 
-class Fault(msgspec.Struct, frozen=True):
-    """One thing that is wrong in a body or a data file.
+_LINE: dict[Language, str] = {"en": "line", "fr": "ligne"}
+_WHOLE_ROW: dict[Language, str] = {"en": "(whole row)", "fr": "(toute la ligne)"}
+_COLON: dict[Language, str] = {"en": ": ", "fr": "\u00a0: "}
+
+
+class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that is wrong in a body or a data file; made by `Fault.of`.
 
     Attributes:
         pointer: where, as a JSON Pointer (RFC 6901) such as `/training_data/17/tokens/3`.
-        detail: what was expected and what was found.
+        detail: what was expected and what was found, in English, for a reader that does not know the type.
         line: the line of the file, counted from 1, when the rows came from a file.
+        type: of the problem, such as `missing-field`; "" in a record of an earlier release.
+        parameters: what it is about; see `Message`.
     """
 
     pointer: str
     detail: str
     line: int | None = None
+    type: str = ""
+    parameters: dict[str, Value] = {}
+
+    @classmethod
+    def of(cls, pointer: str, type: str, line: int | None = None, /, **parameters: object) -> Self:  # noqa: A002
+        """Return a fault of this type at this place."""
+        return cls._said(pointer, message(type, parameters), line)
+
+    @classmethod
+    def of_error(cls, pointer: str, error: "PuppetError", line: int | None = None) -> Self:
+        """Return an error as a fault of the place where it was met."""
+        return cls._said(pointer, error.message, line)
+
+    @classmethod
+    def _said(cls, pointer: str, said: Message, line: int | None) -> Self:
+        return cls(pointer, said.detail(), line, said.type, said.parameters)
+
+    def said(self, language: Language = DEFAULT) -> str:
+        """Return the detail in a language, as far as this release has words for its type."""
+        said = Message(self.type, self.parameters)
+        return said.detail(language) if said.is_known else self.detail
+
+    def shown(self, language: Language = DEFAULT) -> str:
+        """Return place and detail in a line, as a terminal shows them."""
+        place = f"{_LINE[language]} {self.line}, " if self.line is not None else ""
+        return f"{place}{self.pointer or _WHOLE_ROW[language]}{_COLON[language]}{self.said(language)}"
 
     def __str__(self) -> str:
-        place = f"line {self.line}, " if self.line is not None else ""
-        return f"{place}{self.pointer or '(whole row)'}: {self.detail}"
-
-
-def how_to_install(extra: str) -> str:
-    """Return how to install an extra of this project, as the end of a message.
-
-    The project stands on no registry, so `pip install NAME[extra]` would fetch whatever somebody puts under the name.
-
-    >>> how_to_install("mail")
-    "install the extra mail: pip install -c constraints.txt -e '.[mail]' in the checkout of Puppet"
-    """
-    return f"install the extra {extra}: pip install -c constraints.txt -e '.[{extra}]' in the checkout of Puppet"
+        return self.shown()
 
 
 class PuppetError(Exception):
-    """A wrong input, file or setting, worded for the person who can put it right."""
+    """A wrong input, file or setting, worded for the person who can put it right.
+
+    Attributes:
+        message: the type and its parameters; `str()` of the error is its English detail.
+    """
+
+    def __init__(self, type: str, /, **parameters: object) -> None:  # noqa: A002  # the RFC's word for it
+        """Take the type of the problem, a key of artifacts/problems, and what its sentences name."""
+        super().__init__(type)
+        self.message = message(type, parameters)
+
+    def __str__(self) -> str:
+        return self.message.detail()
+
+    def __reduce__(self) -> tuple[Any, ...]:  # an error that a process of a pool raises travels as its attributes
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[PuppetError], args: tuple[object, ...], attributes: dict[str, object]) -> PuppetError:
+    """Return an error as it was raised in another process."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class InvalidInput(PuppetError):
@@ -51,8 +97,15 @@ class InvalidInput(PuppetError):
         num_faults: how many there are in all.
     """
 
-    def __init__(self, detail: str, faults: Sequence[Fault] = (), num_faults: int | None = None) -> None:
-        super().__init__(detail)
+    def __init__(
+        self,
+        type: str,  # noqa: A002
+        faults: Sequence[Fault] = (),
+        num_faults: int | None = None,
+        /,
+        **parameters: object,
+    ) -> None:
+        super().__init__(type, **parameters)
         self.faults = tuple(faults)
         self.num_faults = len(self.faults) if num_faults is None else num_faults
 

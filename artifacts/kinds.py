@@ -96,7 +96,7 @@ def kind_named(name: str) -> Kind:
         UnknownKind: naming the known ones.
     """
     if name not in KINDS:
-        raise UnknownKind(f"neural_network_type {name!r:.80} is unknown; known: {', '.join(KINDS)}")
+        raise UnknownKind("unknown-network-type", found=name, known=list(KINDS))
     return KINDS[name]
 
 
@@ -109,7 +109,7 @@ def check_kind(asked: str, model_name: str, kind: str) -> None:
     """
     kind_named(asked)
     if asked != kind:
-        raise KindMismatch(f"model {model_name} is of neural_network_type {kind}, not {asked}; name its own kind")
+        raise KindMismatch("network-type-mismatch", model=model_name, expected=kind, found=asked)
 
 
 def load(manifest: Manifest, files: Mapping[str, bytes]) -> Model[Any]:

@@ -4,6 +4,7 @@ A kind of network says in its own module (gru.py, simple_nn.py) what its rows, q
 server and the trainer do with them is the same for all, and is said here.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
@@ -131,12 +132,27 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         model_name: left out of a report, whose version is still to be published.
         version: of that model.
+        clean: the rows that the version has not learnt from: what its figures on other tickets are to be read off.
+        learnt: the rows that it was trained on, whose figures flatter it.
+        unknown: why it cannot be told which rows are which; then neither part is given.
     """
 
     model_name: str | None = None
     version: int | None = None
+    clean: Summary | None = None
+    learnt: Summary | None = None
+    unknown: str | None = None
 
     @property
     def summary(self) -> Summary:
         """The metrics in short."""
         raise NotImplementedError
+
+    @property
+    def part(self) -> Summary:
+        """The metrics in short, as those of a part of the rows."""
+        return self.summary
+
+    def renumbered(self, numbers: Sequence[int]) -> "Evaluation":  # noqa: ARG002  # by itself it names no row
+        """Return the same metrics with rows named by `numbers`, of which each is that of a row that was measured."""
+        return self

@@ -8,7 +8,7 @@ import click
 from benchmarks.accuracy import accuracy, audit, frontier, frontier_costs
 from benchmarks.mail import reading
 from benchmarks.serving import batch, drain, latency, overload, soak, stalled, startup, swaps, throughput
-from benchmarks.training import epoch, epoch_loops, intake, training
+from benchmarks.training import epoch, epoch_loops, intake, memory, thresholds, training
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,6 +32,8 @@ main.add_command(frontier.frontier_command)
 main.add_command(frontier_costs.shape_costs_command)
 main.add_command(intake.intake_command)
 main.add_command(intake.one_intake_command)
+main.add_command(memory.memory_command)
+main.add_command(memory.one_memory_command)
 main.add_command(epoch.epoch_command)
 main.add_command(epoch_loops.loops_command)
 main.add_command(epoch.one_fit_command)
@@ -39,6 +41,7 @@ main.add_command(drain.drain_command)
 main.add_command(swaps.swaps_command)
 main.add_command(training.training_command)
 main.add_command(training.poster_command)
+main.add_command(thresholds.thresholds_command)
 main.add_command(accuracy.one_training_command)
 
 if __name__ == "__main__":

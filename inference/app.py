@@ -13,10 +13,13 @@ import importlib.resources
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
-from litestar import Litestar, Response, Router, get
+from litestar import Litestar, MediaType, Request, Response, Router, get
+from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, NotFoundException
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import Components
@@ -25,6 +28,8 @@ from litestar.routes import HTTPRoute
 
 from artifacts.errors import InvalidInput, PuppetError, StoreRefused
 from artifacts.jobs.jobs import Jobs
+from artifacts.problems.page import page_of
+from artifacts.problems.sentences import ADDRESS, sentences
 from artifacts.store.audit import AuditLog
 from artifacts.store.forgetting import erase_old
 from artifacts.store.store import Store
@@ -42,7 +47,7 @@ from inference.routes.feedback import FeedbackRoutes
 from inference.routes.injected import Serving, parts_of
 from inference.routes.jobs import JobRoutes
 from inference.routes.models import ModelRoutes, days_asked
-from inference.routes.openapi import body_schemas, token_schemes
+from inference.routes.openapi import body_schemas, page_answer, refusals, token_schemes
 from inference.routes.probes import ProbeRoutes, counted
 from inference.routes.seeds import SeedRoutes
 from inference.search.batcher import Batcher
@@ -60,6 +65,12 @@ log = logging.getLogger("puppet")
 PRUNE_S = 3600.0  # how often entries of the audit log that are too old are deleted where nothing is changed
 SHOW_S = 1.0  # what /metrics says of other workers is so old at most
 ASSETS = "/schema/assets"
+PAGE_HEADERS = {
+    # The page is text alone: nothing of it may run, load, be sent or be framed.
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Vary": "Accept-Language",
+}
 ASSET_TYPES = {
     "swagger-ui.css": "text/css",
     "swagger-ui-bundle.js": "text/javascript",
@@ -80,7 +91,16 @@ def create_app(settings: Settings, board: Board | None = None, tokens: Sequence[
     """
     state = state_of(settings, board, named_tokens(settings) if tokens is None else tokens)
     app = Litestar(
-        route_handlers=[SeedRoutes, ModelRoutes, FeedbackRoutes, JobRoutes, AuditRoutes, ProbeRoutes, asset],
+        route_handlers=[
+            SeedRoutes,
+            ModelRoutes,
+            FeedbackRoutes,
+            JobRoutes,
+            AuditRoutes,
+            ProbeRoutes,
+            asset,
+            problem_page,
+        ],
         dependencies=parts_of(state) | {"num_days": days_asked(max(1, settings.drift_days))},
         plugins=[Declared(settings, state.gate)],
         lifespan=[running],
@@ -100,6 +120,8 @@ def create_app(settings: Settings, board: Board | None = None, tokens: Sequence[
     # Litestar knows the Structs of the answers and drops other schemas from its configuration, so they are added here.
     components = app.openapi_schema.components
     components.schemas = body_schemas() | (components.schemas or {})
+    for name in ("Problem", "ProblemError"):  # what the sentence of a problem names stands beside the named members
+        components.schemas[name].additional_properties = True
     methods = {route.path_format: route.methods for route in app.routes if isinstance(route, HTTPRoute)}
     app.asgi_handler = Observer(app.asgi_handler, state.counters, methods)
     return app
@@ -196,7 +218,7 @@ def document_of(gate: access.Gate) -> OpenAPIConfig:
         components=Components(security_schemes=token_schemes(gate) or None),
         use_handler_docstrings=True,
         openapi_router=Router(
-            "/schema", route_handlers=[], opt=access.OPEN, after_request=word_missing_page, include_in_schema=False
+            "/schema", route_handlers=[], opt=access.OPEN, guards=[check_page], include_in_schema=False
         ),
         render_plugins=[
             SwaggerRenderPlugin(
@@ -226,8 +248,20 @@ async def asset(name: FromPath[str]) -> Response[bytes]:
     return Response(await asyncio.to_thread(file.read_bytes), media_type=ASSET_TYPES[name])
 
 
-async def word_missing_page(response: Response[bytes]) -> Response[bytes]:
-    """Return the answer of a path under /schema; Litestar's own page for a missing one is HTML, our errors are not."""
-    if response.status_code != 404:
-        return response
-    return errors.problem(404, "there is no such page; GET /schema lists the routes")
+async def check_page(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Raise NotFoundException unless there is such a page under /schema.
+
+    Litestar has a route for every other path, which answers in HTML; only there the path is a parameter.
+    """
+    if "path" in connection.path_params:
+        raise NotFoundException
+
+
+@get(f"{ADDRESS}{{type:str}}", opt=access.OPEN, responses=page_answer() | refusals(404))
+async def problem_page(request: Request[Any, Any, Any], type: FromPath[str]) -> Response[bytes]:  # noqa: A002
+    """Explain a type of problem to a person: what its sentence names, its statuses, and what to do."""
+    language = errors.language_of(request)
+    if type not in sentences(language):
+        raise NotFoundException
+    raw = page_of(type, errors.statuses().get(type, []), language)
+    return Response(raw, media_type=MediaType.HTML, headers=PAGE_HEADERS | {"Content-Language": language})

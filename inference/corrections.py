@@ -50,7 +50,7 @@ class Corrections:
             Others: as `checked`.
         """
         if self.num_waiting >= WAITING_LIMIT:
-            raise ServerFull(f"{self.num_waiting} corrections wait for the disk; try again in a second")
+            raise ServerFull("feedback-queue-full", num_waiting=self.num_waiting, limit=WAITING_LIMIT)
 
         def keep() -> tuple[Correction, bool]:
             correction = checked(self._store, body)
@@ -79,27 +79,28 @@ def checked(store: Store, body: Feedback) -> Correction:
     """
     record = store.read_model(body.name)
     if not kind_named(record.neural_network_type).reads_text:
-        readers = ", ".join(one.name for one in KINDS.values() if one.reads_text)
         raise KindMismatch(
-            f"model {body.name} is of neural_network_type {record.neural_network_type}, whose answers are no "
-            f"categories; feedback is for models of {readers}"
+            "no-categories",
+            model_name=body.name,
+            neural_network_type=record.neural_network_type,
+            known=[one.name for one in KINDS.values() if one.reads_text],
         )
     faults = Faults()
     category = unicodedata.normalize("NFC", body.category).strip()
     if not category:
-        faults.add(Fault("/category", "is blank; expected the right category of the ticket"))
+        faults.add(Fault.of("/category", "blank-category"))
     try:
         category.encode()
     except UnicodeEncodeError:
-        faults.add(Fault("/category", "holds half of a surrogate pair, which no text has; remove it"))
+        faults.add(Fault.of("/category", "lone-surrogate"))
     field, content = ("tokens", body.tokens) if body.tokens is not None else ("text", body.text or "")
     try:
         if not read_tokens(content):
-            faults.add(Fault(f"/{field}", "the ticket is empty: no token that is not blank; fill it"))
+            faults.add(Fault.of(f"/{field}", "empty-ticket"))
     except InvalidContent as error:
-        faults.add(Fault(f"/{field}", str(error)))
+        faults.add(Fault.of_error(f"/{field}", error))
     if body.version is not None and body.version > record.highest_version:
-        faults.add(Fault("/version", f"is {body.version}, the highest of the model is {record.highest_version}"))
+        faults.add(Fault.of("/version", "version-too-high", version=body.version, limit=record.highest_version))
     faults.refuse("body")
     return Correction(id=str(body.id), category=category, tokens=body.tokens, text=body.text, version=body.version)
 

@@ -30,8 +30,10 @@ log.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from http import HTTPStatus
+from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -40,7 +42,8 @@ from litestar.exceptions import HTTPException
 
 from artifacts import errors
 from artifacts.errors import Fault, InvalidInput, PuppetError
-from inference.schemas import Problem, ProblemError
+from artifacts.problems.sentences import ADDRESS, DEFAULT, Language, Message, message, preferred
+from artifacts.system.validation import invalid
 from inference.settings import UnsafeAddress
 
 log = logging.getLogger("puppet")
@@ -61,8 +64,8 @@ class TooManyAttempts(PuppetError):
         retry_after_s: seconds until its count begins anew; a right token need not wait.
     """
 
-    def __init__(self, detail: str, retry_after_s: int = 60) -> None:
-        super().__init__(detail)
+    def __init__(self, type: str, /, *, retry_after_s: int = 60, **parameters: object) -> None:  # noqa: A002
+        super().__init__(type, retry_after_s=retry_after_s, **parameters)
         self.retry_after_s = retry_after_s
 
 
@@ -73,8 +76,8 @@ class WrongMediaType(PuppetError):
         accepted: the types that it takes.
     """
 
-    def __init__(self, detail: str, accepted: Sequence[str] = ()) -> None:
-        super().__init__(detail)
+    def __init__(self, type: str, /, *, accepted: Sequence[str] = (), **parameters: object) -> None:  # noqa: A002
+        super().__init__(type, accepted=accepted, **parameters)
         self.accepted = tuple(accepted)
 
 
@@ -133,13 +136,9 @@ class Draining(PuppetError):
 class ServerFull(PuppetError):
     """As much work waits as may wait; refused before it was looked at."""
 
-    DETAIL = "as many tickets wait as the server lets wait; try again in a second"
-
 
 class TooLate(PuppetError):
     """The answer cannot come within the time that the client gives it, so the work was not done."""
-
-    DETAIL = "the answer would come after the X-Timeout-Ms of the request; the model was not asked"
 
 
 class ClientLeft(PuppetError):
@@ -208,27 +207,79 @@ HEADERS: dict[type[PuppetError], dict[str, str]] = {
 }
 
 
-def from_name(name: str, detail: str, faults: list[Fault], num_faults: int) -> PuppetError:
-    """Return the error that the trainer's process met, from the name of its class."""
-    for kind in STATUS:
-        if kind.__name__ == name:
-            return InvalidInput(detail, faults, num_faults) if kind is InvalidInput else kind(detail)
-    return TrainingFailed(detail)
+@cache
+def statuses() -> dict[str, list[int]]:
+    """Return the statuses with which each type of problem is answered; those that never are by themselves are left out.
+
+    The table is written from the code by `python -m tests.system.problems`.
+    """
+    text = files("inference").joinpath("problem_statuses.toml").read_text("utf-8")
+    return msgspec.toml.decode(text, type=dict[str, list[int]])
+
+
+def from_result(name: str, said: Message | None, detail: str, faults: list[Fault], num_faults: int) -> PuppetError:
+    """Return the error that the trainer's process met, from the name of its class and what it said.
+
+    What a trainer of another release has said, without a type or of one that there are no words for here, is quoted.
+    """
+    reason = said if said is not None and said.is_known else detail
+    kind = next((kind for kind in STATUS if kind.__name__ == name), None)
+    if kind is None:
+        return TrainingFailed("training-failed", reason=reason)
+    said = reason if isinstance(reason, Message) else message("request-refused", {"reason": reason})
+    if kind is InvalidInput:
+        return InvalidInput(said.type, faults, num_faults, **said.parameters)
+    return kind(said.type, **said.parameters)
+
+
+def language_of(request: Request[Any, Any, Any] | None) -> Language:
+    """Return the language that a request asks its answer in."""
+    return language_asked(request.scope["headers"]) if request is not None else DEFAULT
+
+
+def language_asked(headers: Iterable[tuple[bytes, bytes]]) -> Language:
+    """Return the language that headers ask for; names in lower case, as ASGI has them."""
+    given = b",".join(value for name, value in headers if name == b"accept-language")
+    return preferred(given.decode("latin-1"))
 
 
 def problem(
-    status: int, detail: str, faults: tuple[Fault, ...] = (), num_faults: int = 0, headers: dict[str, str] | None = None
+    status: int,
+    said: Message,
+    language: Language = DEFAULT,
+    faults: Sequence[Fault] = (),
+    num_faults: int = 0,
+    headers: dict[str, str] | None = None,
 ) -> Response[bytes]:
-    """Return an error answer."""
-    found = [ProblemError(fault.pointer, fault.detail) for fault in faults]
-    body = Problem(HTTPStatus(status).phrase, status, detail, errors=found, num_errors=num_faults)
+    """Return an error answer: the type, its words in a language, and its parameters as members (RFC 9457 3.2)."""
+    body: dict[str, object] = {
+        "type": ADDRESS + said.type,
+        "title": said.title(language),
+        "status": status,
+        "detail": said.detail(language),
+        **said.members(language),
+    }
+    if faults:
+        body |= {"errors": [fault_shown(fault, language) for fault in faults], "num_errors": num_faults}
+    described = {"Content-Language": language, "Vary": "Accept-Language", **(headers or {})}
     return Response(
-        msgspec.json.encode(body), status_code=status, headers=headers, media_type="application/problem+json"
+        msgspec.json.encode(body), status_code=status, headers=described, media_type="application/problem+json"
     )
 
 
-def answer_puppet_error(request: Request[Any, Any, Any] | None, error: PuppetError) -> Response[bytes]:
-    """Answer one of our own errors by the table."""
+def fault_shown(fault: Fault, language: Language) -> dict[str, object]:
+    """Return a fault as a member of `errors`, in a problem or in a job."""
+    said = Message(fault.type, fault.parameters)
+    members = said.members(language) if said.is_known else {}
+    typed = {"type": ADDRESS + fault.type} if fault.type else {}
+    line = {"line": fault.line} if fault.line is not None else {}
+    return {**typed, "pointer": fault.pointer, "detail": fault.said(language), **line, **members}
+
+
+def answer_puppet_error(
+    request: Request[Any, Any, Any] | None, error: PuppetError, language: Language | None = None
+) -> Response[bytes]:
+    """Answer one of our own errors by the table, in the language of the request unless one is named."""
     status, headers = STATUS[type(error)], HEADERS.get(type(error), {})
     if isinstance(error, WrongMediaType):
         headers = {"Accept-Post": ", ".join(error.accepted)}
@@ -237,28 +288,39 @@ def answer_puppet_error(request: Request[Any, Any, Any] | None, error: PuppetErr
     if status >= 500 and "Retry-After" not in headers:  # "not now" is no fault of anybody's
         log.error("%s: %s%s", type(error).__name__, error, _asked_as(request))
     faults, num_faults = (error.faults, error.num_faults) if isinstance(error, InvalidInput) else ((), 0)
-    return problem(status, str(error), faults, num_faults, headers)
+    return problem(status, error.message, language or language_of(request), faults, num_faults, headers)
 
 
 def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """Answer what Litestar itself refuses: no such route, wrong method, too large a body."""
-    detail = error.detail
     path = request.scope["path"]  # not `request.url`, which reads the Host header and raises where it has no port
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         limit = request.route_handler.resolve_request_max_body_size()
-        detail = f"the body is larger than the limit of {limit} bytes for {path}; send fewer tickets at once"
+        said = message("body-too-large-for-route", {"limit_bytes": limit, "path": path})
     elif error.status_code == HTTPStatus.NOT_FOUND:
-        detail = f"there is no {path}; GET /schema lists the routes"
+        said = message("no-such-route", {"path": path})
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"{request.method} is not allowed on {path}"
-    return problem(error.status_code, detail, headers=dict(error.headers or {}))
+        said = message("method-not-allowed", {"method": request.method, "path": path})
+    elif error.status_code == HTTPStatus.BAD_REQUEST and isinstance(error.extra, list):  # parameters of the address
+        faults = [invalid(f"/{one['key']}", one["message"], None) for one in error.extra]
+        return problem(
+            400,
+            message("query-does-not-fit", {"num_faults": len(faults)}),
+            language_of(request),
+            faults,
+            len(faults),
+        )
+    else:
+        said = message("request-refused", {"reason": error.detail})
+    return problem(error.status_code, said, language_of(request), headers=dict(error.headers or {}))
 
 
 def answer_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer what we did not foresee; the text of the error may hold a ticket's words and stays here."""
     bug = type(error).__name__
     log.exception("bug in %s %s: %s%s", request.method, request.scope["path"], bug, _asked_as(request), exc_info=error)
-    return problem(500, "an error of ours; the server's log has it")
+    request_id = request.scope["state"].get("request_id")
+    return problem(500, message("internal-error", {"request_id": request_id}), language_of(request))
 
 
 def _asked_as(request: Request[Any, Any, Any] | None) -> str:

@@ -66,8 +66,9 @@ def check_reads_text(model: Model[Any]) -> None:
     """Raise KindMismatch unless the model reads a text and answers with its category."""
     kind = kind_named(model.manifest.neural_network_type)
     if not kind.reads_text:
-        readers = ", ".join(one.name for one in KINDS.values() if one.reads_text)
         raise KindMismatch(
-            f"model {model.name} is of neural_network_type {kind.name}, which does not read text; name a model of "
-            f"{readers}, or ask this one through /search"
+            "reads-no-text",
+            model_name=model.name,
+            neural_network_type=kind.name,
+            known=[one.name for one in KINDS.values() if one.reads_text],
         )

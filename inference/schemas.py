@@ -8,8 +8,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
 
-from artifacts.errors import Fault
-from artifacts.jobs.events import Event
+from artifacts.jobs.events import Event, Phase
 from artifacts.jobs.records import State
 from artifacts.mail.message import Stripped
 from artifacts.networks.manifest import Manifest, Served
@@ -180,11 +179,24 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
     job: str
 
 
+class ProblemError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One fault of a body, with its JSON Pointer (RFC 6901); what its sentence names are members too."""
+
+    pointer: str
+    detail: str
+    type: str = ""
+    line: int | None = None
+
+
 class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A training job; the fields are those of `artifacts.jobs.records.Job`.
 
     Attributes:
+        detail: why it ended as it did, in the language of the request; so are `errors`.
+        type: of the problem, as in an error answer; left out where it has none.
         errors: the faults of the request, at most 20 of `num_errors`.
+        phase: what it does, or did last; None before it begins, and of a job that is older than phases.
+        seconds_left: of the whole training, as it said last; None while it is not known, and after the end.
         progress: the last epoch that it has told; None before the first.
         token_name: of the token that it was asked for with; left out for none.
     """
@@ -198,15 +210,18 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
     started: str | None
     ended: str | None
     detail: str
-    errors: list[Fault]
+    errors: list[ProblemError]
     num_errors: int
     version: int | None
     metrics: Summary | None
     seconds: float | None
     promote: str
     cancel_requested: bool
+    phase: Phase | None
+    seconds_left: float | None
     progress: Event | None
     token_name: str | msgspec.UnsetType = msgspec.UNSET
+    type: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class JobsAnswer(msgspec.Struct, frozen=True):
@@ -274,20 +289,16 @@ class VersionAnswer(msgspec.Struct, frozen=True):
     serves: bool
 
 
-class ProblemError(msgspec.Struct, frozen=True):
-    """One fault of a body, with its JSON Pointer (RFC 6901)."""
-
-    pointer: str
-    detail: str
-
-
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error as RFC 9457 has it; `errors` are the first 20 of `num_errors`."""
+    """An error as RFC 9457 has it; `errors` are the first 20 of `num_errors`.
 
+    What the sentence names are members too, such as `limit`; the page of the type lists them.
+    """
+
+    type: str
     title: str
     status: int
     detail: str
-    type: str = "about:blank"
     errors: list[ProblemError] = []
     num_errors: int = 0
 

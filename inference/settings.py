@@ -5,7 +5,7 @@ import ipaddress
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
@@ -161,33 +161,42 @@ def read_settings(environment: Mapping[str, str], options: Mapping[str, object])
     given |= {name: value for name, value in options.items() if value is not None}
     for name, value in given.items():
         if name not in known:
-            expected = ", ".join(PREFIX + field.upper() for field in known)
-            faults.append(Fault(PREFIX + name.upper(), f"is an unknown setting; expected one of {expected}"))
+            expected = [_variable(field) for field in known]
+            faults.append(Fault.of(_variable(name), "unknown-setting", known=expected))
             continue
         try:
             values[name] = msgspec.convert(value, known[name].type, strict=False)
         except msgspec.ValidationError as error:
-            shown = "a value that is not shown" if name in TOKENS else repr(value)
-            faults.append(Fault(PREFIX + name.upper(), f"{error}; found {shown}"))
+            faults.append(_fault_of_value(name, value, str(error), known[name].type))
     for name in TOKENS:
-        variable, path = PREFIX + name.upper(), values.get(f"{name}_file")
+        variable, path = _variable(name), values.get(f"{name}_file")
         if path and given.get(name):
-            faults.append(Fault(f"{variable}_FILE", f"is set beside {variable}; set one of the two"))
+            faults.append(Fault.of(f"{variable}_FILE", "token-given-twice", variable=variable))
         elif path:
             try:
                 values[name] = _read_token(str(path))
             except InvalidInput as error:
-                faults.append(Fault(f"{variable}_FILE", str(error)))
+                faults.append(Fault.of_error(f"{variable}_FILE", error))
     if values.get("search_token") and values.get("search_token") == values.get("admin_token"):
-        faults.append(
-            Fault("PUPPET_SEARCH_TOKEN", "is also the admin token, so it would open every route; make another")
-        )
+        faults.append(Fault.of("PUPPET_SEARCH_TOKEN", "same-token-twice"))
     if faults:
-        raise InvalidInput("the settings do not fit", faults)
+        raise InvalidInput("settings-do-not-fit", faults, num_faults=len(faults))
     settings = msgspec.convert(values, Settings)
     if not is_loopback(settings.host):
         _check_tokens(settings, named_tokens(settings))
     return settings
+
+
+def _fault_of_value(name: str, value: object, reason: str, type_: Any) -> Fault:
+    """Return what is wrong with the value of a setting; `reason` is msgspec's, and a token is never shown."""
+    variable = _variable(name)
+    if name in TOKENS:
+        return Fault.of(variable, "unprintable-token")
+    if type_ is ModelName:
+        return Fault.of(variable, "invalid-model-name", name=value)
+    choices = [repr(choice) for choice in get_args(type_)] if get_origin(type_) is Literal else []
+    expected = choices or reason.removeprefix("Expected ").partition(", got ")[0]
+    return Fault.of(variable, "invalid-setting", found=value, expected=expected)
 
 
 def named_tokens(settings: Settings) -> tuple[NamedToken, ...]:
@@ -200,9 +209,7 @@ def named_tokens(settings: Settings) -> tuple[NamedToken, ...]:
     own = {one.sha256: one.name for one in settings.own_tokens}
     for one in found:
         if one.sha256 in own:  # it would have two names, and perhaps two roles
-            raise InvalidInput(
-                f"the named token {one.name!r} is also {own[one.sha256]}; make another with puppet-serve token"
-            )
+            raise InvalidInput("named-token-is-another", token_name=one.name, variable=own[one.sha256])
     return found
 
 
@@ -227,24 +234,17 @@ def _check_tokens(settings: Settings, named: Sequence[NamedToken]) -> None:
         UnsafeAddress: naming the tokens that are missing or short.
     """
     good = {f"{one.role}_token" for one in named if not one.has_expired(time.time())}
-    missing = [name for name in TOKENS if not getattr(settings, name) and name not in good]
-    short = [name for name in TOKENS if 0 < len(getattr(settings, name)) < MIN_TOKEN_CHARACTERS]
-    if not missing and not short:
-        return
-    wrong = [f"without {_words(missing)}"] if missing else []
-    if short:
-        wrong.append(f"with {_words(short)} of less than {MIN_TOKEN_CHARACTERS} characters")
-    variables = " and ".join(PREFIX + name.upper() for name in TOKENS if name in (*missing, *short))
-    raise UnsafeAddress(
-        f"refusing to listen on {settings.host} {' and '.join(wrong)}: anyone who reaches it could ask or train "
-        f"models; set {variables} in the environment or by _FILE, or use --host 127.0.0.1; openssl rand -hex 32 prints "
-        f"a token, and puppet-serve token NAME --role ROLE makes a named one, which counts as well until it expires"
-    )
+    missing = [_variable(name) for name in TOKENS if not getattr(settings, name) and name not in good]
+    short = [_variable(name) for name in TOKENS if 0 < len(getattr(settings, name)) < MIN_TOKEN_CHARACTERS]
+    if missing or short:
+        raise UnsafeAddress(
+            "unsafe-address", host=settings.host, missing=missing, short=short, limit=MIN_TOKEN_CHARACTERS
+        )
 
 
-def _words(names: list[str]) -> str:
-    articles = {"admin_token": "an admin token", "search_token": "a search token"}
-    return " and ".join(articles[name] for name in names)
+def _variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return PREFIX + name.upper()
 
 
 def _read_token(path: str) -> str:
@@ -253,8 +253,8 @@ def _read_token(path: str) -> str:
     Raises:
         InvalidInput: it cannot be read, others may read it, or it holds no token; the content is never shown.
     """
-    raw = read_private(path, "the token", MAX_TOKEN_FILE_BYTES)
+    raw = read_private(path, MAX_TOKEN_FILE_BYTES)
     token = raw.removesuffix(b"\n")
     if not token or len(raw) > MAX_TOKEN_FILE_BYTES or not all(33 <= byte <= 126 for byte in token):
-        raise InvalidInput(f"{path!r} holds no token; write one line of printable ASCII without spaces into it")
+        raise InvalidInput("token-file-without-token", path=path)
     return token.decode("ascii")

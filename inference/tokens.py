@@ -25,6 +25,7 @@ import msgspec
 
 from artifacts.errors import Fault, InvalidInput
 from artifacts.system.disk import flush, held_open, lock_folder, open_at_once, write
+from artifacts.system.validation import decode, does_not_fit
 
 FILE = "tokens.toml"  # in the store's folder, unless the setting `tokens_file` names another
 MAX_FILE_BYTES = 2**20  # some 5,000 tokens
@@ -62,7 +63,7 @@ class NamedToken(msgspec.Struct, frozen=True):
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     role: Role
-    sha256: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-fA-F]{64}\Z")]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-fA-F]{64}\Z", extra={"problem": "invalid-digest"})]
     expires: str = ""
 
 
@@ -77,7 +78,7 @@ def read_tokens(path: Path, *, may_be_missing: bool = False) -> tuple[NamedToken
     """
     if may_be_missing and not os.path.lexists(path):
         return ()
-    return _decoded(read_private(str(path), "the named tokens", MAX_FILE_BYTES), path)
+    return _decoded(read_private(str(path), MAX_FILE_BYTES), path)
 
 
 def make_token(path: Path, name: str, role: Role, days: int | None) -> str:
@@ -99,7 +100,7 @@ def make_token(path: Path, name: str, role: Role, days: int | None) -> str:
     lines = [f'name = "{name}"', f'role = "{role}"', f'sha256 = "{sha256_of(token)}"']
     if days is not None:
         if not 1 <= days <= MAX_DAYS:
-            raise InvalidInput(f"the token is to last {days} days; give 1 to {MAX_DAYS}, or none for ever")
+            raise InvalidInput("token-days-out-of-range", days=days, limit_days=MAX_DAYS)
         ends = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
         lines.append(f"expires = {ends.isoformat().replace('+00:00', 'Z')}")
     _check_name(name)
@@ -108,10 +109,8 @@ def make_token(path: Path, name: str, role: Role, days: int | None) -> str:
         with held_open(lock_folder(path.parent)):
             known = read_tokens(path, may_be_missing=True)
             if any(one.name == name for one in known):
-                raise InvalidInput(
-                    f"{str(path)!r} has a token {name!r} already; choose another name, or remove it there"
-                )
-            before = read_private(str(path), "the named tokens", MAX_FILE_BYTES) if known or path.exists() else b""
+                raise InvalidInput("token-exists", path=path, token_name=name)
+            before = read_private(str(path), MAX_FILE_BYTES) if known or path.exists() else b""
             gap = b"" if not before else b"\n" if before.endswith(b"\n") else b"\n\n"
             after = before + gap + "\n".join(("[[token]]", *lines, "")).encode()
             _decoded(after, path)  # or a file that is written in another style would be broken by what is added
@@ -121,7 +120,7 @@ def make_token(path: Path, name: str, role: Role, days: int | None) -> str:
             os.replace(part, path)
             flush(path.parent)
     except OSError as error:
-        raise InvalidInput(f"{str(path)!r} cannot be written: {error.strerror}; give another --file") from error
+        raise InvalidInput("tokens-file-unwritable", path=path, reason=error.strerror) from error
     return token
 
 
@@ -135,12 +134,11 @@ def as_time(expires: float) -> str:
     return datetime.fromtimestamp(expires, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def read_private(path: str, holds: str, limit_bytes: int) -> bytes:
+def read_private(path: str, limit_bytes: int) -> bytes:
     """Return the bytes of a file that only this user can read, one more than the limit at most.
 
     Args:
         path: of the file.
-        holds: what it holds, for the messages.
         limit_bytes: of the file.
     Raises:
         InvalidInput: it cannot be read, or others may read it; the content is never shown.
@@ -150,22 +148,18 @@ def read_private(path: str, holds: str, limit_bytes: int) -> bytes:
             found = os.fstat(file.fileno())  # of the file that is open, so that none can take its place in between
             mode = stat.S_IMODE(found.st_mode)
             if not stat.S_ISREG(found.st_mode):
-                raise InvalidInput(f"{path!r} is no regular file; give the path of one that holds {holds}")
+                raise InvalidInput("secret-file-not-regular", path=path)
             if found.st_uid != os.geteuid():
-                raise InvalidInput(
-                    f"{path!r} belongs to user {found.st_uid}, this process is user {os.geteuid()}; "
-                    f"run: chown {os.geteuid()} {path}"
-                )
+                raise InvalidInput("secret-file-of-another-user", path=path, owner=found.st_uid, user=os.geteuid())
             if mode & ~0o600:
-                raise InvalidInput(
-                    f"{path!r} has mode {mode:04o}, the most is 0600, its owner's alone; run: chmod 600 {path}"
-                )
+                raise InvalidInput("secret-file-open-to-others", path=path, mode=f"{mode:04o}")
             return file.read(limit_bytes + 1)
     except ValueError as error:
-        raise InvalidInput(f"{path!r} is no path; give the path of a file that holds {holds}") from error
+        raise InvalidInput("secret-file-not-a-path", path=path) from error
     except OSError as error:
-        reason = "it is a link, which is not followed" if error.errno == errno.ELOOP else error.strerror
-        raise InvalidInput(f"{path!r} cannot be read: {reason}; give the path of a file that holds {holds}") from error
+        if error.errno == errno.ELOOP:
+            raise InvalidInput("secret-file-is-a-link", path=path) from error
+        raise InvalidInput("secret-file-unreadable", path=path, reason=error.strerror) from error
 
 
 def _decoded(raw: bytes, path: Path) -> tuple[NamedToken, ...]:
@@ -174,47 +168,52 @@ def _decoded(raw: bytes, path: Path) -> tuple[NamedToken, ...]:
     Raises:
         InvalidInput: with every fault.
     """
-    where = f"the named tokens in {str(path)!r} do not fit"
     if len(raw) > MAX_FILE_BYTES:
-        raise InvalidInput(f"{where}: more than {MAX_FILE_BYTES} bytes; remove the tokens that have expired")
+        raise InvalidInput("tokens-file-too-large", path=path, limit_bytes=MAX_FILE_BYTES)
     try:
         content = tomllib.loads(raw.decode())
     except ValueError as error:  # of TOML or of UTF-8; the message quotes neither a line nor a value
-        raise InvalidInput(f"{where}: it is no TOML: {error}") from error
+        raise InvalidInput("tokens-file-not-toml", path=path, reason=error) from error
     entries = content.pop("token", [])
-    if content or not isinstance(entries, list):
-        raise InvalidInput(
-            f"{where}: expected tables [[token]] and nothing else; found {', '.join(content) or 'another'}"
-        )
+    if content:
+        raise InvalidInput("tokens-file-other-keys", path=path, found=list(content))
+    if not isinstance(entries, list):
+        raise InvalidInput("tokens-file-not-tables", path=path)
     tokens: list[NamedToken] = []
     faults: list[Fault] = []
     for number, entry in enumerate(entries):
         try:
-            tokens.append(_token(entry))
-        except (msgspec.ValidationError, InvalidInput) as error:
-            faults.append(Fault(f"/token/{number}", str(error)))
+            tokens.append(_token(entry, f"/token/{number}"))
+        except InvalidInput as error:
+            faults += error.faults
             continue
         for other in tokens[:-1]:
             if other.name == tokens[-1].name:
-                faults.append(Fault(f"/token/{number}/name", f"{other.name!r} is taken; give each token its own name"))
+                faults.append(Fault.of(f"/token/{number}/name", "token-name-twice", token_name=other.name))
             if other.sha256 == tokens[-1].sha256:
-                faults.append(Fault(f"/token/{number}/sha256", f"is that of {other.name!r} too; make another token"))
+                faults.append(Fault.of(f"/token/{number}/sha256", "token-digest-twice", token_name=other.name))
     if faults:
-        raise InvalidInput(where, faults)
+        raise InvalidInput("named-tokens-do-not-fit", faults, path=path, num_faults=len(faults))
     return tuple(tokens)
 
 
-def _token(entry: object) -> NamedToken:
-    """Return the token of one table.
+def _token(entry: object, pointer: str) -> NamedToken:
+    """Return the token of one table, which stands at `pointer`.
 
     Raises:
-        msgspec.ValidationError, InvalidInput: what does not fit; it shows neither digest nor token.
+        InvalidInput: with every fault; none shows a digest or a token.
     """
     if isinstance(entry, dict):  # TOML has dates of its own
         entry = {key: value.isoformat() if isinstance(value, date) else value for key, value in entry.items()}
-    found = msgspec.convert(entry, _Entry)
-    _check_name(found.name)
-    return NamedToken(found.name, found.role, found.sha256.lower(), _end_of(found.expires) if found.expires else None)
+    found = decode(msgspec.json.encode(entry), _Entry, pointer=pointer)
+    field = "name"
+    try:
+        _check_name(found.name)
+        field = "expires"
+        expires = _end_of(found.expires) if found.expires else None
+    except InvalidInput as error:
+        raise does_not_fit("token", [Fault.of_error(f"{pointer}/{field}", error)]) from error
+    return NamedToken(found.name, found.role, found.sha256.lower(), expires)
 
 
 def _end_of(expires: str) -> float:
@@ -229,16 +228,10 @@ def _end_of(expires: str) -> float:
         found = datetime.fromisoformat(expires.upper())
         return found.timestamp() if found.tzinfo else found.replace(tzinfo=UTC).timestamp() + DAY_S
     except (ValueError, OverflowError) as error:
-        raise InvalidInput(
-            f"expires is {expires!r:.80}; give a date or a time with its zone, such as 2027-06-30 or "
-            f"2027-06-30T12:00:00Z"
-        ) from error
+        raise InvalidInput("invalid-expiry", found=expires) from error
 
 
 def _check_name(name: str) -> None:
     """Raise InvalidInput unless a token may have this name."""
     if not _NAME.fullmatch(name) or name.upper().startswith(RESERVED):
-        raise InvalidInput(
-            f"the name of a token is {name!r:.80}; use at most 63 letters, digits and . _ @ -, a letter or digit first,"
-            f" and no name that begins with {RESERVED}"
-        )
+        raise InvalidInput("invalid-token-name", token_name=name)

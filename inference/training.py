@@ -19,11 +19,12 @@ import msgspec
 from artifacts.errors import StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY, Checked, Job
+from artifacts.problems.sentences import Language, Message
 from artifacts.store.audit import NO_TOKEN, NOBODY, AuditLog, Author
 from artifacts.store.store import Store
 from artifacts.store.versions import check_name
 from artifacts.system.processes import give_way
-from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped, from_name
+from inference.errors import Draining, TrainerMissing, TrainingFailed, TrainingStopped, from_result
 from inference.following import Followers
 from inference.schemas import CreateModel, Trained
 from inference.search.registry import Registry
@@ -76,12 +77,9 @@ class Training:
             every error that the check finds in the request.
         """
         if self._settings.trainer == "none":
-            raise TrainerMissing(
-                "this server does not train (--trainer none); train on a machine that has the extra 'train': "
-                f"puppet-train fit DATA --name NAME --store {self._settings.store}"
-            )
+            raise TrainerMissing("trainer-missing", store=self._settings.store)
         if self.is_draining:
-            raise Draining("the server is shutting down; try again when it is back")
+            raise Draining("draining")
         # Those in front of it count, or 50 requests would all find one free place, and start 50 processes.
         await asyncio.to_thread(self.jobs.check_room, idempotency_key, self._num_coming)
         self._num_coming += 1
@@ -100,7 +98,7 @@ class Training:
                 checked = await _check(folder)
             if checked.refusal is not None:
                 refusal = checked.refusal
-                raise from_name(refusal.error, refusal.detail, refusal.faults, refusal.num_faults)
+                raise from_result(refusal.error, refusal.problem, refusal.detail, refusal.faults, refusal.num_faults)
 
             def submit() -> Job:
                 with self._audit.change(author, "train", checked.name) as changed:
@@ -120,7 +118,7 @@ class Training:
             job = await asyncio.to_thread(submit)
             is_job = True
         except OSError as error:
-            raise StoreRefused(f"the training data cannot be stored: {error.strerror}; free some space") from error
+            raise StoreRefused("body-not-stored", reason=error.strerror) from error
         finally:
             if not is_job:
                 await asyncio.to_thread(self.jobs.discard, folder)
@@ -136,15 +134,29 @@ class Training:
         """
         while job.state in ("queued", "running"):
             if await self.drained(POLL_S):
-                raise Draining(f"the server is shutting down; GET /jobs/{job.id} says later how the training ended")
+                raise Draining("training-goes-on", job=job.id)
             job = await asyncio.to_thread(self.jobs.get, job.id)
-        if job.state in ("cancelled", "interrupted"):
-            raise TrainingStopped(f"the training was {job.state}: {job.detail}")
+        reason = reason_of(job)
+        if job.state == "cancelled":
+            raise TrainingStopped("training-cancelled", reason=reason)
+        if job.state == "interrupted":
+            raise TrainingStopped("training-interrupted", reason=reason)
         if job.error:
-            raise from_name(job.error, job.detail, job.faults, job.num_faults)
+            raise from_result(job.error, job.problem, job.detail, job.faults, job.num_faults)
         if job.state == "failed":
-            raise TrainingFailed(f"the training failed: {job.detail}")
+            raise TrainingFailed("training-failed", reason=reason)
         return job
+
+
+def reason_of(job: Job) -> Message | str:
+    """Return why a job ended as it did, in every language that there are words in; else as its record words it."""
+    return job.problem if job.problem is not None and job.problem.is_known else job.detail
+
+
+def detail_of(job: Job, language: Language) -> str:
+    """Return the same in one language."""
+    reason = reason_of(job)
+    return reason.detail(language) if isinstance(reason, Message) else reason
 
 
 async def create_once(
@@ -180,7 +192,7 @@ async def create_once(
     await asyncio.to_thread(create)
 
 
-async def served(job: Job, registry: Registry) -> Trained:
+async def served(job: Job, registry: Registry, language: Language) -> Trained:
     """Return the answer to a training that has succeeded, once this server has loaded what it published.
 
     Raises:
@@ -191,10 +203,7 @@ async def served(job: Job, registry: Registry) -> Trained:
     await registry.refresh()
     serves = registry.version_of(job.model_name) == job.version
     if not serves and await asyncio.to_thread(registry.store.serving, job.model_name) == job.version:
-        raise TrainingFailed(
-            f"version {job.version} was published, but this server refuses it and the previous one goes on "
-            f"serving; the log says why"
-        )
+        raise TrainingFailed("version-not-loaded", version=job.version)
     return Trained(
         model_name=job.model_name,
         version=job.version,
@@ -202,7 +211,7 @@ async def served(job: Job, registry: Registry) -> Trained:
         metrics=job.metrics,
         seconds=job.seconds or 0.0,
         serves=serves,
-        detail=job.detail,
+        detail=detail_of(job, language),
     )
 
 
@@ -213,7 +222,7 @@ async def _check(folder: Path) -> Checked:
         # a posted body holds searches up for fell from 14 ms to 5 to 9 (100 MB, one core for server and check).
         process = await asyncio.to_thread(_start_check, folder)
     except OSError as error:
-        raise TrainingFailed(f"the trainer's process cannot be started: {error.strerror}; free some memory") from error
+        raise TrainingFailed("check-not-started", reason=error.strerror) from error
     stream = asyncio.StreamReader()
     try:
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
@@ -225,7 +234,7 @@ async def _check(folder: Path) -> Checked:
             transport.close()
         return msgspec.json.decode(raw, type=Checked)
     except (TimeoutError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TrainingFailed("the request could not be checked: the trainer's process gave no answer") from error
+        raise TrainingFailed("check-without-answer") from error
     finally:
         process.kill()  # it has ended, but for an answer that is too late or too long; a second signal harms nobody
         await asyncio.to_thread(process.wait)

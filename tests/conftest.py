@@ -27,6 +27,16 @@ settings.register_profile(
 settings.load_profile("puppet")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def english() -> Iterator[None]:
+    """Keep commands from answering in the language of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("LC_ALL", "LC_MESSAGES"):
+            patch.delenv(name, raising=False)
+        patch.setenv("LANG", "C.UTF-8")
+        yield
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """Give a store with the small trained models `puppet-o2` (GRU) and `prices` (SimpleNN) and the created `untrained`.

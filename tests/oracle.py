@@ -49,7 +49,8 @@ def from_mixture(
         prefix = f"members.{len(members)}."
         own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
         members.append(from_state_dict(own, tokens, pretrained))
-    names = ("words_VC", "grams_GC", "pairs_PC", "bias_C")
-    words_VC, grams_GC, pairs_PC, bias_C = (state[f"linear.{name}"].astype(np.float64) for name in names)
-    fitted = LinearWeights(words_VC, grams_GC, pairs_PC, bias_C, num_taught)
+    names = ("words_VS", "grams_GS", "pairs_PS", "bias_C")
+    words_VS, grams_GS, pairs_PS, bias_C = (state[f"linear.{name}"].astype(np.float64) for name in names)
+    basis_RC = state["linear.basis_RC"].astype(np.float64) if "linear.basis_RC" in state else None
+    fitted = LinearWeights(words_VS, grams_GS, pairs_PS, bias_C, num_taught, basis_RC)
     return Together(members, fitted, weight, fitted_weight)

@@ -11,7 +11,9 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from artifacts.errors import Fault, InvalidInput
+from artifacts.problems.sentences import Message
 from artifacts.system import cores
+from artifacts.system.validation import invalid
 from artifacts.text.people import Person
 
 C = TypeVar("C", bound=msgspec.Struct)
@@ -36,7 +38,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         word_dropout: share of tokens that a step reads by their n-grams alone, so that these learn to carry a word.
         ngram_dropout: share of a word's n-grams that a step leaves out.
         label_smoothing: probability taken from the true category and spread over all; real labels are not sure.
-        recipe: fast (seconds: fewer epochs, published as trained on the split), default, best (minutes: more GRUs).
+        recipe: fast (seconds: fewer epochs, and no refit after one split), default, best (minutes: more GRUs).
             What it says holds where the settings below are 0 or left out.
         epochs: passes over the training tickets at most; 0: 20, under 2,500 tickets 30, of a fast recipe 8.
         batch: tickets a step; 0: a fortieth of the tickets, within 16 and 64, for a small set needs its steps too.
@@ -49,8 +51,13 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         refit: train once more on every ticket for as many epochs as the best one took, and publish that. The validation
             metrics are then those of the first network, which is a little worse (docs/LOG.md).
         folds: parts that the tickets are cut into to validate each on a network of the others; 1: one split, of which
-            `validation` is kept out; 0: 4 under 2,000 tickets, where one split would say little, else 1.
+            `validation` is kept out; 0: 4 under 2,000 tickets, where one split would say little, else 1; of a fast
+            recipe 4 under 1,000.
         linear_c: C of the linear part's support vector machine; 0: the best of .3, 1 and 3 on the validation tickets.
+        max_table_mb: that the tables of the linear part may take, in MB of 1,000,000 bytes, 1..100,000. With more they
+            get fewer columns than there are categories: 256 at most and 64 at least (trainer/gru/low_rank.py). The
+            memory of a training and the size of the model follow.
+        linear_rank: columns of these tables; 0: one a category, full tables; left out: as max_table_mb has it.
         pairs: rows of the hashed table of pairs of neighbouring words; 0: none.
         min_count: tickets that must hold a word before it gets a row of its own; below 2 the vocabulary file keeps
             words that one person wrote.
@@ -96,6 +103,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refit: bool | None = None
     folds: Annotated[int, msgspec.Meta(ge=0, le=20)] = 0
     linear_c: Annotated[float, msgspec.Meta(ge=0.0, le=1000.0)] = 0.0
+    max_table_mb: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 100
+    linear_rank: Annotated[int, msgspec.Meta(ge=0, le=4096)] | None = None
     pairs: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 20_000
     min_count: Annotated[int, msgspec.Meta(ge=1)] = 2
     max_vocabulary: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 50_000
@@ -127,6 +136,8 @@ def forbidden(config: TrainConfig) -> Callable[[str], bool] | None:
 
 
 SMALL, VERY_SMALL = 2500, 2000  # tickets
+# A tenth of 300 tickets says nothing of which ones may be routed; from here on a fast recipe keeps a hundred out.
+FAST_SMALL = 1000
 FAST_EPOCHS = 8
 WORTH_A_PROCESS = 50_000  # tickets read, epoch by epoch; with fewer, another process is not worth its start
 
@@ -134,7 +145,7 @@ WORTH_A_PROCESS = 50_000  # tickets read, epoch by epoch; with fewer, another pr
 def resolve(config: TrainConfig, num_tickets: int) -> TrainConfig:
     """Return the settings with a number wherever the recipe or the size of the set decides."""
     epochs = config.epochs or (FAST_EPOCHS if config.recipe == "fast" else 30 if num_tickets < SMALL else 20)
-    folds = config.folds or (4 if num_tickets < VERY_SMALL and config.recipe != "fast" else 1)
+    folds = config.folds or (4 if num_tickets < (FAST_SMALL if config.recipe == "fast" else VERY_SMALL) else 1)
     grus = config.grus or {"fast": 1, "default": 2, "best": 4}[config.recipe]
     num_read = num_tickets * epochs * grus * folds
     return msgspec.structs.replace(
@@ -166,23 +177,25 @@ def read_config(type_: type[C], file: Path | None, overrides: Iterable[str] = ()
             values.update(tomllib.loads(file.read_text("utf-8")))
             values.pop("data", None)  # how an export is read, which trainer/cli/reading.py takes out of the same file
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InvalidInput(f"cannot read the configuration {file}: {error}") from error
+            raise InvalidInput("configuration-unreadable", path=file, reason=error) from error
     for word in overrides:
         field, equals, text = word.partition("=")
         if not equals:
-            raise InvalidInput(f"--set {word}: expected field=value, such as --set epochs=5")
+            raise InvalidInput("not-a-setting", word=word)
         values[field.strip()] = text.strip()
     faults = []
     known = {field.name: field for field in msgspec.structs.fields(type_)}
     for field, value in values.items():
         if field not in known:
-            faults.append(Fault(f"/{field}", f"is an unknown field; expected one of {', '.join(known)}"))
+            faults.append(Fault.of(f"/{field}", "unknown-field", known=list(known)))
             continue
         try:
             # A word of the command line is text; strict=False reads "5" and "True" as what the field says.
             values[field] = msgspec.convert(value, known[field].type, strict=False)
         except msgspec.ValidationError as error:
-            faults.append(Fault(f"/{field}", f"{error}; found {value!r}"))
+            reason = invalid("", str(error), known[field].type)
+            said = Message(reason.type, reason.parameters)
+            faults.append(Fault.of(f"/{field}", "setting-does-not-fit", found=value, reason=said))
     if faults:
-        raise InvalidInput("the training configuration does not fit", faults)
+        raise InvalidInput("configuration-does-not-fit", faults)
     return msgspec.convert(values, type_)

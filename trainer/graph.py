@@ -79,17 +79,17 @@ def check_graph(raw: bytes, operators: Set[str]) -> None:
     try:
         model = onnx.load_model_from_string(raw)
         if any(tensor.data_location == TensorProto.EXTERNAL for tensor in model.graph.initializer):
-            raise ArtifactRefused("model.onnx keeps weights in another file; all must be inside")
+            raise ArtifactRefused("weights-outside-graph")
         if model.functions or model.training_info or model.graph.sparse_initializer:
-            raise ArtifactRefused("model.onnx holds functions, a training graph or sparse weights; ours has none")
+            raise ArtifactRefused("graph-with-extras")
         foreign = {f"{node.domain}:{node.op_type}" for node in model.graph.node if node.domain not in ("", "ai.onnx")}
         foreign |= {node.op_type for node in model.graph.node} - operators
         if foreign:
-            raise ArtifactRefused(f"model.onnx uses operators that are not allowed: {', '.join(sorted(foreign))}")
+            raise ArtifactRefused("operators-not-allowed", operators=sorted(foreign))
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
-        raise ArtifactRefused(f"model.onnx is not a valid graph: {error}") from error
+        raise ArtifactRefused("invalid-graph", reason=error) from error
     except Exception as error:
         if type(error).__name__ != "DecodeError":  # protobuf's, whose module differs between its implementations
             raise
-        raise ArtifactRefused(f"model.onnx cannot be parsed: {error}") from error
+        raise ArtifactRefused("invalid-graph", reason=error) from error

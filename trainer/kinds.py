@@ -13,10 +13,12 @@ from typing import Any, Protocol, cast
 import msgspec
 from rich.console import RenderableType
 
+from artifacts.jobs.events import Phase
 from artifacts.kinds import Kind
 from artifacts.networks.manifest import Epoch, Manifest, Report
 from artifacts.schemas import Answer, Row
 from trainer.data.files import RawRow, TableReader
+from trainer.jobs.pace import Round
 
 
 class Rows(Protocol):
@@ -30,8 +32,17 @@ class Rows(Protocol):
 class Progress(Protocol):
     """Who wants to follow a training."""
 
+    def plan(self, rounds: Sequence[Round]) -> None:
+        """Take the rounds of training that are still to come, of which the first begins now."""
+
+    def phase(self, phase: Phase) -> None:
+        """Take what begins now; the same phase may come again."""
+
+    def fitted(self, num_tickets: int) -> None:
+        """Take that the linear part of the phase is fitted to so many tickets."""
+
     def start(self, num_tickets: int, num_epochs: int, is_refit: bool) -> None:
-        """Take how much there is to do, before PyTorch is loaded; once more before the training on every ticket."""
+        """Take how much the next network has to do, and whether it learns from every ticket."""
 
     def step(self, epoch: int, num_tickets: int, loss: float) -> None:
         """Take how far the epoch is, in tickets, and its mean loss so far."""
@@ -42,6 +53,15 @@ class Progress(Protocol):
 
 class Silent:
     """Nobody follows."""
+
+    def plan(self, rounds: Sequence[Round]) -> None:
+        """Ignore it."""
+
+    def phase(self, phase: Phase) -> None:
+        """Ignore it."""
+
+    def fitted(self, num_tickets: int) -> None:
+        """Ignore it."""
 
     def start(self, num_tickets: int, num_epochs: int, is_refit: bool) -> None:
         """Ignore it."""
@@ -109,6 +129,9 @@ class Trainer(Protocol):
 
     def show_rows(self, rows: Any) -> list[str]:
         """Return what a person should know of the data, a line each."""
+
+    def show_plan(self, config: Any, rows: Any) -> list[str]:
+        """Return what a person should know of the training before it begins, a line each; `config` is resolved."""
 
     def show_validation(self, manifest: Any, report: Any) -> list[str]:
         """Return what the training came to, a line each."""

@@ -17,7 +17,9 @@ from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import JobResult, write_result
 from artifacts.jobs.request import Promotion
 from artifacts.kinds import Kind, kind_named, load
+from artifacts.networks.learnt import evaluate_apart, seen, trained_on, why_unknown, with_parts
 from artifacts.networks.manifest import Columns, Manifest, Report
+from artifacts.problems.sentences import message
 from artifacts.schemas import Evaluation
 from artifacts.store import feedback
 from artifacts.store.store import Store
@@ -32,7 +34,7 @@ from trainer.data.forms import read_file
 from trainer.jobs.body import check_rows, read_body, refusal
 from trainer.jobs.progress import EventProgress
 from trainer.kinds import Fitted, Progress, Rows, Silent, trainer_of
-from trainer.selection.compare import compare_fitted, trained_on
+from trainer.selection.compare import compare_fitted
 
 
 def read_rows(path: Path, kind: Kind, reading: Reading = AS_FOUND, faults_file: Path | None = None) -> Rows:
@@ -52,7 +54,7 @@ def read_rows(path: Path, kind: Kind, reading: Reading = AS_FOUND, faults_file: 
     if trainer.table is None:
         return tickets.read(path, reading, faults_file)
     if path.is_dir():
-        raise InvalidInput(f"{path} is a folder, which is read as e-mails; a {kind.name} is trained on a file")
+        raise InvalidInput("folder-of-mails", path=path, kind=kind.name)
     return trainer.check_rows(read_file(path, trainer.table, reading.max_bytes), str(path))
 
 
@@ -65,7 +67,7 @@ def read_test_rows(data: Path, kind: Kind, reading: Reading = AS_FOUND, faults_f
     try:
         return read_rows(data, kind, reading, faults_file)
     except NoTrainingData as error:
-        raise InvalidInput(f"{data} holds no ticket; expected at least one to measure on") from error
+        raise InvalidInput("nothing-to-measure", path=data) from error
 
 
 def with_feedback(store: Store, name: str, kind: Kind, rows: Rows | None) -> Rows:
@@ -83,7 +85,7 @@ def with_feedback(store: Store, name: str, kind: Kind, rows: Rows | None) -> Row
         NoTrainingData: there is neither a row nor a correction.
     """
     if not kind.reads_text:
-        raise InvalidInput(f"corrections are categories of tickets, which a {kind.name} does not learn; leave them out")
+        raise InvalidInput("corrections-need-tickets", kind=kind.name)
     assert rows is None or isinstance(rows, tickets.Rows), "a kind that reads text is trained on tickets; our bug"
     raw_rows = [
         RawRow(msgspec.json.encode(Ticket(category=one.category, tokens=one.tokens, text=one.text)), f"/feedback/{i}")
@@ -112,7 +114,7 @@ def enriched(
     if unlabelled is None and vectors is None:
         return rows
     if not isinstance(rows, tickets.Rows) or not isinstance(config, TrainConfig):
-        raise InvalidInput(f"a {kind.name} learns from labelled rows alone; leave out --unlabelled and --vectors")
+        raise InvalidInput("labelled-rows-alone", kind=kind.name)
     if unlabelled is not None:
         rows = msgspec.structs.replace(rows, unlabelled=read_unlabelled(unlabelled, reading))
     if vectors is not None:
@@ -137,14 +139,16 @@ def fit(
         name: of the model.
         rows: from the `check_rows` of its kind.
         config: everything that can be set; the `Config` of its kind.
-        progress: takes every step and epoch.
+        progress: takes every phase, step and epoch.
         promote: see `publish`.
         test_rows: see `publish`.
 
     Raises:
         As `train`, and StoreRefused (the disk).
     """
+    progress = progress or Silent()
     fitted = train(store, name, rows, config, progress)
+    progress.phase("publish")
     return publish(store, fitted, rows, promote, test_rows), fitted.report
 
 
@@ -216,7 +220,8 @@ def publish(
         fitted: from `train`.
         rows: that it was trained on.
         promote: whether it serves then: always, never, or if_better, which is if it is surely better than the version
-            that served when the training began and still serves, or if none does.
+            that served when the training began and still serves, or if none does. A version whose text does not tell
+            its categories takes the place of no other, whatever is asked: it serves where none does.
         test_rows: to compare the two on, whatever `promote` says; if_better without them takes the rows kept out of
             training.
         guard: see `Store.publish`.
@@ -239,6 +244,8 @@ def publish(
         )
         manifest = msgspec.structs.replace(manifest, comparison=comparison)
         serve = serve and (promote == "always" or comparison.is_better)
+    if manifest.labels_follow_text is False:
+        expected = 0  # what is promoted by hand is somebody's decision; this is nobody's
     return store.publish(manifest, fitted.files, serve=serve, expected=expected, guard=guard)
 
 
@@ -248,7 +255,10 @@ def fit_job(store: Store, folder: Path, attempt: int) -> JobResult:
     Raises:
         As `read_body`, `train` and `publish`; Fenced if another attempt, a cancellation or an end has come before.
     """
+    progress = EventProgress(folder)
+    progress.phase("read")
     body, config = read_body(store, folder)
+    progress.phase("check")
     kind = kind_named(body.neural_network_type)
     trainer = trainer_of(kind)
     rows = check_rows(trainer, body.training_data, "training_data") if body.training_data else None
@@ -256,11 +266,13 @@ def fit_job(store: Store, folder: Path, attempt: int) -> JobResult:
         rows = with_feedback(store, body.name, kind, rows)
     assert rows is not None, "checked by read_body"
     test_rows = check_rows(trainer, body.test_data, "test_data") if body.test_data is not None else None
-    progress = EventProgress(folder)
-    progress.data(trainer.show_rows(rows))
+    # Resolved once, or the words of all tickets would be counted again by the training.
+    config = trainer.resolved(config, rows)
+    progress.data(trainer.show_rows(rows) + trainer.show_plan(config, rows))
     fitted = train(store, body.name, rows, config, progress, job=folder.name)
     fitted = msgspec.structs.replace(fitted, manifest=msgspec.structs.replace(fitted.manifest, attempt=attempt))
     guard = Jobs(store).publishing(folder.name, attempt)
+    progress.phase("publish")
     manifest = publish(store, fitted, rows, body.promote, test_rows, guard)
     return JobResult(
         "trained",
@@ -284,7 +296,8 @@ def run_job(folder: Path, attempt: int) -> JobResult:
         result = refusal(error)
     except Exception as error:
         # The last door before the process ends: the one who waits gets the reason, the traceback goes to the log.
-        write_result(folder, JobResult("failed", f"{type(error).__name__}: {error}"[:1000]))
+        why = message("job-crashed", {"reason": f"{type(error).__name__}: {error}"})
+        write_result(folder, JobResult("failed", str(why), problem=why))
         raise
     write_result(folder, result)
     return result
@@ -293,15 +306,22 @@ def run_job(folder: Path, attempt: int) -> JobResult:
 def evaluate(store: Store, name: str, version: int, rows: Rows) -> Evaluation:
     """Return the metrics of a published version on checked rows, through onnxruntime as the server does.
 
+    They are those of the clean rows, which the version has not learnt from; `Evaluation.learnt` has the others apart.
+    Only where no row is clean are they those of the learnt ones, and `clean` says that there is none.
+
     Raises:
         ArtifactRefused: the version cannot be verified.
         InvalidContent: a row does not suit the model.
     """
     model = load(*store.read_version(name, version))
     encoded = [model.encode(row.content) for row in rows.tickets]
+    every = [*rows.tickets, *rows.empty] if isinstance(rows, tickets.Rows) else rows.tickets
+    clean, learnt = evaluate_apart(model, every, encoded, seen(rows.tickets, model.trained_on))
+    whole = clean if clean is not None else learnt
+    assert whole is not None, "there is at least one row; our bug"
+    evaluation = with_parts(whole, clean, learnt, why_unknown(rows.tickets, model.trained_on))
     if not isinstance(rows, tickets.Rows):
-        return model.evaluate(rows.tickets, encoded)
-    evaluation = model.evaluate([*rows.tickets, *rows.empty], encoded)
+        return evaluation
     assert isinstance(evaluation, Metrics), "tickets are measured by their categories; this is a bug in Puppet"
     return msgspec.structs.replace(evaluation, mistakes=[placed(one, rows) for one in evaluation.mistakes])
 

@@ -122,7 +122,7 @@ def table(columns: Sequence[str]) -> Callable[[Sequence[str]], object]:
     """
     targets = [number for number, name in enumerate(columns) if name.lower() == "target"]
     if len(targets) != 1 or len(columns) < 2:
-        raise InvalidInput("expected exactly one named target, and every other one a feature")
+        raise InvalidInput("not-one-target")
 
     def row_of(cells: Sequence[str]) -> object:
         numbers = []
@@ -130,9 +130,9 @@ def table(columns: Sequence[str]) -> Callable[[Sequence[str]], object]:
             try:
                 numbers.append(float(cell))
             except ValueError as error:
-                raise FaultyCell(Fault(f"/{name}", f"expected a number, found {cell!r:.80}")) from error
+                raise FaultyCell(Fault.of(f"/{name}", "not-a-number", found=cell)) from error
             if not math.isfinite(numbers[-1]):
-                raise FaultyCell(Fault(f"/{name}", f"expected a finite number, found {cell!r:.80}"))
+                raise FaultyCell(Fault.of(f"/{name}", "number-not-finite", found=cell))
         return {"target": numbers.pop(targets[0]), "features": numbers}
 
     return row_of
@@ -145,9 +145,7 @@ def check_rows(raw_rows: Iterable[RawRow], what: str) -> Rows:
     def read(row: Example) -> list[float]:
         num_features.append(len(row.features))
         if num_features[-1] != num_features[0]:
-            raise InvalidFeatures(
-                f"has {num_features[-1]} features, the first row has {num_features[0]}; every row needs as many"
-            )
+            raise InvalidFeatures("uneven-features", num_features=num_features[-1], expected=num_features[0])
         return row.features
 
     examples, features = decode_rows(raw_rows, what, Example, read)
@@ -162,11 +160,11 @@ def check_trainable(rows: Rows) -> None:
     """
     num_cases = len(rows.tickets)
     if num_cases < 2:
-        raise InvalidInput(f"there is {num_cases} row; a regression needs at least 2, and hundreds to be of use")
+        raise InvalidInput("too-few-rows", num_rows=num_cases)
     if (rows.targets == rows.targets[0]).all():
-        raise InvalidInput(f"all {num_cases} rows have the target {rows.targets[0]:g}; add rows of another target")
+        raise InvalidInput("one-target", num_rows=num_cases, target=float(rows.targets[0]))
     if (rows.features == rows.features[0]).all():
-        raise InvalidInput(f"all {num_cases} rows have the same features, nothing tells them apart; add others")
+        raise InvalidInput("same-features", num_rows=num_cases)
 
 
 def resolved(config: Config, rows: Rows) -> Config:  # noqa: ARG001  # as every kind's
@@ -194,10 +192,11 @@ def fit(name: str, rows: Rows, config: Config, progress: Progress, job: str | No
     """Train on checked cases and return the network's files; see `kinds.Trainer.fit`."""
     start = time.perf_counter()
     train_rows, validation_rows = split(len(rows.tickets), config.validation, config.seed)
-    progress.start(len(train_rows), config.epochs, is_refit=False)
+    progress.phase("network")  # before torch is imported, which takes seconds
 
     import torch
 
+    progress.start(len(train_rows), config.epochs, is_refit=False)
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True)
     # Only training cases may say what is usual: the validation cases stand for cases of tomorrow.
@@ -315,10 +314,7 @@ def train(
             with torch.no_grad():
                 validation_loss = criterion(network(x_NF[validation_rows]), y_N1[validation_rows]).item()
         if not math.isfinite(total_loss + (validation_loss or 0.0)):
-            raise InvalidInput(
-                f"the training diverged in epoch {epoch}: the loss is no longer a finite number; "
-                f"choose a smaller lr (it is {config.lr:g})"
-            )
+            raise InvalidInput("regression-not-finite", epoch=epoch, lr=config.lr)
         speed = num_done / (time.perf_counter() - start)
         curve.append(Epoch(epoch, total_loss / num_done, validation_loss, None, speed))
         progress.epoch(curve[-1])
@@ -329,10 +325,7 @@ def train(
             break
     # A float64 holds what a far too large lr makes of the weights, so a training can fail without an infinity.
     if curve[best_epoch - 1].loss > DIVERGED:
-        raise InvalidInput(
-            f"the training diverged: its best epoch has the loss {curve[best_epoch - 1].loss:.2g}, always answering "
-            f"the mean has 1; choose a smaller lr (it is {config.lr:g})"
-        )
+        raise InvalidInput("regression-diverged", epoch=best_epoch, loss=curve[best_epoch - 1].loss, lr=config.lr)
     network.load_state_dict(best_weights)
     network.eval()
     return curve, best_epoch
@@ -395,9 +388,7 @@ def export(network: "nn.Sequential", scale: Scale, seed: int) -> tuple[bytes, Pa
         difference = float(np.abs(found_B - expected_B).max())
         limit = max(TOLERANCE, 1e-12 * float(np.abs(expected_B).max()))
         if not difference <= limit:  # written so that NaN is refused too
-            raise ArtifactRefused(
-                f"export refused: ONNX differs from PyTorch by {difference:.2g}, limit is {limit:.2g}"
-            )
+            raise ArtifactRefused("export-differs", difference=difference, limit=limit)
         worst, num_tickets = max(worst, difference), num_tickets + size
     return graph, Parity(worst, TOLERANCE, len(sizes), num_tickets, 1.0)
 
@@ -426,6 +417,11 @@ def fingerprint(rows: Rows, num_validation: int) -> Data:
 def num_constant(rows: Rows) -> int:
     """Return how many features are the same in every row."""
     return int((rows.features == rows.features[0]).all(axis=0).sum())
+
+
+def show_plan(config: Config, rows: Rows) -> list[str]:  # noqa: ARG001  # as every kind's
+    """Return nothing: the network is as large as its settings say."""
+    return []
 
 
 def show_rows(rows: Rows) -> list[str]:

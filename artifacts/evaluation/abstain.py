@@ -30,7 +30,7 @@ class Abstention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         coverage: share of them that is routed.
         accuracy: share of the routed that is right; None if none is.
         by_default: whether a search abstains that does not say.
-        detail: why nothing is routed; else empty.
+        detail: why nothing is routed, or why the threshold was raised; else empty.
     """
 
     target: float

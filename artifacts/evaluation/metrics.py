@@ -75,6 +75,20 @@ class Mistake(msgspec.Struct, frozen=True, omit_defaults=True):
     words: str | None = None
 
 
+class Baseline(msgspec.Struct, frozen=True):
+    """What is right without a look at the text: every accuracy stands next to it, for by itself it says little.
+
+    Attributes:
+        largest_category: that most of the tickets have, the first by name of several.
+        largest_share: of the tickets; the accuracy of always answering with it.
+        chance: the accuracy of guessing each category as often as it comes, the sum of the squared shares.
+    """
+
+    largest_category: str | None
+    largest_share: float
+    chance: float
+
+
 class Metrics(Evaluation, frozen=True):
     """What came out on labelled tickets.
 
@@ -93,6 +107,7 @@ class Metrics(Evaluation, frozen=True):
         abstention: what the version's own threshold, which is not read off these tickets, comes to on them; None if it
             has none.
         num_empty: tickets without a token; each counts as an error.
+        largest_category, largest_share, chance: what is right without a look at the text; see `Baseline`.
 
     What has a default is missing in reports that were written before it was measured.
     """
@@ -117,11 +132,39 @@ class Metrics(Evaluation, frozen=True):
     abstention: AbstentionMetrics | None = None
     confusion_matrix: ConfusionMatrix | None = None
     num_empty: int = 0
+    largest_category: str | None = None
+    largest_share: float | None = None
+    chance: float | None = None
+
+    @property
+    def part(self) -> Summary:
+        """The metrics in short, with the ends of the accuracy's interval."""
+        at = self.accuracy_interval
+        return self.summary | ({"accuracy_low": at.low, "accuracy_high": at.high} if at is not None else {})
+
+    def renumbered(self, numbers: Sequence[int]) -> "Metrics":
+        """Return the same metrics with mistakes named by `numbers`, one for each ticket that was measured."""
+        mistakes = [msgspec.structs.replace(one, row=numbers[one.row]) for one in self.mistakes]
+        return msgspec.structs.replace(self, mistakes=mistakes)
 
     @property
     def summary(self) -> Summary:
         """The metrics in short."""
-        return {"accuracy": self.accuracy, "macro_f1": self.macro_f1, "num_tickets": self.total_tests}
+        found: Summary = {"accuracy": self.accuracy, "macro_f1": self.macro_f1, "num_tickets": self.total_tests}
+        return found | {"largest_share": self.largest_share, "chance": self.chance}
+
+
+def baseline(expected: Sequence[str]) -> Baseline:
+    """Return what is right without a look at the text, on tickets of these categories.
+
+    >>> baseline(["bill", "bill", "bill", "login"])
+    Baseline(largest_category='bill', largest_share=0.75, chance=0.625)
+    """
+    if not expected:
+        return Baseline(None, 0.0, 0.0)
+    shares = {category: count / len(expected) for category, count in sorted(Counter(expected).items())}
+    largest = max(shares, key=shares.__getitem__)
+    return Baseline(largest, shares[largest], sum(share**2 for share in shares.values()))
 
 
 def measure(
@@ -191,6 +234,7 @@ def measure(
         ]
         abstention = measure_abstention(rule, expected, correct_N.tolist(), reasons)
     bins = calibration.reliability(scores.confidence_N, correct_N)
+    without_text = baseline(expected)
     coverage, coverage_at, aurc = calibration.coverage_curve(scores.confidence_N, correct_N)
     return Metrics(
         total_tests=len(expected),
@@ -215,6 +259,9 @@ def measure(
         coverage_at=coverage_at,
         abstention=abstention,
         num_empty=num_empty,
+        largest_category=without_text.largest_category,
+        largest_share=without_text.largest_share,
+        chance=without_text.chance,
         confusion_matrix=ConfusionMatrix(
             cells, sorted((place[true], place[said], count) for (true, said), count in pairs.items())
         ),
@@ -246,6 +293,11 @@ class ValueMetrics(Evaluation, frozen=True):
     rmse: float
     r2: float | None
     largest_errors: list[LargeError]
+
+    def renumbered(self, numbers: Sequence[int]) -> "ValueMetrics":
+        """Return the same metrics with errors named by `numbers`, one for each row that was measured."""
+        errors = [msgspec.structs.replace(one, row=numbers[one.row]) for one in self.largest_errors]
+        return msgspec.structs.replace(self, largest_errors=errors)
 
     @property
     def summary(self) -> Summary:

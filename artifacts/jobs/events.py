@@ -4,6 +4,7 @@ A line is an event, and the offset after a line is the event's id, so whoever re
 """
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 from typing import Literal
@@ -18,22 +19,28 @@ MAX_EVENTS_BYTES = 8 * 2**20  # a run says no more than this, some 40,000 events
 MAX_EVENTS_READ = 256 * 2**10  # at once
 
 
+# What a training does, in this order; "linear" and "network" come again where it learns from every ticket.
+Phase = Literal["read", "check", "linear", "network", "calibrate", "export", "publish"]
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that a run tells while it goes on; None where it is not told.
 
     Attributes:
-        kind: which of the fields are told.
+        kind: which of the fields are told; a server that is older than the run passes over a kind it does not know.
         time: RFC 3339 in UTC, only to show.
+        phase: that has begun, or that the epoch is of.
         epoch, num_epochs: the one that has ended, counted from 1, and how many there can be.
         loss: of the training.
         validation_loss, validation_accuracy: None also where the kind has none.
         tickets_per_s: trained on.
-        seconds_left: at most, as far as can be told.
+        seconds_left: of the whole training, at most; null while too little was seen to know.
         detail: in words; never a ticket's.
     """
 
-    kind: Literal["state", "epoch", "message"]
+    kind: Literal["state", "epoch", "message", "phase"]
     time: str
+    phase: Phase | None = None
     epoch: int | None = None
     num_epochs: int | None = None
     loss: float | None = None
@@ -70,12 +77,12 @@ def append_event(folder: Path, event: Event) -> bool:
                 line = b"\n" + line
             if num_bytes + len(line) > MAX_EVENTS_BYTES:
                 return False
-            if (written := os.write(fd, line)) != len(line):
-                raise StoreRefused(f"{folder / EVENTS} took {written} of {len(line)} bytes; free some space")
+            if os.write(fd, line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as the next write would say
         finally:
             os.close(fd)
     except OSError as error:
-        raise StoreRefused(f"{folder / EVENTS} cannot be written: {error}; free some space") from error
+        raise StoreRefused("events-not-written", path=folder / EVENTS, reason=error) from error
     return True
 
 

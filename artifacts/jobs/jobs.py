@@ -37,14 +37,16 @@ from artifacts.errors import (
     ArtifactRefused,
     Fault,
     Fenced,
+    JobNotFound,
     ModelNotTrained,
     StoreRefused,
     VersionChanged,
 )
 from artifacts.jobs.events import Event, read_events
 from artifacts.jobs.records import BODY, EVENTS, LOG, Ended, Job
-from artifacts.jobs.table import ERASABLE, ID, JobTable, check_key, key_conflict, not_found
-from artifacts.networks.manifest import Manifest
+from artifacts.jobs.table import ERASABLE, ID, JobTable, check_key, key_conflict
+from artifacts.networks.manifest import NO_SIGNAL, Manifest
+from artifacts.problems.sentences import Message, message
 from artifacts.schemas import Summary
 from artifacts.store.store import Store
 from artifacts.store.versions import DAY_S, at, check_name
@@ -388,9 +390,7 @@ class Jobs:
                     with self._disk():
                         held = try_lock(self._root / job.id)
                 except FileNotFoundError:
-                    self._table.end(
-                        database, job, "failed", "its folder is gone from the store; ask for the training again"
-                    )
+                    self._table.end(database, job, "failed", message("job-folder-gone", {}))
                     continue
                 if held is None:
                     continue  # `submit` has not let go of it yet: next time
@@ -422,7 +422,7 @@ class Jobs:
             except FileNotFoundError:
                 held = None
             if held is None:
-                raise Fenced(f"job {job_id} is run by another process, or its folder is gone")
+                raise Fenced("job-run-elsewhere", job=job_id)
             self._held[job_id] = held
         try:
             yield self._held[job_id]
@@ -444,10 +444,10 @@ class Jobs:
         with self._table.writing() as database:
             job = self._table.find(database, job_id)
             if job.state != "running" or job.attempt != attempt or job.cancel_requested:
-                wish = ", to be cancelled" if job.cancel_requested else ""
+                if job.cancel_requested:
+                    raise Fenced("job-being-cancelled", job=job_id, attempt=attempt)
                 raise Fenced(
-                    f"job {job_id} is {job.state} at attempt {job.attempt}{wish}; attempt {attempt} was given up and "
-                    f"publishes nothing"
+                    "attempt-given-up", job=job_id, state=job.state, current_attempt=job.attempt, attempt=attempt
                 )
             publishing = Publishing()
             yield publishing
@@ -466,7 +466,7 @@ class Jobs:
         job_id: str,
         attempt: int,
         state: Ended,
-        detail: str = "",
+        detail: Message | str = "",
         *,
         error: str = "",
         faults: Sequence[Fault] = (),
@@ -541,10 +541,7 @@ class Jobs:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise StoreRefused(
-                f"jobs of store {self._store.where} cannot be read or written, nothing was changed: {error}; "
-                f"free some space, or make the store writable"
-            ) from error
+            raise StoreRefused("jobs-unusable", path=self._store.where, reason=error) from error
 
     def _let_go(self, job_id: str) -> None:
         if (held := self._held.pop(job_id, None)) is not None:
@@ -563,10 +560,19 @@ class Jobs:
         return True
 
     def _decision(self, job: Job, version: int) -> str:
-        """Return whether and why the version serves, where that was to be decided by a comparison; else nothing."""
+        """Return whether and why the version serves, where that was to be decided; else nothing."""
+        try:
+            manifest = self._store.read_manifest(job.model_name, version)
+        except ArtifactRefused:
+            if job.promote != "if_better":
+                return ""  # nothing was to be decided, so there is nothing that must be said
+            raise
+        if manifest.labels_follow_text is False:
+            serves = self._store.serving(job.model_name) == version
+            return NO_SIGNAL + ("; it serves, because no other version does" if serves else "; it does not serve")
         if job.promote != "if_better":
             return ""
-        comparison = self._store.read_manifest(job.model_name, version).comparison
+        comparison = manifest.comparison
         if comparison is None:
             decision, is_better = "nothing served that it could be compared with", True
         else:
@@ -583,6 +589,8 @@ class Jobs:
         comparison = manifest.comparison
         is_better = comparison is None or comparison.is_better
         if job.promote == "never" or (job.promote == "if_better" and not is_better):
+            return
+        if manifest.labels_follow_text is False and self._store.serving(name) is not None:
             return
         try:
             current = self._store.current(name)
@@ -604,12 +612,10 @@ class Jobs:
             if self._roll_forward(database, job):
                 found = "its process had died after the version was published: it has succeeded"
             elif job.cancel_requested:
-                self._table.end(database, job, "cancelled", "cancelled while it ran")
+                self._table.end(database, job, "cancelled", message("job-cancelled", {}))
                 found = "its process had died, and it was to be cancelled: cancelled"
             else:
-                self._table.end(
-                    database, job, "interrupted", "its process ended without a word; ask for the training again"
-                )
+                self._table.end(database, job, "interrupted", message("job-process-gone", {}))
                 found = "its process had died: interrupted"
         self._tidy(job.id, job.keep_data)
         return [f"job {job_id} of {job.model_name}: {found}"]
@@ -694,5 +700,5 @@ def _plain_id(job_id: str) -> str:
     if re.fullmatch(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}", job_id):
         plain = job_id.replace("-", "").lower()
     if not ID.fullmatch(plain):
-        raise not_found(job_id, "an id is 32 digits of 0-9a-f")
+        raise JobNotFound("invalid-job-id", job=job_id)
     return plain

@@ -8,6 +8,7 @@ import msgspec
 
 from artifacts.errors import Fault
 from artifacts.networks.manifest import ModelName
+from artifacts.problems.sentences import Message
 from artifacts.schemas import Summary
 
 BODY, EVENTS, LOG, RESULT = "body.json", "events.jsonl", "log.txt", "result.json"
@@ -40,6 +41,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         keep_data: whether the request stays in the folder after the end.
         cancel_requested: the worker is to end it.
         token_name: of the token that it was asked for with; empty for none.
+        problem: why it has no version, for other languages than the detail's; None in a record of an earlier release.
     """
 
     id: JobId
@@ -61,6 +63,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     keep_data: bool
     cancel_requested: bool
     token_name: str = ""
+    problem: Message | None = None
 
 
 class JobResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,6 +78,7 @@ class JobResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         version: that was published and serves.
         validation: its metrics.
         seconds: the training took.
+        problem: type and parameters of the detail.
     """
 
     outcome: Literal["trained", "refused", "failed"]
@@ -86,6 +90,7 @@ class JobResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int = 0
     validation: Summary | None = None
     seconds: float = 0.0
+    problem: Message | None = None
 
 
 class Checked(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ import msgspec
 
 from artifacts.errors import Fault, IdempotencyConflict, InvalidInput, JobNotFound, QueueFull, StoreRefused
 from artifacts.jobs.records import MAX_FAULT, Ended, Job, clean
+from artifacts.problems.sentences import Message, message
 from artifacts.schemas import Summary
 from artifacts.store.versions import now
 from artifacts.system.disk import flush
@@ -23,7 +24,7 @@ from artifacts.system.validation import MAX_FAULTS_SHOWN
 from artifacts.text.people import Person
 
 DATABASE = "jobs.sqlite"
-SCHEMA_VERSION = 2  # 1 had no token_name; `make` adds the column
+SCHEMA_VERSION = 3  # 1 had no token_name, 2 no problem; `make` adds the columns
 MAX_LISTED = 1000
 ERASED = "(erased on request)"  # in place of a detail that named a person
 ID = re.compile(r"[0-9a-f]{32}")
@@ -49,7 +50,8 @@ CREATE TABLE jobs (
     promote TEXT NOT NULL,
     keep_data INTEGER NOT NULL,
     cancel_requested INTEGER NOT NULL DEFAULT 0,
-    token_name TEXT NOT NULL DEFAULT ''
+    token_name TEXT NOT NULL DEFAULT '',
+    problem TEXT NOT NULL DEFAULT 'null'
 );
 CREATE UNIQUE INDEX one_running_job_per_model ON jobs (model_name) WHERE state = 'running';
 CREATE INDEX jobs_by_state ON jobs (state, seq);
@@ -60,13 +62,11 @@ CREATE TABLE keys (
     job TEXT  -- NULL: the key of a request that makes no job
 );
 """
-_MOVE_AWAY = (
-    "stop the server and the trainer worker, move the file away and start them again "
-    "(models and versions are untouched; trainings that waited must be asked for again)"
-)
+_ADDED = {1: "token_name TEXT NOT NULL DEFAULT ''", 2: "problem TEXT NOT NULL DEFAULT 'null'"}  # by earlier schema
 
 _FAULTS_DECODER = msgspec.json.Decoder(Annotated[list[Fault], msgspec.Meta(max_length=MAX_FAULTS_SHOWN)])
 _METRICS_DECODER = msgspec.json.Decoder(Summary | None)
+_PROBLEM_DECODER = msgspec.json.Decoder(Message | None)
 
 
 class Known(NamedTuple):
@@ -85,7 +85,7 @@ class Key(NamedTuple):
     job_id: str | None
 
 
-ERASABLE = ("detail", "faults", "token_name")  # columns that `blank` empties
+ERASABLE = ("detail", "faults", "token_name", "problem")  # columns that `blank` empties
 
 
 class Naming(NamedTuple):
@@ -132,19 +132,17 @@ class JobTable:
                         database.execute(statement)
                     database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
                 database.execute("COMMIT")
-            if schema_version(database) == 1:
-                database.execute("BEGIN IMMEDIATE")
-                if schema_version(database) == 1:  # no other process was faster
-                    database.execute("ALTER TABLE jobs ADD COLUMN token_name TEXT NOT NULL DEFAULT ''")
-                    database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-                database.execute("COMMIT")
+            for earlier, column in _ADDED.items():
+                if schema_version(database) == earlier:
+                    database.execute("BEGIN IMMEDIATE")
+                    if schema_version(database) == earlier:  # no other process was faster
+                        database.execute(f"ALTER TABLE jobs ADD COLUMN {column}")
+                        database.execute(f"PRAGMA user_version={earlier + 1}")
+                    database.execute("COMMIT")
             if (found := schema_version(database)) != SCHEMA_VERSION:
-                raise StoreRefused(
-                    f"jobs database {self.path} has schema {found}, this program reads schema {SCHEMA_VERSION}; "
-                    f"use the program that wrote it, or {_MOVE_AWAY}"
-                )
+                raise StoreRefused("jobs-schema", path=self.path, found=found, known=SCHEMA_VERSION)
             if (verdict := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                raise _damaged(self.path, verdict)
+                raise _damaged(self.path, " ".join(verdict.split()))
         return was_missing
 
     # Transactions
@@ -186,10 +184,7 @@ class JobTable:
             try:
                 flush(self._folder)
             except OSError as failed:
-                raise StoreRefused(
-                    f"jobs database {self.path} was changed, but a power cut may undo it, for the disk fails: "
-                    f"{failed}; look at the job before asking again"
-                ) from failed
+                raise StoreRefused("jobs-change-uncertain", path=self.path, reason=failed) from failed
 
     # What stands in it
 
@@ -200,6 +195,7 @@ class JobTable:
             fields |= {
                 "faults": _FAULTS_DECODER.decode(row["faults"]),
                 "metrics": _METRICS_DECODER.decode(row["metrics"]),
+                "problem": _PROBLEM_DECODER.decode(row["problem"]),
                 "keep_data": row["keep_data"] == 1,
                 "cancel_requested": row["cancel_requested"] == 1,
             }
@@ -215,7 +211,7 @@ class JobTable:
         """
         row = database.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
-            raise not_found(job_id, f"the last {self._keep_ended} that ended are kept")
+            raise JobNotFound("job-not-found", job=job_id, num_kept=self._keep_ended)
         return self._job(row)
 
     def newest(self, database: sqlite3.Connection, limit: int) -> list[Job]:
@@ -245,7 +241,7 @@ class JobTable:
         rows = database.execute("SELECT id, state, keep_data FROM jobs").fetchall()
         for row in rows:
             if not ID.fullmatch(row["id"]):  # or a damaged id would have us delete in another folder
-                raise _damaged(self.path, f"{row['id']!r} is no id of a job")
+                raise _damaged(self.path, message("invalid-job-id", {"job": row["id"]}))
         return [Known(row["id"], row["state"], row["keep_data"] == 1) for row in rows]
 
     def check_room(self, database: sqlite3.Connection, num_coming: int = 0) -> None:
@@ -253,9 +249,7 @@ class JobTable:
         (num_queued,) = database.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()
         num_queued += num_coming
         if num_queued >= self._queue_limit:
-            raise QueueFull(
-                f"{num_queued} trainings are waiting, the limit is {self._queue_limit}; try again when one has ended"
-            )
+            raise QueueFull("training-queue-full", num_queued=num_queued, limit=self._queue_limit)
 
     # What is changed in it
 
@@ -314,24 +308,28 @@ class JobTable:
         database: sqlite3.Connection,
         job: Job,
         state: Ended,
-        detail: str,
+        detail: Message | str,
         *,
         error: str = "",
         faults: Sequence[Fault] = (),
         num_faults: int = 0,
         seconds: float | None = None,
     ) -> None:
-        """End a job without a version; see `Job` for what is noted."""
+        """End a job without a version; see `Job` for what is noted. A message is kept in words and as it is."""
+        problem = detail if isinstance(detail, Message) else None
         shown = [
-            Fault(clean(fault.pointer, MAX_FAULT), clean(fault.detail, MAX_FAULT), fault.line)
+            msgspec.structs.replace(
+                fault, pointer=clean(fault.pointer, MAX_FAULT), detail=clean(fault.detail, MAX_FAULT)
+            )
             for fault in faults[:MAX_FAULTS_SHOWN]
         ]
         database.execute(
-            "UPDATE jobs SET state = ?, ended = ?, detail = ?, error = ?, faults = ?, num_faults = ?, seconds = ?"
-            " WHERE id = ?",
+            "UPDATE jobs SET state = ?, ended = ?, detail = ?, error = ?, faults = ?, num_faults = ?, seconds = ?,"
+            " problem = ? WHERE id = ?",
             (
-                *(state, now(), clean(detail), clean(error, 100)),
-                *(msgspec.json.encode(shown).decode(), num_faults, seconds, job.id),
+                *(state, now(), clean(str(detail)), clean(error, 100)),
+                *(msgspec.json.encode(shown).decode(), num_faults, seconds),
+                *(msgspec.json.encode(problem).decode(), job.id),
             ),
         )
 
@@ -357,6 +355,8 @@ class JobTable:
                 database.execute("UPDATE jobs SET detail = ? WHERE id = ?", (ERASED, job.id))
             if "faults" in job.columns:
                 database.execute("UPDATE jobs SET faults = '[]' WHERE id = ?", (job.id,))
+            if "problem" in job.columns:
+                database.execute("UPDATE jobs SET problem = 'null' WHERE id = ?", (job.id,))
             if "token_name" in job.columns:
                 database.execute("UPDATE jobs SET token_name = '' WHERE id = ?", (job.id,))
         database.executemany("DELETE FROM keys WHERE key = ?", ((key,) for key in keys))
@@ -414,37 +414,21 @@ def check_key(key: str | None) -> None:
         InvalidInput.
     """
     if key is not None and not _KEY.fullmatch(key):
-        raise InvalidInput(
-            f"the idempotency key has {len(key)} characters or one that is not printable ASCII; "
-            f"send 1 to 255 without spaces, such as a UUID"
-        )
+        raise InvalidInput("invalid-idempotency-key", num_characters=len(key))
 
 
 def key_conflict(earlier: Key) -> IdempotencyConflict:
     """Return the error for a key that came with another request before."""
-    return IdempotencyConflict(
-        f"the idempotency key {earlier.key:.80} came with another request before; send a new key"
-    )
+    return IdempotencyConflict("idempotency-conflict", key=earlier.key)
 
 
-def not_found(job_id: str, limit: str) -> JobNotFound:
-    """Return the error for an id of no job; `limit` says why there may be none."""
-    return JobNotFound(f"no job {job_id!r:.80} is known ({limit}); look at the list of jobs")
-
-
-def _damaged(path: Path, reason: str) -> StoreRefused:
+def _damaged(path: Path, reason: Message | str) -> StoreRefused:
     """Return the error for a file that cannot be understood."""
-    return StoreRefused(f"jobs database {path} is damaged: {' '.join(reason.split()):.300}; {_MOVE_AWAY}")
+    return StoreRefused("jobs-damaged", path=path, reason=reason)
 
 
 def _refused(path: Path, error: sqlite3.Error) -> StoreRefused:
     """Return our error for SQLite's: what it means for whoever runs the store."""
     if code_of(error) in LOCKED:
-        return StoreRefused(
-            f"jobs database {path} was locked for more than {BUSY_S:.0f} s, nothing was changed; "
-            f"a stopped process may hold it: continue or end that one"
-        )
-    return StoreRefused(
-        f"jobs database {path} cannot be read or written, nothing was changed: {error}; "
-        f"free some space, or make the store writable"
-    )
+        return StoreRefused("jobs-locked", path=path, limit_s=BUSY_S)
+    return StoreRefused("jobs-unusable", path=path, reason=error)

@@ -12,7 +12,7 @@ import io
 import re
 import struct
 
-from artifacts.errors import InvalidMail, MailMissing, how_to_install
+from artifacts.errors import InvalidMail, MailMissing
 
 OUTLOOK_START = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # of a compound file (MS-CFB), which a .msg is
 _EMLX_LENGTH = re.compile(rb"[ \t]*+(\d{1,12})[ \t]*+\n")
@@ -46,9 +46,7 @@ def _from_outlook(raw: bytes) -> bytes:
     try:
         import oxmsg
     except ImportError:
-        raise MailMissing(
-            f"this is an Outlook .msg, which python-oxmsg reads; save it as .eml, or {how_to_install('mail')}"
-        ) from None
+        raise MailMissing("outlook-reader-missing") from None
     try:
         message = oxmsg.Message.load(io.BytesIO(raw))
         header = {name: value for name, value in message.message_headers.items() if not name.lower().startswith(_MIME)}
@@ -57,10 +55,7 @@ def _from_outlook(raw: bytes) -> bytes:
         texts = [("plain", message.body or ""), ("html", message.html_body or "")]
         names = [attachment.file_name or "attachment" for attachment in message.attachments]
     except _BROKEN as error:
-        raise InvalidMail(
-            f"this is an Outlook .msg that cannot be read ({type(error).__name__}); open it in Outlook and save it as "
-            ".eml"
-        ) from None
+        raise InvalidMail("outlook-unreadable", reason=type(error).__name__) from None
     fields = [f"{name}: {' '.join(value.split())}" for name, value in header.items() if value.strip()]
     parts = [f"Content-Type: text/{kind}; charset=utf-8\n\n{text}" for kind, text in texts if text.strip()]
     inner = "\n".join(f"--{_BOUNDARY}-texts\n{part}" for part in parts)

@@ -13,7 +13,7 @@ The calls of the library hold the GIL, so parts.py bounds what they get.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from artifacts.mail import lines
@@ -86,20 +86,27 @@ _HIDE_HINTS = (
     "font-size:0", "font-size:.0", "font-size:1px", "height:0", "width:0", "color:#f", "color:white", "color:rgb(255",
     "background",
 )  # fmt: skip
+_JOINERS: dict[int, str | None] = {0x200C: "\u200c", 0x200D: "\u200d"}  # that decoding.py leaves out of a mail
 _SELECTOR = re.compile(r"\s*+[\w*]*+([.#])([\w-]{1,100})\s*+")
 
 
-def html_to_text(html: str) -> str:
+def html_to_text(html: str, max_characters: int | None = None, keeps_joiners: bool = False) -> str:
     """Return what a reader sees of HTML: a line a paragraph, no markup, nothing that is hidden.
 
     For any text that may hold HTML, such as a field of a ticket; the caller bounds its size (128 KiB take 10 ms, or
     0.15 s if they are made to be slow).
 
+    Args:
+        html: the page.
+        max_characters: of it are read, once styles, comments and pasted pictures are out; None: all.
+        keeps_joiners: whether the two zero-width joiners stay, which Persian and Hindi write words with.
+
     >>> html_to_text("<style>p {color: red}</style><p>The V<b>P</b>N&nbsp;is down.</p><p hidden>Buy!</p>")
     'The VPN is down.'
     """
-    tree = _parsed(shrink(html).translate(CLEAN))
-    return _text(tree).strip("\n") if tree is not None else ""
+    kept = _JOINERS if keeps_joiners else {}
+    tree = _parsed(shrink(html).translate(CLEAN | kept)[:max_characters])
+    return _text(tree, TIDY | kept).strip("\n") if tree is not None else ""
 
 
 def read_marked(html: str) -> str:
@@ -301,11 +308,11 @@ def _element(tree: "HTMLTree", mark: str) -> Any:
     return element
 
 
-def _text(tree: "HTMLTree") -> str:
+def _text(tree: "HTMLTree", tidy: Mapping[int, str | None] = TIDY) -> str:
     from resiliparse.extract.html2text import extract_plain_text
 
     found = extract_plain_text(
         tree, main_content=False, list_bullets=False, alt_texts=False, links=False, noscript=True,
         skip_elements=[*HIDDEN],
     )  # fmt: skip
-    return found.translate(TIDY)
+    return found.translate(tidy)

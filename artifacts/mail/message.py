@@ -108,13 +108,10 @@ def read_mail(raw: bytes) -> Mail:
         MailMissing: it is an Outlook .msg, and the extra `mail` is not installed.
     """
     if not raw.strip():
-        raise InvalidMail("the e-mail is empty; send its source, header lines first")
+        raise InvalidMail("empty-mail")
     part = parts.split_header(forms.unwrap(raw))
     if not part.fields:
-        raise InvalidMail(
-            "this is no e-mail: it does not begin with a header line such as `Subject:` or `From:`; send the "
-            "source of the message (.eml), or its text as JSON"
-        )
+        raise InvalidMail("not-a-mail")
     return _read(part, parts.Walker(), 0)
 
 

@@ -98,10 +98,7 @@ def split_header(data: bytes) -> Part:
             break
         position = end + 1
         if position > MAX_HEADER_BYTES:
-            raise InvalidMail(
-                f"the e-mail has a header of more than {MAX_HEADER_BYTES} bytes, which is the limit; "
-                "remove header lines, or send the text as JSON"
-            )
+            raise InvalidMail("mail-header-too-large", limit_bytes=MAX_HEADER_BYTES)
     return Part(fields, data[position:])
 
 
@@ -146,9 +143,7 @@ class Walker:
             InvalidMail: the parts lie over MAX_DEPTH deep, or are over MAX_PARTS.
         """
         if depth > MAX_DEPTH:
-            raise InvalidMail(
-                f"the e-mail's parts lie more than {MAX_DEPTH} deep, which is the limit; send the innermost message"
-            )
+            raise InvalidMail("mail-too-deep", max_depth=MAX_DEPTH)
         field = field_of(part, b"content-type")
         kind = kind_of(field, default)
         if kind.startswith("multipart/"):
@@ -222,7 +217,7 @@ class Walker:
         """Return one part, and count it."""
         self.num_parts += 1
         if self.num_parts > MAX_PARTS:
-            raise InvalidMail(f"the e-mail has more than {MAX_PARTS} parts, which is the limit; send them one by one")
+            raise InvalidMail("too-many-mail-parts", max_parts=MAX_PARTS)
         return split_header(body)
 
 

@@ -115,7 +115,7 @@ def _steps(model: GruModel, asked: Sequence[Encoded]) -> Generator[int, None, Ex
         yield len(some)
     found_NC = np.concatenate(found)
     if not np.isfinite(found_NC).all():
-        raise NotFinite(f"{model.where} answers with a probability that is no finite number; train it again")
+        raise NotFinite("answer-not-finite", model=model.where)
     label = int(found_NC[0].argmax())
     whole, *without = log_odds(found_NC, label)
     confidences = found_NC[1:, label].tolist()

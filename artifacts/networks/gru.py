@@ -112,31 +112,36 @@ class GruModel(Model[Encoded]):
         self.ranker = Ranker(self)
         # The graph's table of words has as many rows as its manifest says; with fewer here, ids would name other words.
         if len(self.vocabulary) != encoding.num_words:
-            raise ArtifactRefused(f"{self.where}: vocab.json has another number of words than the manifest")
+            raise ArtifactRefused(
+                "vocabulary-of-another-size",
+                model=self.where,
+                found=len(self.vocabulary),
+                expected=encoding.num_words,
+            )
         answers = self._session.get_outputs()[0].shape  # ["B", C]
         if answers[-1:] != [len(self.labels)]:
             raise ArtifactRefused(
-                f"{self.where}: labels.json has {len(self.labels)} categories, the graph answers {answers}"
+                "labels-of-another-size", model=self.where, num_labels=len(self.labels), graph=str(answers)
             )
 
     def replay(self, golden: bytes) -> None:
         """Compare ids exactly and probabilities within 1e-4; see `Model.replay`."""
         rows = msgspec.json.decode(golden, type=list[GoldenRow])
         if not rows:
-            raise ArtifactRefused(f"{self.where}: golden.json is empty, nothing proves what the model answers")
+            raise ArtifactRefused("no-golden-rows", model=self.where)
         # Ids exactly, for they are whole numbers: a difference is another reading of the text, never a rounding.
         encoded = [self.vocabulary.encode(row.tokens) for row in rows]
         for number, (row, ticket) in enumerate(zip(rows, encoded, strict=True)):
             if (ticket.ids, ticket.grams) != (row.ids, row.grams):
-                raise ArtifactRefused(f"{self.where}: golden row {number} is read as other ids than at export")
+                raise ArtifactRefused("golden-row-read-otherwise", model=self.where, row=number)
         found_NC = self.probabilities(encoded)
         expected_NC = np.array([row.probabilities for row in rows], dtype=np.float32)
         # Compared first: NumPy would stretch a single category over all of them, and find no difference to speak of.
         if found_NC.shape != expected_NC.shape:
-            raise ArtifactRefused(f"{self.where}: golden.json has another number of categories than the graph")
+            raise ArtifactRefused("golden-rows-of-another-size", model=self.where)
         difference = float(np.abs(found_NC - expected_NC).max())
         if not difference <= GOLDEN_TOLERANCE:  # written so that NaN is refused too
-            raise ArtifactRefused(f"{self.where}: golden rows differ by {difference:.2g}, limit is {GOLDEN_TOLERANCE}")
+            raise ArtifactRefused("golden-rows-differ", model=self.where, difference=difference, limit=GOLDEN_TOLERANCE)
         self._warm()
 
     def _warm(self) -> None:
@@ -208,7 +213,7 @@ class GruModel(Model[Encoded]):
         """
         highest: list[float] = found_NC.max(axis=1).tolist()  # NaN wherever a row holds one
         if not all(map(math.isfinite, highest)):
-            raise NotFinite(f"{self.where} answers with a probability that is no finite number; train it again")
+            raise NotFinite("answer-not-finite", model=self.where)
         return highest
 
     def measure(self, rows: Sequence[Ticket], encoded: Sequence[Encoded]) -> Metrics:

@@ -110,7 +110,8 @@ class GruReport(Report, frozen=True, kw_only=True, forbid_unknown_fields=True):
     linear_validation: Metrics | None = None  # the linear part alone: what a team would have without the GRU
     gru_validation: Metrics | None = None  # the GRU alone
     search: Trials | None = None  # if there was a time to keep to
-    # Rows: true category, columns: predicted, in the order of labels.json.
+    # Rows: true category, columns: predicted, in the order of labels.json. Of over 500 categories there is none; the
+    # cells that are not 0 stand in `validation`.
     confusion_matrix: list[list[int]] | None = None
     coverage: dict[str, CategoryCoverage] | None = None  # of each category, what `abstain` of the manifest routes
     out_of_scope: OutOfScope | None = None
@@ -141,23 +142,15 @@ def rules_of(encoding: Encoding, where: str) -> Rules:
         ArtifactRefused: this program cannot read by them, saying which, what was found and what it reads.
     """
     if encoding.text_rules not in RULES:
-        known = ", ".join(map(str, RULES))
-        raise ArtifactRefused(
-            f"{where} reads text by rules {encoding.text_rules}, this program knows rules {known}; "
-            f"use the program that trained it, or train it again"
-        )
+        raise ArtifactRefused("unknown-text-rules", model=where, found=encoding.text_rules, known=list(RULES))
     limits = {"max_ngrams": MAX_NGRAMS, "max_tokens": MAX_TOKENS, "max_token_characters": MAX_TOKEN_CHARACTERS}
     for field, limit in limits.items():
         if not 1 <= (found := getattr(encoding, field)) <= limit:
-            raise ArtifactRefused(
-                f"{where}: {field} is {found}, this program reads 1 to {limit}; "
-                f"use the program that trained it, or train it again"
-            )
+            raise ArtifactRefused("limit-of-text-out-of-range", model=where, field=field, found=found, limit=limit)
     # A word of one letter is three characters with its marks, and has to have a piece: the mean of none is NaN.
     if not 1 <= min(encoding.ngram_sizes, default=0) <= SHORTEST_MARKED:
         raise ArtifactRefused(
-            f"{where}: ngram_sizes are {encoding.ngram_sizes}, this program reads sizes of which the smallest is 1 to "
-            f"{SHORTEST_MARKED}; use the program that trained it, or train it again"
+            "ngram-sizes-out-of-range", model=where, found=str(encoding.ngram_sizes), limit=SHORTEST_MARKED
         )
     return RULES[encoding.text_rules]._replace(
         ngram_sizes=tuple(encoding.ngram_sizes),

@@ -16,6 +16,8 @@ from artifacts.schemas import Summary
 FORMAT = 1
 ZERO_SHA256 = "0" * 64
 MANIFEST = "manifest.json"
+# Of a version whose `labels_follow_text` is False.
+NO_SIGNAL = "the categories do not follow from the text, so its answers are about chance; see puppet-train inspect"
 
 # Not $ alone, which also matches before a last line feed. A request's name is shown in the OpenAPI document, whose
 # patterns are those of ECMAScript and have no \Z: there it is the letter Z, and a client's generated check refuses all.
@@ -24,7 +26,7 @@ ModelName = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$(?!\n)",
-        extra={"in_words": "is no name of a model: 1 to 63 of a-z, 0-9, '_' and '-', the first a letter or a digit"},
+        extra={"problem": "invalid-model-name-field"},
     ),
 ]
 
@@ -109,10 +111,11 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Attributes:
         against: the other version.
         measured_on: the labelled rows that were sent for it; or those that were kept out of training.
-        num_rows: that both versions were asked about.
-        num_left_out: rows that were not asked about, because the other version was trained on them.
-        num_seen_old, num_seen_new: of the rows asked about, those that this version was trained on; None: unknown.
+        num_rows: clean rows, which neither version has learnt from: what follows is of them, if it says nothing else.
+        num_left_out: rows that are not clean. Older versions were compared on these too where they were test data.
+        num_seen_old, num_seen_new: of all rows, those that this version was trained on; None: unknown.
         old, new: the metrics of each.
+        old_left_out, new_left_out: the metrics of each on the rows that are not clean.
         num_better, num_worse: rows that the new version answers better, or worse.
         p_value: how probable so many better ones are, or more, if neither version is better.
         num_changes: rows that are answered differently.
@@ -129,6 +132,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     num_seen_new: int | None = 0
     old: dict[str, float] = {}
     new: dict[str, float] = {}
+    old_left_out: dict[str, float] = {}
+    new_left_out: dict[str, float] = {}
     num_better: int = 0
     num_worse: int = 0
     p_value: float = 1.0
@@ -183,6 +188,9 @@ class Manifest(Sealed, frozen=True, kw_only=True):
     # How the training file was read; left out: a posted body, a folder of e-mails, or an older version.
     columns: Columns | msgspec.UnsetType = msgspec.UNSET
     profile: Profile | None = None  # of tickets that were kept out; None: too few of them, or a kind without text
+    # Whether the text tells the categories (trainer/curation/signal.py). False: it serves by itself only where no other
+    # version does; None: too few tickets to say; left out: a kind without categories, or an older version.
+    labels_follow_text: bool | msgspec.UnsetType | None = msgspec.UNSET
 
     @property
     def key_rules(self) -> int:
@@ -250,7 +258,7 @@ def unseal(raw: bytes, type_: type[S], what: str) -> S:
     record = decode_record(raw, type_, what)
     found = hashlib.sha256(raw.replace(record.sha256.encode(), ZERO_SHA256.encode(), 1)).hexdigest()
     if found != record.sha256:
-        raise ArtifactRefused(f"{what} is damaged: SHA-256 is {found}, the file says {record.sha256}")
+        raise ArtifactRefused("record-damaged", file=what, found=found, expected=record.sha256)
     return record
 
 
@@ -263,4 +271,4 @@ def decode_record(raw: bytes, type_: type[T], what: str) -> T:
     try:
         return msgspec.json.decode(raw, type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ArtifactRefused(f"{what} cannot be read: {error}") from error
+        raise ArtifactRefused("record-unreadable", file=what, reason=error) from error

@@ -60,7 +60,7 @@ class Ranker:
         assert model is not None, "whoever asks a ranker holds its model; this is our bug"
         found_NC = model.probabilities(encoded)
         if not np.isfinite(found_NC).all():
-            raise NotFinite(f"{model.where} answers with a probability that is no finite number; train it again")
+            raise NotFinite("answer-not-finite", model=model.where)
         num_words, rule = len(model.vocabulary), model.abstention
         order_NK = np.argsort(-found_NC, axis=1, kind="stable")[:, :MAX_TOP_K]  # stable: equal ones as argmax has them
         answers = []

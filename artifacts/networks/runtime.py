@@ -5,6 +5,7 @@ answers with, so what was measured is what serves.
 """
 
 import abc
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
@@ -13,7 +14,8 @@ import msgspec
 
 from artifacts.errors import ArtifactRefused, InvalidContent, NotFinite
 from artifacts.evaluation.abstain import Abstention
-from artifacts.networks.manifest import Manifest
+from artifacts.networks.learnt import read_trained_on
+from artifacts.networks.manifest import Manifest, TrainedOn
 from artifacts.schemas import Answer, Evaluation
 
 # onnxruntime reads this when it is imported; without it, 1.31 starts a thread and writes a database in the user's
@@ -67,6 +69,7 @@ class Model(abc.ABC, Generic[Encoded]):
 
     Attributes:
         abstention: when it may give no category; None if it cannot tell.
+        trained_on: what tells which rows it has learnt from; None: it kept no list, or none that can be read.
         ranker: the same model, as what also names its next best categories; None if it has none to name.
     """
 
@@ -86,16 +89,20 @@ class Model(abc.ABC, Generic[Encoded]):
         self.name = manifest.name
         self.version = manifest.version
         self.where = f"{self.name} version {self.version}"
+        self.trained_on: TrainedOn | None = None
+        # A report says how a training went; one that cannot be read is no reason not to answer.
+        with contextlib.suppress(ArtifactRefused, KeyError):
+            self.trained_on = read_trained_on(manifest, files)
         try:
             self.load(files)
             self.replay(files["golden.json"])
         except (msgspec.DecodeError, ValueError, RecursionError, RuntimeError, InvalidContent, NotFinite) as error:
-            raise ArtifactRefused(f"{self.where} cannot be loaded: {error}") from error
+            raise ArtifactRefused("version-not-loadable", model=self.where, reason=error) from error
         except Exception as error:
             # ORT's own errors derive from Exception directly and are not exported by name.
             if not type(error).__module__.startswith("onnxruntime"):
                 raise
-            raise ArtifactRefused(f"{self.where}: onnxruntime refuses model.onnx: {error}") from error
+            raise ArtifactRefused("graph-refused", model=self.where, reason=error) from error
 
     @abc.abstractmethod
     def load(self, files: Mapping[str, bytes]) -> None:

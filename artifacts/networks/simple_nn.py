@@ -139,19 +139,22 @@ class SimpleNNModel(Model[Doubles]):
         taken = self._session.get_inputs()[0].shape  # ["B", F]
         if taken[-1:] != [self.manifest.num_features]:
             raise ArtifactRefused(
-                f"{self.where}: the manifest has {self.manifest.num_features} features, the graph takes {taken}"
+                "features-of-another-size",
+                model=self.where,
+                num_features=self.manifest.num_features,
+                graph=str(taken),
             )
 
     def replay(self, golden: bytes) -> None:
         """Compare the values within 1e-6 of their size; see `Model.replay`."""
         rows = msgspec.json.decode(golden, type=list[GoldenRow])
         if not rows:
-            raise ArtifactRefused(f"{self.where}: golden.json is empty, nothing proves what the model answers")
+            raise ArtifactRefused("no-golden-rows", model=self.where)
         found_N = self.values([self.encode(row.features) for row in rows])
         expected_N = np.array([row.value for row in rows])
         difference = float((np.abs(found_N - expected_N) / np.maximum(1.0, np.abs(expected_N))).max())
         if not difference <= GOLDEN_TOLERANCE:  # written so that NaN is refused too
-            raise ArtifactRefused(f"{self.where}: golden rows differ by {difference:.2g}, limit is {GOLDEN_TOLERANCE}")
+            raise ArtifactRefused("golden-rows-differ", model=self.where, difference=difference, limit=GOLDEN_TOLERANCE)
 
     def encode(self, content: Sequence[float]) -> Doubles:
         """Return the features as float64 [F].
@@ -161,8 +164,7 @@ class SimpleNNModel(Model[Doubles]):
         """
         if len(content) != self.manifest.num_features:
             raise InvalidFeatures(
-                f"has {len(content)} features, the model was trained on {self.manifest.num_features}; "
-                f"send as many, in the same order"
+                "wrong-number-of-features", num_features=len(content), expected=self.manifest.num_features
             )
         return np.array(content, dtype=np.float64)
 
@@ -182,7 +184,7 @@ class SimpleNNModel(Model[Doubles]):
         """Return the answer to each case, in order; see `Model.predict`."""
         value_N = self.values(encoded)
         if not np.isfinite(value_N).all():
-            raise NotFinite(f"{self.where} answers with a value that is no finite number; train it again")
+            raise NotFinite("answer-not-finite", model=self.where)
         return [Value(value) for value in value_N.tolist()]
 
     def measure(self, rows: Sequence[Example], encoded: Sequence[Doubles]) -> ValueMetrics:

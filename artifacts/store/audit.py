@@ -296,18 +296,12 @@ class AuditLog:
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
                 flush(self._path.parent)
         except OSError as error:
-            raise StoreRefused(
-                f"audit log {self._path} cannot be made, nothing was changed: {error}; free some space, or make the "
-                f"store writable"
-            ) from error
+            raise StoreRefused("audit-not-made", path=self._path, reason=error) from error
 
     def _is_new(self, database: sqlite3.Connection) -> bool:
         found = schema_version(database)
         if found not in (0, SCHEMA_VERSION):
-            raise StoreRefused(
-                f"audit log {self._path} has schema {found}, this program reads schema {SCHEMA_VERSION}; use the "
-                f"program that wrote it, or move the file away"
-            )
+            raise StoreRefused("audit-schema", path=self._path, found=found, known=SCHEMA_VERSION)
         return found == 0
 
     @contextlib.contextmanager
@@ -334,14 +328,8 @@ def digest_of(correction_id: str) -> str:
 
 
 def _refused(path: Path, error: sqlite3.Error) -> StoreRefused:
-    return StoreRefused(
-        f"audit log {path} cannot be read or written: {error}; free some space, or make the store writable, then "
-        f"send the request again"
-    )
+    return StoreRefused("audit-unusable", path=path, reason=error)
 
 
 def _damaged(path: Path, reason: str) -> StoreRefused:
-    return StoreRefused(
-        f"audit log {path} is damaged: {' '.join(reason.split()):.300}; move the file away, and the next change "
-        f"begins a new one"
-    )
+    return StoreRefused("audit-damaged", path=path, reason=reason)

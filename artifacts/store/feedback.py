@@ -27,6 +27,7 @@ import msgspec
 
 from artifacts.errors import CorrectionNotFound, FeedbackFull, StoreRefused
 from artifacts.jobs.jobs import Jobs
+from artifacts.problems.sentences import Message, message
 from artifacts.store.store import Store
 from artifacts.store.versions import DAY_S, at, now
 from artifacts.system.disk import flush, flush_file
@@ -56,10 +57,7 @@ CorrectionId = Annotated[
     str,
     msgspec.Meta(
         pattern=r"^(?!\.{1,2}\Z)[^/\x00-\x1f\x7f\ud800-\udfff]{1,200}\Z",
-        extra={
-            "in_words": "is no id: 1 to 200 characters without a slash or a control character, and not '.' or '..'; "
-            "write INC-2031-7 for INC/2031/7"
-        },
+        extra={"problem": "invalid-correction-id"},
     ),
 ]
 
@@ -122,10 +120,7 @@ def add(store: Store, name: str, correction: Correction, limit: int) -> bool:
         is_known = database.execute("DELETE FROM corrections WHERE id = ?", (correction.id,)).rowcount > 0
         (num_kept,) = database.execute("SELECT count(*) FROM corrections").fetchone()
         if num_kept >= limit:
-            raise FeedbackFull(
-                f"{name} has {num_kept} corrections, the limit is {limit}; train on them, then erase them, or raise "
-                f"feedback_limit"
-            )
+            raise FeedbackFull("feedback-full", model=name, num_corrections=num_kept, limit=limit)
         database.execute(
             f"INSERT INTO corrections ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608  # our names
             (correction.id, correction.category, ticket, correction.version, now(), correction.token_name),
@@ -142,7 +137,7 @@ def get(store: Store, name: str, correction_id: str) -> Correction:
     """
     found = _read(store, name, "WHERE id = ?", correction_id.encode("utf-8", "replace").decode())
     if not found:
-        raise CorrectionNotFound(f"{name} has no correction {correction_id!r:.80}; look at the list of them")
+        raise CorrectionNotFound("correction-not-found", model=name, correction=correction_id)
     return found[0][1]
 
 
@@ -159,7 +154,7 @@ def page(store: Store, name: str, after: int = 0) -> list[tuple[int, Correction]
     # would then read the same page for ever.
     numbers = [after, *(number for number, _ in found)]
     if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
-        raise _damaged(store.folder(name) / DATABASE, "their numbers do not ascend")
+        raise _damaged(store.folder(name) / DATABASE, message("rows-out-of-order", {}))
     return found
 
 
@@ -325,10 +320,7 @@ def _is_new(database: sqlite3.Connection) -> bool:
     """
     found = schema_version(database)
     if not 0 <= found <= SCHEMA_VERSION:
-        raise StoreRefused(
-            f"corrections have schema {found}, this program reads schema {SCHEMA_VERSION}; use the program that wrote "
-            f"them"
-        )
+        raise StoreRefused("corrections-schema", found=found, known=SCHEMA_VERSION)
     return found == 0
 
 
@@ -346,14 +338,8 @@ def _opened(path: Path, mode: str = "rw") -> Iterator[sqlite3.Connection]:
 
 
 def _refused(path: Path, error: sqlite3.Error) -> StoreRefused:
-    return StoreRefused(
-        f"corrections {path} cannot be read or written: {error}; free some space, or make the store writable, then "
-        f"send it again"
-    )
+    return StoreRefused("corrections-unusable", path=path, reason=error)
 
 
-def _damaged(path: Path, reason: str) -> StoreRefused:
-    return StoreRefused(
-        f"corrections {path} are damaged: {' '.join(reason.split()):.300}; move the file away, the model and its "
-        f"versions are untouched"
-    )
+def _damaged(path: Path, reason: Message | str) -> StoreRefused:
+    return StoreRefused("corrections-damaged", path=path, reason=reason)

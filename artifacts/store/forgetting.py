@@ -231,9 +231,7 @@ def _is_in_version(file: Path, person: Person) -> bool:
     except FileNotFoundError:
         return False  # deleted in the meantime
     except (OSError, msgspec.DecodeError, TypeError) as error:
-        raise StoreRefused(
-            f"{file} cannot be searched: {error}; repair or delete this version, then ask again"
-        ) from error
+        raise StoreRefused("version-not-searched", path=file, reason=error) from error
 
 
 def _is_in_database(path: Path, person: Person) -> bool:
@@ -279,11 +277,11 @@ def _counts(store: Store, name: str) -> Iterator[sqlite3.Connection]:
 
 
 def _damaged(path: Path, reason: str) -> StoreRefused:
-    return StoreRefused(f"counts {path} are damaged: {reason:.300}; remove the file, the server counts anew")
+    return StoreRefused("counts-damaged", path=path, reason=reason)
 
 
 def _refused(path: Path, error: sqlite3.Error) -> StoreRefused:
-    return StoreRefused(f"counts {path} cannot be changed (SQLite {code_of(error)}): {error}; ask again")
+    return StoreRefused("counts-unusable", path=path, code=code_of(error), reason=error)
 
 
 def _of_job(job_id: str, what: str, state: str) -> str:
@@ -322,4 +320,4 @@ def _reads(path: Path, person: Person) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise StoreRefused(f"{path} cannot be searched: {error}; make it readable, then ask again") from error
+        raise StoreRefused("file-not-searched", path=path, reason=error) from error

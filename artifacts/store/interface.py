@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from artifacts.errors import ArtifactRefused, ModelNotFound, ModelNotTrained, VersionNotFound
 from artifacts.networks.manifest import Current, Manifest, ModelRecord
-from artifacts.store.versions import listed
+from artifacts.store.versions import MAX_NAMED
 
 M = TypeVar("M", bound=Manifest)
 
@@ -213,7 +213,13 @@ class AnyStore(abc.ABC):
         """
         versions = self.versions(name)
         if version not in versions:
-            raise VersionNotFound(f"{name} has no version {version}; it has {listed(versions)}")
+            raise VersionNotFound(
+                "version-not-found",
+                model=name,
+                version=version,
+                versions=versions[-MAX_NAMED:],
+                num_versions=len(versions),
+            )
 
     def serving(self, name: str) -> int | None:
         """Return the version that the pointer names; None if there is no pointer, or none that can be read.

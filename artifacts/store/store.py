@@ -57,13 +57,13 @@ from artifacts.networks.manifest import (
 from artifacts.store.interface import AnyStore, M
 from artifacts.store.sweep import sweep
 from artifacts.store.versions import (
+    MAX_NAMED,
     MAX_RECORD_BYTES,
     MODEL_RECORD,
     NAME,
     VERSION,
     check_file,
     check_name,
-    listed,
     now,
     pointer_after,
     read_manifest,
@@ -109,19 +109,14 @@ class Store(AnyStore):
                 flush(made.parent)  # or a power cut takes the store away with all that it held
             found = self.root.stat()
             if found.st_uid != os.geteuid():
-                raise StoreRefused(
-                    f"store {self.root} belongs to user {found.st_uid}, this process is user {os.geteuid()}; "
-                    f"a model is code, so use a folder of your own (--store DIR)"
-                )
+                raise StoreRefused("store-of-another-user", path=self.root, owner=found.st_uid, user=os.geteuid())
             if found.st_mode & 0o077:
-                raise StoreRefused(
-                    f"store {self.root} has mode {stat.S_IMODE(found.st_mode):04o}, others may enter it; "
-                    f"run: chmod 700 {self.root}"
-                )
+                mode = f"{stat.S_IMODE(found.st_mode):04o}"
+                raise StoreRefused("store-open-to-others", path=self.root, mode=mode)
             for folder in (JOBS, TEMPORARY):
                 (self.root / folder).mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise StoreRefused(f"store {self.root} cannot be used: {error}") from error
+            raise StoreRefused("store-unusable", path=self.root, reason=error) from error
 
     @property
     def jobs_folder(self) -> Path:
@@ -153,9 +148,9 @@ class Store(AnyStore):
         try:
             raw = read(self.root / name / MODEL_RECORD, MAX_RECORD_BYTES)
         except FileNotFoundError as error:
-            raise ModelNotFound("Model not found") from error
+            raise ModelNotFound("model-not-found") from error
         except OSError as error:
-            raise ArtifactRefused(f"{name}/{MODEL_RECORD} cannot be read: {error}") from error
+            raise ArtifactRefused("record-unreadable", file=f"{name}/{MODEL_RECORD}", reason=error) from error
         return unseal(raw, ModelRecord, f"{name}/{MODEL_RECORD}")
 
     def versions(self, name: str) -> list[int]:
@@ -164,7 +159,7 @@ class Store(AnyStore):
         try:
             entries = list((self.root / name).iterdir())
         except FileNotFoundError as error:
-            raise ModelNotFound("Model not found") from error
+            raise ModelNotFound("model-not-found") from error
         return sorted(
             int(entry.name) for entry in entries if VERSION.fullmatch(entry.name) and (entry / MANIFEST).is_file()
         )
@@ -176,9 +171,9 @@ class Store(AnyStore):
             return unseal(read(self.root / name / CURRENT, MAX_RECORD_BYTES), Current, f"{name}/{CURRENT}")
         except FileNotFoundError as error:
             self.read_model(name)
-            raise ModelNotTrained("Model not trained yet") from error
+            raise ModelNotTrained("model-not-trained") from error
         except OSError as error:
-            raise ArtifactRefused(f"{name}/{CURRENT} cannot be read: {error}") from error
+            raise ArtifactRefused("record-unreadable", file=f"{name}/{CURRENT}", reason=error) from error
 
     def stamp(self, name: str) -> tuple[int, int] | None:
         """See `AnyStore.stamp`; a pointer is replaced by a rename, so a new one is another file."""
@@ -195,7 +190,7 @@ class Store(AnyStore):
         try:
             raw = read(self.root / name / str(version) / MANIFEST, MAX_RECORD_BYTES)
         except OSError as error:
-            raise ArtifactRefused(f"{where} cannot be read: {error}") from error
+            raise ArtifactRefused("version-unreadable", model=where, reason=error) from error
         return read_manifest(raw, name, version)
 
     def read_version(self, name: str, version: int) -> tuple[Manifest, dict[str, bytes]]:
@@ -209,7 +204,7 @@ class Store(AnyStore):
                 files[file] = raw = read(folder / file, record.bytes)
                 check_file(where, file, raw, record)
         except OSError as error:
-            raise ArtifactRefused(f"{where} cannot be read: {error}") from error
+            raise ArtifactRefused("version-unreadable", model=where, reason=error) from error
         return manifest, files
 
     # Writing. Whatever is raised, nothing visible has changed, but that a version's number may have been used up.
@@ -226,7 +221,7 @@ class Store(AnyStore):
                 with put_in_place(folder, self.root / name):
                     pass
             except FileExistsError as error:
-                raise ModelExists("Model already exists") from error
+                raise ModelExists("model-exists") from error
         return self.read_model(name)
 
     def publish(
@@ -259,7 +254,7 @@ class Store(AnyStore):
                     try:
                         steps.enter_context(put_in_place(folder, self.root / name / str(version)))
                     except FileExistsError as error:
-                        raise StoreRefused(f"{name} has a folder {version} already, nothing was changed") from error
+                        raise StoreRefused("version-folder-in-the-way", model=name, version=version) from error
                     serving = self.sound_pointer(name)
                     if serve and expected in (None, serving.version if serving else 0):
                         pointer = pointer_after(serving, Served(version, now()))
@@ -272,10 +267,9 @@ class Store(AnyStore):
             serving = self.sound_pointer(name)
             found = serving.version if serving else None
             if expected is not None and found != expected:
-                raise VersionChanged(
-                    f"{name}: {f'version {found}' if found else 'no version'} serves, not {expected}; "
-                    f"somebody was faster, so look again, then decide"
-                )
+                if found is None:
+                    raise VersionChanged("no-version-serves", model=name, expected=expected)
+                raise VersionChanged("another-version-serves", model=name, found=found, expected=expected)
             self.check_version(name, version)
             self.read_version(name, version)
             if serving is not None and found == version:
@@ -292,8 +286,7 @@ class Store(AnyStore):
             if version is None:
                 others = [other for other in self.versions(name) if other != serving.version]
                 raise NothingToRollBack(
-                    f"{name}: no version that served before version {serving.version} is still there; "
-                    f"others that could be promoted: {listed(others)}"
+                    "nothing-to-roll-back", model=name, version=serving.version, others=others[-MAX_NAMED:]
                 )
             self.read_version(name, version)
             pointer = pointer_after(serving, Served(version, now(), rollback=True))
@@ -306,7 +299,7 @@ class Store(AnyStore):
             serving = self.certain_pointer(name)
             self.check_version(name, version)
             if serving is not None and serving.version == version:
-                raise VersionServes(f"{name} version {version} serves; promote another one first, or delete the model")
+                raise VersionServes("version-serves", model=name, version=version)
             self._remove_versions(name, [version])
 
     def delete_model(self, name: str) -> None:
@@ -326,7 +319,7 @@ class Store(AnyStore):
     def prune(self, name: str, keep: int) -> list[int]:
         """See `AnyStore.prune`; all of them are renamed away before the first is removed."""
         if keep < 0:
-            raise InvalidInput(f"keep is {keep}; it is the number of versions to keep, 0 or more")
+            raise InvalidInput("invalid-keep", keep=keep)
         with self.lock(name):
             serving = self.certain_pointer(name)
             versions = self.versions(name)
@@ -348,9 +341,7 @@ class Store(AnyStore):
         except FileNotFoundError:
             return 0
         except ArtifactRefused as error:
-            raise ArtifactRefused(
-                f"{error}; it says which numbers {name} has used before it was deleted; remove it to begin at 1"
-            ) from error
+            raise ArtifactRefused("deleted-record-damaged", model=name, file=file, reason=error) from error
 
     def _remove_versions(self, name: str, versions: list[int]) -> None:
         with self.temporary_folder() as folder:
@@ -366,9 +357,9 @@ class Store(AnyStore):
         try:
             fd = lock_folder(folder)
         except FileNotFoundError as error:
-            raise ModelNotFound("Model not found") from error
+            raise ModelNotFound("model-not-found") from error
         except OSError as error:
-            raise StoreRefused(f"{folder} cannot be locked, nothing was changed: {error}") from error
+            raise StoreRefused("folder-not-locked", path=folder, reason=error) from error
         with held_open(fd):
             yield
 
@@ -378,7 +369,7 @@ class Store(AnyStore):
         try:
             fd = lock_folder(self.root)
         except OSError as error:
-            raise StoreRefused(f"{self.root} cannot be locked, nothing was changed: {error}") from error
+            raise StoreRefused("folder-not-locked", path=self.root, reason=error) from error
         with held_open(fd):
             yield
 
@@ -406,7 +397,7 @@ class Store(AnyStore):
             except FileExistsError:
                 raise
             except OSError as error:
-                raise StoreRefused(f"store {self.root} cannot be written, nothing was changed: {error}") from error
+                raise StoreRefused("store-not-written", path=self.root, reason=error) from error
 
     def _replace(self, target: Path, raw: bytes) -> None:
         """Put `raw` in place of a record, durably: the old one or the new one is there, never half."""

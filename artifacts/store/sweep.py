@@ -36,7 +36,7 @@ def sweep(store: AnyStore, root: Path, temporary: Path) -> list[str]:
             if NAME.fullmatch(folder.name):
                 said += _doubts(store, folder)
     except OSError as error:
-        raise StoreRefused(f"store {root} cannot be listed: {error}") from error
+        raise StoreRefused("store-unreadable", path=root, reason=error) from error
     return said
 
 

@@ -24,6 +24,7 @@ from artifacts.networks.manifest import (
 )
 
 MAX_RECORD_BYTES = 4 * 2**20
+MAX_NAMED = 10  # versions that a message names, the newest ones
 MAX_HISTORY = 100
 DAY_S = 86_400
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -48,9 +49,7 @@ def check_name(name: str) -> None:
         InvalidName: it cannot; the pattern also keeps every name inside the store's folder.
     """
     if not NAME.fullmatch(name):
-        raise InvalidName(
-            f"model name {name!r:.80} is not allowed: 1 to 63 of a-z, 0-9, '_' and '-', the first a letter or digit"
-        )
+        raise InvalidName("invalid-model-name", name=name)
 
 
 def read_manifest(raw: bytes, name: str, version: int) -> Manifest:
@@ -62,17 +61,19 @@ def read_manifest(raw: bytes, name: str, version: int) -> Manifest:
     where = f"{name} version {version}"
     head = decode_record(raw, ManifestHead, f"{where}: {MANIFEST}")
     if head.format != FORMAT:
-        raise ArtifactRefused(f"{where} has format {head.format}, this program reads format {FORMAT}")
+        raise ArtifactRefused("unknown-format", model=where, found=head.format, known=FORMAT)
     try:
         kind = kind_named(head.neural_network_type)
     except UnknownKind as error:
-        raise ArtifactRefused(f"{where} is of a kind that this program lacks: {error}") from error
+        raise ArtifactRefused("unknown-kind-of-version", model=where, reason=error) from error
     manifest = unseal(raw, kind.manifest, f"{where}: {MANIFEST}")
     if (manifest.name, manifest.version) != (name, version):
-        raise ArtifactRefused(f"{where}: the manifest is of {manifest.name} version {manifest.version}")
+        raise ArtifactRefused(
+            "manifest-of-another-version", model=where, found_name=manifest.name, found_version=manifest.version
+        )
     expected = set(kind.files)
     if set(manifest.files) != expected:
-        raise ArtifactRefused(f"{where} lists {sorted(manifest.files)}, its kind has {sorted(expected)}")
+        raise ArtifactRefused("wrong-files", model=where, found=sorted(manifest.files), expected=sorted(expected))
     return manifest
 
 
@@ -88,8 +89,13 @@ def check_file(where: str, file: str, raw: bytes, record: FileRecord) -> None:
     digest = hashlib.sha256(raw).hexdigest()
     if len(raw) != record.bytes or digest != record.sha256:
         raise ArtifactRefused(
-            f"{where}: {file} is damaged: {len(raw)} bytes with SHA-256 {digest}, "
-            f"the manifest says {record.bytes} and {record.sha256}"
+            "file-damaged",
+            model=where,
+            file=file,
+            num_bytes=len(raw),
+            found=digest,
+            expected_bytes=record.bytes,
+            expected=record.sha256,
         )
 
 
@@ -117,8 +123,3 @@ def pointer_after(serving: Current | None, served: Served) -> Current:
     """Return the pointer that follows `serving`."""
     history = serving.history if serving else []
     return Current(version=served.version, history=[*history[1 - MAX_HISTORY :], served])
-
-
-def listed(versions: list[int]) -> str:
-    """Return version numbers in words, the last ten at most; of more, how many there are."""
-    return (", ".join(map(str, versions[-10:])) if len(versions) <= 10 else f"{len(versions)}") or "none"

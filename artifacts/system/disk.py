@@ -38,10 +38,7 @@ def check_local(root: Path) -> None:
         if path.is_relative_to(folder) and len(Path(folder).parts) >= len(found[1].parts):
             found = kind, Path(folder)
     if found[0] in NETWORK_FILE_SYSTEMS:
-        raise StoreRefused(
-            f"store {root} is on a network file system ({found[0]}, mounted on {found[1]}), where locks and renames "
-            f"are not safe between machines; use a folder on a disk of this machine (--store DIR)"
-        )
+        raise StoreRefused("store-on-network", path=root, file_system=found[0], mounted_on=found[1])
 
 
 def read(path: Path, limit: int) -> bytes:

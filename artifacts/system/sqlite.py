@@ -51,7 +51,9 @@ def opened(
     except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
         raise  # our bug
     except sqlite3.Error as error:
-        raise (damaged(path, str(error)) if code_of(error) in DAMAGED else refused(path, error)) from error
+        raise (
+            damaged(path, " ".join(str(error).split())) if code_of(error) in DAMAGED else refused(path, error)
+        ) from error
 
 
 def make_private(path: Path) -> None:

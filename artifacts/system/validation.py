@@ -9,7 +9,7 @@ import codecs
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, TypeVar, Union
 
 import msgspec
@@ -23,7 +23,6 @@ MAX_FAULTS_SHOWN = 20
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
-HALF = "holds half of an emoji (a lone surrogate, \\ud800 to \\udfff), which is no character; remove it, or put U+FFFD"
 _MARK = rb"\ufdd0"  # as long as the escape, and a code point that no text may hold, so it marks the place
 
 T = TypeVar("T")
@@ -65,13 +64,15 @@ def decode(raw: bytes | msgspec.Raw, type_: type[T], what: str = "body", pointer
         num_faults += 1
         if num_faults <= MAX_FAULTS_SHOWN:
             shown.append(fault)
-    raise InvalidInput(summary(what, num_faults), shown, num_faults)
+    raise does_not_fit(what, shown, num_faults)
 
 
-def summary(what: str, num_faults: int) -> str:
-    """Return one sentence on how many faults `what` has and how many of them are listed."""
-    listed = "listed" if num_faults <= MAX_FAULTS_SHOWN else f"the first {MAX_FAULTS_SHOWN} of them listed"
-    return f"{what} does not fit: {num_faults} fault{'' if num_faults == 1 else 's'}, {listed}"
+def does_not_fit(what: str, shown: Sequence[Fault], num_faults: int | None = None) -> InvalidInput:
+    """Return the refusal of an input for its faults, which says how many there are and how many of them are listed."""
+    num_faults = len(shown) if num_faults is None else num_faults
+    if num_faults > MAX_FAULTS_SHOWN:
+        return InvalidInput("too-many-faults", shown, num_faults, what=what, count=num_faults, listed=MAX_FAULTS_SHOWN)
+    return InvalidInput("does-not-fit", shown, num_faults, what=what, count=num_faults)
 
 
 def find_faults(raw: bytes | msgspec.Raw, type_: Any, pointer: str = "") -> Iterator[Fault]:
@@ -83,20 +84,18 @@ def find_faults(raw: bytes | msgspec.Raw, type_: Any, pointer: str = "") -> Iter
         pointer: JSON Pointer of `raw` within the whole input.
     """
     if not bytes(raw).strip():
-        yield Fault(pointer, "is empty; expected JSON")
+        yield Fault.of(pointer, "empty-json")
         return
-    whole = ""
     try:
         msgspec.json.decode(raw, type=type_)
         return
     except msgspec.ValidationError as error:
-        whole = str(error).split(" - at `")[0]  # the pointer says where
-        if "matching regex" in whole:
-            whole = _in_words(type_) or whole
+        whole = invalid(pointer, str(error).split(" - at `")[0], type_)  # the pointer says where
     except _UNREADABLE as error:
         if not holds_half(raw):
             yield _unreadable(error, pointer, raw)
             return
+        whole = Fault.of(pointer, "lone-surrogate")
     if holds_half(raw):
         yield from find_halves(marked(raw), pointer)
         yield from find_faults(marked(raw), type_, pointer)
@@ -110,7 +109,7 @@ def find_faults(raw: bytes | msgspec.Raw, type_: Any, pointer: str = "") -> Iter
         yield _unreadable(error, pointer, raw)
         return
     if not num_inner:
-        yield Fault(pointer, whole)
+        yield whole
 
 
 def find_halves(raw: bytes | msgspec.Raw, pointer: str = "") -> Iterator[Fault]:
@@ -131,7 +130,7 @@ def find_halves(raw: bytes | msgspec.Raw, pointer: str = "") -> Iterator[Fault]:
             for index, value in enumerate(_elements.decode(raw)):
                 yield from find_halves(value, f"{pointer}/{index}")
         else:
-            yield Fault(pointer, HALF)
+            yield Fault.of(pointer, "lone-surrogate")
     except _UNREADABLE as error:
         yield _unreadable(error, pointer)
 
@@ -150,20 +149,52 @@ def _unreadable(error: Exception, pointer: str, raw: bytes | msgspec.Raw = b"") 
     """Return why bytes are not JSON, and where programs on Windows write them, the likely reason."""
     start = bytes(raw[:4]) if isinstance(raw, bytes) else b""
     if start.startswith(codecs.BOM_UTF8):
-        return Fault(pointer, "begins with a byte order mark (EF BB BF); send JSON in UTF-8 without one")
+        return Fault.of(pointer, "byte-order-mark")
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or (len(start) > 1 and 0 in start[:2]):
-        return Fault(pointer, "is UTF-16 or UTF-32; send JSON in UTF-8")
+        return Fault.of(pointer, "utf-16")
     if isinstance(error, RecursionError):
-        return Fault(pointer, "is nested too deeply")
+        return Fault.of(pointer, "nested-too-deeply")
     if isinstance(error, UnicodeDecodeError):
-        return Fault(pointer, "is not valid UTF-8; send JSON in UTF-8")
-    return Fault(pointer, f"is not valid JSON: {error}")
+        return Fault.of(pointer, "not-utf-8")
+    return Fault.of(pointer, "not-json", reason=error)
 
 
-def _in_words(type_: Any) -> str | None:
-    """Return what a type says of its pattern in words (`Meta(extra={"in_words": ...})`); None if it says nothing."""
+# What msgspec says of a value that does not fit, and the type of problem that it is. The names of the groups are the
+# parameters.
+_INVALID = (
+    (re.compile(r"Expected `(?P<expected>.*)`, got `(?P<found>.*)`"), "wrong-type"),
+    (re.compile(r"Expected `(?P<expected>.*)` (?P<limit>(?:[<>]=?|that's a multiple of) .*)"), "out-of-range"),
+    (re.compile(r"Expected `(?P<expected>.*)` of length (?P<limit>.*)"), "wrong-length"),
+    (re.compile(r"Expected `(?P<expected>.*)` matching regex (?P<limit>.*)"), "wrong-pattern"),
+    (re.compile(r"expected exactly one of (?P<known>`.*`)"), "not-exactly-one"),  # what our own Structs check
+    (re.compile(r"Invalid enum value (?P<found>.*)"), "unknown-choice"),
+)
+
+
+def invalid(pointer: str, reason: str, type_: Any) -> Fault:
+    """Return the fault for what msgspec says of a value.
+
+    Args:
+        pointer: where it stands.
+        reason: msgspec's sentence, without the place.
+        type_: that was expected. `Meta(extra={"problem": ...})` names the problem of a pattern, which a regular
+            expression explains to nobody.
+    """
+    for pattern, type_of_problem in _INVALID:
+        if found := pattern.fullmatch(reason):
+            if type_of_problem == "wrong-pattern" and (named := _named(type_)):
+                return Fault.of(pointer, named)
+            if type_of_problem == "unknown-choice":
+                known = [str(one) for one in typing.get_args(_unwrapped(type_))]
+                return Fault.of(pointer, "unknown-choice", known=known, **found.groupdict())
+            return Fault.of(pointer, type_of_problem, **found.groupdict())
+    return Fault.of(pointer, "not-valid", reason=reason)
+
+
+def _named(type_: Any) -> str | None:
+    """Return the problem that a type names for what does not fit its pattern; None if it names none."""
     for one in typing.get_args(type_):
-        found = one.extra.get("in_words") if isinstance(one, msgspec.Meta) and one.extra else _in_words(one)
+        found = one.extra.get("problem") if isinstance(one, msgspec.Meta) and one.extra else _named(one)
         if found:
             return str(found)
     return None
@@ -198,9 +229,9 @@ def _inner_faults(raw: bytes | msgspec.Raw, type_: Any, pointer: str) -> Iterato
             if name in members:
                 yield from find_faults(members[name], field.type, f"{pointer}/{name}")
             elif field.required:
-                yield Fault(f"{pointer}/{name}", "is missing")
+                yield Fault.of(f"{pointer}/{name}", "missing-field")
         if type_.__struct_config__.forbid_unknown_fields:
             for name in members:
                 if name not in fields:
                     escaped = name.replace("~", "~0").replace("/", "~1")
-                    yield Fault(f"{pointer}/{escaped}", f"is an unknown field; expected one of {', '.join(fields)}")
+                    yield Fault.of(f"{pointer}/{escaped}", "unknown-field", known=list(fields))

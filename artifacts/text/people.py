@@ -151,11 +151,9 @@ def read_names(path: Path) -> list[str]:
     try:
         lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            f"the names in {path} cannot be read: {error}; give a UTF-8 file, one name a line"
-        ) from error
+        raise InvalidInput("names-unreadable", path=path, reason=error) from error
     if len(lines) > MAX_LINES:
-        raise InvalidInput(f"{path} has {len(lines)} lines, the limit is {MAX_LINES}; cut the file")
+        raise InvalidInput("too-many-names", path=path, num_lines=len(lines), limit=MAX_LINES)
     return [name for line in lines if (name := line.strip()) and not name.startswith("#")]
 
 
@@ -169,9 +167,7 @@ def _pattern(phrase: str, whole_words: bool) -> str:
     parts = _parts(phrase)
     num_letters = sum(map(len, parts))
     if num_letters < MIN_LETTERS:
-        raise InvalidInput(
-            f"{phrase!r:.80} has {num_letters} letters or digits, the least is {MIN_LETTERS}; give the whole name"
-        )
+        raise InvalidInput("name-too-short", name=phrase, num_letters=num_letters, limit=MIN_LETTERS)
     # Bounded, so that no text makes the search quadratic.
     found = rf"[\W_]{{0,{BETWEEN}}}".join(map(re.escape, parts))
     if whole_words or num_letters < INSIDE_WORDS:

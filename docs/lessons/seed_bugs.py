@@ -190,7 +190,7 @@ def read_sample(num_tickets: int, seed: int) -> tuple[Texts, Texts]:
     check_categories(rows)
     learnt, held_out = split(rows, HELD_OUT, seed)
     if not held_out:
-        raise InvalidInput(f"{num_tickets} e-mails are too few to keep some out; take --num-tickets 100 or more")
+        raise InvalidInput("not-valid", reason=f"{num_tickets} e-mails are too few to keep some out; take 100 or more")
     names = [ticket.expected for ticket in rows.tickets]
     one, other = (Texts([rows.tokens[i] for i in part], [names[i] for i in part]) for part in (learnt, held_out))
     return one, other

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping
 
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from artifacts.problems import sentences as problems
 from inference import errors
 from inference.monitoring.counters import Counters
 from inference.monitoring.tracing import trace
@@ -89,21 +90,23 @@ class Observer:
             if is_canonical(scope["raw_path"]):
                 await self._behind(inner, receive, sending)
             else:
-                await self._refuse(404, f"there is no {scope['path']}; GET /schema lists the routes", sending)
+                await self._refuse(scope, 404, problems.message("no-such-route", {"path": scope["path"]}), sending)
         except Exception as error:
             if status:  # a part of the answer is out; the server closes the connection
                 raise
             log.exception("bug in answering %s (request %s)", method, request_id.decode(), exc_info=error)
-            await self._refuse(500, "an error of ours; the server's log has it", sending)
+            said = problems.message("internal-error", {"request_id": request_id.decode()})
+            await self._refuse(scope, 500, said, sending)
         finally:
             route = inner.get("path_template") or NO_ROUTE
             line = f"{method if method in METHODS else 'other'} {route} {status or 500}"
             self._counters.count_request(line, route, time.perf_counter() - began)
 
-    async def _refuse(self, status: int, detail: str, send: Send) -> None:
+    async def _refuse(self, scope: Scope, status: int, said: problems.Message, send: Send) -> None:
         """Answer with a problem, past Litestar."""
-        response = errors.problem(status, detail)
+        response = errors.problem(status, said, errors.language_asked(scope["headers"]))
         raw = response.content
-        described = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(raw))]
+        described = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
+        described += [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(raw))]
         await send({"type": "http.response.start", "status": status, "headers": described})
         await send({"type": "http.response.body", "body": raw, "more_body": False})

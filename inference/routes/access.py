@@ -54,7 +54,6 @@ CLOSED_BY: Roles = {
 # "lefevr" is not to be answered with "lefevre".
 SEES_WORDS = OPENED_BY["label"]
 USUAL = b"Bearer "  # as nearly all clients spell it
-REMEDY = "send the header Authorization: Bearer TOKEN"
 MAX_FAILURES, WINDOW_S = 10, 60.0  # wrong tokens that one address may send in a minute
 MAX_PEERS = 1024  # whose failures are remembered; then the one that failed longest ago is forgotten
 
@@ -74,10 +73,7 @@ async def check_address(request: Request[Any, Any, Any]) -> None:
     settings: Settings = request.app.state.settings
     host = request.headers.get("host", "")
     if not is_own_host(host, settings.hosts):
-        raise HostRefused(
-            f"this server does not answer for host {_without_port(host)!r:.80}; call it as one of "
-            f"{', '.join(sorted(settings.hosts))}, or add the name to PUPPET_ALLOWED_HOSTS"
-        )
+        raise HostRefused("wrong-host", host=_without_port(host), known=sorted(settings.hosts))
     numbers = [value for value in request.path_params.values() if isinstance(value, int)]
     if numbers and not {str(number) for number in numbers} <= set(request.scope["path"].split("/")):
         raise NotFoundException
@@ -180,18 +176,12 @@ class Gate:
             self._count_failure(peer)
         wanted = self._opened_by[role][0]
         if not self.needs_token(role):
-            variable = f"set PUPPET_{wanted.upper()}_TOKEN in the server's environment"
-            remedy = f"make one with puppet-serve token NAME --role {wanted}" if wanted == "label" else variable
-            raise TokenRefused(
-                f"this route is only for callers on this machine while no {wanted} token is set; {remedy} and {REMEDY}"
-            )
-        if token is not None and token.expires is not None and has_expired:
-            found = f"the one that was sent, {token.name}, expired at {as_time(token.expires)}"
-        elif token is not None:
-            found = f"the {token.role} token does not open it"
-        else:
-            found = "the one that was sent is another" if any(given) else "none was sent"
-        raise TokenRefused(f"this route needs the {wanted} token, {found}; {REMEDY}")
+            raise TokenRefused("only-this-machine", role=wanted)
+        if token is None:
+            raise TokenRefused("unknown-token" if any(given) else "no-token", role=wanted)
+        if token.expires is not None and has_expired:
+            raise TokenRefused("expired-token", role=wanted, token_name=token.name, expired_at=as_time(token.expires))
+        raise TokenRefused("wrong-role", role=wanted, sent_role=token.role)
 
     def opens(self, role: str, authorization: bytes | None, peer: str | None) -> bool:
         """Return whether `check` would surely let a request in, with one header at most; no means only: ask it."""
@@ -244,11 +234,7 @@ class Gate:
             log.warning("peer %s has sent %d wrong tokens within a minute", peer, num_failures)
         if num_failures > MAX_FAILURES:
             wait_s = math.ceil(since + WINDOW_S - now)
-            raise TooManyAttempts(
-                f"this address has sent more than {MAX_FAILURES} wrong tokens within a minute; send the right one, or "
-                f"wait {wait_s} s",
-                wait_s,
-            )
+            raise TooManyAttempts("too-many-wrong-tokens", retry_after_s=wait_s, limit=MAX_FAILURES)
 
 
 async def check_role(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -264,7 +250,7 @@ async def check_role(connection: ASGIConnection[Any, Any, Any, Any], handler: Ba
         connection.scope["state"]["token"] = gate.check(role, connection.scope["headers"], peer)
     # What Litestar adds to each path to answer OPTIONS has no role; it tells the methods, as /schema does.
     elif role != "open" and handler.fn.__module__ != HTTPRoute.__module__:
-        raise TokenRefused("this route declares no role, nobody may use it; this is our bug")
+        raise TokenRefused("route-without-role")
 
 
 def author_of(request: Request[Any, Any, Any]) -> Author:
@@ -291,14 +277,13 @@ def check_media_type(request: Request[Any, Any, Any], *accepted: str) -> str:
     accepted = accepted or (JSON,)
     coding = request.headers.get("content-encoding", "").strip()
     if coding.lower() not in ("", "identity"):
-        raise WrongCoding(f"the body is sent in the Content-Encoding {coding!r:.80}; send it without one, uncompressed")
+        raise WrongCoding("unknown-content-coding", coding=coding)
     given = request.headers.get("content-type", "")
     media_type = given.partition(";")[0].strip().lower()
+    if not given:
+        raise WrongMediaType("missing-media-type", accepted=accepted)
     if media_type not in accepted:
-        found = f"found {given!r:.80}" if given else "there is none"
-        names = {JSON: "JSON", MAIL: "an e-mail"}
-        ways = " or ".join(f"as {names[one]} with the header Content-Type: {one}" for one in accepted)
-        raise WrongMediaType(f"send the body {ways}; {found}", accepted)
+        raise WrongMediaType("wrong-media-type", accepted=accepted, found=given)
     return media_type
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 from litestar import Request, get, post
 from litestar.di import NamedDependency
@@ -13,13 +13,15 @@ from msgspec.json import encode
 
 from artifacts.jobs.events import Event
 from artifacts.jobs.records import Job
+from artifacts.problems.sentences import ADDRESS, Language
 from artifacts.store.audit import AuditLog
+from inference.errors import fault_shown, language_of
 from inference.following import has_ended
 from inference.routes import access
 from inference.routes.declared import Routes
 from inference.routes.openapi import ADMIN, refusals
-from inference.schemas import JobAnswer, JobsAnswer
-from inference.training import Training
+from inference.schemas import JobAnswer, JobsAnswer, ProblemError
+from inference.training import Training, detail_of
 
 HEARTBEAT_S = 15.0  # a comment, so that proxies do not take a quiet connection for a dead one
 RETRY_MS = 2000  # after which a client that has lost the connection comes back
@@ -27,13 +29,15 @@ RETRY_MS = 2000  # after which a client that has lost the connection comes back
 AnyRequest = Request[Any, Any, Any]
 
 
-def shown(training: Training, job: Job) -> JobAnswer:
-    """Return what a job is and how far it has come; reads the disk."""
-    last: Event | None = None
+def shown(training: Training, job: Job, language: Language) -> JobAnswer:
+    """Return what a job is and how far it has come, worded in a language; reads the disk."""
+    epoch: Event | None = None
+    latest: Event | None = None  # that says a phase
     offset = 0
     while found := training.jobs.read_events(job.id, offset):
         offset = found[-1][0]
-        last = next((event for _, event in reversed(found) if event.kind == "epoch"), last)
+        epoch = next((event for _, event in reversed(found) if event.kind == "epoch"), epoch)
+        latest = next((event for _, event in reversed(found) if event.phase is not None), latest)
     return JobAnswer(
         id=job.id,
         state=job.state,
@@ -43,8 +47,9 @@ def shown(training: Training, job: Job) -> JobAnswer:
         created=job.created,
         started=job.started,
         ended=job.ended,
-        detail=job.detail,
-        errors=job.faults,
+        detail=detail_of(job, language),
+        # Documented as such a Struct; each has members of its own as well, as in a problem.
+        errors=cast(list[ProblemError], [fault_shown(fault, language) for fault in job.faults]),
         num_errors=job.num_faults,
         version=job.version,
         metrics=job.metrics,
@@ -52,11 +57,16 @@ def shown(training: Training, job: Job) -> JobAnswer:
         promote=job.promote,
         cancel_requested=job.cancel_requested,
         token_name=job.token_name or UNSET,
-        progress=last,
+        type=ADDRESS + job.problem.type if job.problem is not None and job.problem.is_known else UNSET,
+        phase=latest.phase if latest is not None else None,
+        seconds_left=latest.seconds_left if latest is not None and not has_ended(job) else None,
+        progress=epoch,
     )
 
 
-async def told(training: Training, job_id: str, offset: int) -> AsyncIterator[ServerSentEventMessage]:
+async def told(
+    training: Training, job_id: str, offset: int, language: Language
+) -> AsyncIterator[ServerSentEventMessage]:
     """Yield what a job tells from `offset` on, then its end; ends early when the server shuts down."""
     yield ServerSentEventMessage(data=None, comment="follows", retry=RETRY_MS)  # "" would be an event
     async for job, events in training.followers.follow(job_id, offset, HEARTBEAT_S):
@@ -65,7 +75,7 @@ async def told(training: Training, job_id: str, offset: int) -> AsyncIterator[Se
         if events:
             continue
         if has_ended(job):
-            answer = await asyncio.to_thread(shown, training, job)
+            answer = await asyncio.to_thread(shown, training, job, language)
             yield ServerSentEventMessage(data=encode(answer).decode(), event="end", id=str(offset))
         else:
             yield ServerSentEventMessage(data=None, comment="still there")
@@ -77,18 +87,20 @@ class JobRoutes(Routes):
     path = "/jobs"
 
     @get("/", opt=access.ADMIN, responses=refusals(*ADMIN))
-    async def jobs(self, training: NamedDependency[Training]) -> JobsAnswer:
+    async def jobs(self, request: AnyRequest, training: NamedDependency[Training]) -> JobsAnswer:
         """List the newest 100 jobs, newest first."""
+        language = language_of(request)
 
         def found() -> list[JobAnswer]:
-            return [shown(training, job) for job in training.jobs.list()]
+            return [shown(training, job, language) for job in training.jobs.list()]
 
         return JobsAnswer(await asyncio.to_thread(found))
 
     @get("/{job_id:str}", opt=access.ADMIN, responses=refusals(*ADMIN, 404))
-    async def job(self, job_id: FromPath[str], training: NamedDependency[Training]) -> JobAnswer:
-        """Show one job: its state, its last epoch, the reason if it failed, the version that it made."""
-        return await asyncio.to_thread(lambda: shown(training, training.jobs.get(job_id)))
+    async def job(self, request: AnyRequest, job_id: FromPath[str], training: NamedDependency[Training]) -> JobAnswer:
+        """Show one job: its state, its phase and last epoch, the reason if it failed, the version that it made."""
+        language = language_of(request)
+        return await asyncio.to_thread(lambda: shown(training, training.jobs.get(job_id), language))
 
     @get(
         "/{job_id:str}/events",
@@ -99,11 +111,11 @@ class JobRoutes(Routes):
     async def events(
         self, request: AnyRequest, job_id: FromPath[str], training: NamedDependency[Training]
     ) -> ServerSentEvent:
-        """Follow a job (Server-Sent Events): each epoch, then the end; Last-Event-ID goes on where one was."""
+        """Follow a job (Server-Sent Events): phases, epochs, then the end; Last-Event-ID goes on where one was."""
         found = await asyncio.to_thread(training.jobs.get, job_id)
         given = request.headers.get("last-event-id", "")
         offset = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
-        return ServerSentEvent(told(training, found.id, offset))
+        return ServerSentEvent(told(training, found.id, offset, language_of(request)))
 
     @post("/{job_id:str}/cancel", opt=access.ADMIN, status_code=200, responses=refusals(*ADMIN, 404))
     async def cancel(
@@ -120,6 +132,6 @@ class JobRoutes(Routes):
             job = training.jobs.get(job_id)  # an id that no job has is a caller's own text, and is not noted
             with audit.change(access.author_of(request), "cancel", job.model_name, job=job.id):
                 job = training.jobs.request_cancel(job.id)
-            return shown(training, job)
+            return shown(training, job, language_of(request))
 
         return await asyncio.to_thread(cancel)

@@ -222,7 +222,7 @@ def expected_version(store: Store, name: str, if_match: str | None) -> int | Non
     current = store.current(name).version
     found = etag(store.read_manifest(name, current))
     if found not in [tag.strip() for tag in if_match.split(",")]:
-        raise VersionChanged(f"{name}: version {current} serves, its ETag is {found}, not {if_match:.200}; look again")
+        raise VersionChanged("version-changed", model_name=name, version=current, etag=found, expected=if_match)
     return current
 
 
@@ -236,7 +236,7 @@ def days_asked(most: int) -> Provide:
 
     def num_days(days: Days = week) -> int:
         if not 1 <= days <= most:
-            raise InvalidInput(f"days is {days}; send 1 to {most}, for counts are kept so long (drift_days)")
+            raise InvalidInput("days-out-of-range", days=days, limit_days=most)
         return days
 
     return Provide(num_days, sync_to_thread=False)

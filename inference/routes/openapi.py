@@ -41,7 +41,7 @@ from inference.schemas import (
 ERRORS = {
     400: "The body does not fit; every fault is listed with its JSON Pointer. Or one of the seeds' sentences.",
     401: "The request carries no token that opens the route.",
-    404: "There is no such model.",
+    404: "There is no such model, version, job, correction or page.",
     409: "Not in the state that the request needs: the version serves, nothing to roll back to, the training stopped.",
     412: "Another version serves than If-Match wants.",
     413: "The body is larger than the route's limit.",
@@ -49,7 +49,7 @@ ERRORS = {
     422: "The Idempotency-Key was used for another request.",
     421: "The Host header is none of the server's names.",
     429: "Too many wrong tokens from this address; a right one is still let in. Retry-After says when.",
-    500: "The training failed, an answer is no number, or an error of ours; the log has it.",
+    500: "The training failed, an answer is no number, or an internal error; the server's log says why.",
     503: "Not now: full, loading, training, shutting down, or no version that can be verified. Retry-After says when.",
     507: "The model has as many corrections as it may have.",
     504: "The answer cannot come within the X-Timeout-Ms of the request; the model was not asked.",
@@ -144,6 +144,11 @@ def text_answer() -> dict[int, ResponseSpec]:
     """Return the OpenAPI entry of a good answer that is text."""
     media_type = cast(MediaType, "text/plain")
     return {200: ResponseSpec(str, generate_examples=False, description="The answer.", media_type=media_type)}
+
+
+def page_answer() -> dict[int, ResponseSpec]:
+    """Return the OpenAPI entry of a good answer that is a page."""
+    return {200: ResponseSpec(str, generate_examples=False, description="The page.", media_type=MediaType.HTML)}
 
 
 def lines_answer() -> dict[int, ResponseSpec]:

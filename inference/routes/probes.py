@@ -39,9 +39,9 @@ class ProbeRoutes(Routes):
     async def readyz(self, registry: NamedDependency[Registry], draining: NamedDependency[bool]) -> Probe:
         """Answer 200 once every trained model has been loaded or refused, and until the server is asked to end."""
         if draining:
-            raise Draining("the server is shutting down")
+            raise Draining("draining")
         if not registry.is_ready:
-            raise ModelLoading("models are being loaded")
+            raise ModelLoading("models-loading")
         return Probe("ready")
 
     @get("/metrics", opt=access.SEARCH, responses=text_answer() | refusals(*READ))

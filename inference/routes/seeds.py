@@ -16,7 +16,7 @@ from artifacts.kinds import KINDS
 from artifacts.mail.message import read_mail
 from artifacts.schemas import Search
 from artifacts.store.audit import AuditLog
-from inference.errors import BodyTooLarge
+from inference.errors import BodyTooLarge, language_of
 from inference.evaluation import evaluate
 from inference.prediction import label
 from inference.routes import access
@@ -74,10 +74,10 @@ def has_left(receive: Receive) -> bool:
     return False
 
 
-def check_size(raw: bytes, limit: int, what: str) -> None:
-    """Raise BodyTooLarge unless a body is within its limit, in bytes; `what` names its kind in the message."""
-    if len(raw) > limit:
-        raise BodyTooLarge(f"the body has {len(raw)} bytes, the limit for {what} is {limit}; send a shorter one")
+def check_size(raw: bytes, limit_bytes: int, media_type: str) -> None:
+    """Raise BodyTooLarge unless a body of a type is within its limit."""
+    if len(raw) > limit_bytes:
+        raise BodyTooLarge("body-too-large", num_bytes=len(raw), media_type=media_type, limit_bytes=limit_bytes)
 
 
 def wants_job(request: AnyRequest) -> bool:
@@ -132,7 +132,7 @@ class SeedRoutes(Routes):
         if wants_job(request):
             headers |= {"Retry-After": "1", "Preference-Applied": "respond-async"}
             return Response(Accepted(model_name=job.model_name, job=job.id), status_code=202, headers=headers)
-        return Response(await served(await training.wait(job), registry), headers=headers)
+        return Response(await served(await training.wait(job), registry, language_of(request)), headers=headers)
 
     @post(
         "/search",
@@ -195,13 +195,13 @@ class SeedRoutes(Routes):
         serving.batcher.check_room(0)
         mail = None
         if media_type == access.MAIL:
-            check_size(raw, settings.mail_body_bytes, "an e-mail")
+            check_size(raw, settings.mail_body_bytes, media_type)
             mail = await serving.batcher.large.run(read_mail, raw)
             body = Predict(mail.text)
         else:
-            check_size(raw, settings.search_body_bytes, "JSON")
+            check_size(raw, settings.search_body_bytes, media_type)
             body = await decoded(raw, Predict)
         if name is not None and body.name is not None:
-            raise InvalidInput("the model is named twice, in the body and in the address; name it once")
+            raise InvalidInput("model-named-twice")
         named = next(one for one in (body.name, name, settings.default_model) if one is not None)
         return await label(serving.registry.serving(named), body, mail, serving.batcher, context)

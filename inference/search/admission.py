@@ -53,10 +53,10 @@ class Admission:
             waiting, limit = self.large_tokens, self.limit_tokens * LARGE_FACTOR
         if waiting and waiting + cost > limit:
             self._counters.count_refusal(FULL)
-            raise ServerFull(ServerFull.DETAIL)
+            raise ServerFull("server-full", num_tokens=waiting + cost, limit_tokens=limit)
         if deadline is not None and time.perf_counter() + (waiting + cost) * self._token_s > deadline:
             self._counters.count_refusal(LATE)
-            raise TooLate(TooLate.DETAIL)
+            raise TooLate("too-late")
 
     def learn(self, num_tokens: int, seconds: float) -> None:
         """Learn from a turn what a token takes: a moving average, of turns that are long enough to tell."""

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from artifacts.errors import Fault, InvalidContent, InvalidInput
+from artifacts.errors import Fault, InvalidContent
 from artifacts.kinds import DEFAULT, KINDS, Kind, kind_named
 from artifacts.networks.runtime import Model
 from artifacts.schemas import Search
-from artifacts.system.validation import MAX_FAULTS_SHOWN, decode, decoder_of, summary
+from artifacts.system.validation import MAX_FAULTS_SHOWN, decode, decoder_of, does_not_fit
 from inference.schemas import KindOnly
 from inference.search.large import LargeWork
 
@@ -88,7 +88,7 @@ class Faults:
     def refuse(self, what: str) -> None:
         """Raise InvalidInput if there are any; `what` says in what."""
         if self._num:
-            raise InvalidInput(summary(what, self._num), self._shown, self._num)
+            raise does_not_fit(what, self._shown, self._num)
 
 
 def is_long(content: Any) -> bool:
@@ -123,6 +123,6 @@ async def encode_all(large: LargeWork, model: Model[E], contents: dict[str, Any]
         try:
             encoded.append(await encode_one(large, model, content))
         except InvalidContent as error:
-            faults.add(Fault(pointer, str(error)))
+            faults.add(Fault.of_error(pointer, error))
     faults.refuse("body")
     return encoded

@@ -118,11 +118,11 @@ class QueuedRequest:
         context.queue_s = now - self.arrived
         if context.has_left():
             counters.count_refusal(LEFT)
-            self.end(ClientLeft("the client has closed its connection; nothing was done"), 0.0)
+            self.end(ClientLeft("client-left"), 0.0)
             return False
         if context.deadline is not None and now > context.deadline:
             counters.count_refusal(LATE)
-            self.end(TooLate(TooLate.DETAIL), 0.0)
+            self.end(TooLate("too-late"), 0.0)
             return False
         return True
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from artifacts.errors import EmptyTicket, Fault, InvalidContent, InvalidInput
+from artifacts.errors import EmptyTicket, Fault, InvalidContent
 from artifacts.networks.runtime import Model
 from artifacts.schemas import Ranking
-from artifacts.system.validation import summary
+from artifacts.system.validation import does_not_fit
 from artifacts.text.tickets import RankedPrediction
 from inference.search.batcher import Batcher
 from inference.search.bodies import Faults, encode_one, in_turns
@@ -58,13 +58,10 @@ async def rank(
     """
     began = time.perf_counter()
     if model.ranker is None:
-        raise _cannot("top_k" if ranking.top_k is not None else "abstain", f"{model.where} has no further guesses")
+        field = "top_k" if ranking.top_k is not None else "abstain"
+        raise does_not_fit("body", [Fault.of(f"/{field}", "no-guesses", model=model.where)])
     if ranking.abstain and model.abstention is None:
-        raise _cannot(
-            "abstain",
-            f"{model.where} does not know when to abstain: it was trained by an older release or on too few tickets; "
-            "train it again, on more tickets, or ask without it",
-        )
+        raise does_not_fit("body", [Fault.of("/abstain", "no-abstention", model=model.where)])
     encoded: dict[str, Any] = {}
     faults = Faults()
     async for pointer, content in in_turns(contents.items()):
@@ -72,9 +69,9 @@ async def rank(
             encoded[pointer] = await encode_one(batcher.large, model, content)
         except EmptyTicket as error:
             if not ranking.abstain:
-                faults.add(Fault(pointer, str(error)))
+                faults.add(Fault.of_error(pointer, error))
         except InvalidContent as error:
-            faults.add(Fault(pointer, str(error)))
+            faults.add(Fault.of_error(pointer, error))
     faults.refuse("body")
     context.ids_s = time.perf_counter() - began
     found = await batcher.predict(model.ranker, list(encoded.values()), context) if encoded else []
@@ -91,8 +88,3 @@ def shaped(found: Any, ranking: Ranking) -> RankedPrediction:
         return msgspec.structs.replace(found, category=None, best=best)
     best_or_none = found.best[: ranking.top_k] if ranking.top_k is not None else None
     return msgspec.structs.replace(found, reason=None, best=best_or_none)
-
-
-def _cannot(field: str, detail: str) -> InvalidInput:
-    """Return the refusal of a field that the model cannot serve."""
-    return InvalidInput(summary("body", 1), [Fault(f"/{field}", detail)])

@@ -45,8 +45,8 @@ class Registry:
             return model
         self.store.current(name)
         if self._seen.get(name) != self.store.stamp(name):
-            raise ModelLoading(f"model {name} is being loaded; try again in a second")
-        raise ArtifactRefused(f"no version of model {name} can be verified; the log says why; train it again")
+            raise ModelLoading("model-loading", model_name=name)
+        raise ArtifactRefused("no-sound-version", model_name=name)
 
     def version_of(self, name: str) -> int | None:
         """Return the version that answers for `name` now; None if there is none."""

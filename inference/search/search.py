@@ -169,7 +169,7 @@ def explains(body: Search) -> bool:
 def check_explains(kind: Kind, name: str) -> None:
     """Raise KindMismatch unless the answers of a kind can be explained."""
     if kind.explain is None:
-        raise KindMismatch(f"model {name} is of neural_network_type {kind.name}, which explains nothing; ask without")
+        raise KindMismatch("not-explainable", model_name=name, neural_network_type=kind.name)
 
 
 async def explained(
@@ -206,8 +206,5 @@ def deadline_after(arrived: float, timeout_ms: bytes | None) -> float | None:
         return None
     is_number = timeout_ms.isdigit() and len(timeout_ms) <= MAX_TIMEOUT_DIGITS  # of bytes: 0 to 9 and nothing else
     if not is_number or not 1 <= int(timeout_ms) <= MAX_TIMEOUT_MS:
-        found = timeout_ms.decode("latin-1")
-        raise InvalidInput(
-            f"the header X-Timeout-Ms is {found!r:.40}; send whole milliseconds, 1 to {MAX_TIMEOUT_MS}, or leave it out"
-        )
+        raise InvalidInput("invalid-timeout", found=timeout_ms[:40].decode("latin-1"), limit_ms=MAX_TIMEOUT_MS)
     return arrived + int(timeout_ms) / 1000

@@ -16,16 +16,19 @@ from typing import NoReturn
 import click
 import msgspec
 
-from artifacts.errors import InvalidInput, PuppetError, how_to_install
+from artifacts.errors import InvalidInput, PuppetError
+from artifacts.problems.sentences import Language, language_of
 from artifacts.system import cores
 from artifacts.system.logs import start_log
 from inference.monitoring.shared_counters import open_board
 from inference.server import listeners
 from inference.server.connections import raise_descriptor_limit
 from inference.server.listeners import listen
-from inference.server.supervisor import END_SIGNALS, WORKER_SIGNALS, Child, Supervisor
+from inference.server.supervisor import END_SIGNALS, WORKER_SIGNALS, Child, StartRefusal, Supervisor, read_refusal
 from inference.settings import PREFIX, Given, Settings, named_tokens, read_settings
 from inference.tokens import FILE, ROLES, NamedToken, Role, make_token
+
+ERROR: dict[Language, str] = {"en": "error: ", "fr": "erreur\u00a0: "}
 
 log = logging.getLogger("puppet")
 
@@ -96,12 +99,14 @@ def token(context: click.Context, name: str, role: Role, days: int | None, file:
 
 
 def refuse(error: PuppetError) -> NoReturn:
-    """Say what is wrong and end with status 1."""
-    click.echo(f"error: {error}", err=True)
-    if isinstance(error, InvalidInput):
-        for fault in error.faults:
-            click.echo(f"  {fault}", err=True)
+    """Say what is wrong, in the language of the terminal, and end with status 1."""
+    show(StartRefusal.of(error).shown(language_of(os.environ)))
     sys.exit(1)
+
+
+def show(refusal: str) -> None:
+    """Say why the server cannot run."""
+    click.echo(ERROR[language_of(os.environ)] + refusal, err=True)
 
 
 def supervise(settings: Settings, tokens: tuple[NamedToken, ...], listening: Sequence[socket.socket]) -> int:
@@ -135,7 +140,7 @@ def supervise(settings: Settings, tokens: tuple[NamedToken, ...], listening: Seq
     )
     status = asyncio.run(supervisor.run())
     if supervisor.refusal:
-        click.echo(f"error: {supervisor.refusal}", err=True)
+        show(read_refusal(supervisor.refusal, language_of(os.environ)))
     return status
 
 
@@ -200,5 +205,5 @@ def choose_trainer(settings: Settings) -> Settings:
     if settings.trainer == "auto":
         return msgspec.structs.replace(settings, trainer="local" if installed else "none")
     if settings.trainer == "local" and not installed:
-        raise InvalidInput(f"--trainer local needs PyTorch, which is not installed; {how_to_install('train')}")
+        raise InvalidInput("no-trainer-installed")
     return settings

@@ -23,6 +23,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from artifacts.errors import PuppetError
+from artifacts.problems.sentences import Language
 from inference import errors
 from inference.errors import (
     CodingNotImplemented,
@@ -127,8 +128,9 @@ class Edge(HttpToolsProtocol):
             limits = self._connections.limits
             self._refuse(
                 RequestTimeout(
-                    f"the body came too slowly; the limit is {limits.body_idle_timeout_s:g} s without a byte, and "
-                    f"{limits.body_bytes_s} bytes a second on the whole; send it again, faster"
+                    "body-too-slow",
+                    body_idle_timeout_s=limits.body_idle_timeout_s,
+                    body_bytes_s=limits.body_bytes_s,
                 )
             )
         else:
@@ -196,19 +198,16 @@ class Edge(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._ignore_upgrade(piece[upgrade.args[0] :])
         except httptools.HttpParserError:
-            self._fault = self._fault or MalformedRequest(self._what_was_spoken(piece))
+            self._fault = self._fault or self._fault_of_bytes(piece)
         if self._fault is None and self._uncounted > ENOUGH_BYTES:
-            self._fault = HeadTooLarge(
-                f"the head of the request is larger than {MAX_HEAD_BYTES} bytes; send fewer or shorter headers"
-            )
+            self._fault = HeadTooLarge("head-too-large", limit_bytes=MAX_HEAD_BYTES)
         if self._fault is not None:
             self._refuse(self._fault)
 
-    def _what_was_spoken(self, piece: bytes) -> str:
-        """Return what to say of bytes that are no HTTP."""
-        if self._answering is None and piece.startswith(TLS):
-            return "TLS was spoken, this port speaks HTTP; call it by http://, or put a proxy that ends TLS in front"
-        return "this is no request of HTTP/1.1 (RFC 9112); the connection is closed"
+    def _fault_of_bytes(self, piece: bytes) -> PuppetError:
+        """Return what is wrong with bytes that are no HTTP."""
+        is_tls = self._answering is None and piece.startswith(TLS)
+        return MalformedRequest("tls-on-http-port" if is_tls else "malformed-request")
 
     # What the parser calls
 
@@ -223,9 +222,7 @@ class Edge(HttpToolsProtocol):
         """Take a piece of the target."""
         super().on_url(url)
         if len(self.url) > MAX_TARGET_BYTES:
-            self._fault = self._fault or TargetTooLong(
-                f"the target of the request is longer than {MAX_TARGET_BYTES} bytes; send what is long in the body"
-            )
+            self._fault = self._fault or TargetTooLong("target-too-long", limit_bytes=MAX_TARGET_BYTES)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; of a trailer nothing is kept."""
@@ -233,9 +230,7 @@ class Edge(HttpToolsProtocol):
             return
         super().on_header(name, value)
         if len(self.headers) > MAX_HEADER_LINES:
-            self._fault = self._fault or HeadTooLarge(
-                f"the request has more than {MAX_HEADER_LINES} headers; send fewer"
-            )
+            self._fault = self._fault or HeadTooLarge("too-many-headers", limit=MAX_HEADER_LINES)
 
     def on_headers_complete(self) -> None:
         """Judge the head, and let its request begin if nothing is wrong with it."""
@@ -251,20 +246,15 @@ class Edge(HttpToolsProtocol):
 
     def _fault_of_head(self) -> PuppetError | None:
         """Return why a head cannot be taken: found here, before any of its body has been read."""
-        if sum(name == b"host" for name, _ in self.headers) > 1:
-            return MalformedRequest("the request has more than one Host header; send one (RFC 9112 3.2)")
+        if (num_hosts := sum(name == b"host" for name, _ in self.headers)) > 1:
+            return MalformedRequest("several-hosts", num_hosts=num_hosts)
         codings = b",".join(value for name, value in self.headers if name == b"transfer-encoding").strip().lower()
         if codings not in (b"", b"chunked"):
-            return CodingNotImplemented(
-                f"the Transfer-Encoding {codings.decode('latin-1')!r:.80} is not understood; send chunked, or a length"
-            )
+            return CodingNotImplemented("unknown-transfer-coding", coding=codings.decode("latin-1"))
         if not self.url.startswith(b"/") and b"://" in self.url:  # the absolute form (RFC 9112 3.2.2)
             authority = self.url.split(b"/", 3)[2].partition(b"?")[0].decode("latin-1")
             if not is_own_host(authority, self._settings.hosts):
-                return HostRefused(
-                    f"the target names the host {authority!r:.80}, which this server does not answer for; call it as "
-                    f"one of {', '.join(sorted(self._settings.hosts))}"
-                )
+                return HostRefused("wrong-host", host=authority, known=sorted(self._settings.hosts))
         return None
 
     def on_body(self, body: bytes) -> None:
@@ -289,7 +279,7 @@ class Edge(HttpToolsProtocol):
         """
         method, version = self.parser.get_method(), self.parser.get_http_version()
         if method == b"CONNECT":
-            self._fault = self._fault or MalformedRequest("CONNECT is a proxy's method; this server is none")
+            self._fault = self._fault or MalformedRequest("proxy-method")
         if self._fault is not None:
             return
         lines = []
@@ -349,8 +339,14 @@ class Edge(HttpToolsProtocol):
         if not self.is_busy():
             self._write_refusal(error)
 
+    def _language(self) -> Language:
+        """Return the language that the head asks for, as far as it has been read."""
+        # None before the first message. What follows a refusal is not parsed, so these are the refused one's own.
+        return errors.language_asked(self.headers or ())
+
     def _write_refusal(self, error: PuppetError) -> None:
-        status, described, body = written(error)
+        status, described, body = written(error, self._language())
+        described += b"content-length: %d\r\n" % len(body)
         usual = b"".join(b"%s: %s\r\n" % one for one in self.server_state.default_headers if one[0] != b"connection")
         self.transport.write(b"".join((STATUS_LINE[status], usual, described, b"connection: close\r\n\r\n", body)))
         if self._has_ended:
@@ -366,9 +362,12 @@ class Edge(HttpToolsProtocol):
         log.warning("connection from %s refused: %s", self.client[0] if self.client else "a Unix socket", error)
 
 
-def written(error: PuppetError) -> tuple[int, bytes, bytes]:
-    """Return the status, the header lines and the body that Litestar would answer an error with."""
-    response = errors.answer_puppet_error(None, error)
+def written(error: PuppetError, language: Language) -> tuple[int, bytes, bytes]:
+    """Return the status, the header lines and the body that Litestar would answer an error with.
+
+    The line of the body's length is left to the caller.
+    """
+    response = errors.answer_puppet_error(None, error, language)
     lines = [f"{name.lower()}: {value}\r\n" for name, value in response.headers.items()]
-    lines += [f"content-type: {response.media_type}\r\n", f"content-length: {len(response.content)}\r\n"]
+    lines += [f"content-type: {response.media_type}\r\n"]
     return errors.STATUS[type(error)], "".join(lines).encode(), response.content

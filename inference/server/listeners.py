@@ -42,7 +42,7 @@ def listen(settings: Settings) -> list[socket.socket]:
     except OSError as error:
         close(listening)
         raise InvalidInput(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; choose another with --port"
+            "address-not-usable", host=settings.host, port=settings.port, reason=error.strerror
         ) from error
     return listening
 

@@ -14,15 +14,17 @@ import asyncio
 import functools
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from inference import errors
+from artifacts.errors import PuppetError
+from artifacts.problems.sentences import LANGUAGES, Language
 from inference.errors import ServerFull, TooLate
 from inference.monitoring.tracing import trace
 from inference.routes.access import Gate
+from inference.search.admission import LARGE_FACTOR
 from inference.search.batcher import Batcher
 from inference.search.bodies import read_search
 from inference.search.context import RequestContext
@@ -32,7 +34,7 @@ from inference.server.edge import MAX_HEAD_BYTES, Edge, written
 from inference.server.request_head import END, JSON_TYPE, LINE, PATH, Head, Heads
 
 LINES = {status: f"POST {PATH} {status}" for status in (200, 503, 504)}  # as they are counted
-REFUSALS = {503: ServerFull(ServerFull.DETAIL), 504: TooLate(TooLate.DETAIL)}
+STAND_IN = 10**15 + 1  # for the number in a refusal that is written out beforehand; no queue is so long
 
 
 class Protocol(Edge):
@@ -174,8 +176,7 @@ class Protocol(Edge):
             self.data_received(behind)
 
     def _answer_refusal(self, error: ServerFull | TooLate, head: Head, context: RequestContext) -> None:
-        status = errors.STATUS[type(error)]
-        described, body = refusal(status)
+        status, described, body = refusal(error, head.language)
         self._answer(status, described, head.traced, body, context)
 
     def _answer(
@@ -212,8 +213,36 @@ class ConnectionReply:
         self._connection.end(self._head, self._context, self._data, found)
 
 
-@functools.cache  # these say the same each time
-def refusal(status: int) -> tuple[bytes, bytes]:
-    """Return the lines and the body that Litestar sends where the server is full (503) or too late (504)."""
-    _, described, body = written(REFUSALS[status])
-    return described, body
+def refusal(error: ServerFull | TooLate, language: Language) -> tuple[int, bytes, bytes]:
+    """Return the status, the lines and the body that Litestar sends where the server is full (503) or too late (504).
+
+    A refusal must cost next to nothing, and only the number of tokens differs from one to the next.
+    """
+    about = error.message.parameters
+    limit_tokens = cast(int, about["limit_tokens"]) if isinstance(error, ServerFull) else None
+    status, described, pieces = _written_out(limit_tokens, language)
+    body = (b"%d" % cast(int, about.get("num_tokens", 0))).join(pieces)  # one piece, if it is too late
+    return status, b"%scontent-length: %d\r\n" % (described, len(body)), body
+
+
+@functools.cache
+def _written_out(limit_tokens: int | None, language: Language) -> tuple[int, bytes, list[bytes]]:
+    """Return the status, the lines and the pieces of a body, between which the number of tokens stands.
+
+    Args:
+        limit_tokens: of the queue that is full; None: it is too late.
+        language: of the body.
+    """
+    error: PuppetError = TooLate("too-late")
+    if limit_tokens is not None:
+        error = ServerFull("server-full", num_tokens=STAND_IN, limit_tokens=limit_tokens)
+    status, described, body = written(error, language)
+    return status, described, body.split(b"%d" % STAND_IN)
+
+
+def write_refusals(limit_tokens: int) -> None:
+    """Write the refusals out in every language, so that the first one under load costs no more than the others."""
+    for language in LANGUAGES:
+        for limit in (limit_tokens, limit_tokens * LARGE_FACTOR):
+            _written_out(limit, language)
+        _written_out(None, language)

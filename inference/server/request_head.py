@@ -15,6 +15,8 @@ from collections.abc import Mapping
 import httptools
 import msgspec
 
+from artifacts.problems.sentences import Language
+from inference.errors import language_asked
 from inference.routes.access import JSON, Gate, is_own_host
 from inference.settings import Settings
 
@@ -45,6 +47,7 @@ class Head(msgspec.Struct, frozen=True):
         has_token: whether it has a token that opens the route.
         expires: seconds since 1970 from which on that token opens nothing; None: never.
         timeout_ms: the header X-Timeout-Ms; None without one.
+        language: that a refusal is to be worded in.
         traced: those of its headers that come back in the answer.
     """
 
@@ -53,6 +56,7 @@ class Head(msgspec.Struct, frozen=True):
     has_token: bool
     expires: float | None
     timeout_ms: bytes | None
+    language: Language
     traced: Mapping[bytes, bytes]
 
 
@@ -113,6 +117,7 @@ class Heads:
             has_token=token is not None,
             expires=token.expires if token is not None else None,
             timeout_ms=headers.get(b"x-timeout-ms"),
+            language=language_asked(found.headers),
             traced={name: headers[name] for name in TRACED if name in headers} or NOTHING,
         )
 

@@ -16,8 +16,12 @@ import os
 import platform
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from typing import Self
 
 import msgspec
+
+from artifacts.errors import Fault, InvalidInput, PuppetError
+from artifacts.problems.sentences import DEFAULT, Language, Message
 
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 10.0
@@ -125,7 +129,7 @@ class Supervisor:
         self._at_once = asyncio.Event()
         self._asked_at: float | None = None
         self._status = 0
-        self.refusal = ""  # why the first start of a child was impossible
+        self.refusal = ""  # what the child reported whose first start was impossible
 
     async def run(self) -> int:
         """Return the exit status once every child has ended: 0 if that was asked for and went in order."""
@@ -203,7 +207,7 @@ class Supervisor:
                         self._status = 1
                         self._ending.set()
                         return
-                    how += f" ({report})"
+                    how += f" ({read_refusal(report, DEFAULT)})"
             delay_s = next_delay_s(delay_s, loop.time() - started_at)
             log.error("%s %s; it is started again in %.1f s", child.name, how, delay_s)
             with contextlib.suppress(TimeoutError):
@@ -245,3 +249,32 @@ class Supervisor:
         except BlockingIOError:
             return "it gave no reason"
         return raw.partition(b"\0")[0].decode("utf-8", "backslashreplace")
+
+
+class StartRefusal(msgspec.Struct, frozen=True):
+    """Why a child cannot start, in every language: the terminal's is not the log's."""
+
+    said: Message
+    faults: tuple[Fault, ...] = ()
+
+    @classmethod
+    def of(cls, error: PuppetError) -> Self:
+        """Return the refusal that an error is."""
+        return cls(error.message, error.faults if isinstance(error, InvalidInput) else ())
+
+    def shown(self, language: Language) -> str:
+        """Return the reason and a line for each fault."""
+        return "\n  ".join([self.said.detail(language), *(fault.shown(language) for fault in self.faults)])
+
+    def report(self) -> bytes:
+        """Return what a child writes into the pipe; without its faults where they would not fit."""
+        raw = msgspec.json.encode(self)
+        return (raw if len(raw) < REPORT_BYTES // 64 else msgspec.json.encode(StartRefusal(self.said))) + b"\0"
+
+
+def read_refusal(report: str, language: Language) -> str:
+    """Return what a child has reported, in a language; a child that does not report as `StartRefusal` is quoted."""
+    try:
+        return msgspec.json.decode(report, type=StartRefusal).shown(language)
+    except msgspec.DecodeError:
+        return report

@@ -24,13 +24,13 @@ import msgspec
 import uvicorn
 from litestar import Litestar
 
-from artifacts.errors import InvalidInput, PuppetError
+from artifacts.errors import PuppetError
 from artifacts.system.logs import start_log
 from inference.app import create_app, read_tokens_again
 from inference.monitoring.shared_counters import Board
 from inference.server.listeners import BACKLOG
-from inference.server.protocol import Protocol
-from inference.server.supervisor import CANNOT_START, REPORT_BYTES, WORKER_SIGNALS, die_with
+from inference.server.protocol import Protocol, write_refusals
+from inference.server.supervisor import CANNOT_START, WORKER_SIGNALS, StartRefusal, die_with
 from inference.settings import Given
 
 ACCEPT_S = 0.1  # after which every connection that had come up has been accepted
@@ -91,10 +91,9 @@ def main() -> None:
     try:
         app = create_app(given.settings, Board(board_fd, number), given.tokens)
     except PuppetError as error:
-        faults = error.faults if isinstance(error, InvalidInput) else ()
-        message = "\n  ".join([str(error), *map(str, faults)])
-        os.write(report_fd, message.encode()[: REPORT_BYTES // 64 - 1] + b"\0")
+        os.write(report_fd, StartRefusal.of(error).report())
         sys.exit(CANNOT_START)
+    write_refusals(given.settings.search_queue_tokens)
     # What is loaded stays: the collector of cycles need not walk over it again, which held searches up for 40 ms.
     gc.freeze()
     gc.enable()

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
-from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx
 import msgspec
 
+from artifacts.problems.sentences import Language, sentences
 from artifacts.store.store import Store
 
 T = TypeVar("T")
@@ -23,12 +23,14 @@ DEADLINE_S = 120.0  # only guards against a hang: what takes milliseconds alone 
 
 
 def check_problem(response: httpx.Response, status: int, detail: str | None = None) -> dict[str, Any]:
-    """Return the body of an error answer that is as RFC 9457 has it and carries `status`."""
+    """Return the body of an error answer that is as RFC 9457 has it, of a known type, and carries `status`."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem: dict[str, Any] = response.json()
     assert problem["status"] == status
-    assert problem["title"] == HTTPStatus(status).phrase
+    language = cast(Language, response.headers["content-language"])
+    assert problem["title"] == sentences(language)[problem["type"].removeprefix("/problems/")].title
+    assert "Accept-Language" in response.headers["vary"]
     assert problem["detail"]
     if detail is not None:
         assert problem["detail"] == detail

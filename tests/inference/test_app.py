@@ -31,6 +31,7 @@ STREAMS = {
     "/metrics": "text/plain",
     "/models/{name}/feedback": "application/jsonl",
     "/jobs/{job_id}/events": "text/event-stream",
+    "/problems/{type}": "text/html",
 }
 ROOT = Path(__file__).parents[2]
 BODIES: dict[str, dict[str, Any]] = {  # of each route: the name of its schema -> the type that says its fields
@@ -68,6 +69,7 @@ OTHERS: dict[str, dict[str, tuple[str, type[msgspec.Struct] | None]]] = {
     "/metrics": {"get": ("search", None)},
     "/livez": {"get": ("open", schemas.Probe)},
     "/readyz": {"get": ("open", schemas.Probe)},
+    "/problems/{type}": {"get": ("open", None)},  # a page
 }
 ROW_FIELDS = {"Ticket": ["category", "tokens"], "Example": ["features", "target"]}
 

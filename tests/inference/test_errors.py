@@ -8,13 +8,15 @@ import re
 from collections.abc import Iterator
 
 import httpx
+import msgspec
 import pytest
 
 import artifacts
 import inference
-from artifacts.errors import Fault, InvalidInput, ModelNotFound, NoTrainingData, PuppetError
+from artifacts.errors import Fault, InvalidInput, PuppetError
+from artifacts.problems.sentences import Message, message
 from inference import errors
-from inference.errors import STATUS, TrainingFailed, from_name, problem
+from inference.errors import STATUS, TrainingFailed, from_result, problem
 from inference.search.batcher import Batcher
 from inference.search.registry import Registry
 from inference.settings import UnsafeAddress
@@ -59,52 +61,86 @@ def test_docstring_shows_the_table() -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in STATUS if kind is not InvalidInput])
 def test_error_of_the_trainer_comes_back_as_itself(kind: type[PuppetError]) -> None:
-    """The name of a class becomes that class again, with its sentence."""
-    error = from_name(kind.__name__, "the reason", [], 0)
+    """The name of a class becomes that class again, with its type and its parameters."""
+    said = message("request-refused", {"reason": "the reason"})
+
+    error = from_result(kind.__name__, said, "in English", [], 0)
 
     assert type(error) is kind
-    assert str(error) == "the reason"
+    assert (error.message.type, error.message.parameters["reason"]) == ("request-refused", "the reason")
 
 
 def test_faults_of_the_trainer_come_back() -> None:
     """Invalid input keeps its faults and their number."""
-    faults = [Fault("/training_data/3", "is wrong")]
+    faults = [Fault.of("/training_data/3", "missing-field")]
+    said = message("does-not-fit", {"what": "body", "count": 57})
 
-    error = from_name("InvalidInput", "does not fit", faults, 57)
+    error = from_result("InvalidInput", said, "does not fit", faults, 57)
 
     assert isinstance(error, InvalidInput)
-    assert (list(error.faults), error.num_faults) == (faults, 57)
+    assert (error.message, list(error.faults), error.num_faults) == (said, faults, 57)
 
 
 @pytest.mark.parametrize("name", ["", "KeyError", "PuppetError", "SystemExit"])
 def test_unknown_error_of_the_trainer_is_a_failed_training(name: str) -> None:
     """A name that is none of our classes cannot choose a class of its own."""
-    assert type(from_name(name, "the reason", [], 0)) is TrainingFailed
+    error = from_result(name, message("request-refused", {"reason": "x"}), "the reason", [], 0)
+
+    assert type(error) is TrainingFailed
+    assert error.message.parameters == {"reason": message("request-refused", {"reason": "x"})}
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(ModelNotFound, "Model not found"), (NoTrainingData, "No training data provided")]
+    "said",
+    [
+        None,
+        Message("a-type-of-tomorrow"),
+        Message("request-refused", {"why": "a parameter of tomorrow"}),
+        Message("request-refused", {"reason": Message("a-type-of-tomorrow")}),
+    ],
 )
-def test_error_is_worded_where_it_is_raised(kind: type[PuppetError], name: str) -> None:
-    """The table adds no words to the sentence of an error."""
-    answer = errors.answer_puppet_error(None, kind(name))
+def test_words_of_another_release_are_quoted(said: Message | None) -> None:
+    """What a trainer of another release says in a way that this one has no words for is passed on in its own."""
+    faults = [Fault("/a", "is wrong")]
+    error = from_result("InvalidInput", said, "the reason", faults, 1)
 
-    assert (f'"detail":"{name}"'.encode()) in answer.content
+    assert isinstance(error, InvalidInput)  # its status and its faults are as ever
+    assert error.faults == tuple(faults)
+    assert str(error) == "the request was refused: the reason; GET /schema says what each route takes"
 
 
-def test_problem_leaves_out_what_is_empty() -> None:
-    """An error without faults has no `errors`; `type` is the default of RFC 9457 and is left out."""
-    assert problem(404, "Model not found").content == b'{"title":"Not Found","status":404,"detail":"Model not found"}'
+def test_problem_has_its_parameters_as_members() -> None:
+    """A program reads the type and the numbers, and need not read the sentence; without faults there is no `errors`."""
+    answer = problem(413, message("body-too-large", {"num_bytes": 9, "media_type": "x/y", "limit_bytes": 8}), "fr")
+
+    assert msgspec.json.decode(answer.content) == {
+        "type": "/problems/body-too-large",
+        "title": "Corps trop grand",
+        "status": 413,
+        "detail": "le corps a 9 octets, la limite pour x/y est de 8\u00a0; envoyez-en un plus court",
+        "num_bytes": 9,
+        "media_type": "x/y",
+        "limit_bytes": 8,
+    }
+    assert answer.headers == {"Content-Language": "fr", "Vary": "Accept-Language"}
 
 
 def test_problem_counts_more_faults_than_it_lists() -> None:
-    """`num_errors` is the number of all faults."""
-    content = problem(400, "x", (Fault("/a/0", "wrong"),), 99).content
+    """`num_errors` is the number of all faults; one of an earlier release has neither type nor parameters."""
+    faults = [Fault.of("/a/0", "version-too-high", version=3, limit=2), Fault("/b", "is wrong")]
+    content = msgspec.json.decode(problem(400, message("blank-category", {}), "fr", faults, 99).content)
 
-    assert content == (
-        b'{"title":"Bad Request","status":400,"detail":"x",'
-        b'"errors":[{"pointer":"/a/0","detail":"wrong"}],"num_errors":99}'
-    )
+    assert content["num_errors"] == 99
+    assert content["errors"] == [
+        {
+            "type": "/problems/version-too-high",
+            "pointer": "/a/0",
+            "detail": "vaut 3, la plus haute du modèle est 2\u00a0; envoyez la version de la réponse corrigée",
+            "version": 3,
+            "limit": 2,
+        },
+        {"pointer": "/b", "detail": "is wrong"},
+    ]
 
 
 @pytest.mark.anyio
@@ -121,7 +157,7 @@ async def test_bug_is_logged_and_its_text_not_answered(
     headers = {"x-request-id": "find-me"}
     response = await client.post("/search", json=MODEL | {"vector": CONNECTION}, headers=headers)
 
-    check_problem(response, 500)
+    check_problem(response, 500, "internal error; see the server's log, request ID find-me")
     assert "words of a ticket" not in response.text
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.getMessage() == "bug in POST /search: RuntimeError (request find-me)"
@@ -139,7 +175,7 @@ async def test_each_error_is_answered_with_its_status(
     """Whatever error a route meets is answered with the table's status; ours are logged, but for those of "not now"."""
 
     def fail(*_: object) -> None:
-        raise kind("the reason")
+        raise kind("request-refused", reason="the reason")
 
     monkeypatch.setattr(Registry, "serving", fail)
     caplog.set_level(logging.INFO, "puppet")
@@ -147,7 +183,8 @@ async def test_each_error_is_answered_with_its_status(
 
     response = await client.post("/search", json=MODEL | {"vector": CONNECTION})
 
-    check_problem(response, STATUS[kind], "the reason")
+    problem = check_problem(response, STATUS[kind])
+    assert (problem["type"], problem["reason"]) == ("/problems/request-refused", "the reason")
     is_ours = STATUS[kind] >= 500 and "Retry-After" not in response.headers
     assert any("the reason" in record.getMessage() for record in caplog.records) == is_ours
 
@@ -168,8 +205,8 @@ async def test_refused_ticket_is_not_logged(client: httpx.AsyncClient, caplog: p
         ("GET", "/nope", 404, "there is no /nope; GET /schema lists the routes"),
         ("GET", "/", 404, "there is no /; GET /schema lists the routes"),
         ("POST", "/search/x", 404, "there is no /search/x; GET /schema lists the routes"),
-        ("GET", "/search", 405, "GET is not allowed on /search"),
-        ("DELETE", "/livez", 405, "DELETE is not allowed on /livez"),
+        ("GET", "/search", 405, "GET is not allowed on /search; use a method of the header Allow"),
+        ("DELETE", "/livez", 405, "DELETE is not allowed on /livez; use a method of the header Allow"),
     ],
 )
 async def test_what_the_framework_refuses_is_a_problem_too(

@@ -168,9 +168,7 @@ def test_one_token_for_both_roles_is_refused(tmp_path: Path) -> None:
             read_settings(environment, {})
 
         (fault,) = caught.value.faults
-        assert fault == Fault(
-            "PUPPET_SEARCH_TOKEN", "is also the admin token, so it would open every route; make another"
-        )
+        assert fault == Fault.of("PUPPET_SEARCH_TOKEN", "same-token-twice")
 
 
 def test_shown_settings_hide_the_tokens() -> None:
@@ -204,12 +202,16 @@ DIGEST, OTHER = "1" * 64, "2" * 64
     [
         ({}, [("admin", DIGEST, ""), ("search", OTHER, "")], []),
         ({}, [("admin", DIGEST, "2999-01-01"), ("search", OTHER, "2999-01-01")], []),
-        ({}, [("admin", DIGEST, "2001-01-01"), ("search", OTHER, "")], ["an admin token"]),
-        ({}, [("admin", DIGEST, "")], ["a search token"]),
-        ({}, [("label", DIGEST, "")], ["an admin token", "a search token"]),
+        ({}, [("admin", DIGEST, "2001-01-01"), ("search", OTHER, "")], ["not set: PUPPET_ADMIN_TOKEN,"]),
+        ({}, [("admin", DIGEST, "")], ["not set: PUPPET_SEARCH_TOKEN,"]),
+        ({}, [("label", DIGEST, "")], ["not set: PUPPET_ADMIN_TOKEN, PUPPET_SEARCH_TOKEN,"]),
         ({"PUPPET_ADMIN_TOKEN": "a" * 16}, [("search", OTHER, "")], []),
         ({"PUPPET_SEARCH_TOKEN": "s" * 16}, [("admin", OTHER, "")], []),
-        ({"PUPPET_ADMIN_TOKEN": "a" * 15}, [("admin", DIGEST, ""), ("search", OTHER, "")], ["an admin token of less"]),
+        (
+            {"PUPPET_ADMIN_TOKEN": "a" * 15},
+            [("admin", DIGEST, ""), ("search", OTHER, "")],
+            ["characters: PUPPET_ADMIN_TOKEN;"],
+        ),
     ],
 )
 def test_named_tokens_count_where_others_reach_the_server(
@@ -298,7 +300,7 @@ def test_token_and_its_file_are_one_too_many(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         read_settings({variable: TOKEN, f"{variable}_FILE": token_file(tmp_path, TOKEN)}, {})
 
-    assert caught.value.faults == (Fault(f"{variable}_FILE", f"is set beside {variable}; set one of the two"),)
+    assert caught.value.faults == (Fault.of(f"{variable}_FILE", "token-given-twice", variable=variable),)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o644, 0o700, 0o4600, 0o777])
@@ -346,7 +348,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe", 0o600)
 
     assert "Is a directory" in refused_file(str(tmp_path))
-    assert "it is a link, which is not followed" in refused_file(str(tmp_path / "link"))
+    assert "is a link, which is not followed" in refused_file(str(tmp_path / "link"))
     assert "is no regular file" in refused_file(str(tmp_path / "pipe"))
     assert "is no regular file" in refused_file("/dev/null")
     assert "No such file or directory" in refused_file(str(tmp_path / "none"))
@@ -360,15 +362,16 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::", "2001:db8::1", "example.org", "localhost.example", ""])
 def test_other_addresses_need_both_tokens(tmp_path: Path, host: str) -> None:
     """Without both tokens the server refuses an address that others reach, and says what is missing and the way out."""
-    for environment, missing, variables in (
-        ({}, "an admin token and a search token", "PUPPET_ADMIN_TOKEN and PUPPET_SEARCH_TOKEN"),
-        ({"PUPPET_ADMIN_TOKEN": TOKEN}, "a search token", "PUPPET_SEARCH_TOKEN"),
-        ({"PUPPET_SEARCH_TOKEN": TOKEN}, "an admin token", "PUPPET_ADMIN_TOKEN"),
+    for environment, missing in (
+        ({}, "PUPPET_ADMIN_TOKEN, PUPPET_SEARCH_TOKEN"),
+        ({"PUPPET_ADMIN_TOKEN": TOKEN}, "PUPPET_SEARCH_TOKEN"),
+        ({"PUPPET_SEARCH_TOKEN": TOKEN}, "PUPPET_ADMIN_TOKEN"),
     ):
         with pytest.raises(UnsafeAddress) as caught:
             read_settings(environment, {"host": host})
-        assert str(caught.value).startswith(f"refusing to listen on {host} without {missing}: ")
-        assert f"; set {variables} in the environment or by _FILE, or use --host 127.0.0.1; " in str(caught.value)
+        assert str(caught.value).startswith(f"refusing to listen on {host}, where anyone who reaches it could ask")
+        assert f"not set: {missing}, tokens of less than 16 characters: none; set each" in str(caught.value)
+        assert "in the environment or by _FILE, or use --host 127.0.0.1; " in str(caught.value)
 
     assert read_settings(BOTH, {"host": host}).host == host
     from_file = {"PUPPET_ADMIN_TOKEN": TOKEN, "PUPPET_SEARCH_TOKEN_FILE": token_file(tmp_path, SEARCH_TOKEN)}
@@ -380,24 +383,18 @@ def test_short_token_is_for_this_machine_only(tmp_path: Path) -> None:
     short, enough = "x" * 15, "y" * 16
 
     assert read_settings({"PUPPET_ADMIN_TOKEN": "x"}, {}).admin_token == "x"
-    for environment, words in (
-        (
-            {"PUPPET_ADMIN_TOKEN": short, "PUPPET_SEARCH_TOKEN": enough},
-            "with an admin token of less than 16 characters",
-        ),
-        (
-            {"PUPPET_ADMIN_TOKEN": enough, "PUPPET_SEARCH_TOKEN": short},
-            "with a search token of less than 16 characters",
-        ),
-        ({"PUPPET_ADMIN_TOKEN": short}, "without a search token and with an admin token of less than 16 characters"),
+    for environment, names in (
+        ({"PUPPET_ADMIN_TOKEN": short, "PUPPET_SEARCH_TOKEN": enough}, ("none", "PUPPET_ADMIN_TOKEN")),
+        ({"PUPPET_ADMIN_TOKEN": enough, "PUPPET_SEARCH_TOKEN": short}, ("none", "PUPPET_SEARCH_TOKEN")),
+        ({"PUPPET_ADMIN_TOKEN": short}, ("PUPPET_SEARCH_TOKEN", "PUPPET_ADMIN_TOKEN")),
         (
             {"PUPPET_ADMIN_TOKEN": enough, "PUPPET_SEARCH_TOKEN_FILE": token_file(tmp_path, short)},
-            "with a search token of less than 16 characters",
+            ("none", "PUPPET_SEARCH_TOKEN"),
         ),
     ):
         with pytest.raises(UnsafeAddress) as caught:
             read_settings(environment, {"host": "0.0.0.0"})
-        assert f"0.0.0.0 {words}: " in str(caught.value)
+        assert "not set: {}, tokens of less than 16 characters: {}; ".format(*names) in str(caught.value)
         assert short not in str(caught.value)
 
     lengths = {"PUPPET_ADMIN_TOKEN": enough, "PUPPET_SEARCH_TOKEN": "z" * 16}

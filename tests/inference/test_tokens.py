@@ -54,28 +54,28 @@ def test_entry_is_read(file: Path, written: str, expires: float | None) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("[[token]", ["is no TOML"]),
-        (b"\xff\xfe", ["is no TOML"]),
-        ("token = 1", ["expected tables [[token]]"]),
-        ("[tokens]", ["expected tables [[token]] and nothing else; found tokens"]),
-        (GOOD + "[[tokens]]\n", ["found tokens"]),
+        ("[[token]", ["are no TOML"]),
+        (b"\xff\xfe", ["are no TOML"]),
+        ("token = 1", ["expected tables `[[token]]`"]),
+        ("[tokens]", ["stand beside tokens, expected tables `[[token]]` and nothing else"]),
+        (GOOD + "[[tokens]]\n", ["stand beside tokens"]),
         ("token = [1]", ["/token/0"]),
         ("[[token]]\n", ["/token/0", "name"]),
-        (GOOD + "token = 'x'\n", ["/token/0", "unknown field `token`"]),
+        (GOOD + "token = 'x'\n", ["/token/0/token: is an unknown field"]),
         (GOOD.replace("label", "root"), ["/token/0", "role"]),
-        (GOOD.replace("desk", ""), ["the name of a token is ''", "letters, digits"]),
+        (GOOD.replace("desk", ""), ["/token/0/name: a token cannot be named ''", "letters, digits"]),
         (GOOD.replace("desk", "a b"), ["'a b'"]),
         (GOOD.replace("desk", "(this machine)"), ["'(this machine)'"]),
         (GOOD.replace("desk", "PUPPET_ADMIN_TOKEN"), ["begins with PUPPET_"]),
         (GOOD.replace("desk", "puppet_x"), ["begins with PUPPET_"]),
         (GOOD.replace("desk", "é"), ["'é'"]),
-        (GOOD.replace("desk", "x" * 64), ["at most 63"]),
-        (GOOD.replace(DIGEST, DIGEST[1:]), ["/token/0", "sha256"]),
+        (GOOD.replace("desk", "x" * 64), ["1 to 63 letters"]),
+        (GOOD.replace(DIGEST, DIGEST[1:]), ["/token/0/sha256: is no SHA-256"]),
         (GOOD.replace(DIGEST, "secret-token"), ["/token/0", "sha256"]),
         (GOOD + "expires = 2026-06-30T00:00:00\n", ["with its zone"]),
         (GOOD + "expires = 12:00:00\n", ["/token/0", "expires"]),
-        (GOOD + 'expires = "soon"\n', ["expires is 'soon'"]),
-        (GOOD + 'expires = "2026-02-30"\n', ["expires is '2026-02-30'"]),
+        (GOOD + 'expires = "soon"\n', ["/token/0/expires: is 'soon'"]),
+        (GOOD + 'expires = "2026-02-30"\n', ["is '2026-02-30'"]),
         (GOOD + "expires = 1\n", ["/token/0", "expires"]),
         (GOOD + GOOD.replace(DIGEST, OTHER), ["/token/1/name", "'desk' is taken"]),
         (GOOD + GOOD.replace("desk", "other"), ["/token/1/sha256", "that of 'desk' too"]),
@@ -102,7 +102,7 @@ def test_all_faults_are_named(file: Path) -> None:
     with pytest.raises(InvalidInput) as caught:
         read_tokens(file)
 
-    assert [fault.pointer for fault in caught.value.faults] == ["/token/0", "/token/2"]
+    assert [fault.pointer for fault in caught.value.faults] == ["/token/0/name", "/token/2/role"]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o700, 0o666])
@@ -181,11 +181,11 @@ def test_what_stands_in_the_file_stays(file: Path) -> None:
     ("content", "name", "days", "words"),
     [
         (GOOD, "desk", None, "has a token 'desk' already"),
-        (GOOD, 'x"\nrole = "admin', None, "the name of a token is"),
+        (GOOD, 'x"\nrole = "admin', None, "a token cannot be named"),
         (GOOD, "PUPPET_ADMIN_TOKEN", None, "begins with PUPPET_"),
-        (GOOD, "a", 0, "is to last 0 days; give 1 to"),
+        (GOOD, "a", 0, "is to last 0 days, the limit is 36500; give 1 to 36500"),
         (GOOD, "a", 10**9, "give 1 to"),
-        ("token = []\n", "a", None, "is no TOML"),
+        ("token = []\n", "a", None, "are no TOML"),
         ("[[token]]\n", "a", None, "do not fit"),
     ],
 )

@@ -24,6 +24,7 @@ from litestar import Litestar
 from artifacts.errors import Fault, InvalidInput, ModelNotFound, NoTrainingData, QueueFull, StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY, Checked, Job, JobResult, write_result
+from artifacts.problems.sentences import message
 from artifacts.store.audit import AuditLog
 from artifacts.store.store import Store
 from inference import training as module
@@ -227,17 +228,17 @@ async def test_refused_training_lists_its_faults(training: Training, worker: Wor
 
 
 @pytest.mark.parametrize(
-    ("error", "sentence"),
+    ("error", "type_", "sentence"),
     [
-        (ModelNotFound, "Model not found"),
-        (NoTrainingData, "No training data provided or training data is empty"),
+        (ModelNotFound, "model-not-found", "Model not found"),
+        (NoTrainingData, "no-training-data", "No training data provided or training data is empty"),
     ],
 )
 async def test_refused_training_says_the_seeds_sentence(
-    training: Training, worker: WorkerHere, error: type[Exception], sentence: str
+    training: Training, worker: WorkerHere, error: type[Exception], type_: str, sentence: str
 ) -> None:
     """An error that the run names comes back as itself, to the letter."""
-    worker.run = leave(JobResult("refused", sentence, error.__name__))
+    worker.run = leave(JobResult("refused", sentence, error.__name__, problem=message(type_, {})))
 
     with pytest.raises(error) as caught:
         await training.wait(await queued(training))
@@ -251,7 +252,23 @@ async def test_failed_training_answers_with_the_reason(client: httpx.AsyncClient
 
     response = await client.post("/train_model", json=BODY_OF_ONE)
 
-    check_problem(response, 500, "the training failed: RuntimeError: no more memory")
+    detail = "the training failed: RuntimeError: no more memory; the log of the job in the store says more"
+    check_problem(response, 500, detail)
+
+
+async def test_reason_of_a_training_is_in_the_language_of_who_waits(
+    client: httpx.AsyncClient, worker: WorkerHere
+) -> None:
+    """What the run says of a request is answered in French to whoever asks in French, with its type and its faults."""
+    said = message("does-not-fit", {"what": "training_data", "count": 1})
+    faults = [Fault.of("/training_data/0/tokens", "missing-field")]
+    worker.run = leave(JobResult("refused", str(said), "InvalidInput", faults, 1, problem=said))
+
+    response = await client.post("/train_model", json=BODY_OF_ONE, headers={"Accept-Language": "fr"})
+
+    problem = check_problem(response, 400, said.detail("fr"))
+    assert problem["type"] == "/problems/does-not-fit"
+    assert problem["errors"][0]["detail"] == "manque\u00a0; ajoutez-le"
 
 
 async def test_death_without_a_result_is_answered(training: Training, worker: WorkerHere) -> None:
@@ -264,19 +281,32 @@ async def test_death_without_a_result_is_answered(training: Training, worker: Wo
     assert (await training.wait(await queued(training))).version == 2
 
 
-@pytest.mark.parametrize("state", ["cancelled", "interrupted"])
-async def test_stopped_training_is_answered(training: Training, store: Store, check_here: None, state: Any) -> None:
-    """Whoever waits for a training that is cancelled, or ends with its worker, is told so."""
+@pytest.mark.parametrize(
+    ("state", "detail"),
+    [
+        ("cancelled", "cancelled on request, nothing was published; ask for the training again if it is needed"),
+        (
+            "interrupted",
+            "the training was interrupted: the trainer was shut down, nothing was published;"
+            " ask for the training again",
+        ),
+    ],
+)
+async def test_stopped_training_is_answered(
+    training: Training, store: Store, check_here: None, state: Any, detail: str
+) -> None:
+    """A training that is cancelled, or ends with its worker, says so to the client that waits, and its remedy once."""
     job = await queued(training)
     waiting = asyncio.create_task(training.wait(job))
     jobs = Jobs(store)
     claimed = jobs.claim()
     assert claimed is not None
     with jobs.run_lock(claimed.id):
-        jobs.finish(claimed.id, claimed.attempt, state, "nothing was published")
+        jobs.finish(claimed.id, claimed.attempt, state, message(f"job-{state}", {}))
 
-    with pytest.raises(TrainingStopped, match=f"the training was {state}: nothing was published"):
+    with pytest.raises(TrainingStopped) as caught:
         await asyncio.wait_for(waiting, DEADLINE_S)
+    assert str(caught.value) == detail
 
 
 async def test_version_that_the_server_refuses_is_no_success(client: httpx.AsyncClient, worker: WorkerHere) -> None:
@@ -682,11 +712,14 @@ async def test_store_that_cannot_be_used_is_503(
     """Whichever step the store refuses, the answer is 503 with its reason, and searches are not touched."""
 
     def refuse(*_: object, **__: object) -> Any:
-        raise StoreRefused("jobs of the store cannot be read or written")
+        raise StoreRefused("jobs-unusable", path="models", reason="disk I/O error")
 
     monkeypatch.setattr(Jobs, step, refuse)
 
     check_problem(
-        await client.post("/train_model", json=BODY_OF_ONE), 503, "jobs of the store cannot be read or written"
+        await client.post("/train_model", json=BODY_OF_ONE),
+        503,
+        "jobs of models cannot be read or written, nothing was changed: disk I/O error;"
+        " free some space, or make the store writable",
     )
     assert (await client.post("/search", json=MODEL | {"vector": CLIENT})).status_code == 200

@@ -70,7 +70,7 @@ class WorkerHere:
             self._jobs.finish(job.id, job.attempt, "failed", "its process ended with status 1 and left no result")
         else:
             found = {"error": result.error, "faults": result.faults, "num_faults": result.num_faults}
-            self._jobs.finish(job.id, job.attempt, "failed", result.detail, **found)  # type: ignore[arg-type]
+            self._jobs.finish(job.id, job.attempt, "failed", result.problem or result.detail, **found)  # type: ignore[arg-type]
 
 
 class Body(msgspec.Struct):

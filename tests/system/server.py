@@ -22,9 +22,9 @@ MODEL = {"name": "puppet-o2", "neural_network_type": "GRU"}
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return an environment in which our packages are found from anywhere, with only these PUPPET_ variables."""
+    """Return an English environment that finds our packages from anywhere and has only these PUPPET_ variables."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PUPPET_")}
-    return kept | {"PYTHONPATH": str(ROOT)} | variables
+    return kept | {"PYTHONPATH": str(ROOT), "LC_ALL": "C.UTF-8"} | variables
 
 
 def eventually(found: Callable[[], T | None], what: str, timeout_s: float = DEADLINE_S) -> T:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from artifacts.errors import how_to_install
 from benchmarks.accuracy.learners import PEERS
+from benchmarks.common.options import how_to_install
 from tests.system.server import ROOT
 
 SOURCES = sorted(
@@ -19,7 +19,8 @@ SOURCES = sorted(
     for file in (ROOT / package).rglob("*.py")
 )
 DOCUMENTS = sorted([*ROOT.glob("*.md"), ROOT / "Makefile", ROOT / "demo.py", *(ROOT / "docs").rglob("*.md")])
-ONE_PLACE = ROOT / "artifacts" / "errors.py"
+ONE_PLACE = ROOT / "benchmarks" / "common" / "options.py"
+SENTENCES = sorted((ROOT / "artifacts" / "problems").glob("*/*.toml"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 BY_NAME = re.compile(rf"pip install[^\n`]*?(?<![\w./-]){PROJECT['name']}", re.IGNORECASE)
 
@@ -30,13 +31,13 @@ def words(text: str) -> str:
 
 
 def test_one_function_says_how_to_install_an_extra() -> None:
-    """No other source says `pip install`, so none can say it of a name that is not ours."""
+    """No other source says `pip install`, so none can say it of a name that is not ours; users read it in sentences."""
     found = [file for file in SOURCES if re.search(r"pip3? +install", words(file.read_text("utf-8")))]
 
     assert found == [ONE_PLACE]
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *DOCUMENTS], ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*SOURCES, *SENTENCES, *DOCUMENTS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_nobody_is_sent_to_a_registry_for_this_project(path: Path) -> None:
     """Neither a message nor a document installs the project by its name."""
     text = path.read_text("utf-8")
@@ -55,11 +56,14 @@ def test_search_finds_the_name(text: str) -> None:
 
 def test_every_extra_that_is_named_exists() -> None:
     """What a message says to install is an extra of pyproject.toml, and the command is the one of the Makefile."""
-    sources = "".join(file.read_text("utf-8") for file in SOURCES if file != ONE_PLACE)
-    named = set(re.findall(r"""how_to_install\(["'](\w+)["']\)""", sources))
-    named |= {peer.extra for peer in PEERS.values() if peer.extra}
+    sentences = "".join(file.read_text("utf-8") for file in SENTENCES)
+    said = re.findall(r"pip install [^\n\"]*?\[(\w+)\]'", sentences)
+    named = set(said) | {peer.extra for peer in PEERS.values() if peer.extra}
 
     assert named >= {"mail", "report", "train", "tune"}
     assert named <= PROJECT["optional-dependencies"].keys()
+    assert len(said) == sentences.count("pip install")
+    for extra in said:
+        assert how_to_install(extra).partition(": ")[2].partition("]")[0] in sentences
     for extra in named:
         assert f"pip install -c constraints.txt -e '.[{extra}]'" in how_to_install(extra)

@@ -203,7 +203,7 @@ def test_versions_are_promoted_and_rolled_back(service: Server) -> None:
     assert service.client.post("/models/puppet-o2/rollback", json={}).json()["version"] == before
     assert store.current("puppet-o2").version == before
     stale = service.client.post("/models/puppet-o2/promote", json={"version": after}, headers={"If-Match": seen})
-    assert f"version {before} serves" in check_problem(stale, 412)
+    assert f"version {before} of puppet-o2 serves" in check_problem(stale, 412)
     seen = service.client.get(f"/models/puppet-o2/versions/{before}").headers["etag"]
     answer = service.client.post("/models/puppet-o2/promote", json={"version": after}, headers={"If-Match": seen})
     assert (answer.status_code, answer.json()["version"]) == (200, after)

@@ -27,15 +27,23 @@ def files(root: Path = ROOT) -> list[Path]:
     return sorted(path.relative_to(root) for path in found if not set(KEPT_OUT) & set(path.relative_to(root).parts))
 
 
+def packaged(root: Path, path: Path) -> bool:
+    """Return whether a wheel takes the file: a module or data of a package, or data that a package above it names."""
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]
+    folders = list(path.parents)[:-1]
+    if all((root / folder / "__init__.py").is_file() for folder in folders):
+        return path.suffix == ".py" or any(fnmatch.fnmatch(path.name, pattern) for pattern in patterns["*"])
+    # The folder `en` is no package, so its files need a pattern such as "en/*.toml" of the package that holds it.
+    return any(
+        path.parent == folder / Path(pattern).parent and fnmatch.fnmatch(path.name, Path(pattern).name)
+        for folder in folders
+        for pattern in patterns.get(".".join(folder.parts), [])
+    )
+
+
 def left_out(root: Path = ROOT) -> list[Path]:
     """Return what a wheel would lack: files of a folder that is no package, and data that pyproject does not name."""
-    patterns = PROJECT["tool"]["setuptools"]["package-data"]["*"]
-    return [
-        path
-        for path in files(root)
-        if any(not (root / folder / "__init__.py").is_file() for folder in list(path.parents)[:-1])
-        or (path.suffix != ".py" and not any(fnmatch.fnmatch(path.name, pattern) for pattern in patterns))
-    ]
+    return [path for path in files(root) if not packaged(root, path)]
 
 
 def test_wheel_holds_every_file() -> None:
@@ -45,7 +53,16 @@ def test_wheel_holds_every_file() -> None:
         assert Path(package, "py.typed") in files()
 
 
-@pytest.mark.parametrize("file", ["trainer/report/words.csv", "artifacts/new/module.py", "inference/page/page.css"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "trainer/report/words.csv",
+        "artifacts/new/module.py",
+        "inference/page/page.css",
+        "artifacts/problems/de/rows.toml",
+        "artifacts/problems/en/module.py",
+    ],
+)
 def test_file_that_a_wheel_would_lack_is_noticed(tmp_path: Path, file: str) -> None:
     """Data of another kind, and a module in a folder without `__init__.py`, are found."""
     for path in (*files(), Path(file)):

@@ -337,7 +337,7 @@ def test_tickets_teach_no_model_of_values(prices: Server) -> None:
     assert answer.json()["errors"][0]["pointer"] == "/training_data/0/features"
 
     other = prices.post("/train_model", name="prices", training_data=tickets(4))
-    assert check_problem(other, 400) == "model prices is of neural_network_type SimpleNN, not GRU; name its own kind"
+    assert check_problem(other, 400) == "model prices is of neural_network_type SimpleNN, not GRU; name its own type"
 
 
 # Ends and restarts

@@ -292,7 +292,7 @@ def test_end_is_told_to_who_stays(pair: Server) -> None:
                 break
 
     assert status == 503
-    assert json.loads(body)["detail"] == "the server is shutting down"
+    assert json.loads(body)["detail"] == "the server is shutting down; try again when it is back"
     assert pair.process.wait(DEADLINE_S) == 0
 
 

@@ -1,7 +1,7 @@
 """The third kind of docs/examples/third_kind: a module a side and a row make it work everywhere.
 
-The packages are copied to an empty folder, the two modules are added, the row goes into the table, and nothing else is
-touched; then real processes train it, check it, serve it and are asked.
+The packages are copied to an empty folder, the two modules and their sentences are added, the row goes into the table,
+and nothing else is touched; then real processes train it, check it, serve it and are asked.
 """
 
 import json
@@ -15,6 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
+from artifacts.problems.sentences import LANGUAGES
 from tests.system.server import DEADLINE_S, ROOT, environment, serving
 
 EXAMPLE = ROOT / "docs" / "examples" / "third_kind"
@@ -41,6 +42,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / package, folder / package, ignore=ignore)
     for place in ("artifacts/networks", "trainer"):
         shutil.copy(EXAMPLE / place / "centroid.py", folder / place)
+    for language in LANGUAGES:
+        shutil.copy(
+            EXAMPLE / "artifacts" / "problems" / language / "centroid.toml", folder / "artifacts/problems" / language
+        )
     table = folder / "artifacts" / "kinds.py"
     source = table.read_text("utf-8")
     row = (EXAMPLE / "row.txt").read_text("utf-8")

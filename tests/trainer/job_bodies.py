@@ -86,11 +86,11 @@ REFUSALS: dict[str, tuple[object, str, str, list[str]]] = {
         "body does not fit: 3 faults, listed",
         ["/config/epochs", "/config/lr", "/config/epoch"],
     ),
-    "unknown kind": (body(neural_network_type="LSTM"), "UnknownKind", "'LSTM' is unknown; known: GRU, SimpleNN", []),
+    "unknown kind": (body(neural_network_type="LSTM"), "UnknownKind", "'LSTM' is unknown, known: GRU, SimpleNN", []),
     "another kind": (
         body(neural_network_type="SimpleNN", training_data=[{"features": [1], "target": 2}], config={}),
         "KindMismatch",
-        f"model {small.NAME} is of neural_network_type GRU, not SimpleNN; name its own kind",
+        f"model {small.NAME} is of neural_network_type GRU, not SimpleNN; name its own type",
         [],
     ),
     "settings of another kind": (

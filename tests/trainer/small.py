@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from artifacts.jobs.events import Phase
 from artifacts.networks.manifest import Epoch
 from artifacts.text.vocabulary import Encoded, Vocabulary, build_rows
 from trainer.config import TrainConfig
 from trainer.data.files import RawRow
 from trainer.data.tickets import Rows, check_rows
+from trainer.jobs.pace import Round
 
 if TYPE_CHECKING:
     from trainer.gru.linear import Linear
@@ -85,17 +87,21 @@ def network(
     return made.eval()
 
 
-def fitted(num_categories: int = 5, num_pairs: int = 40, seed: int = 0, num_taught: int = len(VOCABULARY)) -> "Linear":
-    """Return a linear part over VOCABULARY, every row random."""
+def fitted(
+    num_categories: int = 5, num_pairs: int = 40, seed: int = 0, num_taught: int = len(VOCABULARY), rank: int = 0
+) -> "Linear":
+    """Return a linear part over VOCABULARY, every row random; of low rank, if one is given."""
     from trainer.gru.linear import Linear  # needs scipy, which the server's environment lacks
 
     random = np.random.default_rng(seed)
     sizes = (len(VOCABULARY), VOCABULARY.num_buckets + 1, num_pairs)
-    words_VC, grams_GC, pairs_PC = (
-        random.normal(scale=0.5, size=(size, num_categories)).astype(np.float32) for size in sizes
+    words_VS, grams_GS, pairs_PS = (
+        random.normal(scale=0.5, size=(size, rank or num_categories)).astype(np.float32) for size in sizes
     )
-    words_VC[:2] = grams_GC[0] = pairs_PC[:1] = 0.0  # the reserved rows
-    return Linear(words_VC, grams_GC, pairs_PC, random.normal(size=num_categories).astype(np.float32), num_taught)
+    words_VS[:2] = grams_GS[0] = pairs_PS[:1] = 0.0  # the reserved rows
+    bias_C = random.normal(size=num_categories).astype(np.float32)
+    basis_RC = random.normal(scale=0.5, size=(rank, num_categories)).astype(np.float32) if rank else None
+    return Linear(words_VS, grams_GS, pairs_PS, bias_C, num_taught, basis_RC)
 
 
 def ragged(num_tickets: int, longest: int, seed: int = 0) -> list[Encoded]:
@@ -110,9 +116,24 @@ class Recorder:
     """Writes down what a training tells of its progress."""
 
     def __init__(self) -> None:
+        self.plans: list[list[Round]] = []
+        self.phases: list[Phase] = []
+        self.fits: list[int] = []
         self.starts: list[tuple[int, int, bool]] = []
         self.steps: list[tuple[int, int, float]] = []
         self.epochs: list[Epoch] = []
+
+    def plan(self, rounds: Sequence[Round]) -> None:
+        """Write it down."""
+        self.plans.append(list(rounds))
+
+    def phase(self, phase: Phase) -> None:
+        """Write it down."""
+        self.phases.append(phase)
+
+    def fitted(self, num_tickets: int) -> None:
+        """Write it down."""
+        self.fits.append(num_tickets)
 
     def start(self, num_tickets: int, num_epochs: int, is_refit: bool) -> None:
         """Write it down."""

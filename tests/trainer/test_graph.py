@@ -162,7 +162,7 @@ def test_operators_are_those_that_the_caller_allows() -> None:
     raw = a_graph(helper.make_node("Mul", ["x", "one"], ["z"]), helper.make_node("Add", ["z", "one"], ["y"]))
 
     check_graph(raw.SerializeToString(), frozenset({"Add", "Mul", "Sub"}))
-    with pytest.raises(ArtifactRefused, match=r"operators that are not allowed: Add, Mul\Z"):
+    with pytest.raises(ArtifactRefused, match=r"operators that are not allowed: Add, Mul;"):
         check_graph(raw.SerializeToString(), frozenset({"Sub"}))
 
 

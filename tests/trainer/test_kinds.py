@@ -21,7 +21,16 @@ METHODS = [name for name, _ in inspect.getmembers(Trainer, inspect.isfunction) i
 def test_what_a_trainer_has_is_asked_for() -> None:
     """This file reads the Protocol; were it empty, the tests below would prove nothing."""
     assert set(METHODS) == {
-        *("check_rows", "check_trainable", "resolved", "fit", "show_rows", "show_validation", "show_evaluation"),
+        *(
+            "check_rows",
+            "check_trainable",
+            "resolved",
+            "fit",
+            "show_rows",
+            "show_plan",
+            "show_validation",
+            "show_evaluation",
+        ),
     }
     assert set(Trainer.__annotations__) == {"Config", "OPERATORS", "table"}
 
@@ -100,6 +109,9 @@ def test_who_is_not_told_says_nothing(capsys: pytest.CaptureFixture[str]) -> Non
     """`Silent` takes all that a training tells."""
     silent = Silent()
 
+    silent.plan([])
+    silent.phase("linear")
+    silent.fitted(3)
     silent.start(3, 2, is_refit=False)
     silent.step(1, 3, 0.5)
     silent.epoch(Epoch(1, 0.5, None, None, 10.0))

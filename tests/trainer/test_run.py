@@ -1,6 +1,7 @@
 """From a file or a job to a published version; every end of a job is a result."""
 
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +15,10 @@ from artifacts.errors import ArtifactRefused, InvalidFeatures, InvalidInput, Mod
 from artifacts.evaluation.metrics import ValueMetrics
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY, EVENTS, RESULT, Ended, JobResult, read_result
+from artifacts.jobs.request import Promotion
 from artifacts.kinds import kind_named
 from artifacts.networks.gru_records import GruReport
+from artifacts.networks.learnt import seen
 from artifacts.networks.simple_nn import Example, SimpleNNManifest, SimpleNNModel
 from artifacts.store import feedback
 from artifacts.store.feedback import Correction
@@ -27,14 +30,14 @@ from tests.trainer.small import NAME
 from trainer import run, simple_nn
 from trainer.config import TrainConfig
 from trainer.data.files import RawRow
+from trainer.data.tickets import Rows
 from trainer.gru import export, train
 from trainer.gru import fit as gru
 from trainer.gru.model import Mixture
 from trainer.jobs.body import check_body
 from trainer.jobs.process import Limits
-from trainer.kinds import Fitted
+from trainer.kinds import Fitted, trainer_of
 from trainer.run import evaluate, fit, read_rows, run_job, with_feedback
-from trainer.selection.compare import seen
 
 pytestmark = pytest.mark.torch
 
@@ -80,7 +83,9 @@ def test_file_is_read_as_the_kind_reads_it(tmp_path: Path) -> None:
     rows = read_rows(path, kind_named("SimpleNN"))
 
     assert rows.tickets == [Example([2.0], 5.0), Example([3.0], 7.0)]
-    with pytest.raises(InvalidInput, match="has no column that is surely the category and text"):
+    with pytest.raises(
+        InvalidInput, match="has no column that is surely the category and none that is surely the text"
+    ):
         read_rows(path, kind_named("GRU"))
 
 
@@ -141,7 +146,7 @@ def test_job_trains_and_publishes(empty: Store) -> None:
     assert (result.outcome, result.model_name, result.version) == ("trained", NAME, 1)
     assert (result.validation, result.seconds) == (manifest.validation, manifest.seconds)
     assert (manifest.job, manifest.attempt) == (folder.name, 1)
-    assert msgspec.convert(manifest.training, TrainConfig) == small.CONFIG
+    assert msgspec.convert(manifest.training, TrainConfig) == msgspec.structs.replace(small.CONFIG, linear_rank=0)
     assert empty.current(NAME).version == 1
     job = Jobs(empty).get(folder.name)
     assert (job.state, job.version, job.metrics) == ("succeeded", 1, manifest.validation)
@@ -248,27 +253,32 @@ def test_number_of_a_version_that_was_turned_away_is_not_given_again(empty: Stor
 
 
 def test_run_tells_how_it_goes(empty: Store) -> None:
-    """What the data is, how much there is to do, each epoch with numbers and time left, the training on all rows."""
+    """The phases from the first on, what the data is, each epoch with numbers and time left, the training on all."""
     folder = claimed(empty, body(config={**TINY, "refit": True}))
 
     run_job(folder, 1)
 
     events = [event for _, event in Jobs(empty).read_events(folder.name)]
+    phases = [event.phase for event in events if event.kind == "phase"]
+    assert phases == [
+        *("read", "check", "linear", "network", "calibrate"),
+        *("linear", "network", "export", "publish"),
+    ]
+    assert events[0].phase == "read"
     messages = [event for event in events if event.kind == "message"]
     assert [event.detail for event in messages] == [
         "16 tickets in 4 categories",
         "training on 12 rows",
         "training again on all 16 rows",
     ]
-    assert events[:2] == messages[:2]
-    assert events[1].num_epochs == 3
+    assert messages[1].num_epochs == 3
     split = events.index(messages[2])
-    epochs, again = events[2:split], events[split + 1 :]
+    epochs, again = ([event for event in some if event.kind == "epoch"] for some in (events[:split], events[split:]))
     assert [event.epoch for event in epochs] == [1, 2, 3]
-    assert all(event.kind == "epoch" and event.num_epochs == 3 for event in epochs)
-    left = [event.seconds_left for event in epochs]
-    assert left[-1] == 0.0
+    assert all((event.phase, event.num_epochs) == ("network", 3) for event in epochs)
+    left = [event.seconds_left for event in (*epochs, *again)]
     assert all(seconds is not None and seconds >= 0.0 for seconds in left)
+    assert left[-1] == 0.0
     for event in epochs:
         assert event.loss is not None
         assert event.validation_loss is not None
@@ -300,7 +310,9 @@ def test_job_compares_on_the_test_data_of_its_body(empty: Store) -> None:
 
     manifest = empty.read_manifest(NAME, 2)
     assert manifest.comparison is not None
-    assert (manifest.comparison.measured_on, manifest.comparison.num_rows) == ("test_data", 40)
+    assert (manifest.comparison.measured_on, manifest.comparison.num_rows) == ("test_data", 24)
+    assert manifest.comparison.num_left_out == 16
+    assert manifest.comparison.detail.startswith("undecided: 24 rows to compare on (16 were left out that version 1 ")
     assert (manifest.comparison.num_seen_old, manifest.comparison.num_seen_new) == (16, 16)
     job = Jobs(empty).get(folder.name)
     assert (job.state, job.promote) == ("succeeded", "if_better")
@@ -346,7 +358,7 @@ def test_job_may_use_text_and_the_default_settings(empty: Store, monkeypatch: py
 
     def spy(*arguments: object, **_: object) -> None:
         used.extend(argument for argument in arguments if isinstance(argument, TrainConfig))
-        raise InvalidInput("far enough")
+        raise InvalidInput("not-valid", reason="far enough")
 
     monkeypatch.setattr(run, "train", spy)
     rows = [{"label": c, "email_text": "un texte"} for c in "ab"]
@@ -355,7 +367,8 @@ def test_job_may_use_text_and_the_default_settings(empty: Store, monkeypatch: py
 
     run_job(claimed(empty, content), 1)
 
-    assert used == [TrainConfig()]
+    (config,) = used  # what the defaults are for four rows
+    assert (config.recipe, config.epochs, config.grus) == ("default", 30, 2)
 
 
 def test_job_trains_a_simple_nn(empty: Store) -> None:
@@ -380,7 +393,7 @@ def test_job_trains_a_simple_nn(empty: Store) -> None:
         ([{"features": [], "target": 3}], "1 fault", ["/training_data/0/features"]),
         ([{"features": ["1"], "target": "3"}], "2 fault", ["/training_data/0/features/0", "/training_data/0/target"]),
         ([{"features": [1e101], "target": -1e101}], "2 f", ["/training_data/0/features/0", "/training_data/0/target"]),
-        ([{"features": [1], "target": 3}], "there is 1 row; a regression needs at least 2", []),
+        ([{"features": [1], "target": 3}], "there is 1 row, a regression needs at least 2", []),
         ([{"features": [1], "target": 3}, {"features": [2], "target": 3}], "all 2 rows have the target 3", []),
         ([{"features": [1], "target": 3}, {"features": [1], "target": 4}], "all 2 rows have the same features", []),
     ],
@@ -474,6 +487,8 @@ def test_crash_inside_the_training_leaves_a_failed_result(
     assert result.outcome == "failed"
     assert result.detail.startswith(f"{type(crash).__name__}: ")
     assert len(result.detail) <= 1000
+    assert result.problem is not None
+    assert result.problem.type == "job-crashed"
     assert empty.versions(NAME) == []
 
 
@@ -487,7 +502,7 @@ def test_job_without_a_body_leaves_a_failed_result(empty: Store) -> None:
 
     result = read_result(folder)
     assert result is not None
-    assert result == JobResult("failed", result.detail)
+    assert result == JobResult("failed", result.detail, problem=result.problem)
     assert BODY in result.detail
 
 
@@ -613,3 +628,71 @@ def test_corrections_alone_are_trained_on(empty: Store, training_data: list[obje
 
     assert claimed_and_run(empty, wanted).outcome == "trained"
     assert empty.read_manifest(NAME, 1).num_feedback == 2
+
+
+# Categories that no text tells
+
+
+def dealt(num_tickets: int, seed: int) -> Rows:
+    """Return tickets of random words under random categories."""
+    dice = random.Random(seed)
+    words = ["alpha", "bravo", "charlie", "delta", "golf", "hôtel", "india", "kilo"]
+    of_category: dict[str, list[list[str]]] = {"Haute": [], "Basse": []}
+    for number in range(num_tickets):
+        of_category[dice.choice(("Haute", "Basse"))].append([*dice.choices(words, k=6), f"n{number}"])
+    return small.rows(of_category)
+
+
+@pytest.mark.parametrize("promote", ["always", "if_better", "never"])
+def test_version_of_random_categories_takes_the_place_of_none(empty: Store, promote: Promotion) -> None:
+    """It is published and can be promoted by hand; the version that serves goes on."""
+    fit(empty, NAME, small.rows(small.tickets(10)), small.config(epochs=1))
+
+    manifest, report = fit(empty, NAME, dealt(160, 1), small.config(epochs=1), promote=promote)
+
+    assert manifest.labels_follow_text is False
+    assert (empty.versions(NAME), empty.serving(NAME)) == ([1, 2], 1)
+    shown = trainer_of(kind_named("GRU")).show_validation(manifest, report)
+    assert "warning: the categories do not follow from the text, so its answers are about chance" in shown[1]
+    empty.promote(NAME, 2)
+    assert empty.serving(NAME) == 2
+
+
+@pytest.mark.parametrize(("promote", "serving"), [("always", 1), ("if_better", 1), ("never", None)])
+def test_version_of_random_categories_serves_where_none_does(
+    empty: Store, promote: Promotion, serving: int | None
+) -> None:
+    """A first training can be asked, with the warning; unless it was not to serve."""
+    manifest, _ = fit(empty, NAME, dealt(160, 2), small.config(epochs=1), promote=promote)
+
+    assert manifest.labels_follow_text is False
+    assert empty.serving(NAME) == serving
+
+
+def test_job_of_random_categories_says_why_it_does_not_serve(empty: Store) -> None:
+    """Whatever it was asked for; its detail is what the one who waits is answered."""
+    fit(empty, NAME, small.rows(small.tickets(10)), small.config(epochs=1))
+    rows = [{"category": ticket.expected, "tokens": ticket.tokens} for ticket in dealt(160, 3).tickets]
+    folder = claimed(empty, body(training_data=rows))
+
+    assert run_job(folder, 1).outcome == "trained"
+
+    assert (
+        Jobs(empty)
+        .get(folder.name)
+        .detail.endswith(
+            "the categories do not follow from the text, so its answers are about chance; see puppet-train inspect; "
+            "it does not serve"
+        )
+    )
+    assert empty.serving(NAME) == 1
+
+
+def test_few_tickets_are_not_denied_a_signal(empty: Store) -> None:
+    """Under 100 of them a version serves as ever."""
+    fit(empty, NAME, small.rows(small.tickets(10)), small.config(epochs=1))
+
+    manifest, _ = fit(empty, NAME, dealt(90, 4), small.config(epochs=1))
+
+    assert manifest.labels_follow_text is None
+    assert empty.serving(NAME) == 2

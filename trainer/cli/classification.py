@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from artifacts.errors import InvalidInput
 from artifacts.kinds import load
+from artifacts.problems.phrases import phrase
 from artifacts.store.store import Store
 from artifacts.text.tickets import MAX_TOP_K
 from trainer.cli.reading import excel_delimiter, reading_options, remembering
@@ -21,6 +22,7 @@ from trainer.cli.terminal import (
     data_argument,
     err,
     json_option,
+    language,
     name_option,
     out,
     print_line,
@@ -95,8 +97,12 @@ def classify_command(
         out.print(f"  ... and {len(found.categories) - MAX_SHOWN} more categories")
     for reason, count in found.reasons.items():
         out.print(f"  {count} without a category: {reason}", soft_wrap=True)
+    if found.num_repaired:
+        out.print(
+            f"  {found.num_repaired} were encoded twice (Ã¨ for è) and were read as they were meant", soft_wrap=True
+        )
     if found.num_skipped:
-        out.print(f"  {found.num_skipped} rows that do not fit left out", soft_wrap=True)
+        out.print(f"  {phrase('rows-left-out', language(), count=found.num_skipped)}", soft_wrap=True)
     if as_json:
         print_line(found)
 
@@ -117,7 +123,7 @@ def apply_command(
     its first words. OUT is .csv, .tsv, .xlsx, .jsonl or .parquet. The options are those that `inspect` had.
     """
     if faults_file is not None:
-        raise InvalidInput("apply lists no faults; use --faults with inspect")
+        raise InvalidInput("apply-lists-no-faults")
     delimiter = ";" if excel_delimiter() == ";" else None
     with progress() as follow:
         found = corrections.apply(look, data, target, reading, delimiter, follow)
@@ -145,7 +151,7 @@ def existing(path: Path) -> Store:
         InvalidInput: it is not.
     """
     if not path.exists():
-        raise InvalidInput(f"there is no store {path}; name another one with --store DIR")
+        raise InvalidInput("no-such-store", path=path)
     return Store(path)
 
 

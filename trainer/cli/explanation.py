@@ -12,7 +12,7 @@ import msgspec
 from rich.table import Column, Table
 from rich.text import Text
 
-from artifacts.errors import InvalidContent, InvalidInput, KindMismatch
+from artifacts.errors import KindMismatch
 from artifacts.kinds import kind_named, load
 from artifacts.networks.explain import finish
 from artifacts.networks.gru import GruModel
@@ -42,7 +42,7 @@ def explain_command(ticket: str, name: str, version: int | None, store: Path, as
     model, _ = opened(store, name, version)
     kind = kind_named(model.manifest.neural_network_type)
     if kind.explain is None:
-        raise KindMismatch(f"model {name} is of neural_network_type {kind.name}, which explains nothing")
+        raise KindMismatch("not-explainable", model_name=name, neural_network_type=kind.name)
     encoded = encoded_as(model, ticket)
     (answer,) = model.predict([encoded])
     explanation = finish(kind.explain(model, encoded))
@@ -73,7 +73,7 @@ def steps_command(ticket: str, name: str, version: int | None, store: Path, as_j
     model, files = opened(store, name, version)
     if not isinstance(model, GruModel):
         kind = model.manifest.neural_network_type
-        raise KindMismatch(f"model {name} is of neural_network_type {kind}; the steps are those of a GRU, name one")
+        raise KindMismatch("no-steps", model_name=name, neural_network_type=kind)
     found = steps(model, files, encoded_as(model, ticket))
     show_steps(found)
     if as_json:
@@ -100,12 +100,9 @@ def encoded_as(model: Model[Any], ticket: str) -> Any:
     """Return a ticket of the command line as the model's graph takes it.
 
     Raises:
-        InvalidInput: there is nothing in it, or what no text has.
+        InvalidContent: there is nothing in it, or what no text has.
     """
-    try:
-        return model.encode(content_of(ticket))
-    except InvalidContent as error:
-        raise InvalidInput(f"TICKET: {error}") from error
+    return model.encode(content_of(ticket))
 
 
 def content_of(ticket: str) -> list[str] | str:

@@ -16,22 +16,25 @@ from artifacts.errors import InvalidInput, PuppetError
 from artifacts.system import cores
 from artifacts.text.people import Person, read_names
 from artifacts.text.tickets import Ticket
+from artifacts.text.tokens import MAX_TOKENS
 from trainer import simple_nn
 from trainer.cli.reading import excel_delimiter, reading_options, say_intake
 from trainer.cli.terminal import data_argument, json_option, out, print_line, shows_errors
 from trainer.config import TrainConfig
 from trainer.curation.audit import SMALL_CATEGORY, Audit, Leak, audit, leaks
 from trainer.curation.capitals import names_in
+from trainer.curation.signal import Signal
 from trainer.curation.variants import Variants, variants
 from trainer.data import tickets
 from trainer.data.columns import AS_FOUND, ColumnsUnclear, Reading, as_remembered
 from trainer.data.files import FaultGroup, FaultyRows
 from trainer.data.forms import read_file
-from trainer.data.tickets import Rows, check_categories
+from trainer.data.tickets import Rows, about_single_tickets, check_several, single_ticket_categories
 from trainer.sorting import writers
 from trainer.sorting.corrections import quoted
 
 MAX_SHOWN = 10  # rows of a kind in the terminal; --csv has all
+MAX_CREDIBLE = 0.25  # of the tickets; a model that calls more of them wrong is often wrong itself (docs/LOG.md)
 EXCERPT = 60  # characters
 MAX_CELL = 30_000  # characters of a ticket in the file for a spreadsheet, which holds 32,767
 COLUMNS = ("place", "id", "category", "suggested_category", "score", "reasons", "text")
@@ -63,6 +66,7 @@ class Inspection(Audit, frozen=True, kw_only=True):
         variants: categories that are probably one.
         num_empty: tickets without a token.
         num_unlabelled, num_faulty: rows that were left out.
+        num_repaired: tickets that were encoded twice, and are read as they were meant.
     """
 
     columns: dict[str, object]
@@ -74,6 +78,7 @@ class Inspection(Audit, frozen=True, kw_only=True):
     num_empty: int
     num_unlabelled: int
     num_faulty: int
+    num_repaired: int
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -130,7 +135,7 @@ def inspect_command(
             print_line(Refusal(str(error), error.groups))
         raise
     say_intake(rows, data)
-    check_categories(rows)
+    check_several(rows)
     test_rows = read_tickets(test, as_remembered(reading)) if test else None
     found = audit(rows, cores.whole(), seed)
     if test_rows is not None:
@@ -139,11 +144,16 @@ def inspect_command(
     names = names_in((ticket.content for ticket in rows.tickets), is_forbidden)
     found = msgspec.structs.replace(found, names=names)
     alike = variants(rows.categories)
-    warnings = [*spellings(alike), *advice(found, test, len(rows.empty))]
+    first = single_tickets(rows)
+    warnings = [*first, *spellings(alike), *advice(found, test, len(rows.empty), num_repaired(rows))]
     seconds = time.perf_counter() - start
     out.print(
         f"{data}: {found.num_tickets} tickets in {found.num_categories} categories, {seconds:.1f} s", soft_wrap=True
     )
+    if found.labels_follow_text is False:
+        warnings.sort(key=lambda one: one.kind != "labels_do_not_follow_text")  # before names of categories, too
+    if not first:  # with a ticket a category there is nothing that a text could tell
+        out.print(show_signal(found.signal), soft_wrap=True)
     for warned in warnings:
         out.print(warned.detail, soft_wrap=True)
     if not warnings:
@@ -153,7 +163,8 @@ def inspect_command(
         show_leaks(found.leaks, rows, test_rows)
     if csv_file is not None:
         write_look(csv_file, found, rows)
-        out.print(f"{len(found.suspects)} tickets written to {csv_file}, the likeliest errors first", soft_wrap=True)
+        order = "" if found.labels_follow_text is False else ", the likeliest errors first"
+        out.print(f"{len(found.suspects)} tickets written to {csv_file}{order}", soft_wrap=True)
     if as_json:
         print_line(inspection(found, rows, warnings, alike))
 
@@ -173,6 +184,7 @@ def inspection(found: Audit, rows: Rows, warnings: list[Warned], alike: list[Var
         warnings=warnings,
         variants=alike,
         num_empty=len(rows.empty),
+        num_repaired=num_repaired(rows),
         num_unlabelled=intake.num_unlabelled if intake is not None else 0,
         num_faulty=intake.num_faulty if intake is not None else 0,
     )
@@ -189,11 +201,14 @@ def read_tickets(path: Path, reading: Reading = AS_FOUND, faults_file: Path | No
         return tickets.read(path, reading, faults_file)
     except (ColumnsUnclear, FaultyRows) as error:
         if not path.is_dir() and str(path) != "-" and holds_numbers(path):
-            raise InvalidInput(
-                f"{path} holds features and targets, as a SimpleNN learns from; inspect looks at tickets in categories "
-                "and has nothing to say of numbers"
-            ) from error
+            raise InvalidInput("numbers-in-place-of-tickets", file=path) from error
         raise
+
+
+def single_tickets(rows: Rows) -> list[Warned]:
+    """Return a warning if nearly each ticket has a category of its own, which `fit` refuses."""
+    refusal = about_single_tickets(rows)
+    return [Warned("single_tickets", len(single_ticket_categories(rows)), str(refusal))] if refusal else []
 
 
 def spellings(found: Sequence[Variants]) -> list[Warned]:
@@ -218,13 +233,36 @@ def holds_numbers(path: Path) -> bool:
     return True
 
 
-def advice(found: Audit, test: Path | None, num_empty: int = 0) -> list[Warned]:
+def show_signal(found: Signal) -> str:
+    """Return how well the text tells the categories, next to what needs no text; one line."""
+    if not found.num_tickets:
+        return "no category has three distinct tickets, so how well the text tells them cannot be tried"
+    return (
+        f"{found.accuracy:.1%} of {found.num_tickets} tickets get their category from a linear model that has not seen "
+        f"them; always {found.largest_category!r} would be {found.largest_share:.1%}, chance {found.chance:.1%}"
+    )
+
+
+def num_repaired(rows: Rows) -> int:
+    """Return how many tickets of a file were encoded twice; of e-mails, whose encoding they name, none."""
+    return rows.intake.num_repaired if rows.intake is not None else 0
+
+
+def advice(found: Audit, test: Path | None, num_empty: int = 0, num_repaired: int = 0) -> list[Warned]:
     """Return what was found and what to do about it, the most important first."""
     warned = []
 
     def warn(kind: str, num_tickets: int, detail: str) -> None:
         warned.append(Warned(kind, num_tickets, detail))
 
+    if found.labels_follow_text is False:
+        warn(
+            "labels_do_not_follow_text",
+            found.num_tickets,
+            "the categories do not follow from the text: dealt out among the tickets at random they suit the model's "
+            f"answers as well in {found.signal.p_value:.1%} of 999 deals (limit 0.1%); so no ticket is called wrong. "
+            "Is it the right column? Name another with --category, or another text with --text",
+        )
     if found.leaks:
         exact = sum(leak.similarity == 1 for leak in found.leaks)
         warn(
@@ -232,6 +270,20 @@ def advice(found: Audit, test: Path | None, num_empty: int = 0) -> list[Warned]:
             len(found.leaks),
             f"{exact} tickets of {test} are also in the training data and {len(found.leaks) - exact} nearly: "
             "take them out of either, or what is measured on them flatters",
+        )
+    if found.num_cut:
+        warn(
+            "cut",
+            found.num_cut,
+            f"{found.num_cut} of {found.num_tickets} tickets are cut at the {MAX_TOKENS}th token, {found.num_alike} "
+            "are alike up to there: what comes after is not read, so leave out what a program or a template puts first",
+        )
+    if num_repaired:
+        warn(
+            "encoded_twice",
+            num_repaired,
+            f"{num_repaired} tickets look doubly encoded (Ã¨ for è): they are read as they were meant; export again as "
+            "UTF-8",
         )
     if found.num_personal:
         kinds = ", ".join(f"{kind} in {number}" for kind, number in found.num_personal.items())
@@ -256,7 +308,14 @@ def advice(found: Audit, test: Path | None, num_empty: int = 0) -> list[Warned]:
             found.num_conflicts,
             f"{found.num_conflicts} tickets stand under several categories: decide for one",
         )
-    if found.num_mislabelled:
+    if found.num_mislabelled > MAX_CREDIBLE * found.num_tickets:
+        warn(
+            "mislabelled",
+            found.num_mislabelled,
+            f"{found.num_mislabelled} tickets look as if they were in a wrong category, but the model that says so is "
+            f"right in {found.signal.accuracy:.0%} of cases only: read the first, and do not take the rest for errors",
+        )
+    elif found.num_mislabelled:
         warn(
             "mislabelled",
             found.num_mislabelled,

@@ -2,7 +2,7 @@
 
 They parse, call, and show; the work is in run.py, in data and in the store. What a person reads goes to the terminal as
 tables; with `--json` the last line of stdout is one JSON object. An error is one message and exit status 1; a wrong
-option is exit status 2.
+option is exit status 2. What is wrong is said in French or English, as LC_ALL, LC_MESSAGES or LANG has it; JSON is not.
 
 A module is imported when one of its commands is called: `classify` and `apply` are commands of the plain install, in
 which the libraries of a training are not there to be imported.
@@ -10,12 +10,13 @@ which the libraries of a training are not there to be imported.
 
 import importlib
 import io
+import os
 import sys
 
 import click
 
-from artifacts.errors import how_to_install
-from trainer.cli.terminal import WORDS
+from artifacts.problems.sentences import language_of, message
+from trainer.cli.terminal import LANGUAGE, WORDS
 
 # Module -> the commands that it brings, in the order in which `--help` lists them.
 MODULES = {
@@ -59,15 +60,17 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command and its words, which a refusal shows again with options added.
+        """Return the command and its words, which a refusal shows again with options added, in the reader's language.
 
         Raises:
             click.ClickException: the command needs a library that is not installed.
         """
+        ctx.meta[LANGUAGE] = language_of(os.environ)
         try:
             self._imported(args[0])
         except ModuleNotFoundError as error:
-            raise click.ClickException(f"{args[0]} needs {error.name}; {how_to_install('train')}") from error
+            missing = message("training-library-missing", {"command": args[0], "library": error.name})
+            raise click.ClickException(missing.detail(ctx.meta[LANGUAGE])) from error
         name, command, words = super().resolve_command(ctx, args)
         ctx.meta[WORDS] = list(words)
         return name, command, words

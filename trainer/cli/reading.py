@@ -13,9 +13,10 @@ from typing import Any
 import click
 import msgspec
 
-from artifacts.errors import ArtifactRefused, Fault, InvalidInput, ModelNotFound, ModelNotTrained
+from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotFound, ModelNotTrained
+from artifacts.problems.phrases import phrase
 from artifacts.store.store import Store
-from trainer.cli.terminal import out, shows_errors
+from trainer.cli.terminal import language, out, shows_errors
 from trainer.data.columns import Reading, check_merge, read_data_table
 from trainer.data.files import excerpt
 from trainer.data.tickets import Rows
@@ -115,17 +116,14 @@ def _reading(file: Path | None, given: dict[str, Any]) -> Reading:
     if named.get("delimiter") in ("tab", "\\t"):
         named["delimiter"] = "\t"
     if len(character := str(named.get("delimiter", ","))) != 1:
-        raise InvalidInput(
-            f"--delimiter {character!r} has {len(character)} characters, expected one, such as ';' or tab"
-        )
+        raise InvalidInput("delimiter-too-long", delimiter=character, num_characters=len(character))
     try:
         return msgspec.convert({**table, **named}, Reading)
     except msgspec.ValidationError as error:
-        where = f"the table [data] of {file}" if file is not None else "one of the options"
-        known = ", ".join(field.name for field in msgspec.structs.fields(Reading) if field.name != "remembered")
-        raise InvalidInput(
-            f"{where} does not fit: {error}; it may have {known}", [Fault("/data", str(error))]
-        ) from error
+        if file is None:
+            raise InvalidInput("reading-option-does-not-fit", reason=error) from error
+        known = [field.name for field in msgspec.structs.fields(Reading) if field.name != "remembered"]
+        raise InvalidInput("data-table-does-not-fit", file=file, reason=error, known=known) from error
 
 
 def remembering(reading: Reading, store: Store, name: str) -> Reading:
@@ -143,12 +141,11 @@ def say_intake(rows: object, path: object) -> None:
         return
     out.print(f"{path}: {rows.intake.said}", soft_wrap=True)
     for group in rows.intake.faults:
-        out.print(f"  left out: {group}", soft_wrap=True)
+        out.print(f"  {phrase('left-out', language(), text=group.shown(language()))}", soft_wrap=True)
+    if rows.intake.num_repaired:
+        out.print(f"  {phrase('repaired', language(), count=rows.intake.num_repaired)}", soft_wrap=True)
     if rows.empty:
-        out.print(
-            f"  {len(rows.empty)} tickets have no word: not learnt from; in a measurement each is an error",
-            soft_wrap=True,
-        )
+        out.print(f"  {phrase('no-word', language(), count=len(rows.empty))}", soft_wrap=True)
 
 
 def place_of(rows: object, row: int) -> str:
@@ -167,6 +164,7 @@ def skipped(rows: object) -> dict[str, int]:
         "num_unlabelled": intake.num_unlabelled if intake is not None else 0,
         "num_faulty": intake.num_faulty if intake is not None else 0,
         "num_empty": len(rows.empty),
+        "num_repaired": intake.num_repaired if intake is not None else 0,
     }
 
 

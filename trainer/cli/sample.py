@@ -27,7 +27,7 @@ def sample_command(output: Path, kind: str, num_tickets: int, seed: int) -> None
     try:
         what = write_tickets(output, num_tickets, seed) if kind == "ticket" else write_emails(output, num_tickets, seed)
     except OSError as error:
-        raise InvalidInput(f"cannot write {output}: {error.strerror}") from error
+        raise InvalidInput("file-cannot-be-written", file=output, reason=error.strerror or error) from error
     out.print(f"{num_tickets} synthetic {what} (invented, seed {seed}) written to {output}", soft_wrap=True)
 
 
@@ -57,7 +57,7 @@ def write_emails(output: Path, num_emails: int, seed: int) -> str:
     output.mkdir(parents=True, exist_ok=True)
     if found := sorted(path.name for path in output.iterdir()):
         # Files left over from another seed would be read as part of this sample.
-        raise InvalidInput(f"{output} is not empty ({len(found)} entries, such as {found[0]}); name a new folder")
+        raise InvalidInput("folder-not-empty", folder=output, num_entries=len(found), example=found[0])
     for path, content in messages(generate(num_emails, seed), seed):
         (output / path).parent.mkdir(exist_ok=True)
         (output / path).write_bytes(content)

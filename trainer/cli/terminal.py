@@ -4,7 +4,8 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,19 @@ from typing import Any
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from artifacts.errors import InvalidInput, PuppetError
+from artifacts.jobs.events import Phase
 from artifacts.networks.manifest import Comparison, Epoch
+from artifacts.problems.phrases import phrase
+from artifacts.problems.sentences import DEFAULT, Language
 from trainer.data.columns import ColumnsUnclear
 from trainer.data.files import FaultyRows
+from trainer.jobs.pace import Estimate, Round
 
 WORDS = "trainer.cli.words"  # of the command that runs, in click's notes of a call
+LANGUAGE = "trainer.cli.language"  # of its reader, there too
 DEFAULT_STORE = "artifacts/models"
 # A category is printed as it is, were it "[/red]" or ":smile:".
 out = Console(highlight=False, markup=False, emoji=False)
@@ -27,25 +33,49 @@ err = Console(highlight=False, markup=False, emoji=False, stderr=True)
 
 
 def shows_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn an error of ours into its message, its faults and exit status 1."""
+    """Turn an error of ours into its message, its faults and exit status 1, in the reader's language."""
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
         except PuppetError as error:
-            err.print(f"error: {error}", style="bold red", soft_wrap=True)
-            if isinstance(error, FaultyRows) and error.groups:
-                for group in error.groups:
-                    err.print(f"  {group}", soft_wrap=True)
-            elif isinstance(error, InvalidInput):
-                for fault in error.faults:
-                    err.print(f"  {fault}", soft_wrap=True)
-            if isinstance(error, ColumnsUnclear) and error.options:
-                err.print(f"ready to copy: {again(error.options)}", soft_wrap=True)
+            show_error(error, language())
             sys.exit(1)
 
     return wrapper
+
+
+def language() -> Language:
+    """Return the language of whoever reads the terminal, which `main` has read from the environment."""
+    context = click.get_current_context(silent=True)
+    found: Language = context.meta.get(LANGUAGE, DEFAULT) if context is not None else DEFAULT
+    return found
+
+
+def show_error(error: PuppetError, language: Language) -> None:
+    """Print what is wrong, where, and what to do about it."""
+    text = error.shown(language) if isinstance(error, ColumnsUnclear) else error.message.detail(language)
+    err.print(phrase("error", language, text=text), style="bold red", soft_wrap=True)
+    if isinstance(error, FaultyRows) and error.groups:
+        for group in error.groups:
+            err.print(f"  {group.shown(language)}", soft_wrap=True)
+        if (listed := where_listed(language)) is not None:
+            err.print(listed, soft_wrap=True)
+    elif isinstance(error, InvalidInput):
+        for fault in error.faults:
+            err.print(f"  {fault.shown(language)}", soft_wrap=True)
+    if isinstance(error, ColumnsUnclear) and error.options:
+        err.print(phrase("ready-to-copy", language, command=again(error.options)), soft_wrap=True)
+
+
+def where_listed(language: Language) -> str | None:
+    """Return where every fault is listed, or the option that lists them; None if the command that runs has it not."""
+    given = click.get_current_context().params
+    if "faults_file" not in given:
+        return None
+    file = given["faults_file"]
+    return phrase("faults-option", language) if file is None else phrase("faults-listed", language, file=file)
 
 
 def again(options: list[str]) -> str:
@@ -82,33 +112,54 @@ def print_line(line: object) -> None:
 def show_comparison(comparison: Comparison) -> None:
     """Print whether a version is better than another, and what that rests on."""
     out.print(comparison.detail, soft_wrap=True)
-    if comparison.num_seen_old or comparison.num_seen_new:
+    if comparison.num_left_out:
         old, new = (
             "an unknown number" if number is None else number
             for number in (comparison.num_seen_old, comparison.num_seen_new)
         )
+        changed = ", ".join(
+            f"{name} {before:.4g} -> {comparison.new_left_out[name]:.4g}"
+            for name, before in comparison.old_left_out.items()
+        )
         out.print(
-            f"of these rows, {old} were in the training data of the old version and {new} in that of the new one, "
-            "which flatters them",
+            f"{comparison.num_left_out} rows are left out of this, because a version has learnt from them (the old one "
+            f"from {old}, the new one from {new}); on these {changed}, which says nothing of other rows",
             soft_wrap=True,
         )
 
 
+PHASES: dict[Phase, str] = {
+    "read": "reading",
+    "check": "checking",
+    "linear": "linear part",
+    "network": "networks",
+    "calibrate": "calibrating",
+    "export": "exporting",
+    "publish": "publishing",
+}
+
+
 class Bar:
-    """The progress bar of a training; in a pipe or a log it stays silent."""
+    """The progress of a command: a line of what it does and how much is left, and one for each network.
+
+    In a pipe or a log it stays silent.
+    """
 
     def __init__(self) -> None:
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            TextColumn("loss {task.fields[loss]}  validation {task.fields[accuracy]}  {task.fields[speed]} tickets/s"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[says]}"),
             console=err,
             disable=not err.is_terminal,
         )
+        self._whole: TaskID | None = None
+        self._phase: Phase = "read"
+        self._left = Estimate()
         self._task = TaskID(0)
         self._what = ""
+        self._accuracy = "-"
         self._num_tickets = 0
         self._num_epochs = 0
         self._start = 0.0
@@ -118,25 +169,51 @@ class Bar:
         return self
 
     def __exit__(self, *reason: object) -> None:
+        if self._whole is not None and reason[0] is None:
+            self._bar.update(self._whole, total=1, completed=1, says="")
         self._bar.stop()
 
+    def plan(self, rounds: Sequence[Round]) -> None:
+        """Take what the time that is left is counted by."""
+        self._left.plan(rounds)
+
+    def phase(self, phase: Phase) -> None:
+        """Show what is done now, and how much is left of it all."""
+        self._phase = phase
+        self._left.phase(phase)
+        self._show_left()
+
+    def fitted(self, num_tickets: int) -> None:
+        """Take how fast a linear part is fitted."""
+        self._left.fitted(num_tickets)
+        self._show_left()
+
     def start(self, num_tickets: int, num_epochs: int, is_refit: bool) -> None:
-        """Show how much there is to do; a line of its own for the second training, on every ticket."""
-        self._num_tickets, self._num_epochs, self._start = num_tickets, num_epochs, 0.0
+        """Show how much a network has to do, on a line of its own."""
+        self._left.start(num_tickets, num_epochs)
+        self._num_tickets, self._num_epochs, self._start, self._accuracy = num_tickets, num_epochs, 0.0, "-"
         self._what = "all tickets, epoch" if is_refit else "epoch"
-        total = num_tickets * num_epochs
-        self._task = self._bar.add_task("loading PyTorch", total=total, loss="-", accuracy="-", speed="-")
+        self._task = self._bar.add_task(f"{self._what} 1/{num_epochs}", total=num_tickets * num_epochs, says="")
 
     def step(self, epoch: int, num_tickets: int, loss: float) -> None:
         """Show how far it is."""
+        self._left.step(epoch, num_tickets)
         done = (epoch - 1) * self._num_tickets + num_tickets
         self._start = self._start or time.perf_counter()
         seconds = time.perf_counter() - self._start
         speed = f"{done / seconds:,.0f}" if seconds else "-"
-        description = f"{self._what} {epoch}/{self._num_epochs}"
-        self._bar.update(self._task, completed=done, description=description, loss=f"{loss:.3f}", speed=speed)
+        says = f"loss {loss:.3f}  validation {self._accuracy}  {speed} tickets/s"
+        self._bar.update(self._task, completed=done, description=f"{self._what} {epoch}/{self._num_epochs}", says=says)
+        self._show_left()
 
     def epoch(self, epoch: Epoch) -> None:
-        """Show what the validation tickets say."""
+        """Take what the validation tickets say, for the next step to show."""
         if epoch.validation_accuracy is not None:
-            self._bar.update(self._task, accuracy=f"{epoch.validation_accuracy:.3f}")
+            self._accuracy = f"{epoch.validation_accuracy:.3f}"
+
+    def _show_left(self) -> None:
+        if self._whole is None:
+            self._whole = self._bar.add_task("", total=None, says="")
+        left = self._left.seconds_left()
+        says = "" if left is None else f"about {timedelta(seconds=round(left))} left"
+        self._bar.update(self._whole, description=PHASES[self._phase], says=says)

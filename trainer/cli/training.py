@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from artifacts.errors import InvalidInput, ModelNotFound, NoTrainingData, how_to_install
+from artifacts.errors import InvalidInput, ModelNotFound, NoTrainingData
 from artifacts.jobs.request import Promotion
 from artifacts.kinds import DEFAULT, Kind, check_kind, kind_named
 from artifacts.networks.manifest import Manifest, Report
@@ -110,19 +110,25 @@ def fit_command(
     names = ["forbid=" + "\n".join(read_names(forbid))] if forbid is not None else []
     config = read_config(trainer_of(kind).Config, config_file, (*named, *overrides, *names))
     reading = reading if is_new else remembering(reading, Store(store), name)
-    rows = read_rows(data, kind, reading, faults_file) if data is not None else None
+    with Bar() as bar:
+        bar.phase("read")
+        rows = read_rows(data, kind, reading, faults_file) if data is not None else None
     say_intake(rows, data)
     of_file = skipped(rows)
     if include_feedback and not is_new:
         rows = with_feedback(Store(store), name, kind, rows)
     if rows is None:
-        raise NoTrainingData("No training data provided or training data is empty")
-    trainer_of(kind).check_trainable(rows)
-    rows = enriched(rows, kind, config, unlabelled, vectors, as_remembered(reading))
-    test_rows = read_test_rows(test, kind, as_remembered(reading)) if test else None
+        raise NoTrainingData("no-training-data")
+    with Bar() as bar:
+        bar.phase("check")
+        trainer_of(kind).check_trainable(rows)
+        rows = enriched(rows, kind, config, unlabelled, vectors, as_remembered(reading))
+        test_rows = read_test_rows(test, kind, as_remembered(reading)) if test else None
     say_intake(test_rows, test)
     show_data(rows, kind, data if data is not None else f"the corrections of {name}", include_feedback)
-    show_config(trainer_of(kind).resolved(config, rows))
+    # Resolved once, or the words of all tickets would be counted again by the training.
+    config = trainer_of(kind).resolved(config, rows)
+    show_plan(config, rows, kind)
     opened = Store(store)
     if is_new:
         opened.create_model(name, kind.name)
@@ -131,13 +137,15 @@ def fit_command(
         manifest, report = fit(opened, name, rows, config, bar, promote, compare_on)
     show_training(manifest, report, kind)
     show_promotion(opened, manifest)
-    metrics = manifest.validation
+    metrics, measured_on = manifest.validation, "validation"
+    parts: dict[str, object] = {}
     if test_rows is not None and test is not None:
         evaluation = evaluate(opened, name, manifest.version, test_rows)
         show_evaluation(evaluation, test, kind)
-        metrics = evaluation.summary
+        metrics, measured_on = evaluation.summary, source_of(evaluation)
+        parts = {"clean": evaluation.clean, "learnt": evaluation.learnt}
     if as_json:
-        print_json(name, manifest.version, metrics, manifest.seconds, "test" if test else "validation", of_file)
+        print_json(name, manifest.version, metrics, manifest.seconds, measured_on, {**of_file, **parts})
 
 
 @click.command("evaluate")
@@ -159,7 +167,8 @@ def evaluate_command(
 ) -> None:
     """Measure a published version on the labelled tickets in DATA, through onnxruntime as the server does.
 
-    DATA is what `fit` reads. A ticket without a word is answered as empty, which counts as an error.
+    DATA is what `fit` reads. A ticket without a word is answered as empty, which counts as an error. Rows that the
+    version has learnt from are measured apart.
     """
     opened = Store(store)
     kind = kind_named(opened.read_model(name).neural_network_type)
@@ -171,7 +180,8 @@ def evaluate_command(
     seconds = time.perf_counter() - start
     show_evaluation(evaluation, data, kind)
     if as_json:
-        print_json(name, number, evaluation.summary, seconds, "test", msgspec.to_builtins(evaluation) | skipped(rows))
+        whole = msgspec.to_builtins(evaluation) | skipped(rows)
+        print_json(name, number, evaluation.summary, seconds, source_of(evaluation), whole)
 
 
 @click.command("report")
@@ -204,7 +214,7 @@ def report_command(
     """
     missing = [library for library in ("jinja2", "matplotlib") if importlib.util.find_spec(library) is None]
     if missing:
-        raise InvalidInput(f"report needs {' and '.join(missing)}; {how_to_install('report')}")
+        raise InvalidInput("report-library-missing", libraries=missing)
     from trainer.report.page import (  # draws with matplotlib, which takes a second to import
         collect,
         write_card,
@@ -225,7 +235,7 @@ def report_command(
         try:
             path.write_text(text, "utf-8")
         except OSError as error:
-            raise InvalidInput(f"cannot write {path}: {error.strerror}") from error
+            raise InvalidInput("file-cannot-be-written", file=path, reason=error.strerror or error) from error
         out.print(f"written: {path}", soft_wrap=True)
 
 
@@ -257,13 +267,15 @@ def show_data(rows: Rows, kind: Kind, source: Path | str, include_feedback: bool
         out.print(f"  {num_feedback} of them are corrections", soft_wrap=True)
 
 
-def show_config(config: msgspec.Struct) -> None:
-    """Print the settings that the training has in the end."""
+def show_plan(config: msgspec.Struct, rows: Rows, kind: Kind) -> None:
+    """Print the settings that the training has in the end, and what follows from them."""
     values = msgspec.structs.asdict(config)
     if values.get("forbid"):  # a terminal is logged too, and a name has no place there
         values["forbid"] = "(not shown)"
     settings = ", ".join(f"{field}={value}" for field, value in values.items())
     out.print(f"settings: {settings}", soft_wrap=True)
+    for line in trainer_of(kind).show_plan(config, rows):
+        out.print(line, soft_wrap=True)
 
 
 def show_training(manifest: Manifest, report: Report, kind: Kind) -> None:
@@ -289,10 +301,38 @@ def show_promotion(store: Store, manifest: Manifest) -> None:
 
 
 def show_evaluation(evaluation: Evaluation, data: Path, kind: Kind) -> None:
-    """Print the metrics of a version."""
+    """Print the metrics of a version, and of the rows that it has learnt from apart."""
     out.print(f"{evaluation.model_name} version {evaluation.version} on {data}", style="bold", soft_wrap=True)
+    if (line := show_learnt(evaluation)) is not None:
+        out.print(line, soft_wrap=True)
     for part in trainer_of(kind).show_evaluation(evaluation):
         out.print(part, soft_wrap=True)
+
+
+def show_learnt(evaluation: Evaluation) -> str | None:
+    """Return how many of the rows a version has learnt from, and its metrics on these; None if it has from none."""
+    if evaluation.unknown is not None:
+        return (
+            f"it is unknown which of these rows it has learnt from, and what the figures owe them: {evaluation.unknown}"
+        )
+    clean, learnt = evaluation.clean, evaluation.learnt
+    if clean is None or learnt is None or not learnt["num_tickets"]:
+        return None
+    if not clean["num_tickets"]:
+        return (
+            f"it has learnt from every one of these {learnt['num_tickets']} rows, so what follows says nothing of "
+            "others: measure it on rows that it was not trained on"
+        )
+    metrics = ", ".join(f"{name} {value:.4f}" for name, value in learnt.items() if isinstance(value, float))
+    return (
+        f"what follows is of {clean['num_tickets']} rows; it has learnt from {learnt['num_tickets']} more, whose "
+        f"figures say nothing of others: {metrics}"
+    )
+
+
+def source_of(evaluation: Evaluation) -> str:
+    """Return what an evaluation was measured on, for `--json`: rows of a test, or rows that the version has learnt."""
+    return "learnt" if evaluation.clean is not None and not evaluation.clean["num_tickets"] else "test"
 
 
 def print_json(

@@ -13,10 +13,12 @@ import click
 import msgspec
 from rich.table import Table
 
-from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, StoreRefused, VersionNotFound
+from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, PuppetError, StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.kinds import kind_named, load
+from artifacts.networks.learnt import read_trained_on, seen
 from artifacts.networks.manifest import Current
+from artifacts.problems.phrases import phrase
 from artifacts.schemas import Summary
 from artifacts.store import feedback, forgetting
 from artifacts.store.forgetting import Trace
@@ -28,6 +30,7 @@ from trainer.cli.reading import place_of, reading_options, remembering, say_inta
 from trainer.cli.terminal import (
     data_argument,
     json_option,
+    language,
     name_option,
     out,
     print_line,
@@ -38,7 +41,7 @@ from trainer.cli.terminal import (
 from trainer.data.columns import Reading
 from trainer.kinds import trainer_of
 from trainer.run import read_rows
-from trainer.selection.compare import MAX_CHANGES, compare_published, read_trained_on, seen
+from trainer.selection.compare import MAX_CHANGES, compare_published
 
 MAX_SHOWN = 50  # rows of `diff` in the terminal
 LEFT = 3  # exit status: something is left; 1 is an error and 2 a wrong option
@@ -91,13 +94,14 @@ class VersionRow(msgspec.Struct, frozen=True):
 def models_command(store: Path, as_json: bool) -> None:
     """List the models of the store, and which version of each serves."""
     opened = open_store(store)
-    rows = [model_row(opened, name) for name in opened.models()]
+    refused: list[PuppetError] = []
+    rows = [model_row(opened, name, refused) for name in opened.models()]
     table = table_of("model", "kind", "created", "versions", "serves")
     for row in rows:
         kind = row.neural_network_type or "REFUSED"
         table.add_row(row.name, kind, row.created or "-", str(row.num_versions), str(row.serves or "-"))
     out.print(table)
-    show_refused([row.refused for row in rows])
+    show_refused(refused)
     if as_json:
         print_line({"models": rows})
 
@@ -113,13 +117,13 @@ def versions_command(name: str, store: Path, as_json: bool) -> None:
     Only the manifests are checked; `puppet-train verify` checks every file.
     """
     opened = open_store(store)
-    refused = []
+    refused: list[PuppetError] = []
     try:
         serving = serving_of(opened, name)
     except ArtifactRefused as error:  # the versions can still be told
-        serving, refused = None, [str(error)]
+        serving, refused = None, [error]
     numbers = opened.versions(name)
-    rows = [version_row(opened, name, number, serving) for number in numbers]
+    rows = [version_row(opened, name, number, serving, refused) for number in numbers]
     before = version_before(serving, numbers) if serving else None
     table = table_of("version", "kind", "created", "validation", "serves")
     for row in rows:
@@ -127,7 +131,7 @@ def versions_command(name: str, store: Path, as_json: bool) -> None:
         serves = "serves" if row.serves else "before" if row.version == before else ""
         table.add_row(str(row.version), kind, row.created or "-", words(row.validation), serves)
     out.print(table)
-    show_refused([*refused, *(row.refused for row in rows)])
+    show_refused(refused)
     if as_json:
         print_line({"name": name, "serves": serving.version if serving else None, "before": before, "versions": rows})
 
@@ -152,7 +156,7 @@ def verify_command(name: str, store: Path, version: int | None) -> None:
             load(manifest, files)
         except ArtifactRefused as error:
             refused += 1
-            out.print(f"REFUSED {error}", style="red", soft_wrap=True)
+            show_refused([error])
         else:
             serves = ", serves" if number == serving else ""
             out.print(f"ok      {name} version {number}{serves}, {manifest.sha256}", soft_wrap=True)
@@ -195,8 +199,8 @@ def delete_command(name: str, version: int | None, yes: bool, store: Path, as_js
     """Delete a version that does not serve, or a model with all its versions. It cannot be undone."""
     opened = open_store(store)
     versions = opened.versions(name)
-    if version is not None and version not in versions:
-        raise VersionNotFound(f"{name} has no version {version}; puppet-train versions lists those that it has")
+    if version is not None:
+        opened.check_version(name, version)
     what = f"version {version} of {name}" if version is not None else f"model {name}, versions in all: {len(versions)}"
     if not yes:
         click.confirm(f"Delete {what}?", abort=True, err=True)
@@ -250,7 +254,7 @@ def diff_command(
     for version in (first, second):
         opened.check_version(name, version)
     if first == second:
-        raise InvalidInput(f"version {first} would be compared with itself; name another one with --old or --new")
+        raise InvalidInput("version-compared-with-itself", version=first)
     rows = read_rows(data, kind, remembering(reading, opened, name), faults_file)
     say_intake(rows, data)
     comparison = compare_published(opened, name, first, second, rows.tickets)
@@ -297,7 +301,7 @@ def forget_command(
     """
     names = [*text, *(read_names(file) if file is not None else [])]
     if not names and not ids:
-        raise InvalidInput("nothing to forget: give TEXT, --file FILE or --id ID")
+        raise InvalidInput("nothing-to-forget")
     opened = open_store(store)
     jobs = Jobs(opened)
     wanted = forgetting.wanted(opened, Person(names, whole_words=whole_words), ids, name)
@@ -339,7 +343,7 @@ def open_store(path: Path) -> Store:
         StoreRefused.
     """
     if not path.exists():
-        raise StoreRefused(f"there is no store {path}; name another one with --store DIR")
+        raise StoreRefused("no-such-store", path=path)
     return Store(path)
 
 
@@ -351,24 +355,28 @@ def serving_of(store: Store, name: str) -> Current | None:
         return None
 
 
-def model_row(store: Store, name: str) -> ModelRow:
-    """Return what is to be told of a model."""
+def model_row(store: Store, name: str, refused: list[PuppetError]) -> ModelRow:
+    """Return what is to be told of a model; why it is refused, if it is, is added to `refused`."""
     num_versions = len(store.versions(name))
     try:
         record, serving = store.read_model(name), serving_of(store, name)
     except ArtifactRefused as error:
+        refused.append(error)
         return ModelRow(name, num_versions=num_versions, refused=str(error))
     return ModelRow(
         name, record.neural_network_type, record.created, num_versions, serving.version if serving else None
     )
 
 
-def version_row(store: Store, name: str, version: int, serving: Current | None) -> VersionRow:
-    """Return what is to be told of a version."""
+def version_row(
+    store: Store, name: str, version: int, serving: Current | None, refused: list[PuppetError]
+) -> VersionRow:
+    """Return what is to be told of a version; see `model_row`."""
     serves = serving is not None and serving.version == version
     try:
         manifest = store.read_manifest(name, version)
     except ArtifactRefused as error:
+        refused.append(error)
         return VersionRow(version, serves, refused=str(error))
     return VersionRow(version, serves, manifest.neural_network_type, manifest.created, manifest.validation)
 
@@ -380,11 +388,10 @@ def show_serving(name: str, pointer: Current, as_json: bool) -> None:
         print_line({"name": name, "version": pointer.version})
 
 
-def show_refused(sentences: list[str | None]) -> None:
+def show_refused(errors: Sequence[PuppetError]) -> None:
     """Print what was refused, below the table that could not hold it."""
-    for sentence in sentences:
-        if sentence is not None:
-            out.print(f"REFUSED {sentence}", style="red", soft_wrap=True)
+    for error in errors:
+        out.print(phrase("refused", language(), text=error.message.detail(language())), style="red", soft_wrap=True)
 
 
 def table_of(*columns: str) -> Table:

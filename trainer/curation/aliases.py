@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from artifacts.errors import InvalidInput
+from artifacts.text.tokens import mask
 from artifacts.text.vocabulary import RESERVED
 from trainer.data.tickets import Rows
 
@@ -29,10 +30,7 @@ def read_aliases(setting: str) -> dict[str, str]:
     aliases = dict(pairs)
     wrong = {alias for alias in aliases if alias in aliases.values()} | (set(RESERVED) & {*aliases, *aliases.values()})
     if wrong or len(aliases) < len(pairs):
-        raise InvalidInput(
-            f"aliases is {setting}; a placeholder may stand on the left once, or on the right, and is neither "
-            f"{RESERVED[0]} nor {RESERVED[1]}: write all that mean the same as A=C,B=C"
-        )
+        raise InvalidInput("aliases-contradict", aliases=setting, reserved=RESERVED)
     return aliases
 
 
@@ -51,16 +49,14 @@ def merged(rows: Rows, aliases: Mapping[str, str], min_count: int) -> Rows:
         return rows
 
     def read(tickets: list[list[str]]) -> list[list[str]]:
-        return [[aliases.get(token, token) for token in tokens] for tokens in tickets]
+        # An alias of a mask of numbers is one of every number that has the shape.
+        return [[aliases.get(token) or aliases.get(mask(token), token) for token in tokens] for tokens in tickets]
 
     found = msgspec.structs.replace(rows, tokens=read(rows.tokens), unlabelled=read(rows.unlabelled))
     for kept in sorted(set(aliases.values())):
         num_tickets = sum(kept in tokens for tokens in found.tokens)
         if num_tickets < min_count:
-            raise InvalidInput(
-                f"aliases: {kept}, aliases included, stands in {num_tickets} tickets and needs {min_count} (min_count) "
-                "to be learnt; leave its aliases out"
-            )
+            raise InvalidInput("alias-too-rare", token=kept, num_tickets=num_tickets, min_count=min_count)
     return found
 
 
@@ -71,5 +67,5 @@ def with_aliases(words: Mapping[str, int], aliases: Mapping[str, str]) -> dict[s
         InvalidInput: the vocabulary was too small for one of these.
     """
     if missing := sorted(set(aliases.values()) - words.keys()):
-        raise InvalidInput(f"aliases: {missing[0]} is not among the words with a row; raise max_vocabulary")
+        raise InvalidInput("alias-without-row", token=missing[0])
     return {**words, **{alias: words[kept] for alias, kept in aliases.items()}}

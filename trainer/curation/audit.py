@@ -12,46 +12,36 @@ counts as wrong if another category k is more probable than k usually is for the
 and of several such categories the most probable one is not its own. The number is taken from there and the order from
 the self-confidence, which together found more of the errors than either alone (docs/LOG.md).
 Source: Northcutt, Jiang and Chuang 2021, "Confident Learning", arXiv 1911.00068.
+
+All of this believes that the categories follow from the texts. Where they do not (signal.py), nearly every ticket would
+be called wrong; then none is, none has a score, and no categories are called confused.
 """
 
-# Axes: N tickets, C categories, F folds, M tickets of a test file, G hashed pieces of text.
+# Axes: N tickets, B of them worked on at once, C categories, F folds, M tickets of a test file, G hashed
+#       pieces of text.
 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from functools import partial
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 
-from artifacts.text.tokens import split
-from artifacts.text.vocabulary import Vocabulary, build_rows
-from trainer.config import TrainConfig
-from trainer.data.tickets import MIN_WORDS, Rows, near_empty_rows
-from trainer.gru import linear
-from trainer.jobs import parallel
-from trainer.kinds import Progress, Silent
+from artifacts.text.tickets import read_tokens
+from artifacts.text.tokens import is_code, split
+from artifacts.text.vocabulary import masked
+from trainer.curation.folds import NUM_FOLDS, Floats, Ints, assign, blocks, out_of_fold
+from trainer.curation.signal import Signal, signal_of
+from trainer.data.tickets import MIN_WORDS, Rows, alike, cut_short, near_empty_rows
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-NUM_FOLDS = 5  # each model learns from 80 % of the tickets
-LINEAR_C = 0.3  # tighter than for a model that serves: it should not bend to the wrong tickets (docs/LOG.md)
-DEFAULTS = TrainConfig()  # of the words, pairs and n-grams that the linear part tells apart
-SHARPNESS = (0.05, 50.0)  # of the scores, between which 1/T is searched
-MIN_TO_JUDGE = 3  # distinct tickets of a category: with fewer, a ticket kept out leaves nothing to know it by
 # Distinct tickets of a category: with 8 each banking77 is at .72, with 130 at .93 (README); and what 10 % of fewer than
 # ten validate is less than a ticket.
 SMALL_CATEGORY = 10
 # Categories are proposed to be merged if so large a share of the smaller one's tickets is confused with the other, in
 # every fold and in both directions: luck is not so steady.
 MERGE_SHARE = 0.1
-WORTH_A_PROCESS = 200_000  # tickets x categories; with fewer, another process is not worth its start
 NEAR = 0.8  # Jaccard similarity of near duplicates, as in Lee et al. 2022, "Deduplicating Training Data"
 PIECE, NUM_PIECES = 5, 2**18  # letters of a hashed piece of text, and the rows that pieces are hashed to
 CHUNK = 256  # test tickets that are compared at once; bounds the memory to CHUNK x N similarities
@@ -124,9 +114,12 @@ class Audit(msgspec.Struct, frozen=True):
     """What was found.
 
     Attributes:
+        labels_follow_text: whether the text tells the categories; False: no ticket is accused. None: too few tickets.
+        signal: how well it tells them, next to what needs no text.
         num_duplicates: tickets that repeat an earlier one, category included.
         num_conflicts: distinct tickets that stand under more than one category.
         num_near_empty: tickets of fewer than two words.
+        num_cut, num_alike: tickets of more tokens than are read, and those of them that look the same up to there.
         num_mislabelled: tickets whose category is probably wrong, by confident learning.
         num_personal: kind of personal data -> tickets that hold it.
         small_categories: category -> its distinct tickets, fewer than ten.
@@ -138,6 +131,8 @@ class Audit(msgspec.Struct, frozen=True):
         names: words that look like names -> tickets in which they do, the most frequent first.
     """
 
+    labels_follow_text: bool | None
+    signal: Signal
     num_tickets: int
     num_categories: int
     num_duplicates: int
@@ -152,6 +147,8 @@ class Audit(msgspec.Struct, frozen=True):
     ranking: list[int]
     leaks: list[Leak] = []
     names: dict[str, int] = {}
+    num_cut: int = 0
+    num_alike: int = 0
 
 
 def audit(rows: Rows, processes: int = 1, seed: int = 0) -> Audit:
@@ -167,6 +164,9 @@ def audit(rows: Rows, processes: int = 1, seed: int = 0) -> Audit:
     given_N = np.array([label_of[ticket.expected] for ticket in rows.tickets])
     folds_N = assign(rows, given_N, seed)
     probabilities_NC = out_of_fold(rows, given_N, folds_N, len(labels), processes)
+    signal = signal_of(rows, labels, given_N, probabilities_NC, folds_N)
+    if signal.labels_follow_text is False:
+        folds_N = np.full_like(folds_N, -1)  # its model knows nothing of the categories, so no ticket is judged by it
     judged_N = np.flatnonzero(folds_N >= 0)
     wrong = set(judged_N[mislabelled(probabilities_NC[judged_N], given_N[judged_N])].tolist())
     ranking = ranked(probabilities_NC, given_N, judged_N)
@@ -194,8 +194,11 @@ def audit(rows: Rows, processes: int = 1, seed: int = 0) -> Audit:
         return Suspect(row, suggested, float(probabilities_NC[row, given_N[row]]), reasons[row], row in wrong)
 
     unscored = np.flatnonzero(folds_N < 0).tolist()
+    num_cut, num_alike = cut_short(rows)
     small = sorted((count, category) for category, count in rows.distinct.items() if count < SMALL_CATEGORY)
     return Audit(
+        labels_follow_text=signal.labels_follow_text,
+        signal=signal,
         num_tickets=len(rows.tickets),
         num_categories=len(labels),
         num_duplicates=rows.num_duplicates,
@@ -208,73 +211,9 @@ def audit(rows: Rows, processes: int = 1, seed: int = 0) -> Audit:
         aliases=proposed_aliases(rows),
         suspects=[suspect(row) for row in (*ranking, *unscored) if reasons.get(row)],
         ranking=ranking,
+        num_cut=num_cut,
+        num_alike=num_alike,
     )
-
-
-def assign(rows: Rows, given_N: Ints, seed: int) -> Ints:
-    """Return the fold of each ticket, 0..4; -1 for a ticket of a category that is too small to be judged.
-
-    Stratified by category. Equal tickets are in one fold, whatever their categories, or a copy would answer for them.
-    """
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for row, tokens in enumerate(rows.tokens):
-        groups.setdefault(tuple(tokens), []).append(row)
-    by_category: defaultdict[int, list[list[int]]] = defaultdict(list)
-    for group in groups.values():
-        by_category[int(given_N[group[0]])].append(group)
-    random = np.random.default_rng(seed)
-    folds_N = np.full(len(given_N), -1)
-    for label in sorted(by_category):
-        members = by_category[label]
-        first = int(random.integers(NUM_FOLDS))  # or every small category's odd ticket would be in the first fold
-        for place, member in enumerate(random.permutation(len(members)).tolist()):
-            folds_N[members[member]] = (first + place) % NUM_FOLDS
-    small = {category for category, count in rows.distinct.items() if count < MIN_TO_JUDGE}
-    folds_N[[row for row, ticket in enumerate(rows.tickets) if ticket.expected in small]] = -1
-    return folds_N
-
-
-def out_of_fold(rows: Rows, given_N: Ints, folds_N: Ints, num_categories: int, processes: int) -> Floats:
-    """Return probabilities_NC: of each ticket, what a model says that has not seen it; NaN for those of no fold.
-
-    The scores of all folds are turned into probabilities by one temperature, under which the given categories are most
-    probable (Guo et al. 2017; calibrate.py does the same with torch).
-    """
-    tasks = []
-    for fold in range(NUM_FOLDS):
-        taught, asked = np.flatnonzero(folds_N != fold).tolist(), np.flatnonzero(folds_N == fold).tolist()
-        lesson = [rows.tokens[row] for row in taught], given_N[taught].tolist(), [rows.tokens[row] for row in asked]
-        tasks.append(partial(answers, *lesson, num_categories))
-    if len(rows.tickets) * num_categories < WORTH_A_PROCESS:
-        processes = 1
-    scores_NC = np.full((len(given_N), num_categories), np.nan)
-    for fold, found_NC in enumerate(parallel.run_all(tasks, processes, Silent())):
-        scores_NC[folds_N == fold] = found_NC
-    judged_NC, judged_N = scores_NC[folds_N >= 0], given_N[folds_N >= 0]
-    if not len(judged_N):
-        return scores_NC
-    rows_N = np.arange(len(judged_N))
-    sharpness = minimize_scalar(
-        lambda b: -log_softmax(judged_NC * b, axis=1)[rows_N, judged_N].mean(), bounds=SHARPNESS, method="bounded"
-    ).x
-    probabilities_NC: Floats = softmax(scores_NC * sharpness, axis=1)
-    return probabilities_NC
-
-
-def answers(
-    taught: Sequence[Sequence[str]],
-    targets: Sequence[int],
-    asked: Sequence[Sequence[str]],
-    num_categories: int,
-    progress: Progress,  # noqa: ARG001  # a linear part has no steps to tell of
-) -> Floats:
-    """Return scores_NC of the tickets asked about, from a linear part that learnt the others."""
-    if not asked:
-        return np.empty((0, num_categories))
-    vocabulary = Vocabulary(build_rows(taught, DEFAULTS.min_count, DEFAULTS.max_vocabulary), DEFAULTS.ngram_buckets)
-    features = linear.Features(vocabulary, DEFAULTS.pairs)
-    fitted = linear.fit([vocabulary.encode(one) for one in taught], targets, features, num_categories, LINEAR_C)
-    return linear.scores(fitted, [vocabulary.encode(one) for one in asked]).astype(np.float64)
 
 
 def mislabelled(probabilities_NC: Floats, given_N: Ints) -> Ints:
@@ -293,8 +232,10 @@ def mislabelled(probabilities_NC: Floats, given_N: Ints) -> Ints:
     counts_C = np.bincount(given_N, minlength=probabilities_NC.shape[1])
     # A category that no judged ticket has is never above its threshold.
     usual_C = np.where(counts_C > 0, sums_C / np.maximum(counts_C, 1), np.inf)
-    above_NC = np.where(probabilities_NC >= usual_C, probabilities_NC, -1.0)
-    num_wrong = int(((above_NC.max(axis=1) >= 0) & (above_NC.argmax(axis=1) != given_N)).sum())
+    num_wrong = 0
+    for rows_B in blocks(np.arange(len(given_N)), probabilities_NC.shape[1]):
+        above_BC = np.where(probabilities_NC[rows_B] >= usual_C, probabilities_NC[rows_B], -1.0)
+        num_wrong += int(((above_BC.max(axis=1) >= 0) & (above_BC.argmax(axis=1) != given_N[rows_B])).sum())
     disputed_N = np.flatnonzero(probabilities_NC.argmax(axis=1) != given_N)
     found: Ints = disputed_N[np.argsort(own_N[disputed_N], kind="stable")][:num_wrong]
     return found
@@ -333,21 +274,21 @@ def merges(best_N: Ints, given_N: Ints, folds_N: Ints, labels: Sequence[str]) ->
 
 def repeated(rows: Rows) -> dict[int, int]:
     """Return row -> the first row with the same ticket under the same category."""
-    first: dict[tuple[str, ...], int] = {}
-    keys = [(ticket.expected, *tokens) for ticket, tokens in zip(rows.tickets, rows.tokens, strict=True)]
-    return {row: at for row, key in enumerate(keys) if (at := first.setdefault(key, row)) != row}
+    found: dict[int, int] = {}
+    for group in alike(rows.tickets, rows.tokens):
+        first: dict[str, int] = {}
+        found |= {row: at for row in group if (at := first.setdefault(rows.tickets[row].expected, row)) != row}
+    return found
 
 
 def conflicting(rows: Rows) -> dict[int, list[str]]:
     """Return row -> the other categories that the same ticket stands under."""
-    of_key: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
-    for ticket, tokens in zip(rows.tickets, rows.tokens, strict=True):
-        of_key[tuple(tokens)].add(ticket.expected)
-    return {
-        row: sorted(of_key[tuple(tokens)] - {ticket.expected})
-        for row, (ticket, tokens) in enumerate(zip(rows.tickets, rows.tokens, strict=True))
-        if len(of_key[tuple(tokens)]) > 1
-    }
+    found: dict[int, list[str]] = {}
+    for group in alike(rows.tickets, rows.tokens):
+        categories = {rows.tickets[row].expected for row in group}
+        if len(categories) > 1:
+            found |= {row: sorted(categories - {rows.tickets[row].expected}) for row in group}
+    return found
 
 
 def lower_words(rows: Rows) -> set[str]:
@@ -421,16 +362,19 @@ def leaks(train: Rows, test: Rows) -> list[Leak]:
     first: dict[tuple[str, ...], int] = {}
     for row, tokens in enumerate(train.tokens):
         first.setdefault(tuple(tokens), row)
+    # Which short numbers are told apart is for the training tickets to say, so the test tickets are read by theirs.
+    codes = {token for tokens in train.tokens for token in tokens if is_code(token)}
+    tested = [masked(read_tokens(ticket.content), codes) for ticket in test.tickets]
     found = []
     asked = []
-    for row, tokens in enumerate(test.tokens):
+    for row, tokens in enumerate(tested):
         if (at := first.get(tuple(tokens))) is not None:
             found.append(_leak(train, test, row, at, 1.0))
         else:
             asked.append(row)
     if not asked:
         return found
-    pieces_NG, pieces_MG = _pieces(train.tokens), _pieces([test.tokens[row] for row in asked])
+    pieces_NG, pieces_MG = _pieces(train.tokens), _pieces([tested[row] for row in asked])
     turned_GN = pieces_NG.T.tocsr()
     sizes_N, sizes_M = (np.asarray(one.sum(axis=1)).ravel() for one in (pieces_NG, pieces_MG))
     for start in range(0, len(asked), CHUNK):

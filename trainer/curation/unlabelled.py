@@ -20,7 +20,7 @@ from artifacts.errors import Fault, InvalidInput, InvalidText, NoTrainingData
 from artifacts.text.tickets import Ticket
 from trainer.data.columns import AS_FOUND, FaultyCategory, Reading, choose, content_of
 from trainer.data.files import FaultLog, FaultyCell
-from trainer.data.tickets import SKIP_FAULTY, Rows, cached_reader, export_of
+from trainer.data.tickets import SKIP_FAULTY, Rows, cached_reader, export_of, repaired_content
 
 SURE = 0.7  # a lower limit teaches more errors, a higher one only what the student knows already (docs/LOG.md)
 
@@ -42,19 +42,19 @@ def read_unlabelled(path: Path, reading: Reading = AS_FOUND) -> list[list[str]]:
         chosen = choose(export, reading, needs_category=False)
         for record in export.records:
             try:
-                if record.fault is None and (tokens := read(content_of(record.fields, chosen))):
+                if record.fault is None and (tokens := read(repaired_content(content_of(record.fields, chosen)))):
                     token_lists.append(tokens)
                 found = record.fault
             except (FaultyCategory, InvalidText) as error:
-                found = Fault(f"{record.pointer}/{chosen.text[0]}", str(error), record.line)
+                found = Fault.of_error(f"{record.pointer}/{chosen.text[0]}", error, record.line)
             except FaultyCell as error:
                 found = msgspec.structs.replace(error.fault, line=record.line)
             if found is not None:
-                faults.add([found], record.place, remedy=SKIP_FAULTY)
+                faults.add([found], record.place, option=SKIP_FAULTY)
     if faults.num_faults and not reading.skip_faulty:
         raise faults.error(str(path))
     if not token_lists:
-        raise InvalidInput(f"{path} holds no ticket; expected tickets without a category to learn from")
+        raise InvalidInput("no-unlabelled-tickets", path=path)
     return token_lists
 
 

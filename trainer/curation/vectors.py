@@ -46,11 +46,7 @@ MAX_BROKEN_SHARE = 0.01  # fastText's own files hold a few words cut inside a ch
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 BUFFER_BYTES = 1 << 20
 GZIP = b"\x1f\x8b"  # the first bytes (RFC 1952)
-OTHER_FORMATS = {  # the first bytes of what is no text file, and what to do about it
-    b"\xba\x16\x4f\x2f": "is a fastText .bin model; download the .vec or .vec.gz file of the same vectors",
-    b"PK\x03\x04": "is a zip archive; unpack it and give the text file that is in it",
-    b"\x93NUMPY": "is an array without its words; give the spaCy folder that it lies in",
-}
+FASTTEXT_BIN, ZIP, NUMPY = b"\xba\x16\x4f\x2f", b"PK\x03\x04", b"\x93NUMPY"  # first bytes of what is no text file
 HEADER = re.compile(rb"\d{1,12} \d{1,6}")  # of fastText
 MURMUR_FACTOR, MURMUR_SHIFT = 0xC6A4A7935BD1E995, 47  # MurmurHash2.cpp by Austin Appleby, public domain
 SPACY_SEED = 1  # strings.pyx of spaCy
@@ -141,15 +137,12 @@ def read_vectors(path: Path, wanted: AbstractSet[str], max_others: int) -> Vecto
         vectors_ND, num_read, num_broken = read(path, choice)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InvalidInput(f"cannot read {path}: {reason}; is the file there, and whole?") from error
+        raise InvalidInput("vectors-unreadable", path=path, reason=reason) from error
     if not choice.num_found:
-        raise InvalidInput(
-            f"{path} holds 0 of the {choice.num_wanted} words of the training tickets (it has {num_read} words); "
-            "is it in the language of the tickets?"
-        )
+        raise InvalidInput("vectors-without-known-words", path=path, num_wanted=choice.num_wanted, num_read=num_read)
     mean = float(np.sqrt(np.einsum("nd,nd->n", vectors_ND, vectors_ND, dtype=np.float64)).mean())
     if not mean:
-        raise InvalidInput(f"{path}: every number of the {len(vectors_ND)} vectors kept is 0; download the file again")
+        raise InvalidInput("vectors-all-zero", path=path, num_vectors=len(vectors_ND))
     # As float64: a mean too small for a float32 would be 0 there. No quotient is larger than N.
     np.divide(vectors_ND, np.float64(mean), out=vectors_ND, casting="same_kind")
     return Vectors(list(choice.words), vectors_ND, choice.num_found, num_read, num_broken)
@@ -181,9 +174,13 @@ def _read_text(path: Path, choice: Choice) -> tuple[Floats, int, int]:
     """Return the vectors that are kept of a text file, how many words it has, and how many of them are not UTF-8."""
     with io.BufferedReader(io.FileIO(path), BUFFER_BYTES) as plain:
         file = gzip.GzipFile(fileobj=plain) if plain.peek(len(GZIP)).startswith(GZIP) else plain
-        for start, remedy in OTHER_FORMATS.items():
-            if file.peek(len(start)).startswith(start):
-                raise InvalidInput(f"{path} {remedy}")
+        start = file.peek(max(map(len, (FASTTEXT_BIN, ZIP, NUMPY))))
+        if start.startswith(FASTTEXT_BIN):
+            raise InvalidInput("vectors-of-fasttext-bin", path=path)
+        if start.startswith(ZIP):
+            raise InvalidInput("vectors-in-zip", path=path)
+        if start.startswith(NUMPY):
+            raise InvalidInput("vectors-without-words", path=path)
         return _read_lines(iter(partial(file.readline, MAX_LINE_BYTES), b""), path, choice)
 
 
@@ -195,8 +192,7 @@ def _read_lines(lines: Iterator[bytes], path: Path, choice: Choice) -> tuple[Flo
     for number, line in enumerate(lines, 1):
         if len(line) == MAX_LINE_BYTES:
             raise InvalidInput(
-                f"{path}: line {number} has {MAX_LINE_BYTES} bytes or more, a word and {MAX_DIM} numbers have fewer; "
-                "is it a text file of word vectors?"
+                "vectors-line-too-long", path=path, file_line=number, limit_bytes=MAX_LINE_BYTES, max_numbers=MAX_DIM
             )
         line = line.rstrip()  # fastText ends some of its lines with a space
         if number == 1:
@@ -208,7 +204,7 @@ def _read_lines(lines: Iterator[bytes], path: Path, choice: Choice) -> tuple[Flo
         if num_spaces == dim:
             end = line.find(b" ")
         elif line:
-            end = _end_of_word(line, dim, f"{path}: line {number}")
+            end = _end_of_word(line, dim, path, number)
         else:
             continue  # a blank line, as at the end
         num_read += 1
@@ -219,13 +215,17 @@ def _read_lines(lines: Iterator[bytes], path: Path, choice: Choice) -> tuple[Flo
             first_broken = first_broken or number
             continue
         if choice.takes(word):
-            numbers.extend(_numbers(line[end + 1 :].split(b" "), f"{path}: line {number}"))
+            numbers.extend(_numbers(line[end + 1 :].split(b" "), path, number))
     if not dim:
-        raise InvalidInput(f"{path} is empty; download it again")
+        raise InvalidInput("vectors-empty", path=path)
     if num_broken > num_read * MAX_BROKEN_SHARE:
         raise InvalidInput(
-            f"{path} is not UTF-8: {num_broken} of its {num_read} words (the first on line {first_broken}), "
-            f"limit is {MAX_BROKEN_SHARE:.0%}; save it as UTF-8"
+            "vectors-not-utf-8",
+            path=path,
+            num_broken=num_broken,
+            num_read=num_read,
+            file_line=first_broken,
+            limit_percent=MAX_BROKEN_SHARE * 100,
         )
     return np.frombuffer(numbers, np.float32).reshape(-1, dim), num_read, num_broken
 
@@ -235,10 +235,7 @@ def _read_dim(line: bytes, path: Path) -> int:
     is_header = HEADER.fullmatch(line)
     dim = int(line.split(b" ")[1]) if is_header else _count_numbers(line)
     if not dim and not is_header:
-        raise InvalidInput(
-            f'{path}: line 1 is neither "count dimensions" nor a word and its numbers; '
-            "give a text file of word vectors (.vec of fastText, .txt of GloVe, either as .gz) or a spaCy folder"
-        )
+        raise InvalidInput("vectors-of-unknown-form", path=path)
     _check_dim(dim, path)
     return dim
 
@@ -246,20 +243,18 @@ def _read_dim(line: bytes, path: Path) -> int:
 def _check_dim(dim: int, path: Path) -> None:
     """Refuse vectors of too many numbers, or of none."""
     if not 1 <= dim <= MAX_DIM:
-        raise InvalidInput(f"{path}: vectors have {dim} numbers, limit is 1 to {MAX_DIM}; take another file of vectors")
+        raise InvalidInput("vectors-of-wrong-size", path=path, num_numbers=dim, limit=MAX_DIM)
 
 
-def _end_of_word(line: bytes, dim: int, place: str) -> int:
+def _end_of_word(line: bytes, dim: int, path: Path, number: int) -> int:
     """Return where the word of a line ends that has not just `dim` spaces: some words of GloVe hold spaces themselves.
 
     The last `dim` fields are the vector. A number before them belongs to it, so the line is damaged.
     """
     head, *fields = line.rsplit(b" ", dim)
     if len(fields) < dim or _is_finite(head.rsplit(b" ", 1)[-1]):
-        raise InvalidInput(
-            f"{place} has {_count_numbers(line)} numbers after its word, the first line says {dim}; "
-            "is the file text, and whole? download it again"
-        )
+        num_numbers = _count_numbers(line)
+        raise InvalidInput("vector-of-another-size", path=path, file_line=number, num_numbers=num_numbers, expected=dim)
     return len(head)
 
 
@@ -270,7 +265,7 @@ def _count_numbers(line: bytes) -> int:
     return next(faulty, len(fields))
 
 
-def _numbers(fields: Sequence[bytes], place: str) -> "array[float]":
+def _numbers(fields: Sequence[bytes], path: Path, number: int) -> "array[float]":
     """Return a vector as float32, or refuse the field that is no finite number."""
     try:
         numbers = array("f", map(float, fields))
@@ -280,10 +275,7 @@ def _numbers(fields: Sequence[bytes], place: str) -> "array[float]":
         if isfinite(sum(numbers)):  # neither infinity nor NaN can be added away
             return numbers
     wrong = next(field for field in fields if not _is_finite(field)).decode(errors="replace")
-    raise InvalidInput(
-        f"{place}: {wrong[:30]!r} is no finite number (limit {MAX_FLOAT32:.1e}); "
-        "download the file again, or remove the line"
-    )
+    raise InvalidInput("vector-not-finite", path=path, file_line=number, found=wrong[:30], limit=MAX_FLOAT32)
 
 
 def _is_finite(field: bytes) -> bool:
@@ -302,9 +294,7 @@ def _read_spacy(path: Path, choice: Choice) -> tuple[Floats, int, int]:
     folder = _spacy_folder(path)
     key2row = _decode(folder / "key2row", msgspec.msgpack.Decoder(dict[int, int]).decode)
     if not key2row:
-        raise InvalidInput(
-            f"{path} has no vectors; a spaCy model whose name ends in _sm has none, take the one in _md or _lg"
-        )
+        raise InvalidInput("spacy-without-vectors", path=path)
     table_RD = _read_table(folder / "vectors")
     num_rows, dim = table_RD.shape
     _check_dim(dim, folder)
@@ -315,17 +305,15 @@ def _read_spacy(path: Path, choice: Choice) -> tuple[Floats, int, int]:
     for key, row in key2row.items():
         if (word := word_of.get(key)) is not None and choice.takes(word):  # several words may share a row
             if not 0 <= row < num_rows:
-                raise InvalidInput(f"{folder}: {word!r} is in row {row}, the table has {num_rows}; write it again")
+                raise InvalidInput("spacy-row-missing", path=folder, word=word, row=row, num_rows=num_rows)
             rows.append(row)
             names.append(word)
     with np.errstate(over="ignore"):  # a float64 that is too large becomes infinity, which is refused below
         vectors_ND = np.array(table_RD[rows], dtype=np.float32)
     finite_N = np.isfinite(vectors_ND).all(axis=1)
     if not finite_N.all():
-        raise InvalidInput(
-            f"{folder}: the vector of {names[int(finite_N.argmin())]!r} holds a number that is not finite "
-            f"(limit {MAX_FLOAT32:.1e}); write the spaCy folder again"
-        )
+        wrong = names[int(finite_N.argmin())]
+        raise InvalidInput("spacy-vector-not-finite", path=folder, word=wrong, limit=MAX_FLOAT32)
     return vectors_ND, len(word_of), 0
 
 
@@ -339,14 +327,9 @@ def _spacy_folder(path: Path) -> Path:
                 config = _decode(config_file, msgspec.json.Decoder(VectorsConfig).decode)
             if config.mode != "default":
                 # A table of floret has no words: a vector is the sum of the rows of a word's hashed pieces.
-                raise InvalidInput(
-                    f"{folder} holds vectors of the mode {config.mode!r}, limit is 'default'; take another model"
-                )
+                raise InvalidInput("spacy-mode-unknown", path=folder, found=config.mode)
             return folder
-    raise InvalidInput(
-        f"{path} is no spaCy vectors folder: neither it nor {path / 'vocab'} holds {', '.join(names)}; "
-        "give a model's folder, its vocab folder, or a text file of word vectors"
-    )
+    raise InvalidInput("not-a-spacy-folder", path=path, inner=path / "vocab", expected=names)
 
 
 def _read_table(path: Path) -> NDArray[np.floating[Any]]:
@@ -354,11 +337,10 @@ def _read_table(path: Path) -> NDArray[np.floating[Any]]:
     try:
         table_RD: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")  # refuses Python objects, so no pickle runs
     except ValueError as error:
-        raise InvalidInput(f"{path} is no readable .npy file: {error}; write the spaCy folder again") from error
+        raise InvalidInput("spacy-table-unreadable", path=path, reason=error) from error
     if table_RD.ndim != 2 or table_RD.dtype.kind != "f":
         raise InvalidInput(
-            f"{path} holds {table_RD.dtype} of the shape {table_RD.shape}, expected a table of floating-point numbers; "
-            "write the spaCy folder again"
+            "spacy-table-of-another-kind", path=path, found=str(table_RD.dtype), shape=str(table_RD.shape)
         )
     return table_RD
 
@@ -368,7 +350,7 @@ def _decode(path: Path, decode: Callable[[bytes], T]) -> T:
     try:
         return decode(path.read_bytes())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(f"{path} is damaged: {error}; write the spaCy folder again") from error
+        raise InvalidInput("spacy-file-damaged", path=path, reason=error) from error
 
 
 def spacy_hash(word: str) -> int:

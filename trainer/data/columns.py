@@ -21,8 +21,10 @@ from typing import Annotated
 
 import msgspec
 
-from artifacts.errors import Fault, InvalidInput
+from artifacts.errors import Fault, InvalidContent, InvalidInput
 from artifacts.networks.manifest import Columns
+from artifacts.problems.phrases import phrase
+from artifacts.problems.sentences import DEFAULT, Language
 from trainer.data.files import FaultyCell, Fields, Record, excerpt
 from trainer.data.forms import Export
 from trainer.data.source import MAX_BYTES
@@ -38,6 +40,7 @@ _REPEATED = re.compile(
     r" \(\d+\)$"
 )  # what `tables.unique_names` adds: of two columns of one name neither is surely meant
 _SEPARATORS = ";|\n"
+NUM_LABELS = 3  # of the categories in a cell that a refusal names
 
 
 class Reading(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -131,27 +134,78 @@ class Chosen(msgspec.Struct, frozen=True):
         return ", ".join(parts) + (f" ({self.how})" if self.how else "")
 
 
+class Column(msgspec.Struct, frozen=True):
+    """A column as a refusal shows it: its name, how many distinct values it has, and the first of them."""
+
+    name: str
+    num_distinct: int
+    example: str
+
+    def shown(self, language: Language) -> str:
+        """Return the line of a column."""
+        if not self.num_distinct:
+            return phrase("empty-column", language, name=self.name)
+        return phrase("column", language, name=self.name, count=self.num_distinct, example=self.example)
+
+
+class ColumnsFound(msgspec.Struct, frozen=True):
+    """What a file was found to have, where it is not certain which columns to read.
+
+    Attributes:
+        columns: the first of them.
+        num_more: columns that are not among these.
+        is_start: whether only its first rows were looked at, because it has many.
+        options: of a command, that would name the likely columns; empty if none is likely.
+        has_header: whether its first line looks like names of columns.
+    """
+
+    columns: list[Column]
+    num_more: int
+    is_start: bool
+    options: list[str]
+    has_header: bool
+
+
 class ColumnsUnclear(InvalidInput):
-    """It is not certain which columns to read; `options` are those that would name the likely ones."""
+    """It is not certain which columns to read."""
 
-    def __init__(self, detail: str, options: list[str]) -> None:
-        super().__init__(detail)
-        self.options = options
+    found = ColumnsFound([], 0, False, [], True)
+
+    @property
+    def options(self) -> list[str]:
+        """The options that would name the likely columns."""
+        return self.found.options
+
+    def shown(self, language: Language = DEFAULT) -> str:
+        """Return what is not certain, and below it every column and what would make it certain."""
+        found = self.found
+        lines = [
+            self.message.detail(language),
+            phrase("columns-of-the-start" if found.is_start else "columns", language, num_rows=MAX_DISTINCT),
+            *(f"  {column.shown(language)}" for column in found.columns),
+        ]
+        lines += [f"  {phrase('more-columns', language, count=found.num_more)}"] if found.num_more else []
+        category, text = (", ".join(_raw_names(what)) for what in ("category", "text"))
+        lines.append(phrase("usual-names", language, category=category, text=text))
+        if found.options:
+            lines.append(phrase("add-options", language, options=shlex.join(found.options)))
+        if not found.has_header:
+            lines.append(phrase("no-header", language))
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.shown()
 
 
-class Unlabelled(Exception):
-    """A record has no category: its cell is blank, null, or a word for nothing, which is then `word`."""
-
-    def __init__(self, detail: str, word: str = "") -> None:
-        super().__init__(detail)
-        self.word = word
+class Unlabelled(InvalidContent):
+    """A record has no category: its cell is blank, null, or a word for nothing."""
 
 
-class SeveralLabels(Exception):
+class SeveralLabels(InvalidContent):
     """A cell holds several categories."""
 
 
-class FaultyCategory(Exception):
+class FaultyCategory(InvalidContent):
     """A cell holds something that is no category."""
 
 
@@ -227,7 +281,8 @@ def choose(export: Export, reading: Reading, needs_category: bool) -> Chosen:
     def find(named: str) -> str:
         found = _find(named, tops, probed)
         if found is None:
-            raise _unclear(export, probed, tops, f"has no column {named!r}", needs_category)
+            error = ColumnsUnclear("no-such-column", file=export.name, column=named)
+            raise _unclear(error, export, probed, tops, needs_category)
         return found
 
     def remembered(names: Sequence[str]) -> tuple[str, ...]:
@@ -252,10 +307,13 @@ def choose(export: Export, reading: Reading, needs_category: bool) -> Chosen:
     else:
         category = _usual("category", tops, several=not export.columns)
     if not text or (needs_category and not category):
-        missing = " and ".join(
-            what for what, found in (("category", category or not needs_category), ("text", text)) if not found
-        )
-        raise _unclear(export, probed, tops, f"has no column that is surely the {missing}", needs_category)
+        if text:
+            error = ColumnsUnclear("category-column-unclear", file=export.name)
+        elif category or not needs_category:
+            error = ColumnsUnclear("text-column-unclear", file=export.name)
+        else:
+            error = ColumnsUnclear("columns-unclear", file=export.name)
+        raise _unclear(error, export, probed, tops, needs_category)
     if reading.id is not None:
         id_column: str | None = find(reading.id)
     elif old is not None and old.id is not None and (kept := remembered([old.id])):
@@ -307,7 +365,7 @@ def category_of(fields: Fields, chosen: Chosen, reading: Reading) -> str:
     """
     present = [value for column in chosen.category if (value := value_at(fields, column)) is not None]
     if len(present) > 1:
-        raise FaultyCategory(f"expected exactly one of {_each(chosen.category)}")
+        raise FaultyCategory("not-exactly-one-column", columns=chosen.category)
     return label_of(present[0] if present else None, reading)
 
 
@@ -316,14 +374,14 @@ def label_of(cell: object, reading: Reading) -> str:
     merge, first = {**(reading.remembered.merge if reading.remembered else {}), **reading.merge}, takes_first(reading)
     labels = _labels(cell)
     if len(labels) > 1 and not first:
-        raise SeveralLabels(f"several categories in a cell ({', '.join(labels[:3])}); a ticket has one here")
+        raise SeveralLabels("several-categories", categories=labels[:NUM_LABELS])
     label = unicodedata.normalize("NFC", labels[0]).strip() if labels else ""
     if label in merge:
         return merge[label]
     if not label:
-        raise Unlabelled("no category")
+        raise Unlabelled("no-category")
     if is_missing(label):
-        raise Unlabelled(f"the category is {label}, which looks like a missing value", label)
+        raise Unlabelled("category-like-a-missing-value", word=label)
     return label
 
 
@@ -361,11 +419,10 @@ def _labels(cell: object) -> list[str]:
             label for one in cell if one is not None and not isinstance(one, list | dict) for label in _labels(one)
         ]
         if len(labels) < len([one for one in cell if one is not None]):
-            raise FaultyCategory("holds a list of objects; name a field inside with a dotted path")
+            raise FaultyCategory("list-of-objects-in-cell")
         return list(dict.fromkeys(labels))
     if isinstance(cell, dict):
-        inside = ", ".join(map(str, cell))
-        raise FaultyCategory(f"holds an object; name a field inside with a dotted path (it has {inside})")
+        raise FaultyCategory("object-in-cell", fields=list(cell))
     return [cell.decode("utf-8", "replace") if isinstance(cell, bytes) else str(cell)]  # parquet has dates and bytes
 
 
@@ -411,7 +468,7 @@ def content_of(fields: Fields, chosen: Chosen) -> list[str] | str:
     if chosen.either:
         present = [(column, value) for column, value in present if value is not None]
         if len(present) != 1:
-            raise FaultyCategory(f"expected exactly one of {_each(chosen.text)}")
+            raise FaultyCategory("not-exactly-one-column", columns=chosen.text)
     if len(present) == 1:
         column, value = present[0]
         if isinstance(value, list) and all(isinstance(token, str) for token in value):
@@ -435,8 +492,7 @@ def tokens_of(cell: str, column: str) -> list[str]:
     try:
         return words_in(msgspec.json.decode(cell, type=list[object]), column)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-        detail = f'begins with "[" but is not a JSON array: {error}'
-        raise FaultyCell(Fault(f"/{column}", detail)) from error
+        raise FaultyCell(Fault.of(f"/{column}", "no-json-array-in-cell", reason=error)) from error
 
 
 def words_in(tokens: list[object], column: str) -> list[str]:
@@ -448,7 +504,7 @@ def words_in(tokens: list[object], column: str) -> list[str]:
     words = [token for token in tokens if isinstance(token, str)]
     if len(words) < len(tokens):
         place, wrong = next((place, one) for place, one in enumerate(tokens) if not isinstance(one, str))
-        raise FaultyCell(Fault(f"/{column}/{place}", f"Expected `str`, found {wrong!r:.40}"))
+        raise FaultyCell(Fault.of(f"/{column}/{place}", "token-is-no-text", value=f"{wrong!r:.40}"))
     return words
 
 
@@ -465,7 +521,7 @@ def text_of_cell(value: object) -> str:
     if isinstance(value, dict):
         inner = next((value[name] for name in ("text", "content", "value") if name in value), None)
         if inner is None and value.get("type") not in ("hardBreak", "rule", "mention", "emoji", "media"):
-            raise FaultyCategory(f"holds an object; name a field inside with a dotted path (it has {', '.join(value)})")
+            raise FaultyCategory("object-in-cell", fields=list(value))
         return text_of_cell(inner)
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
@@ -523,39 +579,30 @@ def _usual_text(tops: Sequence[str], is_table: bool) -> tuple[tuple[str, ...], b
 
 
 def _unclear(
-    export: Export, probed: Sequence[Record], tops: Sequence[str], fact: str, needs_category: bool
+    error: ColumnsUnclear, export: Export, probed: Sequence[Record], tops: Sequence[str], needs_category: bool
 ) -> ColumnsUnclear:
-    """Return the refusal that lists every column, and the options that name the likely ones."""
+    """Return the refusal with every column, and the options that name the likely ones."""
     records = [record for record in itertools.islice(export.records, MAX_DISTINCT) if record.fault is None]
     paths = (
         list(tops)
         if export.columns
         else list(dict.fromkeys(path for record in probed for path in _paths(record.fields)))
     )
-    lines, stats = [], {}
+    columns, stats = [], {}
     for path in paths:
         cells = [text for record in records if (text := _shown(value_at(record.fields, path)).strip())]
         stats[path] = (len(set(cells)), sum(map(len, cells)) / max(1, len(cells)), len(cells))
         example = excerpt(cells[0]) if cells else ""
-        distinct = f"{stats[path][0]} distinct value{'' if stats[path][0] == 1 else 's'}"
         # A file without a line end is one name of megabytes.
-        name = path if len(path) <= MAX_NAME else excerpt(path)
-        lines.append(f"  {name}: {distinct}, such as {example!r}" if cells else f"  {name}: empty")
-    if len(lines) > MAX_LISTED:
-        lines[MAX_LISTED:] = [f"  ... and {len(lines) - MAX_LISTED} more"]
-    options = _likely_options(stats, len(records), needs_category)
-    remedy = f"add {shlex.join(options)}" if options else "name them with --category COLUMN and --text COLUMN"
-    whole = "" if len(records) < MAX_DISTINCT else f" (in its first {MAX_DISTINCT} rows)"
-    header = ""
-    if export.delimiter is not None and not any(plain(top) in _all_names() for top in tops):
-        header = "\nif the first line is a ticket already, add --no-header and name the columns by number"
-    usual = f"{', '.join(_raw_names('category'))}; {', '.join(_raw_names('text'))}; subject with one of these"
-    return ColumnsUnclear(
-        f"{export.name} ({export.said}) {fact}; the columns{whole} are\n"
-        + "\n".join(lines)
-        + f"\nnames that are taken without an option: {usual}\n{remedy}{header}",
-        options,
+        columns.append(Column(path if len(path) <= MAX_NAME else excerpt(path), stats[path][0], example))
+    error.found = ColumnsFound(
+        columns=columns[:MAX_LISTED],
+        num_more=max(0, len(columns) - MAX_LISTED),
+        is_start=len(records) >= MAX_DISTINCT,
+        options=_likely_options(stats, len(records), needs_category),
+        has_header=export.delimiter is None or any(plain(top) in _all_names() for top in tops),
     )
+    return error
 
 
 def _shown(value: object) -> str:
@@ -629,10 +676,6 @@ def _raw_names(what: str) -> list[str]:
     return [*lists["own"], *lists["usual"]]
 
 
-def _each(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
 def _or(names: Sequence[str]) -> str:
     return " or ".join(map(repr, names))
 
@@ -647,13 +690,11 @@ def check_merge(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         old, equals, new = (unicodedata.normalize("NFC", part).strip() for part in word.partition("="))
         if not equals or not old or not new:
-            raise InvalidInput(f'--merge {word}: expected OLD=NEW, such as --merge "Réseau=réseau"')
+            raise InvalidInput("merge-without-equals", word=word)
         merge[old] = new
     chained = next((new for new in merge.values() if merge.get(new, new) != new), None)
     if chained is not None:
-        raise InvalidInput(
-            f"--merge: {chained!r} is merged into {merge[chained]!r} and has others merged into it; name the last"
-        )
+        raise InvalidInput("chained-merge", category=chained, into=merge[chained])
     return merge
 
 
@@ -668,7 +709,7 @@ def read_data_table(file: Path | None) -> dict[str, object]:
     try:
         found = tomllib.loads(file.read_text("utf-8")).get("data", {})
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InvalidInput(f"cannot read the configuration {file}: {error}") from error
+        raise InvalidInput("configuration-unreadable", path=file, reason=error) from error
     if not isinstance(found, dict):
-        raise InvalidInput(f'{file}: data is a table, such as [data] with text = ["subject", "body"]')
+        raise InvalidInput("data-is-no-table", file=file)
     return found

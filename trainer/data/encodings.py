@@ -5,6 +5,9 @@ certainty: an encoding that was named; a mark at the start; UTF-16 by its zero b
 fits by chance; and last a guess of chardet's, which was right on 49 of 50 small files in 25 encodings where
 charset-normalizer was right on 34 (docs/decisions/0022-any-export.md).
 
+Text that was encoded twice is right UTF-8 and wrong text: "Ã©" for "é". `repaired` takes the second encoding back, here
+and nowhere else, since in a search nobody could say whose text was changed.
+
 A byte that does not fit is no reason to lose a file: it is decoded as half of a surrogate pair (PEP 383), so that its
 row alone is faulty, and can be left out like any faulty row.
 """
@@ -17,7 +20,7 @@ from typing import BinaryIO, Literal
 import chardet
 import msgspec
 
-from artifacts.errors import InvalidInput
+from artifacts.errors import InvalidInput, InvalidText
 from trainer.data.source import CHUNK, Source
 
 How = Literal["named", "marked", "checked", "guessed"]
@@ -37,7 +40,6 @@ DAMAGED_SHARE = 0.5  # of what is not ASCII: above it a file is of another encod
 WRITTEN_BY_PROGRAMS = {"iso8859-1": "cp1252", "iso8859-15": "cp1252", "ascii": "cp1252", "cp437": "cp850"}
 LATIN_9 = frozenset(b"\xa4\xa6\xa8\xb4\xb8\xbc\xbd\xbe")  # where ISO 8859-15 differs from cp1252: the euro, oe, ...
 ESCAPED = re.compile("[\udc80-\udcff]")  # a byte that did not fit, as `surrogateescape` decodes it
-REMEDY = "name its encoding with --encoding, such as --encoding cp1252, or save it as UTF-8"
 
 
 class TextEncoding(msgspec.Struct, frozen=True):
@@ -90,7 +92,7 @@ def find_encoding(source: Source, named: str | None = None, usual: str | None = 
         if _fits(source, codec):
             return TextEncoding(codec, "guessed")
     line, byte = _first_bad(source)
-    raise InvalidInput(f"{source.name} is not UTF-8 (line {line}: byte 0x{byte:02X}) and no other guess fits; {REMEDY}")
+    raise InvalidInput("unknown-text-encoding", file=source.name, line_number=line, byte=f"0x{byte:02X}")
 
 
 def text_of(source: Source, encoding: TextEncoding) -> io.TextIOWrapper:
@@ -130,17 +132,39 @@ class Unclosed(io.BufferedIOBase):
         return self._file.read(CHUNK if size < 0 else size)
 
 
-def broken_byte(text: str, encoding: str) -> str | None:
+def broken_byte(text: str, encoding: str) -> InvalidText | None:
     """Return what is wrong with a text that holds a byte which did not fit its encoding; None if it holds none.
 
-    >>> broken_byte("caf" + chr(0xDCE9), "utf-8")
+    >>> str(broken_byte("caf" + chr(0xDCE9), "utf-8"))
     'holds the byte 0xE9, which is not utf-8; correct it, or name the encoding with --encoding'
     """
     found = None if text.isascii() or encoding.startswith("utf-16") else ESCAPED.search(text)
     if found is None:
         return None
     byte = ord(found.group()) - 0xDC00
-    return f"holds the byte 0x{byte:02X}, which is not {encoding}; correct it, or name the encoding with --encoding"
+    return InvalidText("undecodable-byte", byte=f"0x{byte:02X}", encoding=encoding)
+
+
+def repaired(text: str) -> str:
+    """Return a text that was encoded twice as it was meant, line by line; any other line as it is.
+
+    A line is repaired only as a whole: all of it reads as UTF-8 that was taken for another encoding, nothing is lost,
+    and what comes out is less strange. So a line that mentions "Ã©" beside a true "é" stays, and so do "SÃO PAULO" and
+    curved quotes.
+
+    >>> repaired("problÃ¨me d'accÃ¨s"), repaired("il affiche Ã© et non é"), repaired("SÃO PAULO, l’été")
+    ("problème d'accès", 'il affiche Ã© et non é', 'SÃO PAULO, l’été')
+    """
+    if text.isascii():
+        return text
+    import ftfy  # takes 0.2 s, which a file without an accent need not wait for
+    from ftfy.badness import is_bad
+
+    if not is_bad(text):
+        return text
+    # Repairs of single words, of lost bytes and of control characters are guesses; the whole line is none.
+    config = ftfy.TextFixerConfig(decode_inconsistent_utf8=False, replace_lossy_sequences=False, fix_c1_controls=False)
+    return "".join(ftfy.fix_encoding(line, config) for line in text.splitlines(keepends=True))
 
 
 def _codec(named: str) -> str:
@@ -148,11 +172,9 @@ def _codec(named: str) -> str:
     try:
         info = codecs.lookup("cp1252" if named.lower() == "ansi" else named)
     except (LookupError, ValueError) as error:
-        raise InvalidInput(
-            f"--encoding {named} is unknown; expected one that Python knows, such as utf-8, cp1252, utf-16, mac_roman"
-        ) from error
+        raise InvalidInput("no-such-encoding", encoding=named) from error
     if not getattr(info, "_is_text_encoding", True):  # "base64" and the like turn bytes to bytes
-        raise InvalidInput(f"--encoding {named} is no encoding of text; expected one such as utf-8, cp1252, utf-16")
+        raise InvalidInput("no-text-encoding", encoding=named)
     return info.name
 
 

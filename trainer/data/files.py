@@ -18,8 +18,10 @@ from typing import TypeVar
 import msgspec
 
 from artifacts.errors import Fault, InvalidContent, InvalidInput, NoTrainingData
+from artifacts.problems.phrases import phrase
+from artifacts.problems.sentences import DEFAULT, Language, Message, Value
 from artifacts.schemas import Row
-from artifacts.system.validation import MAX_FAULTS_SHOWN, find_faults, summary
+from artifacts.system.validation import MAX_FAULTS_SHOWN, does_not_fit, find_faults
 
 R = TypeVar("R", bound=Row)
 C = TypeVar("C")
@@ -31,9 +33,10 @@ Fields = dict[str, object]
 
 NUM_EXAMPLES = 3  # of a group of faults
 EXCERPT = 40  # characters of a ticket, by which a person finds it
-_NUMBER = re.compile(r"\d+")
+# By these parameters two faults of a type are told apart; any other (a number, a reason) differs from row to row.
+APART = ("word", "expected", "found", "encoding")
 _ROW = re.compile(r"row \d+")  # the place in a sheet or a parquet file
-_QUOTED = re.compile(r"\(.*\)|'.*'|\"[^\"]*\"")  # what differs from row to row; a French name holds apostrophes
+_PLACE = re.compile(r"(line|row) (\d+)")  # at the start of an example
 
 
 class RawRow(msgspec.Struct, frozen=True):
@@ -74,35 +77,51 @@ class FaultyCell(Exception):
     def __init__(self, fault: Fault) -> None:
         super().__init__(str(fault))
         self.fault = fault
+        self.message = Message(fault.type, fault.parameters)
 
 
 class FaultGroup(msgspec.Struct, omit_defaults=True):
-    """FaultLog of one kind.
+    """Faults of one kind in one field.
 
     Attributes:
         detail: what is wrong, as the first of them says it.
         num_tickets: rows that have it.
         examples: the first three, each with its place and its first words.
         remedy: the option that helps.
+        option: its name, such as "skip-faulty"; "" if none helps.
+        type: of the problem; see `Fault`.
+        parameters: of the first of them.
+        field: that it is about; "" if it is about the whole row.
     """
 
     detail: str
     num_tickets: int
     examples: list[str]
     remedy: str = ""
+    option: str = ""
+    type: str = ""
+    parameters: dict[str, Value] = {}
+    field: str = ""
+
+    def shown(self, language: Language = DEFAULT) -> str:
+        """Return how many rows have it, what is wrong, three examples, and below it the option that helps."""
+        detail = _in_field(self.field, Message(self.type, self.parameters).detail(language), language)
+        examples = [_PLACE.sub(lambda place: phrase(place[1], language, number=place[2]), one, count=1)
+                    for one in self.examples]  # fmt: skip
+        more = ["..."] if self.num_tickets > len(examples) else []
+        shown = phrase("example", language).join([*examples, *more])
+        text = phrase("examples", language, text=detail, examples=shown)
+        remedy = f"\n    {phrase(self.option, language)}" if self.option else ""
+        return phrase("group", language, count=self.num_tickets, text=text) + remedy
 
     def __str__(self) -> str:
-        rows = "1 row" if self.num_tickets == 1 else f"{self.num_tickets} rows"
-        shown = "; ".join(self.examples) + ("; ..." if self.num_tickets > len(self.examples) else "")
-        return f"{rows}: {self.detail} ({shown})" + (f"\n    {self.remedy}" if self.remedy else "")
+        return self.shown()
 
 
 class FaultyRows(InvalidInput):
     """Rows of a file do not fit; `groups` says why, the most frequent reason first."""
 
-    def __init__(self, detail: str, faults: Sequence[Fault], num_faults: int, groups: Sequence[FaultGroup]) -> None:
-        super().__init__(detail, faults, num_faults)
-        self.groups = list(groups)
+    groups: list[FaultGroup]  # set by `FaultLog.error`, which alone makes one
 
 
 class FaultLog:
@@ -112,29 +131,32 @@ class FaultLog:
         self.first: list[Fault] = []
         self.num_faults = 0
         self.num_rows = 0
-        self.groups: dict[str, FaultGroup] = {}
+        self.groups: dict[tuple[object, ...], FaultGroup] = {}
         self._listed: list[tuple[str, str, str, str]] | None = None
 
     def keep_all(self) -> None:
         """Keep every fault from now on, for `write`."""
         self._listed = []
 
-    def add(self, found: Sequence[Fault], place: str, words: str = "", remedy: str = "") -> None:
+    def add(self, found: Sequence[Fault], place: str, words: str = "", option: str = "") -> None:
         """Take the faults of one row.
 
         Args:
             found: at least one.
             place: of the row.
             words: the first ones of its ticket.
-            remedy: the option that helps.
+            option: that helps, such as "skip-faulty".
         """
         self.num_rows += 1
         example = f"{place} {excerpt(words)!r}" if words else place
         for key, fault in {kind_of(fault): fault for fault in reversed(found)}.items():
             group = self.groups.get(key)
             if group is None:
-                field = f"{field_of(fault)}: " if field_of(fault) else ""
-                group = self.groups[key] = FaultGroup(f"{field}{fault.detail}", 0, [], remedy)
+                field, remedy = field_of(fault), phrase(option, DEFAULT) if option else ""
+                detail = _in_field(field, fault.detail, DEFAULT)
+                group = self.groups[key] = FaultGroup(
+                    detail, 0, [], remedy, option, fault.type, fault.parameters, field
+                )
             group.num_tickets += 1
             if len(group.examples) < NUM_EXAMPLES:
                 group.examples.append(example)
@@ -149,12 +171,13 @@ class FaultLog:
         """Return the groups, the most frequent first."""
         return sorted(self.groups.values(), key=lambda group: -group.num_tickets)
 
-    def error(self, what: str, remedy: str = "") -> FaultyRows:
+    def error(self, file: str) -> FaultyRows:
         """Return the refusal of a file."""
-        rows = f" in {self.num_rows} row{'' if self.num_rows == 1 else 's'}"
-        faults = f"{self.num_faults} fault{'' if self.num_faults == 1 else 's'}"
-        detail = f"{what} does not fit: {faults}{rows}" + (f"; {remedy}" if remedy else "")
-        return FaultyRows(detail, self.first, self.num_faults, self.sorted())
+        error = FaultyRows(
+            "faulty-rows", self.first, self.num_faults, file=file, num_rows=self.num_rows, num_faults=self.num_faults
+        )
+        error.groups = self.sorted()
+        return error
 
     def write(self, path: Path) -> None:
         """Write every fault as CSV, one a line; the mark at the start makes Excel read UTF-8.
@@ -169,12 +192,16 @@ class FaultLog:
                 writer.writerow(("place", "field", "fault", "ticket"))
                 writer.writerows(self._listed)
         except OSError as error:
-            raise InvalidInput(f"cannot write {path}: {error.strerror}") from error
+            raise InvalidInput("file-cannot-be-written", file=path, reason=error.strerror or error) from error
 
 
-def kind_of(fault: Fault) -> str:
-    """Return what equal faults share: field and sentence, without numbers, quotations and what is in brackets."""
-    return field_of(fault) + _NUMBER.sub("0", _QUOTED.sub("''", fault.detail))
+def kind_of(fault: Fault) -> tuple[object, ...]:
+    """Return what equal faults share: field, type of problem, and the parameters that make a difference."""
+    return field_of(fault), fault.type, *(str(fault.parameters.get(name)) for name in APART)
+
+
+def _in_field(field: str, detail: str, language: Language) -> str:
+    return phrase("field", language, name=field, text=detail) if field else detail
 
 
 def field_of(fault: Fault) -> str:
@@ -220,13 +247,13 @@ def decode_rows(
                 contents.append(read(row))
                 rows.append(row)
             except InvalidContent as error:
-                found = [Fault(f"{raw_row.pointer}/{row.content_field}", str(error), raw_row.line)]
+                found = [Fault.of_error(f"{raw_row.pointer}/{row.content_field}", error, raw_row.line)]
         if found:
             faults.add(found, f"line {raw_row.line}" if raw_row.line is not None else raw_row.pointer)
     if faults.num_faults:
-        raise InvalidInput(summary(what, faults.num_faults), faults.first, faults.num_faults)
+        raise does_not_fit(what, faults.first, faults.num_faults)
     if not rows:
-        raise NoTrainingData("No training data provided or training data is empty")
+        raise NoTrainingData("no-training-data")
     return rows, contents
 
 

@@ -23,27 +23,49 @@ from trainer.data.files import FaultyCell, RawRow, Record, TableReader
 from trainer.data.mails import Skipped, is_mails, read_folder
 from trainer.data.source import MAX_BYTES, STDIN, Source, opened
 
-SAVE_AS = "open it and save the table as .xlsx or as CSV UTF-8"
-# Starts of files that people send by mistake, and what to do then.
-OTHER_FORMS: dict[bytes, str] = {
-    b"%PDF": f"a PDF document; {SAVE_AS}",
-    b"{\\rtf": f"an RTF document; {SAVE_AS}",
-    b"ARROW1": "an Arrow (Feather) file; save it as parquet",
-    b"ORC": "an ORC file; save it as parquet",
-    b"Obj\x01": "an Avro file; save it as parquet or JSON Lines",
-    b"SQLite format 3": "an SQLite database; export the table as CSV",
-    b"\x28\xb5\x2f\xfd": "a zstd file; unpack it with `unzstd`, or compress it with gzip",
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it",
-    b"Rar!": "a RAR archive; unpack it",
-    b"\x89HDF": "an HDF5 file; save it as parquet",
-    b"\x93NUMPY": "a NumPy array; save the table as parquet or CSV",
-    b"\x80\x04": "a Python pickle, which could run any program; save it as parquet or JSON Lines",
-    b"\x80\x05": "a Python pickle, which could run any program; save it as parquet or JSON Lines",
-    b"\x89PNG": "a picture; export the tickets as a table",
-    b"\xff\xd8\xff": "a picture; export the tickets as a table",
-    b"GIF8": "a picture; export the tickets as a table",
-    b"\x7fELF": "a program; name the export",
-    b"!BDN": "an Outlook archive (.pst); export the mails as .eml files, in one folder a category",
+Refusal = Callable[[str], InvalidInput]  # of a file by its name
+
+
+def _document(form: str) -> Refusal:
+    return lambda file: InvalidInput("document-instead-of-table", file=file, form=form)
+
+
+def _data(form: str) -> Refusal:
+    return lambda file: InvalidInput("data-format-not-read", file=file, form=form)
+
+
+def _archive(form: str) -> Refusal:
+    return lambda file: InvalidInput("archive-format-not-read", file=file, form=form)
+
+
+def _picture(form: str) -> Refusal:
+    return lambda file: InvalidInput("picture-instead-of-table", file=file, form=form)
+
+
+def _pickle(file: str) -> InvalidInput:
+    return InvalidInput("pickle-not-read", file=file)
+
+
+# Starts of files that people send by mistake, and their refusals.
+OTHER_FORMS: dict[bytes, Refusal] = {
+    b"%PDF": _document("PDF"),
+    b"{\\rtf": _document("RTF"),
+    b"ARROW1": _data("Arrow (Feather)"),
+    b"ORC": _data("ORC"),
+    b"Obj\x01": _data("Avro"),
+    b"SQLite format 3": lambda file: InvalidInput("database-not-read", file=file),
+    b"\x28\xb5\x2f\xfd": _archive("zstd"),
+    b"7z\xbc\xaf\x27\x1c": _archive("7z"),
+    b"Rar!": _archive("RAR"),
+    b"\x89HDF": _data("HDF5"),
+    b"\x93NUMPY": _data("NumPy"),
+    b"\x80\x04": _pickle,
+    b"\x80\x05": _pickle,
+    b"\x89PNG": _picture("PNG"),
+    b"\xff\xd8\xff": _picture("JPEG"),
+    b"GIF8": _picture("GIF"),
+    b"\x7fELF": lambda file: InvalidInput("program-instead-of-table", file=file),
+    b"!BDN": lambda file: InvalidInput("outlook-archive-not-read", file=file),
 }
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # Excel up to 2003, and Word, and locked workbooks
 
@@ -117,7 +139,7 @@ def open_export(
     with opened(path, max_bytes) as source:
         head = source.head()
         if not head.strip():
-            raise NoTrainingData("No training data provided or training data is empty")
+            raise NoTrainingData("no-training-data")
         if (workbook := _is_workbook(source, head)) or head.startswith(b"PAR1"):
             schema = None
             if workbook:
@@ -136,7 +158,9 @@ def open_export(
             form, columns, records, found_delimiter = _text_records(source, found, start, score, delimiter, layout_of)
             yield Export(source.name, form, found, columns, records, found_delimiter, source)
         except UnicodeDecodeError as error:  # half of a character at the end of UTF-16, which nothing can stand for
-            raise InvalidInput(f"{source.name} is not {error.encoding} ({error.reason}); {encodings.REMEDY}") from error
+            raise InvalidInput(
+                "wrong-text-encoding", file=source.name, encoding=error.encoding, reason=error.reason
+            ) from error
 
 
 def read_file(path: Path, table: TableReader, max_bytes: int = MAX_BYTES) -> list[RawRow]:
@@ -159,9 +183,7 @@ def read_file(path: Path, table: TableReader, max_bytes: int = MAX_BYTES) -> lis
         try:
             row_of = table(export.columns)
         except InvalidInput as error:
-            raise InvalidInput(
-                f"{path}: the first line names the columns {', '.join(export.columns)}; {error}"
-            ) from error
+            raise InvalidInput("columns-of-another-kind", file=path, columns=export.columns, reason=error) from error
         rows = []
         for record in export.records:
             if record.fault is not None:
@@ -231,28 +253,26 @@ def _is_workbook(source: Source, head: bytes) -> bool:
         source.file.seek(0)
         if {"xl/workbook.xml", "xl/workbook.bin"} & names:
             return True
-        kind = archive.read("mimetype")[:100].decode("ascii", "replace") if "mimetype" in names else "document"
+        kind = archive.read("mimetype")[:100].decode("ascii", "replace") if "mimetype" in names else "Office"
         source.file.seek(0)
     if "spreadsheet" in kind:
         return True
-    raise InvalidInput(f"{source.name} is a document that is no table ({kind}); {SAVE_AS}")
+    raise InvalidInput("document-instead-of-table", file=source.name, form=kind)
 
 
 def _refuse_others(source: Source, head: bytes) -> None:
     """Raise InvalidInput if bytes are those of a form that is known and not read."""
-    for start, what in OTHER_FORMS.items():
+    for start, refusal in OTHER_FORMS.items():
         if head.startswith(start):
-            raise InvalidInput(f"{source.name} is {what}")
+            raise refusal(source.name)
     if head.startswith(b"From ") and b"\nFrom: " in head:
-        raise InvalidInput(
-            f"{source.name} is a mailbox (mbox); put it in a folder named as its category, and name the folder above"
-        )
+        raise InvalidInput("mailbox-without-category", file=source.name)
 
 
 def _refuse_markup(name: str, start: str) -> None:
     """Raise InvalidInput if a text is a web page or XML, which some programs export under the suffix .xls."""
     begin = start.lstrip("\ufeff").lstrip()[:2000].lower()
     if begin.startswith(("<!doctype html", "<html", "<table", "<head", "<meta", "<body", "<div")):
-        raise InvalidInput(f"{name} is a web page (HTML), whatever its suffix; {SAVE_AS}")
+        raise InvalidInput("document-instead-of-table", file=name, form="HTML")
     if begin.startswith("<?xml") or (begin.startswith("<") and begin[1:2].isalpha() and "</" in start):
-        raise InvalidInput(f"{name} is XML; {SAVE_AS}")
+        raise InvalidInput("document-instead-of-table", file=name, form="XML")

@@ -121,7 +121,7 @@ def read_folder(
         for row in _rows(file, category if needs_category else None, place, skipped):
             fault = row.fault
             if skip_faulty and fault is None and _is_empty(row):
-                fault = Fault(row.pointer, "has no word; it may be a picture or an invitation")
+                fault = Fault.of(row.pointer, "mail-without-words")
             if fault is None or not skip_faulty:
                 yield row
                 continue
@@ -138,7 +138,7 @@ def _files(folder: Path, skipped: Skipped, needs_category: bool) -> Iterator[tup
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
-        raise InvalidInput(f"cannot read {folder}: {error.strerror}") from error
+        raise InvalidInput("file-cannot-be-read", file=folder, reason=error.strerror or error) from error
     if not needs_category:
         yield from (("", file, f"/{inside}") for file, inside in _files_in(folder, folder, skipped))
         return
@@ -147,10 +147,7 @@ def _files(folder: Path, skipped: Skipped, needs_category: bool) -> Iterator[tup
     found = [entry for entry in found if is_maildir or not entry.name.startswith(".")]
     is_box = {entry: entry.is_file() and _is_mbox(_head(entry)) for entry in found}
     if not any(is_box[entry] or entry.is_dir() for entry in found):
-        raise InvalidInput(
-            f"{folder} holds no folder; expected one folder per category with its .eml or mbox files in it, one mbox "
-            "per category, or an mbox of Gmail Takeout, whose labels are the categories"
-        )
+        raise InvalidInput("mail-folder-without-categories", folder=folder)
     if is_maildir:
         skipped.num_uncategorised += sum(1 for _ in _files_in(folder, folder, Skipped(), is_deep=False))
     for entry in found:
@@ -200,14 +197,14 @@ def _rows(file: Path, category: str | None, place: str, skipped: Skipped) -> Ite
                 else:
                     yield row_of(raw, found, f"{place}/{number}")
         elif category == "" and place.count("/") == 1:
-            yield faulty(place, "stands beside the folders of the categories; move it into the one that it belongs to")
+            yield faulty(Fault.of(place, "file-outside-category-folders"))
         elif file.suffix.lower() in _MAIL_SUFFIXES or file.parent.name in _MAILDIR or _looks_like_mail(head):
             with open(file, "rb") as opened:
                 yield row_of(opened.read(MAX_READ_BYTES), category, place)
         else:
-            yield faulty(place, "is neither an .eml file nor an mbox, which begins with the word From and a space")
+            yield faulty(Fault.of(place, "no-mail-file"))
     except OSError as error:
-        yield faulty(place, f"cannot be read: {error.strerror}")
+        yield faulty(Fault.of(place, "mail-file-cannot-be-read", reason=error.strerror or error))
 
 
 def read_mbox(file: Path) -> Iterator[bytes]:
@@ -251,14 +248,14 @@ def row_of(raw: bytes, category: str | None, place: str) -> RawRow:
     try:
         text = read_mail(raw).text
     except (InvalidMail, MailMissing) as error:
-        return faulty(place, str(error))
+        return faulty(Fault.of_error(place, error))
     row = {"text": text, "id": place.removeprefix("/")}
     return RawRow(msgspec.json.encode(row if category is None else {"category": category, **row}), place)
 
 
-def faulty(place: str, detail: str) -> RawRow:
+def faulty(fault: Fault) -> RawRow:
     """Return a row that says what is wrong at a place."""
-    return RawRow(b"", place, fault=Fault(place, detail))
+    return RawRow(b"", fault.pointer, fault=fault)
 
 
 def _unescaped(pieces: list[bytes]) -> bytes:

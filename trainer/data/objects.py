@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from artifacts.errors import Fault, InvalidInput
-from artifacts.system.validation import HALF, find_halves, holds_half, marked
+from artifacts.system.validation import find_halves, holds_half, marked
 from trainer.data.encodings import TextEncoding, text_of
 from trainer.data.files import Fields, Record
 from trainer.data.source import Source
@@ -96,17 +96,14 @@ def read_document(source: Source, encoding: TextEncoding, score: NameScore) -> t
     except _UNREADABLE as error:
         reason = error
     if len(rows := _one_after_another(raw)) > 1:
-        return _array("JSON values one after another", "", rows, source.name)
-    raise InvalidInput(
-        f"{source.name} is neither a JSON body nor a JSON array of tickets: is not valid JSON: {reason}; "
-        "a file of one object a line is read as JSON Lines"
-    ) from reason
+        return _array("JSON values one after another", "", rows)
+    raise InvalidInput("json-file-not-readable", file=source.name, reason=reason) from reason
 
 
 def _document(raw: bytes, name: str, score: NameScore) -> tuple[str, Iterator[Record]]:
     """Return the form and the records of one JSON value."""
     if raw.lstrip()[:1] == b"[":
-        return _array("JSON array", "", msgspec.json.decode(raw, type=list[msgspec.Raw]), name)
+        return _array("JSON array", "", msgspec.json.decode(raw, type=list[msgspec.Raw]))
     return _wrapped(raw, name, score)
 
 
@@ -147,17 +144,15 @@ def without_nan(raw: bytes) -> bytes:
 def unreadable(raw: bytes, line: int | None, pointer: str, error: Exception) -> Fault:
     """Return why bytes are no JSON object; half of an emoji is called by its name and place."""
     if holds_half(raw):
-        found = next(find_halves(marked(raw), pointer), Fault(pointer, HALF))
+        found = next(find_halves(marked(raw), pointer), Fault.of(pointer, "lone-surrogate"))
         return msgspec.structs.replace(found, line=line)
     if isinstance(error, msgspec.ValidationError):
-        return Fault(pointer, 'is no JSON object; expected one such as {"category": ..., "text": ...}', line)
+        return Fault.of(pointer, "no-json-object", line)
     if isinstance(error, UnicodeDecodeError):
-        return Fault(
-            pointer, f"is not valid UTF-8 (byte 0x{raw[error.start]:02X}); name the encoding with --encoding", line
-        )
+        return Fault.of(pointer, "undecodable-byte", line, byte=f"0x{raw[error.start]:02X}", encoding="utf-8")
     if isinstance(error, RecursionError):
-        return Fault(pointer, "is nested too deeply", line)
-    return Fault(pointer, f"is not valid JSON: {error}", line)
+        return Fault.of(pointer, "nested-too-deeply", line)
+    return Fault.of(pointer, "not-json", line, reason=error)
 
 
 def label_studio(task: Fields) -> Fields | None:
@@ -213,13 +208,13 @@ def _as_utf8(source: Source, encoding: TextEncoding) -> bytes:
     return b"".join(_lines(source, encoding))
 
 
-def _array(form: str, pointer: str, rows: list[msgspec.Raw], name: str) -> tuple[str, Iterator[Record]]:
+def _array(form: str, pointer: str, rows: list[msgspec.Raw]) -> tuple[str, Iterator[Record]]:
     """Return the form and the records of an array; of tasks of Label Studio, what they hold."""
     firsts = [record_of(row) for row in rows[:10]]
     if any(record.fault is None and label_studio(record.fields) is not None for record in firsts):
         return "Label Studio", (_task(row, f"{pointer}/{index}") for index, row in enumerate(rows))
     if firsts and all(bytes(row).lstrip()[:1] == b"[" for row in rows[:10]):
-        return "JSON array of arrays", _rows_of_cells(rows, name)
+        return "JSON array of arrays", _rows_of_cells(rows)
     return form, (record_of(row, pointer=f"{pointer}/{index}") for index, row in enumerate(rows))
 
 
@@ -231,14 +226,18 @@ def _task(raw: msgspec.Raw, pointer: str) -> Record:
     return record
 
 
-def _rows_of_cells(rows: list[msgspec.Raw], name: str) -> Iterator[Record]:
+def _rows_of_cells(rows: list[msgspec.Raw]) -> Iterator[Record]:
     """Yield the rows of a table that is written as an array of arrays, the first of which names the columns."""
     cells = [msgspec.json.decode(row, type=list[object]) for row in rows]
     columns = unique_names(cells[0])
     for index, row in enumerate(cells[1:], 1):
+        pointer = f"/{index}"
         if len(row) > len(columns):
-            raise InvalidInput(f"{name}: /{index} has {len(row)} cells, the first row names {len(columns)} columns")
-        yield Record(dict(zip(columns, [*row, *[None] * (len(columns) - len(row))], strict=True)), pointer=f"/{index}")
+            fault = Fault.of(pointer, "too-many-columns", num_cells=len(row), num_columns=len(columns))
+            yield Record({}, pointer=pointer, fault=fault)
+        else:
+            filled = [*row, *[None] * (len(columns) - len(row))]
+            yield Record(dict(zip(columns, filled, strict=True)), pointer=pointer)
 
 
 def _wrapped(raw: bytes, name: str, score: NameScore) -> tuple[str, Iterator[Record]]:
@@ -247,13 +246,13 @@ def _wrapped(raw: bytes, name: str, score: NameScore) -> tuple[str, Iterator[Rec
     for own in OWN_LISTS:
         if own in members and bytes(members[own]) != b"null":
             rows = msgspec.json.decode(members[own], type=list[msgspec.Raw])
-            return _array(f"JSON object, list {own}", f"/{own}", rows, name)
+            return _array(f"JSON object, list {own}", f"/{own}", rows)
     if (columns := _columns_of(raw)) is not None:
         return "JSON object of columns", columns
     if {"columns", "data"} <= members.keys() and bytes(members["data"]).lstrip()[:1] == b"[":
         rows = msgspec.json.decode(members["data"], type=list[msgspec.Raw])
         if all(bytes(row).lstrip()[:1] == b"[" for row in [members["columns"], *rows]):
-            return "JSON object of rows", _rows_of_cells([members["columns"], *rows], name)
+            return "JSON object of rows", _rows_of_cells([members["columns"], *rows])
     if (keyed := _keyed(members)) is not None:
         return "JSON object of objects", keyed
     # A ticket by itself may hold lists too: Jira writes a text as a list of paragraphs.
@@ -263,13 +262,10 @@ def _wrapped(raw: bytes, name: str, score: NameScore) -> tuple[str, Iterator[Rec
         best = [place for place, number in scores.items() if number > 1 and number == max(scores.values())]
         lists = {place: lists[place] for place in best} if len(best) == 1 else lists
     if len(lists) > 1:
-        raise InvalidInput(
-            f"{name} holds {len(lists)} lists of objects ({', '.join(lists)}), expected one; "
-            "save the one that holds the tickets as a JSON array of its own"
-        )
+        raise InvalidInput("several-lists-of-objects", file=name, num_lists=len(lists), names=list(lists))
     if lists:
         ((pointer, rows),) = lists.items()
-        return _array(f"JSON object, list {pointer.removeprefix('/')}", pointer, rows, name)
+        return _array(f"JSON object, list {pointer.removeprefix('/')}", pointer, rows)
     return "JSON object", iter([record_of(raw, line=1)])
 
 

@@ -43,7 +43,7 @@ class Source(msgspec.Struct):
     """The bytes of an export.
 
     Attributes:
-        name: what messages call it: its path, or "standard input".
+        name: what messages call it: its path, or "stdin".
         file: open, at its start, seekable.
         num_bytes: that `file` holds.
         wrappers: what was unpacked, the outermost first.
@@ -76,24 +76,22 @@ def opened(path: Path, max_bytes: int = MAX_BYTES) -> Iterator[Source]:
         InvalidInput: it cannot be read, is damaged, holds more than `max_bytes`, or is an archive of several files.
     """
     with contextlib.ExitStack() as stack:
-        name = "standard input" if str(path) == STDIN else str(path)
+        name = "stdin" if str(path) == STDIN else str(path)
         try:
             file = sys.stdin.buffer if str(path) == STDIN else cast(BinaryIO, stack.enter_context(path.open("rb")))
             if str(path) == STDIN or not file.seekable():
                 file = _copied(file, name, max_bytes, stack)
         except OSError as error:
-            raise InvalidInput(
-                f"cannot read {name}: {error.strerror}; expected a file, a folder of e-mails, or - for standard input"
-            ) from error
+            raise InvalidInput("file-cannot-be-read", file=name, reason=error.strerror or error) from error
         wrappers: list[str] = []
         while (wrapper := _wrapper(file, name)) is not None and len(wrappers) < MAX_WRAPPERS:
             kind, unpacked = wrapper
             try:
                 file = _copied(stack.enter_context(unpacked), name, max_bytes, stack)
             except _DAMAGED as error:
-                raise InvalidInput(f"{name} is a damaged {kind} file ({error}); copy or export it again") from error
+                raise InvalidInput("damaged-file", file=name, form=kind, reason=error) from error
             except RuntimeError as error:  # zipfile's word for a password
-                raise InvalidInput(f"{name} is locked by a password; unpack it, and name the file inside") from error
+                raise InvalidInput("file-locked-by-password", file=name) from error
             wrappers.append(kind)
         num_bytes = file.seek(0, io.SEEK_END)
         file.seek(0)
@@ -113,22 +111,21 @@ def _wrapper(file: BinaryIO, name: str) -> tuple[str, IO[bytes]] | None:
     try:
         archive = zipfile.ZipFile(file)
     except zipfile.BadZipFile as error:
-        raise InvalidInput(f"{name} is a damaged zip file ({error}); copy or export it again") from error
+        raise InvalidInput("damaged-file", file=name, form="zip", reason=error) from error
     names = [info.filename for info in archive.infolist() if not info.is_dir()]
     if "[Content_Types].xml" in names or "mimetype" in names:
         return None  # a workbook or a document is a zip archive too; forms.py says which
     # macOS adds a folder of its own.
     inside = [one for one in names if not one.startswith("__MACOSX/") and not Path(one).name.startswith(".")]
-    if len(inside) != 1:
-        listed = ", ".join(inside[:5]) + (", ..." if len(inside) > 5 else "")
-        raise InvalidInput(
-            f"{name} is a zip archive of {len(inside)} files ({listed or 'none'}), expected one; "
-            "unpack it, and name one of them"
-        )
+    if not inside:
+        raise InvalidInput("empty-archive", file=name)
+    if len(inside) > 1:
+        listed = inside[:5] + ["..."] * (len(inside) > 5)
+        raise InvalidInput("archive-of-several-files", file=name, num_files=len(inside), names=listed)
     try:
         return "zip", archive.open(inside[0])
     except RuntimeError as error:
-        raise InvalidInput(f"{name} is locked by a password; unpack it, and name the file inside") from error
+        raise InvalidInput("file-locked-by-password", file=name) from error
 
 
 def _copied(stream: IO[bytes], name: str, max_bytes: int, stack: contextlib.ExitStack) -> BinaryIO:
@@ -138,10 +135,7 @@ def _copied(stream: IO[bytes], name: str, max_bytes: int, stack: contextlib.Exit
     while chunk := stream.read(CHUNK):
         num_bytes += len(chunk)
         if num_bytes > max_bytes:
-            raise InvalidInput(
-                f"{name} holds more than {max_bytes} bytes once it is read and unpacked, which is the limit; "
-                "raise it with --max-bytes, or split the file"
-            )
+            raise InvalidInput("file-too-large", file=name, max_bytes=max_bytes)
         copy.write(chunk)
     copy.seek(0)
     return copy

@@ -89,7 +89,7 @@ def find_layout(
     ]
     _, header_row, cells, chosen = max(choices, key=lambda choice: choice[0])  # the first of equals, so the comma
     if not any(cell.strip() for cell in cells):
-        raise InvalidInput(f"{name} holds no row; expected a table whose first line names its columns")
+        raise InvalidInput("table-without-rows", file=name)
     columns = unique_names(cells) if has_header else [str(number) for number in range(1, len(cells) + 1)]
     dialect = _dialect(open_text, name, chosen, len(columns))
     if any(cell.startswith('"') for cell in columns) and "quoting" not in dialect:
@@ -109,15 +109,11 @@ def read_table(open_text: OpenText, layout: Layout) -> Iterator[Record]:
                 continue
             if any(cell.strip() for cell in cells[num_columns:]):
                 # Without quotes the rest of a text after its first comma would be lost in silence.
-                detail = f"has {len(cells)} columns, the header names {num_columns}; put double quotes round a text"
-                yield Record({}, line, fault=Fault("", detail, line))
+                fault = Fault.of("", "too-many-columns", line, num_cells=len(cells), num_columns=num_columns)
+                yield Record({}, line, fault=fault)
             elif len(cells) == 1 < num_columns:
                 # The rest of a text whose line break nobody quoted: Excel leaves out empty cells, never all but one.
-                detail = (
-                    f"has 1 column, the header names {num_columns}; put double quotes round a text of several lines, "
-                    "or take out what is no ticket"
-                )
-                yield Record({}, line, fault=Fault("", detail, line))
+                yield Record({}, line, fault=Fault.of("", "too-few-columns", line, num_columns=num_columns))
             elif len(cells) == num_columns:
                 yield Record(dict(zip(layout.columns, cells, strict=True)), line)
             else:
@@ -202,7 +198,7 @@ def _dialect(open_text: OpenText, name: str, delimiter: str, num_columns: int) -
     Raises:
         InvalidInput: in none.
     """
-    reason = ""
+    reason: tuple[int, csv.Error] | None = None
     for dialect in DIALECTS:
         line = 0
         # With an escape csv closes a cell at any quotation mark, so it has to be one that is used.
@@ -215,11 +211,9 @@ def _dialect(open_text: OpenText, name: str, delimiter: str, num_columns: int) -
                         raise csv.Error("cells between quotation marks")
             return dialect
         except csv.Error as error:
-            reason = reason or f"after line {line}: {error}"
-    raise InvalidInput(
-        f"{name} is not a readable table: {reason}; a double quote inside a cell is doubled, and one that opens a cell "
-        "is closed: correct that row, or export as xlsx"
-    )
+            reason = reason or (line, error)
+    assert reason is not None, "the first dialect is tried with every table; this is a bug in Puppet"
+    raise InvalidInput("table-not-readable", file=name, after_line=reason[0], reason=reason[1])
 
 
 def _holds(open_text: OpenText, part: str) -> bool:

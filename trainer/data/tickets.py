@@ -6,6 +6,7 @@ Decisions, each with a test:
 - A ticket without a token (".......") is no fault of a file: nobody can learn from it, so a training leaves it out and
   counts it, and in a measurement it counts as an error. In a posted body it is the fault of its row, as ever.
 - One category only is refused: there is nothing to tell apart.
+- Hundreds of categories of one ticket each are refused: a ticket number or a title was taken for the category.
 - A category with one or two tickets is kept and trained on, none of it goes to validation, and the report says so.
 - The same ticket twice is kept (how often a text comes is information) and lands on one side of the split as a whole,
   because a copy in validation would be recognised, not understood. So does a ticket under two categories: desks do
@@ -28,12 +29,15 @@ from artifacts.networks.gru_records import Data
 from artifacts.networks.manifest import Columns
 from artifacts.schemas import Row
 from artifacts.system.validation import find_faults
+from artifacts.text.scripts import run_characters
 from artifacts.text.tickets import Ticket, read_tokens
-from artifacts.text.tokens import normalise
+from artifacts.text.tokens import MAX_TOKENS, NEWEST, normalise
 from artifacts.text.tokens import split as words_of
+from artifacts.text.vocabulary import frequent_codes, masked
 from trainer.curation.vectors import Vectors
 from trainer.data.columns import (
     AS_FOUND,
+    NUM_LABELS,
     Chosen,
     FaultyCategory,
     Reading,
@@ -49,19 +53,24 @@ from trainer.data.columns import (
     text_of_cell,
     value_at,
 )
-from trainer.data.encodings import broken_byte
+from trainer.data.encodings import broken_byte, repaired
 from trainer.data.files import FaultGroup, FaultLog, FaultyCell, Fields, RawRow, Record, decode_rows
 from trainer.data.forms import Export, open_export
 
 CONTENT_FIELDS = ("tokens", "text", "email_text")
-SKIP_UNLABELLED = "--skip-unlabelled goes on without them, and counts them"
-SKIP_FAULTY = "--skip-faulty goes on without them, and counts them"
-FIRST_LABEL = "--first-label takes the first of each cell"
+# The options that leave rows out; their words are in artifacts/problems/phrases.toml.
+SKIP_UNLABELLED = "skip-unlabelled"
+SKIP_FAULTY = "skip-faulty"
+FIRST_LABEL = "first-label"
 MIN_FOR_VALIDATION = 3  # distinct tickets that a category needs before one is kept out of training
+# Of so many categories, most tickets being the only one of theirs is a mistake and no long tail: a support team that
+# has 100 categories has tickets of them.
+MANY_CATEGORIES = 100
 MIN_WORDS = 2  # words of a ticket, masks and signs not counted, below which it says next to nothing
 ESCAPED_OR_HALF = re.compile("[\ud800-\udfff]")
-_PLACEHOLDER = re.compile(r"<[A-Z0-9][A-Z0-9_.,:/]*>")
+_PLACEHOLDER = re.compile(r"<[A-Z0-9#][A-Z0-9_.,:/]*>")
 _WORD = re.compile(r"\w")
+_DIGITS = re.compile(r"\d+")
 
 
 class Intake(msgspec.Struct, frozen=True):
@@ -74,6 +83,7 @@ class Intake(msgspec.Struct, frozen=True):
         num_rows: that it holds.
         num_unlabelled, num_faulty: rows that were left out, without a category and with a fault.
         faults: why.
+        num_repaired: tickets that were encoded twice, and are read as they were meant.
     """
 
     form: str
@@ -84,6 +94,7 @@ class Intake(msgspec.Struct, frozen=True):
     num_unlabelled: int
     num_faulty: int
     faults: list[FaultGroup]
+    num_repaired: int = 0
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -91,7 +102,7 @@ class Rows(msgspec.Struct, frozen=True):
 
     Attributes:
         tickets: as they were given.
-        tokens: of each, normalised.
+        tokens: of each, normalised; of a short number that stands in few tickets its shape.
         num_duplicates: tickets that repeat an earlier one, category included.
         num_conflicts: distinct tickets that stand under more than one category.
         unlabelled: normalised tokens of further tickets, whose category nobody has said.
@@ -156,13 +167,11 @@ def read(path: Path, reading: Reading = AS_FOUND, faults_file: Path | None = Non
     if faults_file is not None:
         found.faults.write(faults_file)
     if refused.num_faults:
-        raise refused.error(
-            str(path), "--faults FILE.csv lists them all" if faults_file is None else f"listed in {faults_file}"
-        )
+        raise refused.error(str(path))
     if not found.labels:
         if found.num_read:
-            raise InvalidInput(f"{path}: none of its {found.num_read} rows is a ticket with a category and a word")
-        raise NoTrainingData("No training data provided or training data is empty")
+            raise InvalidInput("rows-without-tickets", file=path, num_rows=found.num_read)
+        raise NoTrainingData("no-training-data")
     rows = noticed(
         [Ticket(label, **ticket) for label, ticket in zip(found.labels, found.contents, strict=True)], found.tokens
     )
@@ -175,6 +184,7 @@ def read(path: Path, reading: Reading = AS_FOUND, faults_file: Path | None = Non
         num_unlabelled=found.num_unlabelled,
         num_faulty=found.num_faulty,
         faults=found.faults.sorted(),
+        num_repaired=found.num_repaired,
     )
     empty = [Ticket(label, **ticket) for label, ticket in found.empty]
     return msgspec.structs.replace(rows, places=found.places + found.empty_places, empty=empty, intake=intake)
@@ -215,7 +225,7 @@ class Gathered:
         self.places: list[str] = []
         self.empty: list[tuple[str, dict[str, Any]]] = []
         self.empty_places: list[str] = []
-        self.num_read = self.num_unlabelled = self.num_faulty = 0
+        self.num_read = self.num_unlabelled = self.num_faulty = self.num_repaired = 0
         self._refused = FaultLog()
 
     def add(self, record: Record, chosen: Chosen, encoding: str) -> None:
@@ -228,26 +238,23 @@ class Gathered:
         try:
             label = category_of(record.fields, chosen, self._reading)
             content = ""
-            content = content_of(record.fields, chosen)
+            written = label, content_of(record.fields, chosen)
+            label, content = repaired(label), repaired_content(written[1])
             ticket = {"tokens" if isinstance(content, list) else "text": content, "id": id_of(record.fields, chosen)}
             tokens = self._read(content)
             check_label(label)
         except Unlabelled as missing:
             self.num_unlabelled += 1
-            fault = Fault(f"{record.pointer}/{chosen.category[0]}", str(missing), record.line)
-            remedy = SKIP_UNLABELLED
-            if missing.word:
-                remedy += f'; if it is a category, name it: --merge "{missing.word}=NAME"'
-            self._take([fault], record, chosen, remedy, self._reading.skip_unlabelled)
+            fault = Fault.of_error(f"{record.pointer}/{chosen.category[0]}", missing, record.line)
+            self._take([fault], record, chosen, SKIP_UNLABELLED, self._reading.skip_unlabelled)
         except SeveralLabels as error:
-            self._faulty(
-                [Fault(f"{record.pointer}/{chosen.category[0]}", str(error), record.line)], record, chosen, FIRST_LABEL
-            )
+            fault = Fault.of_error(f"{record.pointer}/{chosen.category[0]}", error, record.line)
+            self._faulty([fault], record, chosen, FIRST_LABEL)
         except (FaultyCategory, FaultyCell) as error:
             columns = chosen.category if content is None else chosen.text
             named = [one for one in columns if value_at(record.fields, one) is not None]
             where = f"/{named[0]}" if len(named) == 1 else ""
-            fault = error.fault if isinstance(error, FaultyCell) else Fault(where, str(error))
+            fault = error.fault if isinstance(error, FaultyCell) else Fault.of_error(where, error)
             found = [msgspec.structs.replace(fault, pointer=record.pointer + fault.pointer, line=record.line)]
             # A row of the project's own form: every wrong token of it.
             if isinstance(error, FaultyCell) and chosen.either and record.raw is not None:
@@ -258,10 +265,11 @@ class Gathered:
             words = " ".join(
                 text_of_cell(value_at(record.fields, column)) for column in (*chosen.text, *chosen.category)
             )
-            detail = broken_byte(words, encoding) or str(error)
+            reason = broken_byte(words, encoding) or error
             field = chosen.text[0] if len(chosen.text) == 1 or not chosen.either else content_name(record, chosen)
-            self._faulty([Fault(f"{record.pointer}/{field}", detail, record.line)], record, chosen)
+            self._faulty([Fault.of_error(f"{record.pointer}/{field}", reason, record.line)], record, chosen)
         else:
+            self.num_repaired += (label, content) != written
             if tokens:
                 self.labels.append(label)
                 self.contents.append(ticket)
@@ -279,13 +287,12 @@ class Gathered:
         kept = []
         for row, label in enumerate(self.labels):
             if label in joined and not takes_first(self._reading):
-                detail = f"several categories in a cell ({', '.join(joined[label][:3])}); a ticket has one here"
+                categories = joined[label][:NUM_LABELS]
                 place = self.places[row]
                 line = int(place.removeprefix("line ")) if place.startswith("line ") else None
-                words = " ".join(self.tokens[row])
-                self._take_fault(
-                    [Fault("/category", detail, line)], place, words, FIRST_LABEL, self._reading.skip_faulty
-                )
+                words = " ".join(masked(self.tokens[row], frozenset()))
+                fault = Fault.of("/category", "several-categories", line, categories=categories)
+                self._take_fault([fault], place, words, FIRST_LABEL, self._reading.skip_faulty)
                 self.num_faulty += 1
             else:
                 kept.append(row)
@@ -297,22 +304,22 @@ class Gathered:
         """Return the faults that no option leaves out."""
         return self._refused
 
-    def _faulty(self, found: list[Fault], record: Record, chosen: Chosen, remedy: str = SKIP_FAULTY) -> None:
+    def _faulty(self, found: list[Fault], record: Record, chosen: Chosen, option: str = SKIP_FAULTY) -> None:
         self.num_faulty += 1
-        self._take(found, record, chosen, remedy, self._reading.skip_faulty)
+        self._take(found, record, chosen, option, self._reading.skip_faulty)
 
-    def _take(self, found: list[Fault], record: Record, chosen: Chosen, remedy: str, is_left_out: bool) -> None:
+    def _take(self, found: list[Fault], record: Record, chosen: Chosen, option: str, is_left_out: bool) -> None:
         words = (
             ""
             if record.fault is not None
             else " ".join(text_of_cell(value_at(record.fields, one)) for one in chosen.text)
         )
-        self._take_fault(found, record.place, words, remedy, is_left_out)
+        self._take_fault(found, record.place, words, option, is_left_out)
 
-    def _take_fault(self, found: list[Fault], place: str, words: str, remedy: str, is_left_out: bool) -> None:
-        self.faults.add(found, place, words, remedy)
+    def _take_fault(self, found: list[Fault], place: str, words: str, option: str, is_left_out: bool) -> None:
+        self.faults.add(found, place, words, option)
         if not is_left_out:
-            self._refused.add(found, place, words, remedy)
+            self._refused.add(found, place, words, option)
 
 
 def cached_reader() -> Callable[[list[str] | str], list[str]]:
@@ -335,6 +342,11 @@ def cached_reader() -> Callable[[list[str] | str], list[str]]:
     return read
 
 
+def repaired_content(content: list[str] | str) -> list[str] | str:
+    """Return the content of a ticket as it was meant, if it was encoded twice; see `encodings.repaired`."""
+    return repaired(content) if isinstance(content, str) else [repaired(token) for token in content]
+
+
 def content_name(record: Record, chosen: Chosen) -> str:
     """Return which of the columns a record has its content in."""
     return next(column for column in chosen.text if value_at(record.fields, column) is not None)
@@ -351,13 +363,13 @@ def id_of(fields: Fields, chosen: Chosen) -> str | int | None:
         return int(value)
     if value is None or (isinstance(value, str | int) and not isinstance(value, bool)):
         return value or None if isinstance(value, str) else value
-    raise FaultyCell(Fault(f"/{chosen.id}", f"is no id (a text or a whole number): {value!r:.40}"))
+    raise FaultyCell(Fault.of(f"/{chosen.id}", "no-ticket-id", value=f"{value!r:.40}"))
 
 
 def check_label(label: str) -> None:
     """Raise InvalidText if a category holds what no text has: NUL, or half of an emoji."""
     if "\0" in label or (not label.isascii() and ESCAPED_OR_HALF.search(label)):
-        raise InvalidText("the category holds a NUL character or half of an emoji, which is no character; remove it")
+        raise InvalidText("no-character-in-category")
 
 
 def check_rows(raw_rows: Iterable[RawRow], what: str) -> Rows:
@@ -378,13 +390,43 @@ def check_rows(raw_rows: Iterable[RawRow], what: str) -> Rows:
 
 
 def noticed(tickets: list[Ticket], token_lists: list[list[str]]) -> Rows:
-    """Return checked tickets with what is noticed in them."""
-    categories_of: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
-    for ticket, tokens in zip(tickets, token_lists, strict=True):
-        categories_of[tuple(tokens)].add(ticket.expected)
-    num_distinct = sum(map(len, categories_of.values()))
-    num_conflicts = sum(len(categories) > 1 for categories in categories_of.values())
-    return Rows(tickets, token_lists, len(tickets) - num_distinct, num_conflicts)
+    """Return checked tickets as a model reads them, with what is noticed in them.
+
+    Args:
+        tickets: as they were given.
+        token_lists: of each, from `read_tokens`, in which every short number still has its digits.
+    """
+    num_duplicates = num_conflicts = 0
+    for group in alike(tickets, token_lists):
+        categories = {tickets[row].expected for row in group}
+        num_duplicates += len(group) - len(categories)
+        num_conflicts += len(categories) > 1
+    # From here on nobody sees a number that few tickets hold, as no vocabulary will.
+    codes = frequent_codes(token_lists)
+    return Rows(tickets, [masked(tokens, codes) for tokens in token_lists], num_duplicates, num_conflicts)
+
+
+def alike(tickets: Sequence[Ticket], token_lists: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Return the row numbers of equal tickets, group by group, without those that have no equal.
+
+    Equal is what has the same tokens and the same numbers: "error 404" and "error 500" are two tickets, also where the
+    model reads a mask in place of either. Nobody could decide which of their two categories is right.
+    """
+    read: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    for row, tokens in enumerate(token_lists):
+        read[tuple(tokens)].append(row)
+    found: list[list[int]] = []
+    for tokens, rows in read.items():
+        if len(rows) == 1:
+            continue
+        told_apart: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+        for row in rows:
+            content = tickets[row].content
+            has_numbers = isinstance(content, str) and any(token[0] == "<" for token in tokens)
+            numbers = _DIGITS.findall(NEWEST.plain(content)) if has_numbers and isinstance(content, str) else ()
+            told_apart[tuple(numbers)].append(row)
+        found += [group for group in told_apart.values() if len(group) > 1]
+    return found
 
 
 def corrected(rows: Rows | None, corrections: Rows) -> Rows:
@@ -397,9 +439,10 @@ def corrected(rows: Rows | None, corrections: Rows) -> Rows:
         rows: checked; None if there are none but the corrections.
         corrections: checked, in the order in which they came.
     """
-    said = list(zip(corrections.tickets, corrections.tokens, strict=True))
+    # Read once more: which short numbers are frequent is for all of the tickets together to say.
+    said = [(ticket, read_tokens(ticket.content)) for ticket in corrections.tickets]
     latest = {tuple(tokens): ticket.expected for ticket, tokens in said}
-    pairs = list(zip(rows.tickets, rows.tokens, strict=True)) if rows is not None else []
+    pairs = [(ticket, read_tokens(ticket.content)) for ticket in rows.tickets] if rows is not None else []
     kept = [(ticket, tokens) for ticket, tokens in pairs if tuple(tokens) not in latest]
     added = [(ticket, tokens) for ticket, tokens in said if latest[tuple(tokens)] == ticket.expected]
     found = noticed([ticket for ticket, _ in kept + added], [tokens for _, tokens in kept + added])
@@ -416,22 +459,45 @@ def normalised(ticket: Row) -> list[str]:
     """
     tokens = read_tokens(ticket.content)
     if not tokens:
-        raise EmptyTicket("the ticket is empty: no token that is not blank; remove the row or fill it")
+        raise EmptyTicket("empty-ticket")
     return tokens
 
 
 def check_categories(rows: Rows) -> None:
-    """Do nothing if there is something to tell apart.
+    """Raise InvalidInput if there is nothing to learn.
 
     Raises:
-        InvalidInput: all tickets are of one category.
+        InvalidInput: all tickets are of one category, or nearly each has a category of its own.
     """
+    check_several(rows)
+    if refusal := about_single_tickets(rows):
+        raise refusal
+
+
+def check_several(rows: Rows) -> None:
+    """Raise InvalidInput if all tickets are of one category: there is nothing to tell apart."""
     if len(rows.categories) < 2:
         (only,) = rows.categories
-        raise InvalidInput(
-            f"all {len(rows.tickets)} tickets are of one category, {only!r}; a classifier needs at least 2: "
-            f"add tickets of another category"
-        )
+        raise InvalidInput("single-category", num_tickets=len(rows.tickets), category=only)
+
+
+def about_single_tickets(rows: Rows) -> InvalidInput | None:
+    """Return the refusal if nearly each ticket has a category of its own; else None."""
+    single = single_ticket_categories(rows)
+    if not single:
+        return None
+    return InvalidInput("categories-of-one-ticket", num_single=len(single), num_categories=len(rows.categories))
+
+
+def single_ticket_categories(rows: Rows) -> list[str]:
+    """Return the categories of one distinct ticket, if there are so many of them that nothing can be learnt; else none.
+
+    That is: over 100 categories, and at least half of the distinct tickets are the only one of theirs. A set of many
+    tickets may have a long tail of such categories, and is trained.
+    """
+    distinct = rows.distinct
+    single = sorted(category for category, count in distinct.items() if count == 1)
+    return single if len(distinct) > MANY_CATEGORIES and 2 * len(single) >= distinct.total() else []
 
 
 def split(rows: Rows, share: float, seed: int) -> tuple[list[int], list[int]]:
@@ -511,12 +577,29 @@ def fingerprint(rows: Rows, num_validation: int) -> Data:
 def near_empty_rows(rows: Rows) -> list[int]:
     """Return the tickets of fewer than two words; masks such as `<NAME>` and signs are no words.
 
-    A token with spaces ("mot de passe") is as many words as it has.
+    A token with spaces ("mot de passe") is as many words as it has, and one of a script without blanks (Chinese, Thai)
+    as many as it has characters.
     """
 
     def num_words(tokens: Sequence[str]) -> int:
         return sum(
-            bool(_WORD.search(word)) and not _PLACEHOLDER.fullmatch(word) for token in tokens for word in token.split()
+            run_characters(word) or (bool(_WORD.search(word)) and not _PLACEHOLDER.fullmatch(word))
+            for token in tokens
+            for word in token.split()
         )
 
     return [row for row, tokens in enumerate(rows.tokens) if num_words(tokens) < MIN_WORDS]
+
+
+def cut_short(rows: Rows) -> tuple[int, int]:
+    """Return how many tickets have more tokens than are read, and how many of those look the same up to there.
+
+    The second counts each whose first 512 tokens are also those of another, longer or different ticket: a model can
+    give all of them but one answer.
+    """
+    same_start: defaultdict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
+    for tokens in rows.tokens:
+        if len(tokens) > MAX_TOKENS:
+            same_start[tuple(tokens[:MAX_TOKENS])].append(tuple(tokens))
+    num_alike = sum(len(found) for found in same_start.values() if len(set(found)) > 1)
+    return sum(map(len, same_start.values())), num_alike

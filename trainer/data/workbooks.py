@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING, cast
 
-from artifacts.errors import InvalidInput, how_to_install
+from artifacts.errors import InvalidInput
 from trainer.data.files import Record
 from trainer.data.source import CHUNK, Source
 from trainer.data.tables import MAX_TITLE, NameScore, find_header, unique_names
@@ -25,10 +25,10 @@ BATCH = 4096  # rows of a parquet file that are in memory at once
 HEADER_ROWS = 200  # of a sheet, by which the header is found
 
 
-def need(library: str, what: str) -> None:
-    """Raise InvalidInput unless a library of the extra `tables` is installed."""
+def need(library: str, file: object) -> None:
+    """Raise InvalidInput unless a library of the extra `tables` is installed, which a file is read or written with."""
     if importlib.util.find_spec(library) is None:
-        raise InvalidInput(f"{what} needs {library}; {how_to_install('tables')}, or save the table as CSV UTF-8")
+        raise InvalidInput("table-library-missing", file=file, library=library)
 
 
 def read_workbook(source: Source, score: NameScore, has_header: bool) -> tuple[str, list[str], Iterator[Record]]:
@@ -42,7 +42,7 @@ def read_workbook(source: Source, score: NameScore, has_header: bool) -> tuple[s
     Raises:
         InvalidInput: it is damaged, locked, empty, or holds more than the limit once unpacked.
     """
-    need("python_calamine", f"{source.name} is a workbook: reading it")
+    need("python_calamine", source.name)
     from python_calamine import CalamineError, CalamineWorkbook
 
     _check_size(source)
@@ -54,12 +54,9 @@ def read_workbook(source: Source, score: NameScore, has_header: bool) -> tuple[s
         # Of several that have rows, the one with the columns: a title page or a pivot may stand before it.
         sheet = max(filled, key=lambda one: _best(one, score), default=None) if has_header else next(iter(filled), None)
     except (CalamineError, OSError, ValueError) as error:
-        raise InvalidInput(
-            f"{source.name} is a workbook that cannot be read ({error}); open it in Excel and save it as .xlsx, "
-            "without a password"
-        ) from error
+        raise InvalidInput("workbook-not-readable", file=source.name, reason=error) from error
     if sheet is None or not sheet.height:
-        raise InvalidInput(f"{source.name} is a workbook without a row; expected a sheet whose first row names columns")
+        raise InvalidInput("table-without-rows", file=source.name)
     top = sheet.start[0] if sheet.start else 0  # rows above the first cell, which calamine leaves out
     rows = iter(sheet.iter_rows())
     start = list(itertools.islice(rows, HEADER_ROWS))
@@ -83,7 +80,7 @@ def read_parquet(source: Source) -> tuple["pyarrow.Schema", list[str], Iterator[
     Raises:
         InvalidInput: it is damaged, or holds more than the limit once unpacked.
     """
-    need("pyarrow", f"{source.name} is a parquet file: reading it")
+    need("pyarrow", source.name)
     import pyarrow
     import pyarrow.parquet
 
@@ -93,7 +90,7 @@ def read_parquet(source: Source) -> tuple["pyarrow.Schema", list[str], Iterator[
         groups = file.metadata.num_row_groups
         num_bytes = sum(file.metadata.row_group(number).total_byte_size for number in range(groups))
     except (pyarrow.ArrowException, OSError) as error:
-        raise InvalidInput(f"{source.name} is a damaged parquet file ({error}); copy or export it again") from error
+        raise InvalidInput("damaged-file", file=source.name, form="parquet", reason=error) from error
     _check_bytes(source, num_bytes)
     columns = unique_names(file.schema_arrow.names)
 
@@ -105,9 +102,7 @@ def read_parquet(source: Source) -> tuple["pyarrow.Schema", list[str], Iterator[
                     number += 1
                     yield Record(dict(zip(columns, cells, strict=True)), pointer=f"row {number}")
         except (pyarrow.ArrowException, OSError) as error:
-            raise InvalidInput(
-                f"{source.name} is a damaged parquet file (after row {number}: {error}); copy or export it again"
-            ) from error
+            raise InvalidInput("damaged-rows", file=source.name, after_row=number, reason=error) from error
 
     return file.schema_arrow, columns, records()
 
@@ -134,18 +129,15 @@ def _check_size(source: Source) -> None:
                     while chunk := part.read(CHUNK):
                         num_bytes += len(chunk)
     except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
-        raise InvalidInput(f"{source.name} is a damaged workbook ({error}); copy or export it again") from error
+        raise InvalidInput("damaged-file", file=source.name, form="xlsx/ods", reason=error) from error
     except RuntimeError as error:
-        raise InvalidInput(f"{source.name} is locked by a password; save it without one") from error
+        raise InvalidInput("file-locked-by-password", file=source.name) from error
 
 
 def _check_bytes(source: Source, num_bytes: int) -> None:
     """Raise InvalidInput if a compressed form holds more than the limit."""
     if num_bytes > source.max_bytes:
-        raise InvalidInput(
-            f"{source.name} holds {num_bytes} bytes or more once unpacked, limit is {source.max_bytes}; "
-            "raise it with --max-bytes, or split the file"
-        )
+        raise InvalidInput("file-too-large", file=source.name, max_bytes=source.max_bytes)
 
 
 def _shown(cell: object) -> str:

@@ -27,6 +27,9 @@ from artifacts.networks.gru_records import Calibration
 
 RANGE = (0.05, 20.0)  # beyond lie logits that say nothing, all alike or but rounding
 HALVINGS = 60  # of the interval of b; more than a float64 can tell apart
+# Of millions of logits each halving takes a tenth of a second or more, and 26 temperatures are sought: 24 halvings
+# leave b within 2e-6.
+MANY_LOGITS, FEW_HALVINGS = 3_000_000, 24
 SHARES = tuple(step / 20 for step in range(20))  # not 1: the graph has a GRU at its heart, if only by a twentieth
 NO_SHARE, NO_LINEAR_TEMPERATURE = 0.5, 0.25  # without validation tickets; six sets had .21 to .45 (LOG)
 
@@ -43,7 +46,7 @@ def fit_temperature(logits_NC: Tensor, targets_N: Tensor) -> Calibration:
     true_N = logits_NC.gather(1, targets_N[:, None])[:, 0]
     justified = (len(targets_N) + 1) / (len(targets_N) + 2)
     low, high = 1 / RANGE[1], 1 / RANGE[0]
-    for _ in range(HALVINGS):
+    for _ in range(HALVINGS if logits_NC.numel() <= MANY_LOGITS else FEW_HALVINGS):
         middle = (low + high) / 2
         probabilities_NC = torch.softmax(logits_NC * middle, dim=1)
         expected_N = (probabilities_NC * logits_NC).sum(dim=1)

@@ -22,15 +22,17 @@ from artifacts.networks.manifest import Epoch
 from artifacts.text.vocabulary import Encoded, Vocabulary, build_rows
 from trainer.config import TrainConfig, forbidden
 from trainer.data.tickets import Rows
-from trainer.gru import linear
+from trainer.gru import linear, low_rank
 from trainer.gru import train as loop
 from trainer.gru.calibrate import Mix, fit_temperature
 from trainer.gru.linear import Linear
+from trainer.gru.low_rank import WAYS, Way
 from trainer.gru.model import Mixture, TicketClassifier
 from trainer.jobs import parallel
 from trainer.kinds import Progress, Silent
 
 LINEAR_CS = (1.0, 0.3, 3.0)  # the first where there is nothing to choose by
+LinearChoice = float | Way  # C of the support vector machine, or the way of tables of low rank
 
 SILENT = Silent()
 Part = tuple[list[int], list[int]]  # the numbers of the rows to learn from, and of those to answer
@@ -74,14 +76,14 @@ class Learnt(msgspec.Struct, frozen=True):
         weights: of the GRU by name, or the Linear.
         logits_NC: its answers to the tickets that were kept out.
         curve, best_epoch: of the GRU's training.
-        c: that the linear part was fitted with.
+        choice: that the linear part was fitted with.
     """
 
     weights: Mapping[str, NDArray[Any]] | Linear
     logits_NC: Floats
     curve: list[Epoch] = []
     best_epoch: int = 0
-    c: float = 0.0
+    choice: LinearChoice = 0.0
 
 
 class Experts(msgspec.Struct, frozen=True):
@@ -90,7 +92,7 @@ class Experts(msgspec.Struct, frozen=True):
     Attributes:
         members: the GRUs.
         linear: the linear part.
-        linear_c: that it was fitted with.
+        linear_choice: that it was fitted with.
         gru_NC, linear_NC: what each side says to the tickets that were kept out.
         curve: of the first GRU's training.
         best_epochs: whose weights each GRU has.
@@ -99,7 +101,7 @@ class Experts(msgspec.Struct, frozen=True):
     vocabulary: Vocabulary
     members: list[TicketClassifier]
     linear: Linear
-    linear_c: float
+    linear_choice: LinearChoice
     gru_NC: Tensor
     linear_NC: Tensor
     curve: list[Epoch]
@@ -131,30 +133,49 @@ def train(
         parts: what to learn from and what to answer.
         num_categories: C.
         config: resolved.
-        progress: was told of the first GRU's start; is told of its steps, and of the others that this process trains.
-        refit: whose epochs and C are taken over; none to choose them.
+        progress: is told of what this process trains.
+        refit: whose epochs and choice are taken over; none to choose them.
     """
     lessons = [lesson(rows, targets, part, num_categories, config, refit is not None) for part in parts]
     members = [setting(config, number, refit) for number in range(config.grus)]
-    chosen_c = refit.linear_c if refit is not None else config.linear_c
     grus: list[Callable[[Progress], Learnt]] = [
-        partial(train_gru, one, member, place > 0 or number > 0)
-        for place, one in enumerate(lessons)
-        for number, member in enumerate(members)
+        partial(train_gru, one, member) for one in lessons for member in members
     ]
-    linears: list[Callable[[Progress], Learnt]] = []
-    cs: list[Sequence[float]] = [
-        (chosen_c,) if chosen_c else LINEAR_CS if one.kept_out else LINEAR_CS[:1] for one in lessons
+    choices = linear_choices(config, refit, any(one.kept_out for one in lessons))
+    linears: list[Callable[[Progress], Learnt]] = [
+        partial(fit_linear, one, config, choice) for one in lessons for choice in choices
     ]
-    for one, tried in zip(lessons, cs, strict=True):
-        linears += [partial(fit_linear, one, config.pairs, c) for c in tried]
-    found = iter(parallel.run_all(grus + linears, config.processes, progress))
-    of_gru = [[next(found) for _ in members] for _ in lessons]
-    of_linear = [[next(found) for _ in tried] for tried in cs]
+    # The longest come first where processes share them. One process by itself begins with the linear parts, which take
+    # seconds: then it knows early how long they take, and can say how much is left.
+    if config.processes > 1:
+        found = parallel.run_all(grus + linears, config.processes, progress)
+        learnt, fitted = iter(found[: len(grus)]), iter(found[len(grus) :])
+    else:
+        fitted, learnt = (iter(parallel.run_all(tasks, 1, progress)) for tasks in (linears, grus))
+    of_gru = [[next(learnt) for _ in members] for _ in lessons]
+    of_linear = [[next(fitted) for _ in choices] for _ in lessons]
+    best = best_linear(of_linear, [targets[row] for _, kept_out in parts for row in kept_out])
     return [
-        gather(one, [targets[row] for row in part[1]], learnt, fitted, members)
-        for one, part, learnt, fitted in zip(lessons, parts, of_gru, of_linear, strict=True)
+        gather(one, its_grus, its_linears[best], members)
+        for one, its_grus, its_linears in zip(lessons, of_gru, of_linear, strict=True)
     ]
+
+
+def linear_choices(config: TrainConfig, refit: Experts | None, can_choose: bool) -> Sequence[LinearChoice]:
+    """Return what the linear part is fitted with, each in turn; the better one is kept.
+
+    Args:
+        config: resolved.
+        refit: the experts whose choice is taken over.
+        can_choose: whether tickets are kept out to choose by.
+    """
+    if refit is not None:
+        return (refit.linear_choice,)
+    if config.linear_rank:
+        return WAYS if can_choose and not config.linear_c else WAYS[:1]  # a C that is set: nothing is to be chosen
+    if config.linear_c:
+        return (config.linear_c,)
+    return LINEAR_CS if can_choose else LINEAR_CS[:1]
 
 
 def lesson(
@@ -215,18 +236,17 @@ def prepare(config: TrainConfig) -> torch.device:
     return torch.device(wanted)
 
 
-def train_gru(one: Lesson, config: TrainConfig, is_news: bool, progress: Progress) -> Learnt:
+def train_gru(one: Lesson, config: TrainConfig, progress: Progress) -> Learnt:
     """Return a GRU that has learnt a lesson.
 
     Args:
         one: the lesson.
         config: with the GRU's own seed and epochs.
-        is_news: whether `progress` is still to be told of it.
-        progress: of its steps.
+        progress: is told of its steps.
     """
     device = prepare(config)
-    if is_news:
-        progress.start(len(one.tickets), config.epochs, one.is_refit)
+    progress.phase("network")
+    progress.start(len(one.tickets), config.epochs, one.is_refit)
     torch.manual_seed(config.seed)
     model = one.gru(config).to(device)
     chooses = one.kept_out if one.kept_out_targets else []
@@ -238,39 +258,56 @@ def train_gru(one: Lesson, config: TrainConfig, is_news: bool, progress: Progres
     return Learnt(weights, logits_NC.numpy(), curve, best_epoch)
 
 
-def fit_linear(one: Lesson, num_pairs: int, c: float, progress: Progress) -> Learnt:  # noqa: ARG001  # has no steps
+def fit_linear(one: Lesson, config: TrainConfig, choice: LinearChoice, progress: Progress) -> Learnt:
     """Return a linear part that has learnt a lesson."""
-    features = linear.Features(one.vocabulary, num_pairs, one.num_taught, one.pretrained_VD)
-    fitted = linear.fit(one.tickets, one.targets, features, one.num_categories, c)
-    return Learnt(fitted, linear.scores(fitted, one.kept_out), c=c)
+    progress.phase("linear")
+    features = linear.Features(one.vocabulary, config.pairs, one.num_taught, one.pretrained_VD)
+    taught = one.tickets, one.targets, features, one.num_categories
+    if isinstance(choice, str):
+        prepare(config)
+        fitted = low_rank.fit(*taught, config.linear_rank or 0, choice, config.seed)
+    else:
+        fitted = linear.fit(*taught, choice)
+    progress.fitted(len(one.tickets))
+    return Learnt(fitted, linear.scores(fitted, one.kept_out), choice=choice)
 
 
-def gather(
-    one: Lesson,
-    of_kept_out: Sequence[int],
-    grus: Sequence[Learnt],
-    linears: Sequence[Learnt],
-    settings: Sequence[TrainConfig],
-) -> Experts:
-    """Return the experts of a lesson: every GRU, and the linear part under which the tickets kept out are likeliest."""
+def best_linear(of_linear: Sequence[Sequence[Learnt]], targets: Sequence[int]) -> int:
+    """Return which C is the best: that under which the tickets kept out, of all parts together, are likeliest.
+
+    One for all folds, because their answers are calibrated together, and the network of all tickets takes C from them.
+    When each fold chose its own, the temperature was that of a mixture, and that network up to 18 points too sure
+    (docs/LOG.md, "A threshold that its own tickets bear out").
+
+    Args:
+        of_linear: of each part, a linear part for each C.
+        targets: labels of the tickets kept out, part by part.
+    """
+    targets_N = torch.tensor(targets, dtype=torch.int64)
+
+    def loss(place: int) -> float:
+        scores_NC = torch.cat([torch.from_numpy(of_part[place].logits_NC) for of_part in of_linear])
+        return fit_temperature(scores_NC, targets_N).loss_after or 0.0
+
+    return min(range(len(of_linear[0])), key=loss)
+
+
+def gather(one: Lesson, grus: Sequence[Learnt], fitted: Learnt, settings: Sequence[TrainConfig]) -> Experts:
+    """Return the experts of a lesson: every GRU, and the linear part."""
     members = []
     for learnt, config in zip(grus, settings, strict=True):
         model = one.gru(config)
         assert isinstance(learnt.weights, Mapping), "a GRU has weights; our bug"
         model.load_state_dict({name: torch.from_numpy(weight) for name, weight in learnt.weights.items()})
         members.append(model.eval())
-    targets_N = torch.tensor(of_kept_out, dtype=torch.int64)
-    best = min(
-        linears, key=lambda learnt: fit_temperature(torch.from_numpy(learnt.logits_NC), targets_N).loss_after or 0.0
-    )
-    assert isinstance(best.weights, Linear), "a linear part has rows; our bug"
+    assert isinstance(fitted.weights, Linear), "a linear part has rows; our bug"
     return Experts(
         one.vocabulary,
         members,
-        best.weights,
-        best.c,
+        fitted.weights,
+        fitted.choice,
         torch.stack([torch.from_numpy(learnt.logits_NC) for learnt in grus]).mean(dim=0),
-        torch.from_numpy(best.logits_NC),
+        torch.from_numpy(fitted.logits_NC),
         grus[0].curve,
         [learnt.best_epoch for learnt in grus],
     )

@@ -16,7 +16,8 @@ The names in the graph are frozen (docs/decisions/0021-names-in-the-graph.md): w
 """
 
 # Axes: B tickets, T tokens, E embedding and H hidden (of all networks), D directions, C categories, V known words,
-#       G n-gram rows, U unknown tokens, K n-grams of a token, P rows of pairs, F = E + C entries of a token's row.
+#       G n-gram rows, U unknown tokens, K n-grams of a token, P rows of pairs, F = E + S entries of a token's row,
+#       S of them the linear part's: C, or R of tables of low rank.
 #       The graph works time first ([T, B, ...]), as ONNX's GRU does.
 
 import copy
@@ -73,7 +74,11 @@ def build(model: Mixture, temperature: float) -> bytes:
     config, num_categories = model.first.config, model.num_categories
     # softmax((w mean(gru) + v linear) / T): the divisions are done here once, in the weights, and not in each search.
     scale, fitted_scale = model.weight / temperature / len(members), fitted.weight / temperature
-    sizes = [config.embedding] * len(members) + [num_categories]
+    # Tables of low rank are scaled in their basis, which all of their sums go through; full ones have none.
+    basis_RC = fitted.basis_RC
+    table_scale = fitted_scale if basis_RC is None else 1.0
+    num_columns, columns = fitted.words_VS.shape[1], "C" if basis_RC is None else "R"  # as node names call them
+    sizes = [config.embedding] * len(members) + [num_columns]
     first, second = number("axis_0", [0], np.int64), number("axis_1", [1], np.int64)
     zero = number("zero", 0, np.int32)
 
@@ -84,18 +89,18 @@ def build(model: Mixture, temperature: float) -> bytes:
     row_TB = graph.node("Where", [known_TB, ids_TB, number("unk_id", UNK, np.int32)], "row_TB")
     # Vectors and scores in one row: a Gather costs its call, hardly its width.
     rows_VF = torch.cat([member.word_vectors() for member in members], dim=1)
-    rows_VF = torch.cat((rows_VF, fitted.words_VC * fitted_scale), dim=1)
+    rows_VF = torch.cat((rows_VF, fitted.words_VS * table_scale), dim=1)
     word_TBF = graph.node("Gather", [array("word_embedding", rows_VF), row_TB], "word_TBF")
 
     # To it is added: the mean of the networks' n-gram rows, and the sum of the linear part's. A last column of ones
     # counts the n-grams; row 0, the padding, is all zeros. Row 0 of the result is for tokens that are known.
     rows_GF = torch.cat([member.embedding.gram.weight for member in members], dim=1)
-    rows_GF = torch.cat((rows_GF, fitted.grams_GC * fitted_scale, torch.ones(len(rows_GF), 1)), dim=1)
+    rows_GF = torch.cat((rows_GF, fitted.grams_GS * table_scale, torch.ones(len(rows_GF), 1)), dim=1)
     rows_GF[PAD] = 0.0
     ngram_UKF = graph.node("Gather", [array("ngram_embedding", rows_GF), "grams"], "ngram_UKF")
     total_UF = graph.node("ReduceSum", [ngram_UKF, second], "ngram_sum_UF", keepdims=0)
-    parts = ["ngram_vector_sum_UE", "ngram_score_sum_UC", "num_ngrams_U1"]
-    graph.split(total_UF, parts, [sum(sizes[:-1]), num_categories, 1], axis=1)
+    parts = ["ngram_vector_sum_UE", f"ngram_score_sum_U{columns}", "num_ngrams_U1"]
+    graph.split(total_UF, parts, [sum(sizes[:-1]), num_columns, 1], axis=1)
     # Where nothing is unknown, the one row of `grams` is padding and its mean 0 / 0; nobody reads it.
     mean_UE = graph.node("Div", [parts[0], parts[2]], "ngram_vector_mean_UE")
     unknown_UF = graph.node("Concat", [mean_UE, parts[1]], "unknown_UF", axis=1)
@@ -107,9 +112,9 @@ def build(model: Mixture, temperature: float) -> bytes:
     place_TB = graph.node("Max", [place_TB, zero], "unknown_index_TB")
     unknown_TBF = graph.node("Gather", [unknown_UF, place_TB], "unknown_TBF")
     token_TBF = graph.node("Add", [word_TBF, unknown_TBF], "token_TBF")
-    # Each network gets its own vectors, x of the equations in model.py; the last C columns go round the GRUs.
-    *inputs, scores_TBC = [f"x_{place}_TBE" for place in range(len(members))] + ["word_scores_TBC"]
-    graph.split(token_TBF, [*inputs, scores_TBC], sizes, axis=2)
+    # Each network gets its own vectors, x of the equations in model.py; the last S columns go round the GRUs.
+    *inputs, scores_TBS = [f"x_{place}_TBE" for place in range(len(members))] + [f"word_scores_TB{columns}"]
+    graph.split(token_TBF, [*inputs, scores_TBS], sizes, axis=2)
 
     # The GRUs: equations in model.py. linear_before_reset=1 is PyTorch's variant, r * (U_n h + c_n).
     directions = ("", "_reverse") if config.bidirectional else ("",)
@@ -173,8 +178,8 @@ def build(model: Mixture, temperature: float) -> bytes:
     gru_BC = graph.node("Gemm", [pooled_BH, *head], "gru_logits_BC", transB=1)
 
     # The linear part: the sum of the tokens' scores, and of the pairs', over sqrt(length).
-    linear_BC = graph.node("ReduceSum", [scores_TBC, first], "word_score_sum_BC", keepdims=0)
-    if len(fitted.pairs_PC):
+    sum_BS = graph.node("ReduceSum", [scores_TBS, first], f"word_score_sum_B{columns}", keepdims=0)
+    if len(fitted.pairs_PS):
         # Pair t is (token before t, token t), with PAD before the first and after the last; see linear.pair_rows.
         of_pair_TB = row_TB
         if fitted.num_taught < model.num_words:
@@ -189,12 +194,15 @@ def build(model: Mixture, temperature: float) -> bytes:
         factor = number("bigram_hash_factor", PAIR_FACTOR, np.int32)
         spread = graph.node("Mul", [before, factor], "bigram_first_hash_TB")
         spread = graph.node("Add", [spread, after], "bigram_hash_TB")
-        pair = graph.node("Mod", [spread, number("num_bigram_rows", len(fitted.pairs_PC), np.int32)], "bigram_row_TB")
-        pairs = array("bigram_weight", fitted.pairs_PC * fitted_scale)
-        pairs_TBC = graph.node("Gather", [pairs, pair], "bigram_scores_TBC")
-        pairs_BC = graph.node("ReduceSum", [pairs_TBC, first], "bigram_score_sum_BC", keepdims=0)
-        linear_BC = graph.node("Add", [linear_BC, pairs_BC], "linear_score_sum_BC")
-    linear_BC = graph.node("Div", [linear_BC, graph.node("Sqrt", [length_B1], "sqrt_length_B1")], "linear_logits_BC")
+        pair = graph.node("Mod", [spread, number("num_bigram_rows", len(fitted.pairs_PS), np.int32)], "bigram_row_TB")
+        pairs = array("bigram_weight", fitted.pairs_PS * table_scale)
+        pairs_TBS = graph.node("Gather", [pairs, pair], f"bigram_scores_TB{columns}")
+        pairs_BS = graph.node("ReduceSum", [pairs_TBS, first], f"bigram_score_sum_B{columns}", keepdims=0)
+        sum_BS = graph.node("Add", [sum_BS, pairs_BS], f"linear_score_sum_B{columns}")
+    if basis_RC is not None:
+        # After the sums: R x C multiplications for a ticket, and not for each of its tokens.
+        sum_BS = graph.node("Gemm", [sum_BS, array("linear_basis", basis_RC * fitted_scale)], "linear_score_sum_BC")
+    linear_BC = graph.node("Div", [sum_BS, graph.node("Sqrt", [length_B1], "sqrt_length_B1")], "linear_logits_BC")
 
     graph.node("Softmax", [graph.node("Add", [gru_BC, linear_BC], "logits_BC")], "probabilities", axis=1)
 
@@ -246,9 +254,7 @@ def export(model: Mixture, vocabulary: Vocabulary, temperature: float) -> tuple[
             found_BC = run(session, pad(tickets, len(vocabulary)), len(vocabulary), vocabulary.num_buckets + 1)
             difference = float(np.abs(found_BC - torch_probabilities(network, tickets, t)).max())
             if not difference <= TOLERANCE:  # written so that NaN is refused too
-                raise ArtifactRefused(
-                    f"export refused: ONNX differs from PyTorch by {difference:.2g}, limit is {TOLERANCE:g}"
-                )
+                raise ArtifactRefused("export-differs", difference=difference, limit=TOLERANCE)
             worst, num_batches, num_tickets = max(worst, difference), num_batches + 1, num_tickets + len(tickets)
     return raw, Parity(worst, TOLERANCE, num_batches, num_tickets, scale)
 

@@ -16,6 +16,7 @@ terminal shows (show.py), publishing (run.py). `kinds.Trainer` says what each na
 
 import importlib.util
 import time
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artifacts.arrays import Floats
-from artifacts.errors import InvalidInput, how_to_install
+from artifacts.errors import InvalidInput
 from artifacts.evaluation.abstain import Abstention, CategoryCoverage, OutOfScope
 from artifacts.evaluation.metrics import Metrics, measure
 from artifacts.evaluation.profile import Profile
@@ -33,7 +34,7 @@ from artifacts.networks.manifest import Epoch, Parity
 from artifacts.schemas import Summary
 from artifacts.store.versions import now
 from artifacts.text.tickets import Prediction, Ticket
-from artifacts.text.vocabulary import Encoded, Vocabulary
+from artifacts.text.vocabulary import Encoded, Vocabulary, build_rows
 from trainer.config import TrainConfig, forbidden, resolve
 from trainer.curation.aliases import merged, read_aliases, with_aliases
 from trainer.curation.unlabelled import with_labels
@@ -41,8 +42,10 @@ from trainer.curation.vectors import without
 from trainer.data import tickets
 from trainer.data.tickets import Rows, cut, fingerprint, split
 from trainer.gru import show
+from trainer.jobs.pace import starting_with
 from trainer.kinds import Fitted, Progress, libraries
-from trainer.selection import out_of_scope
+from trainer.selection.budget import rounds
+from trainer.selection.out_of_scope import try_out
 from trainer.selection.threshold import coverage_by_category, fit_abstention
 
 if TYPE_CHECKING:  # these import torch, which takes seconds; here they are only names of types
@@ -56,6 +59,8 @@ OPERATORS = frozenset(
         *("ReduceSum", "Reshape", "Softmax", "Split", "Sqrt", "Sub", "Transpose", "Unsqueeze", "Where"),
     }
 )
+NOTICED_MB = 10  # of tables; the largest public set here has 18
+MAX_MATRIX = 500  # categories of a full confusion matrix in the report
 # The other names that every kind brings (kinds.Trainer). A GRU reads tickets as any text classifier does.
 Config = TrainConfig
 table = None  # its rows are tickets
@@ -113,10 +118,12 @@ class Validation(msgspec.Struct, frozen=True):
 
     Attributes:
         metrics, linear, gru: of the whole ensemble, and of each side alone.
-        confusion_matrix: C x C counts; row: true label, column: predicted label.
+        confusion_matrix: C x C counts; row: true label, column: predicted label; None of too many categories, whose
+            metrics hold the cells that are not 0.
         profile: what a server compares its live tickets with (drift).
         abstention: which tickets the model routes by itself; None also if too few tickets were held out.
         coverage: of each category, what that rule routes.
+        labels_follow_text: whether the text tells the categories; None also if there are too few tickets to deny it.
     """
 
     metrics: Metrics | None = None
@@ -126,6 +133,7 @@ class Validation(msgspec.Struct, frozen=True):
     profile: Profile | None = None
     abstention: Abstention | None = None
     coverage: dict[str, CategoryCoverage] | None = None
+    labels_follow_text: bool | None = None
 
 
 class TrainedNetwork(msgspec.Struct, frozen=True):
@@ -154,13 +162,57 @@ class TrainedNetwork(msgspec.Struct, frozen=True):
 
 
 def resolved(config: TrainConfig, rows: Rows) -> TrainConfig:
-    """Return the settings with a number wherever the recipe or the number of tickets decides.
+    """Return the settings with a number wherever the recipe, the number of tickets or the size of the tables decides.
 
     Raises:
         InvalidInput: aliases that contradict each other.
     """
+    # Here, because it imports SciPy, which reading and checking rows do without.
+    from trainer.gru.low_rank import MB, MIN_RANK, choose_rank
+
     read_aliases(config.aliases)
-    return resolve(config, len(rows.tickets))
+    rank = config.linear_rank
+    # Counting the words takes a third of a second for 30,000 tickets, so few categories do without it.
+    if rank is None and len(rows.categories) <= MIN_RANK:
+        rank = 0
+    if rank is None:
+        rank = choose_rank(num_table_rows(config, rows), len(rows.categories), config.max_table_mb * MB)
+    # As many columns as categories are full tables, which need no basis.
+    rank = rank if rank < len(rows.categories) else 0
+    return msgspec.structs.replace(resolve(config, len(rows.tickets)), linear_rank=rank)
+
+
+def num_table_rows(config: TrainConfig, rows: Rows) -> int:
+    """Return how many rows the linear part's tables have together, at most: words, n-grams and pairs."""
+    # The published network learns from all tickets, and perhaps from the unlabelled ones too.
+    words = set(
+        build_rows(chain(rows.tokens, rows.unlabelled), config.min_count, config.max_vocabulary, forbidden(config))
+    )
+    if rows.vectors is not None:
+        words |= set(rows.vectors.words)
+    return len(words) + config.ngram_buckets + 1 + config.pairs
+
+
+def show_plan(config: TrainConfig, rows: Rows) -> list[str]:
+    """Return how large the linear part's tables are going to be, and whether that is more than they may take.
+
+    Tables that nobody would notice are not mentioned.
+
+    Args:
+        config: resolved.
+        rows: checked.
+    """
+    from trainer.gru.low_rank import MB, table_bytes
+
+    num_rows, num_categories = num_table_rows(config, rows), len(rows.categories)
+    full_mb = table_bytes(num_rows, num_categories) / MB
+    said = f"tables of the linear part: {num_rows} rows x {num_categories} categories are {full_mb:.0f} MB"
+    if not config.linear_rank and full_mb < NOTICED_MB:
+        return []
+    if not config.linear_rank:
+        return [f"{said}, max_table_mb is {config.max_table_mb}: full tables"]
+    low_mb = table_bytes(num_rows, config.linear_rank) / MB
+    return [f"{said}, max_table_mb is {config.max_table_mb}: low rank, {config.linear_rank} columns, {low_mb:.0f} MB"]
 
 
 def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str | None) -> Fitted:
@@ -168,19 +220,26 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
     # The time that `minutes` grants begins here: reading the rows is over, importing torch is not.
     start_s, end_s = time.perf_counter(), time.monotonic() + config.minutes * 60
     data = prepare(rows, config)
-    # The first event comes before torch is imported, so that a reader of the events need not wait for that.
-    progress.start(len(data.parts[0][0]), data.config.epochs, is_refit=False)
     from trainer.gru import export
 
     check_device(data.config.device)
     if data.config.minutes:
         data = tune(data, progress, end_s)
+    still = rounds(data.config, len(rows.tickets), len(rows.unlabelled))
+    progress.plan(still)
     # First round: ensembles that have tickets held out. Their answers decide everything that has to be decided.
     of_parts = train_parts(data, data.parts, progress)
+    progress.plan(still[1:])
+    progress.phase("calibrate")
     held_out = calibrate(data, of_parts)
     # Second round: the same members, with nothing held out. What was decided stays, for nothing is left to decide by.
     final = refit(data, of_parts[-1], progress)
+    progress.plan(starting_with("unlabelled", still) or starting_with("out_of_scope", still))
     final, num_taken = learn_from_unlabelled(data, final, held_out, progress)
+    progress.plan(starting_with("out_of_scope", still))
+    out_of_scope = try_out_of_scope(data, progress)
+    progress.plan([])
+    progress.phase("export")
     network = final.together(held_out.mix)
     # PyTorch's part ends here. From now on the graph is the model; it may not leave unless it answers as PyTorch does.
     graph, parity = export.export(network, final.vocabulary, held_out.calibration.temperature)
@@ -193,7 +252,7 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         best_epoch=of_parts[-1].best_epochs[0],
         num_parameters=sum(weight.numel() for weight in network.members.parameters()),
         num_taken=num_taken,
-        out_of_scope=try_out_of_scope(data, progress),
+        out_of_scope=out_of_scope,
         seconds=time.perf_counter() - start_s,
     )
     # The figures are those of the first round, because only it has tickets that it did not learn from. The published
@@ -213,7 +272,7 @@ def prepare(rows: Rows, config: TrainConfig) -> Prepared:
         InvalidInput: `minutes` without Optuna, or aliases that contradict each other or stand in too few tickets.
     """
     if config.minutes and importlib.util.find_spec("optuna") is None:
-        raise InvalidInput(f"minutes needs Optuna to search with; leave minutes out, or {how_to_install('tune')}")
+        raise InvalidInput("tuner-missing")
     config = resolved(config, rows)
     aliases = read_aliases(config.aliases)
     rows = merged(rows, aliases, config.min_count)
@@ -241,7 +300,7 @@ def check_device(device: str) -> None:
 
     # "auto" falls back to the CPU; who asks for cuda by name should not wait for the CPU without knowing.
     if device == "cuda" and not torch.cuda.is_available():
-        raise InvalidInput("device is cuda, but this machine has none that PyTorch can use; set device to auto or cpu")
+        raise InvalidInput("no-cuda")
 
 
 def tune(data: Prepared, progress: Progress, end_s: float) -> Prepared:
@@ -356,9 +415,7 @@ def train_on_all(data: Prepared, experts: "Experts", progress: Progress) -> "Exp
     Each starts from its own seed again and runs for as many epochs as its best one took: without held-out tickets
     nothing could say when to stop.
     """
-    # The progress names the first GRU's epochs; the others may have taken fewer or more.
     everything = list(range(len(data.rows.tickets)))
-    progress.start(len(everything), experts.best_epochs[0], is_refit=True)
     (again,) = train_parts(data, [(everything, [])], progress, again=experts)
     return again
 
@@ -366,13 +423,14 @@ def train_on_all(data: Prepared, experts: "Experts", progress: Progress) -> "Exp
 def try_out_of_scope(data: Prepared, progress: Progress) -> OutOfScope | None:
     """Return whether confidence tells tickets of no known category apart, from a quick training; None if not asked."""
     # The published network has seen every category, so only another, without some of them, can be asked about them.
-    return out_of_scope.try_out(data.rows, data.parts[0], data.config, progress) if data.config.out_of_scope else None
+    return try_out(data.rows, data.parts[0], data.config, progress) if data.config.out_of_scope else None
 
 
 def validate(data: Prepared, of_parts: "list[Experts]", held_out: HeldOut) -> Validation:
     """Return what the answers to the held-out tickets say, all by networks that had not learnt from them."""
+    follows = labels_follow_text(data, held_out)
     if not held_out.rows:
-        return Validation()
+        return Validation(labels_follow_text=follows)
     labels, targets_K, probabilities_KC = data.labels, held_out.targets_K, held_out.probabilities_KC
     # Each ticket is read with the vocabulary of its own part, to which its words are as new as those of a ticket of
     # tomorrow are to the published one. The final vocabulary knows them all: nothing would ever be unknown.
@@ -381,9 +439,6 @@ def validate(data: Prepared, of_parts: "list[Experts]", held_out: HeldOut) -> Va
         read = [experts.vocabulary.encode(data.rows.tokens[row]) for row in rows]
         encoded += read
         unknown += [ticket.unknown_share(len(experts.vocabulary)) for ticket in read]
-    counts_CC = np.zeros((len(labels), len(labels)), dtype=np.int64)
-    # add.at, because counts[i, j] += 1 would count a repeated pair once.
-    np.add.at(counts_CC, (targets_K, probabilities_KC.argmax(axis=1)), 1)
     config = data.config
     routing = fit_abstention(
         probabilities_KC, targets_K, np.array(unknown), config.target, config.abstain, config.folds
@@ -393,11 +448,39 @@ def validate(data: Prepared, of_parts: "list[Experts]", held_out: HeldOut) -> Va
         metrics=measured(data, held_out, probabilities_KC),
         linear=measured(data, held_out, held_out.linear_KC),
         gru=measured(data, held_out, held_out.gru_KC),
-        confusion_matrix=counts_CC.tolist(),
+        confusion_matrix=confusion_matrix(targets_K, probabilities_KC),
         profile=profile_of(labels, encoded, probabilities_KC),
         abstention=abstention,
         coverage=coverage_by_category(labels, probabilities_KC, targets_K, routed_K) if routed_K is not None else None,
+        labels_follow_text=follows,
     )
+
+
+def labels_follow_text(data: Prepared, held_out: HeldOut) -> bool | None:
+    """Return whether the text tells the categories; None if the tickets are too few to deny it."""
+    from trainer.curation.signal import Answered, follows_text
+
+    # The linear part's answers and not the ensemble's: how the two are mixed and when a GRU stops was chosen on these
+    # very tickets, which would make a little evidence out of nothing.
+    parts = [np.full(len(rows), part) for part, (_, rows) in enumerate(data.parts)]
+    answered = Answered(np.array(held_out.rows, dtype=np.int64), held_out.linear_KC, np.concatenate(parts))
+    follows, _ = follows_text(data.rows, np.array(data.targets), answered)
+    return follows
+
+
+def confusion_matrix(targets_K: NDArray[np.int64], probabilities_KC: Floats) -> list[list[int]] | None:
+    """Return how often each category was taken for each; None of over 500 categories.
+
+    Nearly all of 3,000 x 3,000 counts are 0, and in a report they would be 18 MB.
+    """
+    num_categories = probabilities_KC.shape[1]
+    if num_categories > MAX_MATRIX:
+        return None
+    counts_CC = np.zeros((num_categories, num_categories), dtype=np.int64)
+    # add.at, because counts[i, j] += 1 would count a repeated pair once.
+    np.add.at(counts_CC, (targets_K, probabilities_KC.argmax(axis=1)), 1)
+    found: list[list[int]] = counts_CC.tolist()
+    return found
 
 
 def measured(data: Prepared, held_out: HeldOut, probabilities_KC: Floats) -> Metrics:
@@ -466,6 +549,7 @@ def describe(
         # The rule and the profile stand here and not in the report, because the server reads only the manifest.
         abstain=validation.abstention,
         profile=validation.profile,
+        labels_follow_text=validation.labels_follow_text,
     )
 
 

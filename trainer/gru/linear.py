@@ -21,10 +21,12 @@ stands as <UNK>, and the start and the end of a ticket as <PAD>.
 """
 
 # Axes: N tickets, V known words, G rows of the n-gram table, P rows of the table of pairs, C categories,
-#       D entries of a pretrained vector, F features: V words, then G n-grams, then P pairs.
+#       D entries of a pretrained vector, F features: V words, then G n-grams, then P pairs,
+#       S columns of the tables: C, or R of tables of low rank (low_rank.py).
 
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -32,7 +34,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from artifacts.arrays import Floats
-from artifacts.text.tokens import gram_row, ngrams
+from artifacts.text.tokens import gram_row, mask, ngrams
 from artifacts.text.vocabulary import PAD, RESERVED, UNK, Encoded, Vocabulary
 
 WORD_GRAM_SIZES = (2, 3, 4, 5)  # of known words, whose n-grams cost a search nothing
@@ -48,19 +50,21 @@ class Linear(msgspec.Struct, frozen=True):
     """A fitted linear part: rows to add up over a ticket's tokens and pairs, divided by sqrt(length), plus the bias.
 
     Attributes:
-        words_VC: float32; the row of each known word, its n-grams included; the reserved rows are 0.
+        words_VS: float32; the row of each known word, its n-grams included; the reserved rows are 0.
         num_taught: how many of the known words stand in the tickets; the rest, which a file of vectors brought, count
             as unknown ones do: by their n-grams, and as <UNK> in pairs.
-        grams_GC: float32; the row of each n-gram of an unknown word; row 0 is 0.
-        pairs_PC: float32; the row of each pair; row 0 is 0; no row at all if pairs do not count.
+        grams_GS: float32; the row of each n-gram of an unknown word; row 0 is 0.
+        pairs_PS: float32; the row of each pair; row 0 is 0; no row at all if pairs do not count.
         bias_C: float32.
+        basis_RC: float32; what turns the sum of rows of R columns into scores; None where the tables have C columns.
     """
 
-    words_VC: Floats
-    grams_GC: Floats
-    pairs_PC: Floats
+    words_VS: Floats
+    grams_GS: Floats
+    pairs_PS: Floats
     bias_C: Floats
     num_taught: int
+    basis_RC: Floats | None = None
 
 
 def pair_rows(ids: Sequence[int], num_words: int, num_pairs: int) -> NDArray[np.int64]:
@@ -121,6 +125,11 @@ class Features:
             columns += found
         self.grams_VG = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), (self.num_known, self.num_grams))
 
+    @property
+    def num_rows(self) -> int:
+        """Rows of the tables of words, n-grams and pairs together."""
+        return self.num_known + self.num_grams + self.num_pairs
+
     def counts(self, tickets: Sequence[Encoded]) -> sparse.csr_matrix:
         """Return counts_NF, each row divided by sqrt(length)."""
         # A sparse matrix is given by the coordinates of its entries, (row, column); repeated ones are added up.
@@ -165,7 +174,7 @@ class Features:
 
 def gram_rows(token: str, num_buckets: int) -> list[int]:
     """Return the rows of all n-grams of a known word; those of 3 to 5 letters are where an unknown word's are."""
-    marked = f"<{token}>"  # so that the beginning and the end of a word are letters too
+    marked = f"<{mask(token)}>"  # so that the beginning and the end of a word are letters too; of a number its shape
     pieces = [marked[i : i + size] for size in WORD_GRAM_SIZES for i in range(len(marked) - size + 1)]
     return [gram_row(piece, num_buckets) for piece in pieces]
 
@@ -185,6 +194,47 @@ def fit(
     from sklearn.exceptions import ConvergenceWarning  # a second to import
     from sklearn.svm import LinearSVC
 
+    weighted = weigh(tickets, features)
+    # min over w of |w|^2 / 2 + C x sum of max(0, 1 - y (w x + b))^2, one category (y = 1) against all others (y = -1).
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits do not count
+        # Many categories of one ticket may be a mistake; that is said before, in words (trainer/data/tickets.py).
+        warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
+        machine = LinearSVC(C=c, random_state=0).fit(weighted.matrix_NF, targets)
+    coefficients_CF, intercepts_C = machine.coef_, machine.intercept_
+    if len(machine.classes_) == 2:  # scikit-learn keeps the one for the second
+        coefficients_CF = np.concatenate((-coefficients_CF, coefficients_CF))
+        intercepts_C = np.concatenate((-intercepts_C, intercepts_C))
+    # Back to the counts: the machine scored count x weight, so a row of the table is coefficient x weight. A search
+    # then only adds up rows and knows nothing of idf.
+    num_features = len(weighted.weight_F)
+    coefficients_CF, coefficients_CD = np.split(coefficients_CF, [num_features], axis=1)
+    scores_FC = np.zeros((num_features, num_categories))
+    scores_FC[:, machine.classes_] = (coefficients_CF * weighted.weight_F).T
+    # A category that no ticket here has must never be the answer. Not -inf: at a mixing weight of 0, 0 x inf is NaN.
+    bias_C = np.full(num_categories, intercepts_C.min() - 1.0)
+    bias_C[machine.classes_] = intercepts_C
+    vectors_VC = np.zeros((features.num_known, num_categories))
+    vectors_VC[:, machine.classes_] = weighted.vectors_VD @ coefficients_CD.T
+    return fold(features, scores_FC, vectors_VC, bias_C)
+
+
+class Weighted(NamedTuple):
+    """The tickets as what a linear part learns from.
+
+    Attributes:
+        matrix_NF: counts times weights, and after them the D entries of the sum of vectors, if there are any.
+        weight_F: of each feature.
+        vectors_VD: of each known word, weighted; D is 0 without pretrained vectors.
+    """
+
+    matrix_NF: sparse.csr_matrix
+    weight_F: NDArray[np.float64]
+    vectors_VD: NDArray[np.float64]
+
+
+def weigh(tickets: Sequence[Encoded], features: Features) -> Weighted:
+    """Return the counts of these tickets, each times the weight that these tickets give its feature."""
     counts_NF = features.counts(tickets)
     # idf, worth three points on job titles and minus half a one on questions (docs/LOG.md, "Two experts"). `indices`
     # names a column once for each ticket that has something in it, so counting it gives the tickets.
@@ -206,49 +256,54 @@ def fit(
         factor = VECTORS_WEIGHT * NORM / np.sqrt(max(np.square(sums_ND).sum(axis=1).mean(), 1e-12))
         vectors_VD *= factor
         weighted_NF = sparse.hstack([weighted_NF, sparse.csr_matrix(sums_ND * factor)]).tocsr()
-    # min over w of |w|^2 / 2 + C x sum of max(0, 1 - y (w x + b))^2, one category (y = 1) against all others (y = -1).
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits do not count
-        machine = LinearSVC(C=c, random_state=0).fit(weighted_NF, targets)
-    coefficients_CF, intercepts_C = machine.coef_, machine.intercept_
-    if len(machine.classes_) == 2:  # scikit-learn keeps the one for the second
-        coefficients_CF = np.concatenate((-coefficients_CF, coefficients_CF))
-        intercepts_C = np.concatenate((-intercepts_C, intercepts_C))
-    # Back to the counts: the machine scored count x weight, so a row of the table is coefficient x weight. A search
-    # then only adds up rows and knows nothing of idf.
-    coefficients_CF, coefficients_CD = np.split(coefficients_CF, [counts_NF.shape[1]], axis=1)
-    scores_FC = np.zeros((counts_NF.shape[1], num_categories))
-    scores_FC[:, machine.classes_] = (coefficients_CF * weight_F).T
-    # A category that no ticket here has must never be the answer. Not -inf: at a mixing weight of 0, 0 x inf is NaN.
-    bias_C = np.full(num_categories, intercepts_C.min() - 1.0)
-    bias_C[machine.classes_] = intercepts_C
-    scores_FC[v] = scores_FC[v + g : v + g + 1] = 0.0  # rows 0 of n-grams and pairs; without pairs there is none
-    # A known word's row holds its n-grams already, so a search looks up one row and not 30.
-    grams_GC = scores_FC[v : v + g]
-    words_VC = features.grams_VG @ grams_GC
-    words_VC[:v] += scores_FC[:v]
-    words_VC[:, machine.classes_] += vectors_VD @ coefficients_CD.T
+    return Weighted(weighted_NF.tocsr(), weight_F, vectors_VD)
+
+
+def fold(
+    features: Features,
+    rows_FS: NDArray[np.floating],
+    vectors_VS: NDArray[np.floating],
+    bias_C: NDArray[np.floating],
+    basis_RC: Floats | None = None,
+) -> Linear:
+    """Return the tables of a search, in which a known word's row holds its n-grams and its vector already.
+
+    Args:
+        features: that the rows are of.
+        rows_FS: what each feature says; changed in place.
+        vectors_VS: what the vector of each known word says.
+        bias_C: of the categories.
+        basis_RC: of tables of low rank.
+    """
+    v, g = features.num_words, features.num_grams
+    rows_FS[v] = rows_FS[v + g : v + g + 1] = 0.0  # rows 0 of n-grams and pairs; without pairs there is none
+    grams_GS = rows_FS[v : v + g]
+    words_VS = features.grams_VG @ grams_GS  # so a search looks up one row of a known word and not 30
+    words_VS[:v] += rows_FS[:v]
+    words_VS += vectors_VS
     return Linear(
-        words_VC.astype(np.float32),
-        grams_GC.astype(np.float32),
-        scores_FC[v + g :].astype(np.float32),
+        words_VS.astype(np.float32),
+        grams_GS.astype(np.float32),
+        rows_FS[v + g :].astype(np.float32),
         bias_C.astype(np.float32),
         v,
+        basis_RC.astype(np.float32) if basis_RC is not None else None,
     )
 
 
 def scores(linear: Linear, tickets: Sequence[Encoded]) -> Floats:
     """Return scores_NC float32 of the tickets, as the graph adds them up."""
     # Ticket by ticket and in float32, the graph's own type: what is calibrated here is what is served.
-    num_words, num_pairs = len(linear.words_VC), len(linear.pairs_PC)
-    scores_NC = np.empty((len(tickets), len(linear.bias_C)), dtype=np.float32)
-    for row_C, ticket in zip(scores_NC, tickets, strict=True):
-        row_C[:] = linear.words_VC[[number for number in ticket.ids if number < num_words]].sum(axis=0)
+    num_words, num_pairs = len(linear.words_VS), len(linear.pairs_PS)
+    sums_NS = np.empty((len(tickets), linear.words_VS.shape[1]), dtype=np.float32)
+    for row_S, ticket in zip(sums_NS, tickets, strict=True):
+        row_S[:] = linear.words_VS[[number for number in ticket.ids if number < num_words]].sum(axis=0)
         for number in ticket.ids:
             if number >= num_words:
-                row_C += linear.grams_GC[ticket.grams[number - num_words]].sum(axis=0)
+                row_S += linear.grams_GS[ticket.grams[number - num_words]].sum(axis=0)
         if num_pairs:
-            row_C += linear.pairs_PC[pair_rows(ticket.ids, linear.num_taught, num_pairs)].sum(axis=0)
-        row_C /= np.sqrt(len(ticket.ids))
+            row_S += linear.pairs_PS[pair_rows(ticket.ids, linear.num_taught, num_pairs)].sum(axis=0)
+        row_S /= np.sqrt(len(ticket.ids))
+    scores_NC: Floats = sums_NS @ linear.basis_RC if linear.basis_RC is not None else sums_NS
     scores_NC += linear.bias_C
     return scores_NC

@@ -31,7 +31,8 @@ GRU: Cho et al. 2014, arXiv 1406.1078, in the variant of cuDNN and PyTorch (rese
 
 # Axes: B tickets in the batch, T tokens (padded), E embedding, H hidden (both directions: 2H), C categories,
 #       V known words, W of them taught by tickets, U unknown tokens of the batch, K n-grams of a token (padded with 0),
-#       G n-gram rows, N distinct tokens of the batch, P rows of the table of pairs, D entries of a pretrained vector.
+#       G n-gram rows, N distinct tokens of the batch, P rows of the table of pairs, D entries of a pretrained vector,
+#       S columns of the linear part's tables: C, or R of tables of low rank.
 
 from collections.abc import Iterator, Sequence
 
@@ -77,10 +78,11 @@ class TokenTable(nn.Module):
 class FittedLinear(nn.Module):
     """A linear part as `linear.fit` leaves it: rows that are added up. It is not trained here."""
 
-    words_VC: Tensor
-    grams_GC: Tensor
-    pairs_PC: Tensor
+    words_VS: Tensor
+    grams_GS: Tensor
+    pairs_PS: Tensor
     bias_C: Tensor
+    basis_RC: Tensor | None
 
     def __init__(self, linear: Linear, weight: float) -> None:
         """Take the rows.
@@ -92,26 +94,30 @@ class FittedLinear(nn.Module):
         super().__init__()
         self.weight = weight
         self.num_taught = linear.num_taught
-        for name in ("words_VC", "grams_GC", "pairs_PC", "bias_C"):
+        for name in ("words_VS", "grams_GS", "pairs_PS", "bias_C"):
             # Parameters, though nothing trains them: so `export.scaled_up` scales them along with all other weights.
             rows = torch.from_numpy(getattr(linear, name))
             self.register_parameter(name, nn.Parameter(rows.clone(), requires_grad=False))
+        # A buffer and no parameter: scaled along with the tables, it would make the scores 16 times as large, not 4.
+        self.register_buffer("basis_RC", torch.from_numpy(linear.basis_RC) if linear.basis_RC is not None else None)
 
     def forward(self, ids_BT: Tensor, lengths_B: Tensor, grams_UK: Tensor) -> Tensor:
         """Return the scores [B, C], weighted; see `linear.scores`."""
         # scores = (sum of the tokens' rows + sum of the pairs' rows) / sqrt(length) + bias. Padding adds rows of zeros,
         # so nothing has to be masked.
-        num_words, num_pairs = len(self.words_VC), len(self.pairs_PC)
+        num_words, num_pairs = len(self.words_VS), len(self.pairs_PS)
         known_BT = ids_BT < num_words
         rows_BT = torch.where(known_BT, ids_BT, PAD)
-        of_unknown_UC = nn.functional.pad(self.grams_GC[grams_UK].sum(dim=1), (0, 0, 1, 0))  # row 0: it is known
+        of_unknown_US = nn.functional.pad(self.grams_GS[grams_UK].sum(dim=1), (0, 0, 1, 0))  # row 0: it is known
         place_BT = torch.where(known_BT, 0, ids_BT - num_words + 1)
-        sum_BC = (self.words_VC[rows_BT] + of_unknown_UC[place_BT]).sum(dim=1)
+        sum_BS = (self.words_VS[rows_BT] + of_unknown_US[place_BT]).sum(dim=1)
         if num_pairs:
             # PAD stands before the first token and after the last, so two of PAD stand after a ticket's end: row 0.
             of_pair_BT = torch.where(ids_BT < self.num_taught, ids_BT, UNK)
             first_BT, second_BT = nn.functional.pad(of_pair_BT, (1, 0)), nn.functional.pad(of_pair_BT, (0, 1))
-            sum_BC = sum_BC + self.pairs_PC[(first_BT * PAIR_FACTOR + second_BT) % num_pairs].sum(dim=1)
+            sum_BS = sum_BS + self.pairs_PS[(first_BT * PAIR_FACTOR + second_BT) % num_pairs].sum(dim=1)
+        # Of low rank: the rows are added up first and turned into scores once, not for each token.
+        sum_BC = sum_BS @ self.basis_RC if self.basis_RC is not None else sum_BS
         # By the ticket's own length, not by T: the padding must not make an answer less sure.
         scores_BC: Tensor = sum_BC / lengths_B.to(ids_BT.device).unsqueeze(1).sqrt() + self.bias_C
         return scores_BC * self.weight

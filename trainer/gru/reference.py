@@ -10,7 +10,7 @@ hashing of n-grams to `artifacts`, which has tests of its own.
 """
 
 # Axes: N tickets, T tokens of one ticket, V known words, G n-gram rows, E a vector's size, H hidden, C categories,
-#       P rows of pairs, S pairs of one ticket (T + 1).
+#       P rows of pairs, S pairs of one ticket (T + 1), R columns of the linear part's tables: C of full ones.
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -63,11 +63,16 @@ class Network(NamedTuple):
 class LinearWeights(NamedTuple):
     """The linear part that was fitted by itself: rows that are added up."""
 
-    words: Array  # [V, C]
-    grams: Array  # [G, C]; of an unknown word, added up and not averaged
-    pairs: Array  # [P, C]
+    words: Array  # [V, R]
+    grams: Array  # [G, R]; of an unknown word, added up and not averaged
+    pairs: Array  # [P, R]
     bias: Array  # [C]
     num_taught: int  # in a pair the words from here on count as unknown
+    basis: Array | None = None  # [R, C] of tables of low rank; full ones have R = C and none
+
+    def scores(self, rows: Array) -> Array:
+        """Return rows of the tables as scores of the categories."""
+        return rows if self.basis is None else rows @ self.basis
 
 
 class Together(NamedTuple):
@@ -151,20 +156,22 @@ def walk(network: Network, ticket: Encoded) -> Walk:
 
 def add_up(fitted: LinearWeights, ticket: Encoded) -> LinearScores:
     """Return the scores of the linear part that was fitted by itself."""
-    num_words, num_categories = fitted.words.shape
-    words_TC = np.zeros((len(ticket.ids), num_categories))
+    num_words, num_columns = fitted.words.shape
+    words_TR = np.zeros((len(ticket.ids), num_columns))
     for place, token in enumerate(ticket.ids):
         if token < num_words:
-            words_TC[place] = fitted.words[token]
+            words_TR[place] = fitted.words[token]
         else:
             for gram in ticket.grams[token - num_words]:
-                words_TC[place] += fitted.grams[gram]
+                words_TR[place] += fitted.grams[gram]
     ids = [token if token < fitted.num_taught else UNK for token in ticket.ids]
     neighbours = zip([PAD, *ids], [*ids, PAD], strict=True) if len(fitted.pairs) else ()
     pairs = [Pair(before, after, (before * 1009 + after) % len(fitted.pairs)) for before, after in neighbours]
-    pairs_SC = np.zeros((len(pairs), num_categories))
+    pairs_SR = np.zeros((len(pairs), num_columns))
     for place, pair in enumerate(pairs):
-        pairs_SC[place] = fitted.pairs[pair.row]
+        pairs_SR[place] = fitted.pairs[pair.row]
+    # Row by row, though the graph adds up first: it is the same sum, and so each token has scores of its own.
+    words_TC, pairs_SC = fitted.scores(words_TR), fitted.scores(pairs_SR)
     total_C = (words_TC.sum(axis=0) + pairs_SC.sum(axis=0)) / np.sqrt(len(ticket.ids))
     return LinearScores(words_TC, pairs, pairs_SC, total_C + fitted.bias)
 
@@ -216,9 +223,11 @@ def from_onnx(raw: bytes) -> Together:
             layers.append([Direction(*map(gates, (w, r, *half))) for w, r, half in ways])
         stacks.append(layers)
     num_categories, num_directions = len(weights["head_bias"]), len(stacks[0][0])
+    basis_RC = weights.get("linear_basis")
+    num_columns = num_categories if basis_RC is None else len(basis_RC)
     # A token's row: the vectors of each network side by side, then the scores; of an n-gram, then a 1 to count it by.
-    known_VE, words_VC = np.split(weights["word_embedding"], [-num_categories], axis=1)
-    grams_GE, grams_GC, _ = np.split(weights["ngram_embedding"], [-num_categories - 1, -1], axis=1)
+    known_VE, words_VR = np.split(weights["word_embedding"], [-num_columns], axis=1)
+    grams_GE, grams_GR, _ = np.split(weights["ngram_embedding"], [-num_columns - 1, -1], axis=1)
     tables = (np.split(rows, len(stacks), axis=1) for rows in (known_VE, grams_GE))
     heads = weights["head_weight"].reshape(num_categories, num_directions, 2, len(stacks), -1)
     members = [
@@ -231,6 +240,6 @@ def from_onnx(raw: bytes) -> Together:
         for m, (layers, known, grams) in enumerate(zip(stacks, *tables, strict=True))
     ]
     num_taught = int(weights["num_trained_words" if "num_trained_words" in weights else "vocab_size"])
-    pairs_PC = weights.get("bigram_weight", np.zeros((0, num_categories)))
-    fitted = LinearWeights(words_VC, grams_GC, pairs_PC, weights["head_bias"], num_taught)
+    pairs_PR = weights.get("bigram_weight", np.zeros((0, num_columns)))
+    fitted = LinearWeights(words_VR, grams_GR, pairs_PR, weights["head_bias"], num_taught, basis_RC)
     return Together(members, fitted, float(len(stacks)), 1.0)  # the mean times the number is the sum

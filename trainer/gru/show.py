@@ -8,9 +8,13 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from artifacts.evaluation.abstain import Abstention, AbstentionMetrics, OutOfScope
+from artifacts.evaluation.calibration import accuracy_interval
 from artifacts.evaluation.metrics import Metrics
 from artifacts.networks.gru_records import GruManifest, GruReport
-from trainer.data.tickets import MIN_FOR_VALIDATION, MIN_WORDS, Rows, near_empty_rows
+from artifacts.networks.manifest import NO_SIGNAL
+from artifacts.text.tokens import MAX_TOKENS
+from trainer.data.tickets import MIN_FOR_VALIDATION, MIN_WORDS, Rows, cut_short, near_empty_rows
+from trainer.selection.threshold import MIN_TICKETS
 
 MAX_SHOWN = 5  # confusions and mistakes in the terminal
 
@@ -24,6 +28,12 @@ def show_rows(rows: Rows) -> list[str]:
         lines.append(f"  {rows.num_conflicts} distinct tickets stand under more than one category; kept, look at them")
     if num_near_empty := len(near_empty_rows(rows)):
         lines.append(f"  {num_near_empty} tickets have fewer than {MIN_WORDS} words; kept, look at them")
+    num_cut, num_alike = cut_short(rows)
+    if num_cut:
+        lines.append(
+            f"  {num_cut} of {len(rows.tickets)} tickets are cut at the {MAX_TOKENS}th token, {num_alike} are alike up "
+            "to there; what comes after is not read"
+        )
     few = sorted(category for category, count in rows.distinct.items() if count < MIN_FOR_VALIDATION)
     if few:
         shown = ", ".join(few[:10]) + (", ..." if len(few) > 10 else "")
@@ -44,12 +54,17 @@ def show_rows(rows: Rows) -> list[str]:
 
 def show_validation(manifest: GruManifest, report: GruReport) -> list[str]:
     """Return what the validation tickets say, and on what the published network was trained."""
+    no_signal = [f"warning: {NO_SIGNAL}"] if manifest.labels_follow_text is False else []
     if report.validation is None:
-        return ["no validation: too few tickets to keep some out; measure on others with puppet-train evaluate"]
+        return [
+            "no validation: too few tickets to keep some out; measure on others with puppet-train evaluate",
+            *no_signal,
+        ]
     metrics = report.validation
     lines = [
         f"validation: accuracy {metrics.accuracy:.4f}, macro F1 {metrics.macro_f1:.4f} "
-        f"on {metrics.total_tests} tickets; temperature {manifest.calibration.temperature:.3f}"
+        f"on {metrics.total_tests} tickets{show_baseline(metrics)}; temperature {manifest.calibration.temperature:.3f}",
+        *no_signal,
     ]
     if report.linear_validation is not None and report.gru_validation is not None:
         share = manifest.calibration.linear_share
@@ -59,7 +74,9 @@ def show_validation(manifest: GruManifest, report: GruReport) -> list[str]:
         )
         if report.linear_validation.correct_predictions >= metrics.correct_predictions:
             lines.append("the GRU gains nothing over the linear part on these tickets; more of them may change that")
-    lines += show_abstention(manifest.abstain, report.out_of_scope)
+    lines += show_abstention(
+        manifest.abstain, report.out_of_scope, metrics.total_tests, manifest.training["folds"] == 1
+    )
     if report.search is not None and report.search.num_trials:
         before, after = report.search.loss_before, report.search.loss_after
         lines.append(
@@ -75,18 +92,41 @@ def show_validation(manifest: GruManifest, report: GruReport) -> list[str]:
     return lines
 
 
-def show_abstention(rule: Abstention | None, scope: OutOfScope | None) -> list[str]:
-    """Return how many tickets the model routes by itself, and whether it notices those of no known category."""
+def show_baseline(metrics: Metrics) -> str:
+    """Return what would be right without a look at the text, to stand next to an accuracy; "" if it is not known."""
+    if metrics.largest_share is None or metrics.chance is None:
+        return ""
+    return f" (always {metrics.largest_category!r} {metrics.largest_share:.4f}, chance {metrics.chance:.4f})"
+
+
+def show_abstention(rule: Abstention | None, scope: OutOfScope | None, num_kept_out: int, is_split: bool) -> list[str]:
+    """Return how many tickets the model routes by itself, and whether it notices those of no known category.
+
+    Args:
+        rule: of the version; None if too few tickets were kept out to find one.
+        scope: of its report.
+        num_kept_out: tickets.
+        is_split: whether that was one split, and not folds.
+    """
     lines = []
     if rule is not None and rule.accuracy is not None:
+        num_routed = round(rule.coverage * rule.num_tickets)
+        on_others = accuracy_interval(round(rule.accuracy * num_routed), num_routed)
         lines.append(
             f"routes {rule.coverage:.1%} of tickets by itself, of which {rule.accuracy:.1%} are right "
-            f"(target {rule.target:.1%}: confidence from {rule.threshold:.3f} on)"
+            f"({on_others.low:.1%} to {on_others.high:.1%} on others; target {rule.target:.1%}: "
+            f"confidence from {rule.threshold:.3f} on)"
         )
+        if rule.detail:
+            lines.append(f"  {rule.detail}")
     elif rule is not None:
         lines.append(f"routes no ticket by itself: {rule.detail}")
     else:
-        lines.append("cannot say which tickets it may route by itself: too few were kept out of training")
+        lines.append(
+            f"cannot say which tickets it may route by itself: {num_kept_out} were kept out of training, and it takes "
+            f"{MIN_TICKETS}; give more tickets, {MIN_FOR_VALIDATION} distinct ones of a category at least"
+            + (", or set folds=4, by which each is kept out once" if is_split else "")
+        )
     if scope is not None and scope.auroc is not None:
         lines.append(
             f"categories that it never saw: AUROC {scope.auroc:.3f} of its confidence ({scope.num_known} tickets of "
@@ -115,7 +155,7 @@ def show_evaluation(evaluation: Metrics) -> list[RenderableType]:
         lines.append(show_routed(evaluation.abstention))
     lines.append(
         f"accuracy {evaluation.accuracy:.4f}, macro F1 {evaluation.macro_f1:.4f}: "
-        f"{evaluation.correct_predictions} of {evaluation.total_tests} right"
+        f"{evaluation.correct_predictions} of {evaluation.total_tests} right{show_baseline(evaluation)}"
     )
     return lines
 
@@ -138,6 +178,10 @@ def show_confidence(evaluation: Metrics) -> Table:
     if evaluation.accuracy_interval is not None:
         low, high = evaluation.accuracy_interval.low, evaluation.accuracy_interval.high
         made.add_row("accuracy", f"{evaluation.accuracy:.4f}", f"{low:.4f} to {high:.4f} on other such tickets (95 %)")
+    if evaluation.largest_share is not None and evaluation.chance is not None:
+        always = f"always {evaluation.largest_category!r}, the largest category"
+        made.add_row("without the text", f"{evaluation.largest_share:.4f}", always)
+        made.add_row("chance", f"{evaluation.chance:.4f}", "each category guessed as often as it comes")
     for k, share in evaluation.top_k_accuracy.items():
         if k != "1":  # the accuracy
             made.add_row(f"top-{k} accuracy", f"{share:.4f}", f"the true category is among the {k} most probable")

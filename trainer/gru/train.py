@@ -137,10 +137,7 @@ def train(
             accuracy = (found_NC.argmax(dim=1) == validation_targets_N).float().mean().item()
         # One NaN in a loss is soon in every weight, and no later epoch can recover.
         if not math.isfinite(total_loss + (validation_loss or 0.0)):
-            raise InvalidInput(
-                f"the training diverged in epoch {epoch}: the loss is no longer a finite number; "
-                f"choose a smaller lr (it is {config.lr:g}) or clip (it is {config.clip:g})"
-            )
+            raise InvalidInput("training-diverged", epoch=epoch, lr=config.lr, clip=config.clip)
         curve.append(Epoch(epoch, total_loss / num_done, validation_loss, accuracy, num_done / seconds))
         on_epoch(curve[-1])
         if validation_loss is None or validation_loss < best_loss:

@@ -15,7 +15,7 @@ from artifacts.jobs.request import TrainModel
 from artifacts.kinds import check_kind, kind_named
 from artifacts.store import feedback
 from artifacts.store.store import Store
-from artifacts.system.validation import MAX_FAULTS_SHOWN, decode
+from artifacts.system.validation import MAX_FAULTS_SHOWN, decode, does_not_fit
 from trainer.data.files import RawRow
 from trainer.kinds import Rows, Trainer, trainer_of
 
@@ -43,12 +43,11 @@ def read_body(store: Store, folder: Path) -> tuple[SpooledBody, msgspec.Struct]:
     check_kind(body.neural_network_type, body.name, store.read_model(body.name).neural_network_type)
     kind = kind_named(body.neural_network_type)
     if body.include_feedback and not kind.reads_text:
-        detail = f"corrections are categories of tickets, which a {kind.name} does not learn; leave it out"
-        raise InvalidInput("body does not fit: 1 fault, listed", [Fault("/include_feedback", detail)])
+        raise does_not_fit("body", [Fault.of("/include_feedback", "corrections-need-tickets", kind=kind.name)])
     if not body.training_data and not (body.include_feedback and feedback.page(store, body.name)):
-        raise NoTrainingData("No training data provided or training data is empty")
+        raise NoTrainingData("no-training-data")
     if body.test_data == []:
-        raise InvalidInput("test_data is empty; send rows to compare the versions on, or leave it out")
+        raise InvalidInput("empty-test-data")
     return body, _settings(body, trainer_of(kind))
 
 
@@ -76,6 +75,9 @@ def check_rows(trainer: Trainer, raw_rows: Sequence[msgspec.Raw], field: str) ->
 def refusal(error: PuppetError) -> JobResult:
     """Return how a job ends that one of our errors has ended."""
     if isinstance(error, ArtifactRefused | StoreRefused | Fenced):  # our export, disk or fence, not the request
-        return JobResult("failed", str(error))
+        return JobResult("failed", str(error), problem=error.message)
     faults, num_faults = (error.faults, error.num_faults) if isinstance(error, InvalidInput) else ((), 0)
-    return JobResult("refused", str(error), type(error).__name__, list(faults[:MAX_FAULTS_SHOWN]), num_faults)
+    return JobResult(
+        *("refused", str(error), type(error).__name__, list(faults[:MAX_FAULTS_SHOWN]), num_faults),
+        problem=error.message,
+    )

@@ -21,6 +21,7 @@ import msgspec
 from artifacts.errors import PuppetError, StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import LOG, Ended, Job, read_result
+from artifacts.problems.sentences import Message, message
 from artifacts.store.store import Store
 from artifacts.system.processes import give_way
 from trainer.jobs.process import Limits
@@ -130,9 +131,7 @@ class Worker:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise StoreRefused(
-                    f"another trainer's worker is at store {self._store.where}; one is enough, end it or wait for it"
-                ) from error
+                raise StoreRefused("another-worker", store=self._store.where) from error
             yield
         finally:
             os.close(fd)
@@ -143,9 +142,8 @@ class Worker:
             try:
                 process = self._start(job, lock_fd)
             except OSError as error:
-                self._jobs.finish(
-                    job.id, job.attempt, "failed", f"its process cannot be started: {error.strerror}; free some memory"
-                )
+                why = message("job-not-started", {"reason": error.strerror})
+                self._jobs.finish(job.id, job.attempt, "failed", why)
                 return
             log.info("job %s of model %s runs in process %d", job.id, job.model_name, process.pid)
             deadline = time.monotonic() + self._limits.timeout_s
@@ -198,21 +196,23 @@ class Worker:
         """Write down how a job ended, unless it has published and so is written down already."""
         result = read_result(self._jobs.folder(job.id))
         ended: Ended = killed or "failed"
+        detail: Message | str
         error, faults, num_faults = "", [], 0
         if killed == "cancelled":
-            detail = "cancelled on request; nothing was published"
+            detail = message("job-cancelled", {})
         elif killed == "interrupted":
-            detail = "the trainer was shut down; nothing was published, ask for the training again"
+            detail = message("job-interrupted", {})
         elif killed == "failed":
-            detail = f"it took longer than {self._limits.timeout_s:.0f} s and was ended; nothing was published"
+            detail = message("job-timed-out", {"limit_s": self._limits.timeout_s})
         elif result is not None and result.outcome != "trained":
-            detail, error, faults, num_faults = result.detail, result.error, result.faults, result.num_faults
+            detail, error = result.problem or result.detail, result.error
+            faults, num_faults = result.faults, result.num_faults
         elif status == -signal.SIGKILL:
-            detail = "its process was killed, most likely because memory ran out"
+            detail = message("job-killed", {})
         elif status == -signal.SIGXCPU:
-            detail = f"it used more than {self._limits.cpu_s} s of processor time and was ended"
+            detail = message("job-out-of-processor-time", {"limit_s": self._limits.cpu_s})
         else:
-            detail = f"its process ended with status {status} and left no result; the log of the trainer has its output"
+            detail = message("job-without-result", {"exit_status": status})
         if self._jobs.finish(job.id, job.attempt, ended, detail, error=error, faults=faults, num_faults=num_faults):
             tail = "" if error or killed else f": {self._output(job)}"
             log.info("job %s ended, %s: %s%s", job.id, ended, error or detail, tail)  # a refusal may quote a ticket

@@ -73,11 +73,11 @@ def collect(store: Store, name: str, version: int, rows: Rows | None, measured_o
     store.check_version(name, version)
     manifest, files = store.read_version(name, version)
     if not isinstance(manifest, GruManifest):
-        raise InvalidInput(f"{name} is a {manifest.neural_network_type}; a report is made of a GRU only")
+        raise InvalidInput("report-needs-gru", model=name, kind=manifest.neural_network_type)
     report = decode_record(files["report.json"], GruReport, f"report.json of {name} version {version}")
     metrics = cast(Metrics, evaluate(store, name, version, rows)) if rows is not None else report.validation
     if metrics is None:
-        raise InvalidInput(f"{name} version {version} was trained on too few tickets to validate it; give --test FILE")
+        raise InvalidInput("nothing-validated", model=name, version=version)
     return ReportContent(manifest, report, metrics, measured_on, rows.tickets if rows is not None else ())
 
 

@@ -26,6 +26,32 @@ WORDS: dict[str, tuple[str, str]] = {
         "Measured on the {tickets} validation tickets, by networks that were not trained on them.",
         "Mesuré sur les {tickets} tickets de validation, par des réseaux qui ne les ont pas appris.",
     ),
+    "without_text": (
+        "without the text: always {category} {share}, chance {chance}",
+        "sans le texte\u00a0: toujours {category} {share}, hasard {chance}",
+    ),
+    "no_signal": (
+        "The categories do not follow from the text, so its answers are about chance: look at the data with "
+        "puppet-train inspect.",
+        "Les catégories ne découlent pas du texte, donc ses réponses valent à peu près le hasard\u00a0: regarder les "
+        "données avec puppet-train inspect.",
+    ),
+    "learnt": (
+        "It has learnt from {number} more tickets of this file, which are left out of the figures below; on these its "
+        "accuracy is {accuracy}, which says nothing of others.",
+        "Il a appris de {number} autres tickets de ce fichier, écartés des chiffres ci-dessous\u00a0; sur ceux-là son "
+        "exactitude est de {accuracy}, ce qui ne dit rien des autres.",
+    ),
+    "all_learnt": (
+        "It has learnt from every ticket of this file, so the figures below say nothing of others: measure it on "
+        "tickets that it was not trained on.",
+        "Il a appris de tous les tickets de ce fichier, donc les chiffres ci-dessous ne disent rien des autres\u00a0: "
+        "le mesurer sur des tickets dont il n’a pas appris.",
+    ),
+    "unknown_learnt": (
+        "It is unknown which of these tickets it has learnt from, and what the figures below owe them.",
+        "On ne sait pas desquels de ces tickets il a appris, ni ce que les chiffres ci-dessous leur doivent.",
+    ),
     "private": (
         "This page quotes tickets of the test file: pass it only to those who may read them.",
         "Cette page cite des tickets du fichier de test\u00a0: ne la donner qu’à ceux qui peuvent les lire.",

@@ -117,9 +117,7 @@ def steps(model: GruModel, files: Mapping[str, bytes], ticket: Encoded) -> Steps
     try:
         together = from_onnx(files["model.onnx"])
     except KeyError as error:
-        raise ArtifactRefused(
-            f"{model.where} has another graph than this program makes (no {error}); train it again"
-        ) from error
+        raise ArtifactRefused("graph-of-another-program", model=model.where, missing=error.args[0]) from error
     walks = [walk(member, ticket) for member in together.members]
     scores = add_up(together.fitted, ticket)
     factor = together.weight / len(together.members)

@@ -8,13 +8,13 @@ schedule is worth little. So the time is planned before, from a short run on som
 made is kept to; the same settings train the same model on any machine.
 """
 
-import math
 from collections.abc import Sequence
 
 import msgspec
 
 from artifacts.errors import InvalidInput
 from trainer.config import FAST_EPOCHS, TrainConfig
+from trainer.jobs.pace import Pace, Round
 from trainer.selection.out_of_scope import SHARE
 
 SAMPLE = 2000  # tickets of the short run
@@ -23,38 +23,26 @@ MARGIN = 1.2  # a machine is not always as fast as it was during the short run
 LEAST_EPOCHS = 4
 
 
-class Pace(msgspec.Struct, frozen=True):
-    """How fast this machine is at it.
-
-    Attributes:
-        gru_s: seconds for a GRU to learn from one ticket once.
-        linear_s: seconds for a linear part, for each ticket.
-    """
-
-    gru_s: float
-    linear_s: float
+def rounds(config: TrainConfig, num_tickets: int, num_unlabelled: int) -> list[Round]:
+    """Return the rounds of a training with settings that are resolved, in order."""
+    kept_out = num_tickets / config.folds if config.folds > 1 else num_tickets * config.validation
+    parts = config.folds if config.folds > 1 else 1
+    taught = num_tickets - kept_out
+    grus, epochs, processes = config.grus, config.epochs, config.processes
+    num_linear = 1 if config.linear_c else 2 if config.linear_rank else 3  # ensemble.linear_choices
+    found = [Round("parts", taught, parts * grus, parts * num_linear, epochs, processes)]
+    if config.refit or config.folds > 1:
+        found.append(Round("all", num_tickets, grus, 1, epochs, processes))
+    if num_unlabelled:
+        found.append(Round("unlabelled", num_tickets + num_unlabelled, grus, 1, epochs, processes))
+    if config.out_of_scope:
+        found.append(Round("out_of_scope", (1 - SHARE) * taught, 1, 1, FAST_EPOCHS, processes))
+    return found
 
 
 def seconds(config: TrainConfig, num_tickets: int, num_unlabelled: int, pace: Pace) -> float:
     """Return about how long a training takes with settings that are resolved."""
-    kept_out = num_tickets / config.folds if config.folds > 1 else num_tickets * config.validation
-    parts = config.folds if config.folds > 1 else 1
-    taught = num_tickets - kept_out
-
-    def lesson_s(tickets: float, parts: int, grus: int, epochs: int, num_linear: int) -> float:
-        gru_s, linear_s = tickets * epochs * pace.gru_s, tickets * pace.linear_s
-        whole_s = parts * (grus * gru_s + num_linear * linear_s)
-        # Each network is one process's: a lone one takes as long on two cores as on one.
-        return max(whole_s / config.processes, math.ceil(parts * grus / config.processes) * gru_s)
-
-    work_s = lesson_s(taught, parts, config.grus, config.epochs, 1 if config.linear_c else 3)
-    if config.refit or config.folds > 1:
-        work_s += lesson_s(num_tickets, 1, config.grus, config.epochs, 1)
-    if num_unlabelled:
-        work_s += lesson_s(num_tickets + num_unlabelled, 1, config.grus, config.epochs, 1)
-    if config.out_of_scope:
-        work_s += lesson_s((1 - SHARE) * taught, 1, 1, FAST_EPOCHS, 1)
-    return FIRST_S + MARGIN * work_s
+    return FIRST_S + MARGIN * sum(one.seconds(pace) for one in rounds(config, num_tickets, num_unlabelled))
 
 
 def fit_into(
@@ -75,8 +63,11 @@ def fit_into(
         if estimate <= left_s:
             return tried, estimate
     raise InvalidInput(
-        f"the shortest training of these {num_tickets} tickets takes about {estimate:.0f} s, and of the "
-        f"{config.minutes:g} minutes {max(0.0, left_s):.0f} s are left; give more minutes, or fewer tickets"
+        "too-little-time",
+        num_tickets=num_tickets,
+        estimate_s=round(estimate),
+        minutes=config.minutes,
+        left_s=max(0, round(left_s)),
     )
 
 

@@ -7,14 +7,12 @@ chance with the probability that the binomial distribution says. That is McNemar
 where the nearer one wins, it is the sign test). A new version is better if it wins more rows than it loses, and luck
 would do as much in one case of twenty at most.
 
-A row that a version was trained on says nothing about it. So each version keeps salted hashes of its training rows
-(`TrainedOn`), by which it can be asked whether it has seen one. Where it cannot be asked, because it kept no list or
-this program cannot spell a row as that list does, nothing is decided: to take every row for unseen would flatter it.
+A row that a version was trained on says nothing about it, so only clean rows are compared, which neither version has
+learnt (artifacts/networks/learnt.py); the others are counted and measured apart. Where a version cannot be asked what
+it has learnt, nothing is decided: to take every row for clean would flatter it.
 """
 
-import hashlib
 import math
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,71 +20,18 @@ import msgspec
 
 from artifacts.errors import ArtifactRefused, InvalidContent, NotFinite
 from artifacts.kinds import load
-from artifacts.networks.manifest import Change, Comparison, Manifest, MeasuredOn, Report, TrainedOn
+from artifacts.networks.learnt import read_trained_on, seen, why_unknown
+from artifacts.networks.manifest import Change, Comparison, MeasuredOn, Report
 from artifacts.networks.runtime import Model
 from artifacts.schemas import Answer, Row
 from artifacts.store.interface import AnyStore
 
+TEST_DATA: MeasuredOn = "test_data"
+VALIDATION: MeasuredOn = "validation"
 MIN_ROWS = 100  # fewer say too little of a model: at 100 rows and .9 the accuracy is known to 6 points
 MAX_P = 0.05
 MAX_CHANGES = 1000
 MAX_NAME = 100  # characters of a category in a list of changes
-HASH_BYTES = 8  # of a million rows and a stranger, one in 10^13 is taken for one that was seen
-SALT_BYTES = 16
-
-
-def trained_on(rows: Sequence[Row]) -> TrainedOn:
-    """Return what tells later whether a row was among these, without holding any of them."""
-    salt = secrets.token_bytes(SALT_BYTES)
-    rules = rows[0].KEY_RULES[-1] if rows else None
-    return TrainedOn(salt, b"".join(sorted({_hash(row, rules, salt) for row in rows})), rules)
-
-
-def seen(rows: Sequence[Row], by: TrainedOn | None) -> list[bool] | None:
-    """Return of each row whether a version was trained on it; None if that cannot be known, see `why_unknown`."""
-    if by is None or why_unknown(rows, by) is not None:
-        return None
-    hashes = {by.hashes[i : i + HASH_BYTES] for i in range(0, len(by.hashes), HASH_BYTES)}
-    return [_hash(row, by.rules, by.salt) in hashes for row in rows]
-
-
-def why_unknown(rows: Sequence[Row], by: TrainedOn | None) -> str | None:
-    """Return why a version cannot be asked which of the rows it was trained on; None if it can."""
-    if by is None:
-        return "it kept no list of the rows that it was trained on"
-    known = rows[0].KEY_RULES if rows else ()
-    if rows and by.rules not in known:
-        return (
-            f"its list of the rows that it was trained on was made by rules {by.rules}, "
-            f"this program knows rules {', '.join(map(str, known))}"
-        )
-    return None
-
-
-def _hash(row: Row, rules: int | None, salt: bytes) -> bytes:
-    assert rules is not None, "a list of rows says by which rules, or its manifest does; a bug in this file"
-    return hashlib.blake2b(row.key(rules), digest_size=HASH_BYTES, key=salt).digest()
-
-
-def read_trained_on(manifest: Manifest, files: Mapping[str, bytes]) -> TrainedOn | None:
-    """Return a version's list, with the rules that it was made by; None if the version kept no list.
-
-    Raises:
-        ArtifactRefused: its report cannot be read.
-    """
-    try:
-        found = msgspec.json.decode(files["report.json"], type=_Kept).trained_on
-        if found is not None and found.rules is None:
-            return msgspec.structs.replace(found, rules=manifest.key_rules)
-        return found
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ArtifactRefused(f"report.json cannot be read: {error}") from error
-
-
-class _Kept(msgspec.Struct, frozen=True):
-    """As much of a report as the list is."""
-
-    trained_on: TrainedOn | None = None
 
 
 def compare_fitted(
@@ -102,7 +47,7 @@ def compare_fitted(
 
     It is measured on `test_rows` if there are any. If not, on the rows that were kept out of training, with the answers
     of the network that has not seen them: that the published one may have been trained on them too is no merit. Of
-    these, the rows that the other version was trained on are left out.
+    either, the rows that a version has learnt from are measured apart.
 
     Args:
         store: where the other version is.
@@ -120,32 +65,27 @@ def compare_fitted(
         return _undecided(against, f"version {against} serves but cannot be compared with: {error}")
     try:
         if test_rows is not None:
-            numbers, chosen, left_out = list(range(len(test_rows))), test_rows, 0
-            answers = ask(new, chosen)
-            num_seen = (_num_seen(chosen, old_list), _num_seen(chosen, report.trained_on))
-            doubt = why_unknown(chosen, old_list)
+            numbers, chosen, source = list(range(len(test_rows))), test_rows, TEST_DATA
+            answers: Sequence[Answer] = ask(new, chosen)
+            by_new = seen(chosen, report.trained_on)
         else:
-            kept_out = [rows[number] for number in unseen]
-            if (was_seen := seen(kept_out, old_list)) is None:
-                return _undecided(against, _doubtful(against, why_unknown(kept_out, old_list)))
-            doubt = None
-            numbers = [number for number, known in zip(unseen, was_seen, strict=True) if not known]
-            chosen, left_out = [rows[number] for number in numbers], sum(was_seen)
-            answers = [unseen[number] for number in numbers]
-            num_seen = (0, 0)
+            numbers, chosen, source = list(unseen), [rows[number] for number in unseen], VALIDATION
+            answers = list(unseen.values())
+            by_new = [False] * len(chosen)  # by the network that answers here
+        by_old, doubt = seen(chosen, old_list), why_unknown(chosen, old_list)
+        if by_old is None and test_rows is None:  # how many of them are clean nobody can say
+            return _undecided(against, _doubtful(against, doubt))
         asked = ask(old, chosen)
     except (InvalidContent, NotFinite) as error:
         return _undecided(against, f"the two versions cannot be asked about the same rows: {error}")
-    source: MeasuredOn = "validation" if test_rows is None else "test_data"
-    found = compared(chosen, asked, answers, numbers, source, against)
-    found = msgspec.structs.replace(found, num_left_out=left_out, num_seen_old=num_seen[0], num_seen_new=num_seen[1])
+    found = compared_apart(chosen, asked, answers, numbers, source, against, by_old, by_new)
     if doubt is not None:
         return msgspec.structs.replace(found, detail=_doubtful(against, doubt))
     return judged(found)
 
 
 def compare_published(store: AnyStore, name: str, old: int, new: int, rows: Sequence[Row]) -> Comparison:
-    """Return what changes on `rows` from one published version to another.
+    """Return what changes on `rows` from one published version to another; those that either has learnt are apart.
 
     Raises:
         ArtifactRefused: one of them cannot be loaded.
@@ -155,19 +95,12 @@ def compare_published(store: AnyStore, name: str, old: int, new: int, rows: Sequ
         (load(manifest, files), read_trained_on(manifest, files))
         for manifest, files in (store.read_version(name, number) for number in (old, new))
     )
-    found = compared(rows, ask(old_model, rows), ask(new_model, rows), range(len(rows)), "test_data", old)
-    found = msgspec.structs.replace(
-        found, num_seen_old=_num_seen(rows, old_list), num_seen_new=_num_seen(rows, new_list)
-    )
+    learnt = seen(rows, old_list), seen(rows, new_list)
+    found = compared_apart(rows, ask(old_model, rows), ask(new_model, rows), range(len(rows)), TEST_DATA, old, *learnt)
     for number, listed in ((old, old_list), (new, new_list)):
         if (doubt := why_unknown(rows, listed)) is not None:
             return msgspec.structs.replace(found, detail=_doubtful(number, doubt))
     return judged(found)
-
-
-def _num_seen(rows: Sequence[Row], by: TrainedOn | None) -> int | None:
-    was_seen = seen(rows, by)
-    return None if was_seen is None else sum(was_seen)
 
 
 def ask(model: Model[Any], rows: Sequence[Row]) -> Sequence[Answer]:
@@ -178,6 +111,54 @@ def ask(model: Model[Any], rows: Sequence[Row]) -> Sequence[Answer]:
         NotFinite: an answer is no finite number.
     """
     return model.predict([model.encode(row.content) for row in rows]) if rows else []
+
+
+def compared_apart(
+    rows: Sequence[Row],
+    old: Sequence[Answer],
+    new: Sequence[Answer],
+    numbers: Sequence[int],
+    source: MeasuredOn,
+    against: int,
+    by_old: Sequence[bool] | None,
+    by_new: Sequence[bool] | None,
+) -> Comparison:
+    """Return the comparison on the clean rows, with the metrics of the others apart.
+
+    Args:
+        rows: labelled.
+        old: what the version `against` answers.
+        new: what the other one answers.
+        numbers: of the rows, as the caller counts them.
+        source: where the rows come from.
+        against: number of the old version.
+        by_old: of each row, whether the old version has learnt it; None: unknown, and then it counts as clean.
+        by_new: the same of the other version.
+    """
+    learnt_by = [flags for flags in (by_old, by_new) if flags is not None]
+    is_learnt = [any(flags) for flags in zip(*learnt_by, strict=True)] or [False] * len(rows)
+    clean = [place for place, is_known in enumerate(is_learnt) if not is_known]
+    apart = [place for place, is_known in enumerate(is_learnt) if is_known]
+
+    def of(places: Sequence[int]) -> Comparison:
+        return compared(
+            [rows[place] for place in places],
+            [old[place] for place in places],
+            [new[place] for place in places],
+            [numbers[place] for place in places],
+            source,
+            against,
+        )
+
+    left_out = of(apart)
+    return msgspec.structs.replace(
+        of(clean),
+        num_left_out=len(apart),
+        num_seen_old=sum(by_old) if by_old is not None else None,
+        num_seen_new=sum(by_new) if by_new is not None else None,
+        old_left_out=left_out.old,
+        new_left_out=left_out.new,
+    )
 
 
 def compared(
@@ -236,12 +217,12 @@ def p_value(num_better: int, num_worse: int) -> float:
 def judged(found: Comparison) -> Comparison:
     """Return the comparison with its verdict, in words too."""
     if found.num_rows < MIN_ROWS:
-        left_out = f" ({found.num_left_out} were left out that version {found.against} was trained on)"
+        left_out = f" ({found.num_left_out} were left out that version {found.against} or the other one has learnt)"
         reason = (
             f"{found.num_rows} rows to compare on{left_out if found.num_left_out else ''}, fewer than {MIN_ROWS}; "
             f"send more as test_data, or promote by hand"
         )
-        return msgspec.structs.replace(found, detail=f"not better than version {found.against}: {reason}")
+        return msgspec.structs.replace(found, detail=f"undecided: {reason}")
     counts = f"wins {found.num_better} rows of {found.num_rows} and loses {found.num_worse} ({_words(found)})"
     if found.num_better <= found.num_worse:
         return msgspec.structs.replace(found, detail=f"not better than version {found.against}: {counts}")

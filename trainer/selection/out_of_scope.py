@@ -84,7 +84,6 @@ def try_out(rows: Rows, part: tuple[list[int], list[int]], config: TrainConfig, 
 
     # Two folds by name: then the tickets to answer choose no epoch, half of whom have no label here.
     quick = msgspec.structs.replace(config, grus=1, epochs=FAST_EPOCHS, folds=2, linear_c=config.linear_c or 1.0)
-    progress.start(len(teaching), FAST_EPOCHS, is_refit=False)
     lessons = [(teaching, kept_out + unknown)]
     (found,) = ensemble.train(rows, [max(0, target) for target in targets], lessons, len(known), quick, progress)
     n = len(kept_out)

@@ -13,6 +13,13 @@ Sources: Geifman and El-Yaniv 2017, "Selective Classification for Deep Neural Ne
 "Probabilistic Outputs for Support Vector Machines". Compared on unseen tickets with the plain count, with its
 finite-sample correction (conformal risk control, arXiv 2208.02814) and with the mean confidence (docs/LOG.md).
 
+The check. A curve of two numbers may pass over a handful of very sure mistakes, so the tickets themselves have the last
+word. Were a share `target` of the routed ones right, then so few of n would be with the probability
+    P(X <= right),    X ~ Binomial(n, target)
+and where that is below DOUBT the threshold contradicts its own evidence. It is raised to the next confidence from which
+on the target was reached, or nothing is routed. Either is said in `detail`. The test is the exact one of Clopper and
+Pearson 1934, one-sided; it only finds a broken promise, and 20 tickets all right are no proof that it is kept.
+
 A tie. Between the two best categories, how much does it say that one is ahead by m? Of the tickets where either is
 right, the first one is with P(first) = sigmoid(k m): a coin at 0. They tie as long as that is below TIE.
 """
@@ -44,6 +51,8 @@ LEAST_PULL = 1.0  # for the tie, of which nothing is known before; without any, 
 CAUTION = (
     0.5  # standard errors above the target, for falling short of a promise is worse than a ticket too many by hand
 )
+DOUBT = 0.05  # probability of so few right answers below which the tickets contradict the target; one-sided
+LOWER_TARGETS = (0.99, 0.98, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)  # to propose in place of one
 STEPS = 20  # of Newton's method; it is done after ten
 SMALLEST_STEP = 1e-9
 
@@ -82,7 +91,16 @@ def sigmoid(values: Numbers) -> Numbers:
 
 
 def find_threshold(confidence_N: Numbers, right_N: Bools, target: float, pull: float = WEAK_PULL) -> float | None:
-    """Return the lowest confidence down to which the target is reached; None if there is none.
+    """Return the lowest confidence down to which curve and tickets allow the target; None if there is none.
+
+    The arguments are those of `on_curve`.
+    """
+    threshold = on_curve(confidence_N, right_N, target, pull)
+    return threshold if threshold is None else raised(confidence_N, right_N, target, threshold)
+
+
+def on_curve(confidence_N: Numbers, right_N: Bools, target: float, pull: float = WEAK_PULL) -> float | None:
+    """Return the lowest confidence down to which the smoothed share reaches the target; None if there is none.
 
     Args:
         confidence_N: of the most probable category.
@@ -103,6 +121,42 @@ def find_threshold(confidence_N: Numbers, right_N: Bools, target: float, pull: f
     is_end_N = np.append(sorted_N[1:] < sorted_N[:-1], True)  # equally sure tickets are routed together or not at all
     ends = np.flatnonzero(is_end_N & (share_N >= target))
     return float(sorted_N[ends[-1]]) if len(ends) and ends[-1] + 1 >= MIN_ROUTED else None
+
+
+def so_few_right(num_right: int, num_tickets: int, target: float) -> float:
+    """Return how probably no more than `num_right` of so many tickets are right where a share `target` of all is.
+
+    >>> round(so_few_right(25, 30, 0.95), 3), round(so_few_right(28, 30, 0.95), 3)
+    (0.016, 0.446)
+    """
+    from scipy.special import bdtr  # here, for rows are read and checked where there is no SciPy
+
+    return float(bdtr(num_right, num_tickets, target))
+
+
+def raised(confidence_N: Numbers, right_N: Bools, target: float, least: float) -> float | None:
+    """Return `least` if the tickets from it on do not contradict it; else a higher threshold, or None.
+
+    Only a threshold that its tickets bear out takes its place: of at least MIN_ROUTED a share `target` is right. The
+    next one that is not surely wrong would leave out a mistake or two, and promise .95 on 25 right ones of 29.
+
+    Args:
+        confidence_N: of the tickets that a threshold may route.
+        right_N: whether they are answered rightly.
+        target: share to be right.
+        least: the threshold of the curve.
+    """
+    is_routed_N = confidence_N >= least
+    n, num_right = int(is_routed_N.sum()), int(right_N[is_routed_N].sum())
+    if n >= MIN_ROUTED and so_few_right(num_right, n, target) >= DOUBT:
+        return least
+    order_N = np.argsort(-confidence_N, kind="stable")
+    sorted_N = confidence_N[order_N]
+    n_N = np.arange(1, len(sorted_N) + 1)
+    share_N = np.cumsum(right_N[order_N]) / n_N
+    is_end_N = np.append(sorted_N[1:] < sorted_N[:-1], True)
+    ends = np.flatnonzero(is_end_N & (sorted_N > least) & (n_N >= MIN_ROUTED) & (share_N >= target))
+    return float(sorted_N[ends[-1]]) if len(ends) else None
 
 
 def find_tie_margin(probabilities_NC: Floats, targets_N: NDArray[np.int64]) -> float:
@@ -140,10 +194,11 @@ def fit_abstention(
         return None
     pull = STRONG_PULL if folds == 1 and len(targets_N) >= STRONG_FROM else WEAK_PULL
     confidence_N = probabilities_NC.max(axis=1).astype(np.float64)
+    second_N = np.sort(probabilities_NC, axis=1)[:, -2]
     right_N = probabilities_NC.argmax(axis=1) == targets_N
     rule = Abstention(
         target=target,
-        threshold=find_threshold(confidence_N, right_N, target, pull),
+        threshold=on_curve(confidence_N, right_N, target, pull),
         tie_margin=find_tie_margin(probabilities_NC, targets_N),
         max_unknown=max(MIN_UNKNOWN, float(np.quantile(unknown_N, USUAL))),
         num_tickets=len(targets_N),
@@ -151,19 +206,58 @@ def fit_abstention(
         accuracy=None,
         by_default=by_default,
     )
-    second_N = np.sort(probabilities_NC, axis=1)[:, -2]
-    routed_N = np.array(
-        [why_not(rule, *one) is None for one in zip(confidence_N, second_N, unknown_N, strict=True)], dtype=np.bool_
-    )
-    if routed_N.any():
+
+    def routed_by(rule: Abstention) -> Bools:
+        every = zip(confidence_N, second_N, unknown_N, strict=True)
+        return np.array([why_not(rule, *one) is None for one in every], dtype=np.bool_)
+
+    routed_N = routed_by(rule)
+    if rule.threshold is not None:
+        # Only the tickets that the rule as a whole routes, ties and unknown words left out, bear it out or do not.
+        found = raised(confidence_N[routed_N], right_N[routed_N], target, rule.threshold)
+        if found != rule.threshold:
+            rule = msgspec.structs.replace(rule, threshold=found, detail=objection(rule, right_N[routed_N], found))
+            routed_N = routed_by(rule)
+    if rule.threshold is not None:
         accuracy = float(right_N[routed_N].mean())
         return msgspec.structs.replace(rule, coverage=float(routed_N.mean()), accuracy=accuracy), routed_N
-    surest_N = right_N[np.argsort(-confidence_N, kind="stable")[:MIN_ROUTED]]
-    detail = (
-        f"{target:.1%} right is not reached: of the {MIN_ROUTED} surest of {len(right_N)} tickets "
-        f"{surest_N.mean():.1%} are right, of all {right_N.mean():.1%}; give more tickets, or a lower target"
+    return msgspec.structs.replace(rule, detail=remedy(rule, confidence_N, right_N, pull)), routed_N
+
+
+def objection(rule: Abstention, right_N: Bools, found: float | None) -> str:
+    """Return why a threshold of the curve is not published.
+
+    Args:
+        rule: with that threshold.
+        right_N: of the tickets that it routes.
+        found: the threshold in place of it; None: there is none.
+    """
+    n, num_right = len(right_N), int(right_N.sum())
+    chance = so_few_right(num_right, n, rule.target)
+    told = (
+        f"of the {n} tickets from {rule.threshold:.3f} on {num_right} are right ({num_right / max(n, 1):.1%}), "
+        f"too few for {rule.target:.1%} (p = {chance:.2g})"
+        if n >= MIN_ROUTED
+        else f"only {n} tickets are sure from {rule.threshold:.3f} on, and it takes {MIN_ROUTED}"
     )
-    return msgspec.structs.replace(rule, threshold=None, detail=detail), routed_N
+    return told if found is None else f"threshold raised to {found:.3f}: {told}"
+
+
+def remedy(rule: Abstention, confidence_N: Numbers, right_N: Bools, pull: float) -> str:
+    """Return what there is, what a threshold would take, and what to do; with the highest target that is reached."""
+    n = min(MIN_ROUTED, len(right_N))
+    surest_N = right_N[np.argsort(-confidence_N, kind="stable")[:n]]
+    told = (
+        f"{rule.target:.1%} right is not reached: of the {n} surest of {len(right_N)} tickets kept out "
+        f"{surest_N.mean():.1%} are right, of all {right_N.mean():.1%}"
+    )
+    if rule.detail:
+        told += f"; {rule.detail}"
+    for target in LOWER_TARGETS:
+        if target < rule.target and (threshold := find_threshold(confidence_N, right_N, target, pull)) is not None:
+            share = (confidence_N >= threshold).mean()
+            return f"{told}; give more tickets, or set target={target:g}, which routes about {share:.0%}"
+    return f"{told}; give more tickets, for no target from {LOWER_TARGETS[-1]:.0%} on is reached"
 
 
 def coverage_by_category(

@@ -27,8 +27,9 @@ from trainer.gru import ensemble
 from trainer.gru.calibrate import fit_share, fit_temperature
 from trainer.gru.ensemble import Learnt, Lesson, Part
 from trainer.jobs import parallel
+from trainer.jobs.pace import Pace
 from trainer.kinds import Progress
-from trainer.selection.budget import FIRST_S, SAMPLE, Pace, fit_into, seconds
+from trainer.selection.budget import FIRST_S, SAMPLE, fit_into, seconds
 
 GAIN = 0.01  # share of the first trial's loss by which another must beat it; less is luck
 SIZES = (32, 48)  # E = H; larger ones cost a search more than they are worth (docs/LOG.md)
@@ -85,9 +86,9 @@ def settings_in_time(
 
 def measure(lesson: Lesson, config: TrainConfig) -> Pace:
     """Return how fast this machine learns from a lesson: two epochs of a GRU and a linear part, neither kept."""
-    learnt = ensemble.train_gru(lesson, msgspec.structs.replace(config, epochs=2), False, ensemble.SILENT)
+    learnt = ensemble.train_gru(lesson, msgspec.structs.replace(config, epochs=2), ensemble.SILENT)
     start = time.monotonic()
-    ensemble.fit_linear(lesson, config.pairs, config.linear_c or 1.0, ensemble.SILENT)
+    ensemble.fit_linear(lesson, config, ensemble.linear_choices(config, None, False)[0], ensemble.SILENT)
     seconds_of_linear = time.monotonic() - start
     # The second epoch, because in the first PyTorch finds its memory.
     return Pace(1 / learnt.curve[-1].tickets_per_s, seconds_of_linear / len(lesson.tickets))
@@ -106,7 +107,9 @@ def search(
         progress: is told of the trials that this process trains.
     """
     targets_N = torch.tensor(targets, dtype=torch.int64)
-    linear_NC = torch.from_numpy(ensemble.fit_linear(lesson, config.pairs, config.linear_c or 1.0, progress).logits_NC)
+    linear_NC = torch.from_numpy(
+        ensemble.fit_linear(lesson, config, ensemble.linear_choices(config, None, False)[0], progress).logits_NC
+    )
 
     def loss_of(learnt: Learnt) -> float:
         gru_NC = torch.from_numpy(learnt.logits_NC)
@@ -124,7 +127,7 @@ def search(
         start = time.monotonic()
         trials = [study.ask() for _ in range(config.processes)]
         tried = [proposal(config, trial) for trial in trials]
-        tasks = [partial(ensemble.train_gru, lesson, one, True) for one in tried]
+        tasks = [partial(ensemble.train_gru, lesson, one) for one in tried]
         for trial, learnt in zip(trials, parallel.run_all(tasks, config.processes, progress), strict=True):
             study.tell(trial, loss_of(learnt))
         settings += tried

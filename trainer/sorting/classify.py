@@ -16,15 +16,16 @@ from typing import Any, cast
 
 import msgspec
 
-from artifacts.errors import InvalidContent, InvalidInput, KindMismatch
+from artifacts.errors import Fault, InvalidContent, InvalidInput, KindMismatch
 from artifacts.kinds import Kind, kind_named
 from artifacts.networks.explain import finish
 from artifacts.networks.runtime import Model
+from artifacts.system.validation import does_not_fit
 from artifacts.text.tickets import RankedPrediction
 from trainer.data.columns import Chosen, FaultyCategory, Reading, choose, content_of
 from trainer.data.files import FaultLog, FaultyCell, Fields, Record
 from trainer.data.forms import Export
-from trainer.data.tickets import SKIP_FAULTY, export_of
+from trainer.data.tickets import SKIP_FAULTY, export_of, repaired_content
 from trainer.sorting import writers
 
 BATCH = 512  # tickets that are answered together: sorted by length, so that a run costs little padding
@@ -54,6 +55,7 @@ class Sorted(msgspec.Struct, frozen=True):
         categories: tickets that each was given to, the most first.
         reasons: tickets without a category, by reason.
         num_skipped: rows that were left out, with `skip_faulty`.
+        num_repaired: tickets that were encoded twice: answered as they were meant, and written as they were.
         form, encoding: of the file that was read.
         columns: that were added.
         said: how it was read, in one line.
@@ -69,6 +71,7 @@ class Sorted(msgspec.Struct, frozen=True):
     encoding: str | None
     columns: dict[str, str]
     said: str
+    num_repaired: int = 0
 
 
 class Sorter:
@@ -77,16 +80,13 @@ class Sorter:
     def __init__(self, model: Model[Any], asked: Asked) -> None:
         kind: Kind = kind_named(model.manifest.neural_network_type)
         if not kind.reads_text or model.ranker is None:
-            raise KindMismatch(f"model {model.name} is of neural_network_type {kind.name}, which sorts no tickets")
+            raise KindMismatch("model-sorts-no-tickets", model_name=model.name, neural_network_type=kind.name)
         by_default = model.abstention is not None and model.abstention.by_default
         self._abstains = by_default if asked.abstain is None else asked.abstain
         if self._abstains and model.abstention is None:
-            raise InvalidInput(
-                f"{model.where} does not know when to abstain: it was trained on too few tickets or by an older "
-                "release; train it again on more tickets, or leave out --abstain"
-            )
+            raise InvalidInput("no-abstention", model=model.where)
         if asked.explain and kind.explain is None:
-            raise KindMismatch(f"model {model.name} is of neural_network_type {kind.name}, which explains nothing")
+            raise KindMismatch("not-explainable", model_name=model.name, neural_network_type=kind.name)
         self._model, self._asked, self._explain = model, asked, kind.explain
         self.columns = ["category", "confidence", "reason", "version"]
         for place in range(2, asked.top_k + 1):
@@ -160,7 +160,7 @@ def classify(
     writers.check_out(out, data)
     answerer = Sorter(model, asked)
     faults, counts, reasons = FaultLog(), Counter[str](), Counter[str]()
-    num_tickets = 0
+    num_tickets = num_repaired = 0
     with export_of(data, reading, reading.text, needs_category=False) as export, contextlib.ExitStack() as stack:
         chosen = choose(export, reading, needs_category=False)
         kept, export.records = columns_of(export)
@@ -173,22 +173,23 @@ def classify(
             good = [record for record in records if record.fault is None]
             for record in records:
                 if record.fault is not None:
-                    faults.add([record.fault], record.place, remedy=SKIP_FAULTY)
+                    faults.add([record.fault], record.place, option=SKIP_FAULTY)
             if faults.num_faults and not reading.skip_faulty:
                 raise faults.error(export.name)
-            for record, cells in zip(good, answerer.answer([content(one, chosen) for one in good]), strict=True):
+            written = [content(one, chosen) for one in good]
+            meant = [repaired_content(one) for one in written]
+            num_repaired += sum(one != other for one, other in zip(written, meant, strict=True))
+            for record, cells in zip(good, answerer.answer(meant), strict=True):
                 if allowed is not None and (more := record.fields.keys() - allowed):
-                    raise InvalidInput(
-                        f"{export.name}: {record.place} has the field {min(more)!r}, which no earlier row has; "
-                        "write .jsonl, whose rows may differ"
-                    )
+                    fault = Fault.of(f"{record.pointer}/{min(more)}", "field-that-came-late", record.line)
+                    raise does_not_fit(export.name, [fault])
                 writer.write(record.fields | {added[name]: cell for name, cell in cells.items()})
                 counts[str(cells["category"])] += cells["category"] is not None
                 reasons[str(cells["reason"])] += cells["category"] is None
             num_tickets += len(good)
             progress(num_tickets, export.source.file.tell(), export.source.num_bytes)
         if not num_tickets:
-            raise InvalidInput(f"{export.name} holds no ticket")
+            raise InvalidInput("no-ticket-to-classify", file=export.name)
         said = f"{export.said}; {chosen.said}"
         return Sorted(
             name=model.name,
@@ -201,6 +202,7 @@ def classify(
             encoding=export.encoding.codec if export.encoding is not None else None,
             columns=added,
             said=said,
+            num_repaired=num_repaired,
         )
 
 

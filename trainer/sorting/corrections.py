@@ -84,17 +84,14 @@ def read_corrections(path: Path) -> dict[str, Corrected]:
     with open_export(path, score) as export:
         names = {plain(column): column for column in export.columns}
         if missing := [name for name in NEEDED if name not in names]:
-            raise InvalidInput(
-                f"{path} has no column {missing[0]!r}; expected what `puppet-train inspect --csv` wrote, with "
-                f"the columns {', '.join(NEEDED)} as they were"
-            )
+            raise InvalidInput("no-file-of-inspect", file=path, column=missing[0], known=NEEDED)
         for record in export.records:
             cells = {name: unquoted(writers.cell_of(record.fields.get(names[name]))) for name in NEEDED}
             place = " ".join(cells["place"].split())
             if place:
                 found[place] = Corrected(unicodedata.normalize("NFC", cells["category"]).strip(), cells["text"])
     if not found:
-        raise InvalidInput(f"{path} holds no row; nothing to apply")
+        raise InvalidInput("nothing-to-apply", file=path)
     return found
 
 
@@ -133,7 +130,8 @@ def apply(
         with writers.opened(out, kept, delimiter or export.delimiter or ",", export.schema) as writer:
             for record in export.records:
                 if record.fault is not None:
-                    raise InvalidInput(f"{data}: {record.fault}; it was inspected with --skip-faulty: take the row out")
+                    fault = msgspec.structs.replace(record.fault, line=record.line)
+                    raise InvalidInput("row-that-was-not-inspected", [fault], file=data)
                 correction = left.pop(record.place, None)
                 known.add(label(record.fields, chosen, reading))
                 if correction is not None:
@@ -149,10 +147,8 @@ def apply(
                 num_tickets += 1
                 progress(num_tickets, export.source.file.tell(), export.source.num_bytes)
             if left:
-                places = ", ".join(list(left)[:MAX_SHOWN]) + (", ..." if len(left) > MAX_SHOWN else "")
-                raise InvalidInput(
-                    f"{look} corrects {places}, which {data} does not have; name the export that was inspected"
-                )
+                places = list(left)[:MAX_SHOWN] + ["..."] * (len(left) > MAX_SHOWN)
+                raise InvalidInput("correction-of-no-row", look=look, places=places, file=data)
     new = sorted(categories.keys() - known)
     return Applied(num_tickets, sum(categories.values()), num_same, num_blank, categories, new)
 
@@ -167,12 +163,16 @@ def check_same(correction: Corrected, record: Record, chosen: Chosen, look: Path
         found = read_tokens(content if isinstance(content, str) else " ".join(content))
         said = read_tokens(correction.text)
     except (FaultyCategory, FaultyCell, InvalidContent) as error:
-        raise InvalidInput(f"{data}: {record.place} cannot be read: {error}") from error
+        raise InvalidInput("corrected-row-not-readable", file=data, place=record.place, reason=error) from error
     if found[:NUM_COMPARED] != said[:NUM_COMPARED]:
         words = " ".join(text_of_cell(value_at(record.fields, column)) for column in chosen.text)
         raise InvalidInput(
-            f"{look}: {record.place} is {excerpt(correction.text)!r} there and {excerpt(words)!r} in {data}; "
-            "name the export that was inspected, sort whole rows alone, and if letters are wrong save it as .xlsx"
+            "correction-of-another-ticket",
+            look=look,
+            place=record.place,
+            corrected=excerpt(correction.text),
+            expected=excerpt(words),
+            file=data,
         )
 
 

@@ -41,13 +41,13 @@ def check_out(out: Path, data: Path) -> None:
         data: the file that is read, which is never overwritten.
     """
     if out.suffix.lower() not in SUFFIXES:
-        raise InvalidInput(f"{out} ends in {out.suffix or 'nothing'}; expected one of {', '.join(SUFFIXES)}")
+        raise InvalidInput("form-not-written", file=out, suffix=out.suffix, known=SUFFIXES)
     if out.exists() and data.exists() and out.samefile(data):
-        raise InvalidInput(f"{out} is the file that is read; name another one to write")
+        raise InvalidInput("output-is-input", file=out)
     if out.is_dir():
-        raise InvalidInput(f"{out} is a folder; name a file in it, such as {out / 'sorted.csv'}")
+        raise InvalidInput("output-is-folder", folder=out, example=out / "sorted.csv")
     if out.suffix.lower() in (".xlsx", ".parquet"):
-        need("xlsxwriter" if out.suffix.lower() == ".xlsx" else "pyarrow", f"{out}: writing it")
+        need("xlsxwriter" if out.suffix.lower() == ".xlsx" else "pyarrow", out)
 
 
 @contextlib.contextmanager
@@ -70,7 +70,7 @@ def opened(
     try:
         descriptor, name = tempfile.mkstemp(suffix=suffix, prefix=f".{path.stem}-", dir=path.absolute().parent)
     except OSError as error:
-        raise InvalidInput(f"cannot write {path}: {error.strerror}") from error
+        raise InvalidInput("file-cannot-be-written", file=path, reason=error.strerror or error) from error
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -88,7 +88,7 @@ def opened(
         temporary.chmod(0o666 & ~_umask())  # mkstemp's 0600 would keep colleagues out
         temporary.replace(path)
     except OSError as error:
-        raise InvalidInput(f"cannot write {path}: {error.strerror or error}") from error
+        raise InvalidInput("file-cannot-be-written", file=path, reason=error.strerror or error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -164,7 +164,7 @@ class _Workbook:
 
     def _put(self, cells: Sequence[object]) -> None:
         if self._row >= MAX_ROWS:
-            raise InvalidInput(f"a workbook holds {MAX_ROWS} rows; write .csv or .parquet")
+            raise InvalidInput("workbook-full", max_rows=MAX_ROWS)
         for place, cell in enumerate(cells):
             if isinstance(cell, int | float) and not isinstance(cell, bool) and abs(cell) < 1e15 and cell == cell:
                 self._sheet.write_number(self._row, place, cell)
@@ -172,8 +172,7 @@ class _Workbook:
             text = cell_of(cell)
             if len(text) > MAX_CELL:  # xlsxwriter would leave it out
                 raise InvalidInput(
-                    f"a cell of row {self._row + 1} has {len(text)} characters, a workbook's limit is {MAX_CELL}; "
-                    "write .csv, .jsonl or .parquet"
+                    "cell-too-long", row=self._row + 1, num_characters=len(text), max_characters=MAX_CELL
                 )
             if text:
                 self._sheet.write_string(self._row, place, text)
@@ -223,10 +222,7 @@ class _Parquet:
                     texts = [None if cell is None else cell_of(cell) for cell in cells]
                     columns.append(pyarrow.array(texts, pyarrow.string()).cast(type_))
                 except (pyarrow.ArrowException, UnicodeEncodeError):
-                    raise InvalidInput(
-                        f"the column {name!r} is {type_} in the export, and a cell does not fit ({error}); "
-                        "write .csv, .xlsx or .jsonl"
-                    ) from error
+                    raise InvalidInput("cell-of-another-type", column=name, column_type=type_, reason=error) from error
         self._writer.write_table(pyarrow.Table.from_arrays(columns, schema=self._schema))
         self._rows = []
 

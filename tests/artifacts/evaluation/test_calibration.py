@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from artifacts.arrays import Doubles, Flags, Floats, Longs
 from artifacts.evaluation import calibration
-from artifacts.evaluation.calibration import UNKNOWN, CoverageAt, Interval
+from artifacts.evaluation.calibration import UNKNOWN, CoverageAt
 
 # Sixteenths are exact in float32, so that equal confidences and the edges of bins come up.
 TICKETS = st.lists(st.tuples(st.integers(1, 16), st.booleans()), min_size=1, max_size=80)
@@ -164,18 +164,43 @@ def test_hand_worked_coverage() -> None:
     assert area == pytest.approx(7 / 48)
 
 
-def test_interval_is_that_of_drawing_tickets() -> None:
-    """Drawing the tickets themselves with replacement, 4,000 times, gives the same interval to a percent."""
-    correct_N = np.arange(200) < 170
-    random = np.random.default_rng(5)
-    low, high = np.percentile(correct_N[random.integers(0, 200, (4000, 200))].mean(axis=1), [2.5, 97.5])
+@pytest.mark.parametrize(
+    ("num_correct", "num_tickets", "low", "high"),
+    [
+        (48, 48, 0.9259, 1.0),  # N / (N + z^2) = 48 / 51.84
+        (8, 8, 0.6756, 1.0),  # 8 / 11.84
+        (1, 1, 0.2065, 1.0),
+        (0, 8, 0.0, 0.3244),  # the mirror of 8 of 8
+        (2, 4, 0.1500, 0.8500),
+        (81, 263, 0.2553, 0.3662),  # the example of Newcombe 1998, "Two-sided confidence intervals", method 3
+        (15, 148, 0.0624, 0.1605),  # and another
+    ],
+)
+def test_interval_is_that_of_wilson(num_correct: int, num_tickets: int, low: float, high: float) -> None:
+    """As worked by hand and as published; where all is right, or nothing, it has a width too."""
+    found = calibration.accuracy_interval(num_correct, num_tickets)
 
-    found = calibration.accuracy_interval(170, 200)
-
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.01)
-    assert found == calibration.accuracy_interval(170, 200), "the same answers have the same interval"
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
 
 
-def test_interval_without_errors_is_a_point() -> None:
-    """There is nothing else to draw; the document says that this is no proof."""
-    assert calibration.accuracy_interval(9, 9) == Interval(1.0, 1.0)
+@given(st.integers(1, 500), st.data())
+def test_interval_holds_what_lies_within_two_deviations(num_tickets: int, data: st.DataObject) -> None:
+    """At its ends the right answers are exactly z standard deviations from what such an accuracy lets expect."""
+    num_correct = data.draw(st.integers(0, num_tickets))
+
+    found = calibration.accuracy_interval(num_correct, num_tickets)
+
+    assert 0.0 <= found.low <= num_correct / num_tickets <= found.high <= 1.0
+    for end in (found.low, found.high):
+        if 0.0 < end < 1.0:
+            deviation = abs(num_correct / num_tickets - end) / (end * (1 - end) / num_tickets) ** 0.5
+            assert deviation == pytest.approx(1.96, abs=1e-4)
+
+
+@pytest.mark.parametrize(("num_tickets", "accuracy"), [(48, 0.97), (100, 0.9), (200, 0.5), (500, 0.99)])
+def test_interval_holds_the_truth_in_about_95_of_100_draws(num_tickets: int, accuracy: float) -> None:
+    """Drawn 4,000 times, with a seed of its own; near the edge coverage goes up and down with N, never below 92 %."""
+    drawn = np.random.default_rng(7).binomial(num_tickets, accuracy, 4000).tolist()
+    found = [calibration.accuracy_interval(one, num_tickets) for one in drawn]
+
+    assert np.mean([one.low <= accuracy <= one.high for one in found]) >= 0.92

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from artifacts.arrays import Floats
 from artifacts.evaluation.abstain import Abstention, CategoryCoverage
-from artifacts.evaluation.calibration import Interval
 from artifacts.evaluation.metrics import (
     EMPTY,
     MAX_MISTAKES,
@@ -132,7 +131,8 @@ def test_hand_worked_abstention() -> None:
 
     assert found is not None
     assert (found.target, found.num_routed, found.coverage, found.accuracy) == (0.9, 4, 0.5, 0.5)
-    assert found.accuracy_interval == Interval(0.0, 1.0)  # of four drawn from two right and two wrong
+    assert found.accuracy_interval is not None
+    assert (found.accuracy_interval.low, found.accuracy_interval.high) == pytest.approx((0.15, 0.85), abs=1e-3)
     assert found.reasons == {"top_two_tie": 2, "low_confidence": 1, "unknown_tokens": 1}
     assert next(iter(found.reasons)) == "top_two_tie", "most frequent first"
     assert found.per_category == {
@@ -233,10 +233,19 @@ def test_scikit_learn_agrees(pairs: list[tuple[str, str]]) -> None:
 
 
 def test_summary_of_categories() -> None:
-    """In short: accuracy, macro-F1 and the number of tickets, which the manifest and `/train_model` show."""
+    """In short what the manifest and `/train_model` show: the marks, and what is right without a look at the text.
+
+    The shares of the categories are 3/5, 1/5 and 1/5: the largest is 0.6, and chance is 0.36 + 0.04 + 0.04.
+    """
     found = measure(LABELS, list("aaabc"), [certain("aabba")])
 
-    assert found.summary == {"accuracy": 0.6, "macro_f1": pytest.approx(4 / 9), "num_tickets": 5}
+    assert found.summary == {
+        "accuracy": 0.6,
+        "macro_f1": pytest.approx(4 / 9),
+        "num_tickets": 5,
+        "largest_share": 0.6,
+        "chance": pytest.approx(0.44),
+    }
 
 
 # Values

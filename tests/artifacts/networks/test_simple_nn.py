@@ -264,7 +264,7 @@ def test_answer_that_is_no_number_is_no_answer(prices: SimpleNNModel, wrong: flo
     prices._session = Stub(lambda row_F: wrong if row_F[0] == 7 else row_F[0])
 
     assert [answer.value for answer in prices.predict([prices.encode([6.0, 0.0])])] == [6.0]
-    with pytest.raises(NotFinite, match="prices version 1 answers with a value that is no finite number"):
+    with pytest.raises(NotFinite, match="prices version 1 answers with a number that is not finite"):
         prices.predict([prices.encode([number, 0.0]) for number in range(9)])
     with pytest.raises(NotFinite):
         prices.evaluate([Example([7.0, 0.0], 1.0)], [prices.encode([7.0, 0.0])])

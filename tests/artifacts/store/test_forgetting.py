@@ -13,6 +13,7 @@ from artifacts.jobs.events import Event, append_event, read_events
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY, EVENTS, LOG
 from artifacts.jobs.table import ERASED
+from artifacts.problems.sentences import Message, message
 from artifacts.store import feedback, forgetting
 from artifacts.store.feedback import Correction
 from artifacts.store.forgetting import COUNTS, Trace, Wanted, erase, erase_old, find, wanted
@@ -34,7 +35,7 @@ def jobs(store: Store) -> Jobs:
 
 
 def ended_job(
-    store: Store, jobs: Jobs, body: object, *, detail: str = "", keep_data: bool = True, key: str = ""
+    store: Store, jobs: Jobs, body: object, *, detail: Message | str = "", keep_data: bool = True, key: str = ""
 ) -> str:
     """Return the id of a training that has failed."""
     folder = jobs.new_folder()
@@ -45,7 +46,7 @@ def ended_job(
     assert claimed.id == job.id
     with jobs.run_lock(job.id):
         append_event(jobs.folder(job.id), Event(kind="message", time="t", detail="first"))
-        append_event(jobs.folder(job.id), Event(kind="message", time="t", detail=detail))
+        append_event(jobs.folder(job.id), Event(kind="message", time="t", detail=str(detail)))
         append_event(jobs.folder(job.id), Event(kind="message", time="t", detail="last"))
         (jobs.folder(job.id) / LOG).write_text(f"Traceback\nValueError: {detail}\n", "utf-8")
         jobs.finish(job.id, 1, "failed", detail, error="InvalidInput")
@@ -107,6 +108,20 @@ def test_everything_that_can_be_erased_is(store: Store, jobs: Jobs) -> None:
     with sqlite3.connect(store.folder(NAME) / COUNTS) as file:
         assert sorted(bin_ for (bin_,) in file.execute("SELECT bin FROM counts")) == ["Nouveau", "connexion"]
     file.close()
+
+
+def test_problem_of_a_job_is_erased_with_its_words(store: Store, jobs: Jobs) -> None:
+    """The parameters of a problem and of its faults hold what the detail says, so they go with it."""
+    job = ended_job(store, jobs, {}, detail=message("job-not-started", {"reason": CANARY}), keep_data=False)
+    assert jobs.get(job).problem is not None
+    columns = {one.what for one in jobs.traces(Person([CANARY]))}
+
+    left = forget(store, jobs, CANARY)
+
+    assert {"detail", "problem"} <= columns
+    assert left == []
+    assert files_with(store, CANARY, CANARY.lower(), CANARY.upper()) == []
+    assert (jobs.get(job).problem, jobs.get(job).detail) == (None, ERASED)
 
 
 def test_offset_of_an_event_outlives_an_erasure(store: Store, jobs: Jobs) -> None:

@@ -54,7 +54,7 @@ class MemoryStore(AnyStore):
     def read_model(self, name: str) -> ModelRecord:
         check_name(name)
         if name not in self.records:
-            raise ModelNotFound("Model not found")
+            raise ModelNotFound("model-not-found")
         return self.records[name]
 
     def versions(self, name: str) -> list[int]:
@@ -65,7 +65,7 @@ class MemoryStore(AnyStore):
     def current(self, name: str) -> Current:
         self.read_model(name)
         if name not in self.pointers:
-            raise ModelNotTrained("Model not trained yet")
+            raise ModelNotTrained("model-not-trained")
         return self.pointers[name]
 
     def stamp(self, name: str) -> Hashable | None:
@@ -74,7 +74,7 @@ class MemoryStore(AnyStore):
     def read_manifest(self, name: str, version: int) -> Manifest:
         check_name(name)
         if (raw := self.objects.get(f"{name}/{version}/{MANIFEST}")) is None:
-            raise ArtifactRefused(f"{name} version {version} cannot be read: it is not there")
+            raise ArtifactRefused("not-valid", reason=f"{name} version {version} cannot be read: it is not there")
         return read_manifest(raw, name, version)
 
     def read_version(self, name: str, version: int) -> tuple[Manifest, dict[str, bytes]]:
@@ -88,7 +88,7 @@ class MemoryStore(AnyStore):
         check_name(name)
         kind_named(kind)
         if name in self.records:
-            raise ModelExists("Model already exists")
+            raise ModelExists("model-exists")
         highest = self.highest.get(name, 0)
         record = ModelRecord(name=name, neural_network_type=kind, created=now(), highest_version=highest)
         self.records[name] = record
@@ -127,7 +127,7 @@ class MemoryStore(AnyStore):
     def promote(self, name: str, version: int, *, expected: int | None = None) -> Current:
         serving = self.sound_pointer(name)
         if expected is not None and (serving is None or serving.version != expected):
-            raise VersionChanged("another one serves")
+            raise VersionChanged("not-valid", reason="another one serves")
         self.check_version(name, version)
         self.read_version(name, version)
         if serving is None or serving.version != version:
@@ -145,7 +145,7 @@ class MemoryStore(AnyStore):
         serving = self.certain_pointer(name)
         self.check_version(name, version)
         if serving is not None and serving.version == version:
-            raise VersionServes("it serves")
+            raise VersionServes("version-serves", model=name, version=version)
         self._remove(f"{name}/{version}/")
 
     def delete_model(self, name: str) -> None:
@@ -156,7 +156,7 @@ class MemoryStore(AnyStore):
 
     def prune(self, name: str, keep: int) -> list[int]:
         if keep < 0:
-            raise InvalidInput("keep is negative")
+            raise InvalidInput("not-valid", reason="keep is negative")
         serving, versions = self.certain_pointer(name), self.versions(name)
         spared = set() if serving is None else {serving.version, version_before(serving, versions)}
         old = [version for version in versions[: max(0, len(versions) - keep)] if version not in spared]
@@ -289,7 +289,7 @@ def test_a_version_whose_guard_fails_was_never_there(
     @contextlib.contextmanager
     def failing() -> Iterator[None]:
         yield
-        raise VersionChanged("the job was given up")
+        raise VersionChanged("not-valid", reason="the job was given up")
 
     with pytest.raises(VersionChanged, match="given up"):
         any_store.publish(*version, guard=failing())

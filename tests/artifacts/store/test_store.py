@@ -456,14 +456,14 @@ def test_manifest_of_another_kind_is_refused(store: Store, name: str, kind: str)
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [("SIMPLENN", "is unknown; known: GRU, SimpleNN"), ("", "''"), ("x" * 500, "'xxx")]
+    ("kind", "said"), [("SIMPLENN", "is unknown, known: GRU, SimpleNN"), ("", "''"), ("x" * 500, "'xxx")]
 )
 def test_kind_is_looked_at_before_the_rest(store: Store, kind: str, said: str) -> None:
     """Of a kind or format that this program lacks not even the seal is checked: a later program's may be another."""
     path = store.root / NAME / "1" / "manifest.json"
 
     path.write_bytes(msgspec.json.encode({"format": 1, "neural_network_type": kind, "sha512": "0"}))
-    with pytest.raises(ArtifactRefused, match="is of a kind that this program lacks") as refused:
+    with pytest.raises(ArtifactRefused, match="is of a type that this program lacks") as refused:
         store.read_version(NAME, 1)
     assert said in str(refused.value)
     assert len(str(refused.value)) < 250
@@ -506,7 +506,7 @@ def test_list_of_other_files_is_refused(store: Store, file: str) -> None:
     (store.root / "secret").touch()
 
     reseal(store, files=files | {file: record})
-    with pytest.raises(ArtifactRefused, match="its kind has"):
+    with pytest.raises(ArtifactRefused, match="its type of network has"):
         store.read_version(NAME, 1)
 
 
@@ -515,7 +515,7 @@ def test_list_of_fewer_files_is_refused(store: Store) -> None:
     files = store.read_version(NAME, 1)[0].files
 
     reseal(store, files={name: record for name, record in files.items() if name != "vocab.json"})
-    with pytest.raises(ArtifactRefused, match="its kind has"):
+    with pytest.raises(ArtifactRefused, match="its type of network has"):
         store.read_version(NAME, 1)
 
 

@@ -12,12 +12,12 @@ from artifacts.system.sqlite import code_of, opened, schema_version
 
 def damaged(path: Path, reason: str) -> StoreRefused:
     """Return an error that names what was found."""
-    return StoreRefused(f"damaged {path.name}: {reason}")
+    return StoreRefused("not-valid", reason=f"damaged {path.name}: {reason}")
 
 
 def refused(path: Path, error: sqlite3.Error) -> StoreRefused:
     """Return an error that names what was found."""
-    return StoreRefused(f"refused {path.name}: {code_of(error)}")
+    return StoreRefused("not-valid", reason=f"refused {path.name}: {code_of(error)}")
 
 
 @pytest.fixture

@@ -101,11 +101,13 @@ def test_every_fault_is_found_and_located() -> None:
         "/vectors/1/2",
         "/extra",
     ]
-    assert found["/rows/1/category"] == "Expected `str`, got `int`"
-    assert found["/rows/2/category"] == "is missing"
-    assert found["/rows/3"] == "Expected `object`, got `array`"
-    assert found["/limits/epochs"] == "Expected `int` >= 1"
-    assert found["/limits/ephocs"] == "is an unknown field; expected one of epochs, share"
+    assert found["/rows/1/category"] == "Expected `str`, got `int`; send a value of that type"
+    assert found["/rows/2/category"] == "is missing; add it"
+    assert found["/rows/3"] == "Expected `object`, got `array`; send a value of that type"
+    assert found["/limits/epochs"] == "Expected `int` >= 1; send a number within the limit"
+    assert (
+        found["/limits/ephocs"] == "is an unknown field, expected one of epochs, share; correct the name, or remove it"
+    )
     assert "neural_network_type" in found["/extra"]
 
 

@@ -62,7 +62,7 @@ def test_parts_of_a_name_may_stand_apart_and_together() -> None:
 
 def test_too_little_is_refused() -> None:
     """A single letter stands in every text."""
-    with pytest.raises(InvalidInput, match="'é' has 1 letters or digits, the least is 2"):
+    with pytest.raises(InvalidInput, match="'é' has 1 letter or digit, the least is 2"):
         Person(["é"])
 
 

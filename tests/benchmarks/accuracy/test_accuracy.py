@@ -156,7 +156,7 @@ def test_unknown_peer_is_refused_and_a_missing_one_says_what_installs_it(monkeyp
     """A name that was asked for is never left out in silence; the SVC is always there."""
     monkeypatch.setitem(PEERS, "minilm", msgspec.structs.replace(PEERS["minilm"], modules=("no_such_module",)))
 
-    with pytest.raises(click.UsageError, match="no peer bert; there are svc, fasttext, minilm"):
+    with pytest.raises(click.UsageError, match="no peer bert; there are svc, fasttext, minilm, minilm-int8"):
         choose_peers("svc,bert")
     with pytest.raises(click.UsageError, match=r"minilm is not installed; .*\[minilm\]"):
         choose_peers("minilm")
@@ -226,7 +226,7 @@ def test_accuracy_is_of_the_test_file(tmp_path: Path) -> None:
     assert numbers["accuracies"] == [7 / 8, 7 / 8]
     assert numbers["macro_f1s"] == [pytest.approx((2 / 3 + 4 / 5 + 2) / 4)] * 2
     assert numbers["peers"]["svc"]["accuracy"] == 7 / 8
-    assert numbers["lead"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
+    assert numbers["peers"]["svc"]["lead"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
     facts = numbers["facts"]
     assert facts["majority_accuracy"] == 2 / 8
     assert (facts["num_train"], facts["num_test"], facts["num_categories"]) == (33, 8, 4)
@@ -236,9 +236,10 @@ def test_accuracy_is_of_the_test_file(tmp_path: Path) -> None:
         assert costs["model_bytes"] > 1000
     assert numbers["costs"]["batch_ticket_us"] > 0
     assert set(found["machine"]) == {"cpu", "num_cores", "system", "load_average"}
-    row, costs_row = [line for line in done.stdout.splitlines() if "small" in line and "│" in line]
+    row, lead_row, costs_row = [line for line in done.stdout.splitlines() if "small" in line and "│" in line]
     cells = [cell.strip() for cell in row.strip("│").split("│")]
     assert cells[1:6] == ["33", "8", "4", "0.2500", "0.8750"]
+    assert lead_row.strip("│").split("│")[1].strip() == "+0.00 (+0.00 to +0.00)"
     assert costs_row.strip("│").split("│")[-1].strip() == str(numbers["peers"]["svc"]["costs"]["model_bytes"])
     (recorded,) = (results / "accuracy_runs.jsonl").read_text("utf-8").splitlines()
     assert json.loads(recorded) == found

@@ -92,7 +92,7 @@ def test_file_with_nothing_to_spare_is_refused(tmp_path: Path) -> None:
     """Two tickets of a category are both for learning."""
     one = write(tmp_path / "train.jsonl", json_rows(tickets(2)))
 
-    with pytest.raises(InvalidInput, match="nothing to hold out"):
+    with pytest.raises(InvalidInput, match="no category with 3 distinct tickets to hold one out"):
         hold_out(one, 0, tmp_path)
 
 

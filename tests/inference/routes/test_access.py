@@ -53,6 +53,7 @@ ROLES = {
     ("GET", "/metrics"): "search",
     ("GET", "/livez"): "open",
     ("GET", "/readyz"): "open",
+    ("GET", "/problems/server-full"): "open",
     ("GET", "/schema"): "open",
     ("GET", "/schema/openapi.json"): "open",
     ("GET", "/schema/assets/swagger-ui.css"): "open",
@@ -62,6 +63,7 @@ PLACES = {
     "{version:int}": "1",
     "{job_id:str}": "0a",
     "{correction_id:str}": "t1",
+    "{type:str}": "server-full",
 }  # what the paths above have for them
 # Tokens that are set, who calls -> the roles (o, s, l, f, a) whose routes are open to a request without a token, with a
 # wrong one, with the search token, with the admin token. A token that is not set is a wrong one.
@@ -271,10 +273,9 @@ async def test_without_a_token_set_only_this_machine_is_let_in(settings: Setting
                 assert (response.status_code != 401) == may, f"{method} {path} from {address}: {response.text}"
                 if not may:
                     problem = check_problem(response, 401)
-                    role = ROLES[method, path]
-                    is_named = role in ("label", "feedback")
-                    remedy = "puppet-serve token NAME --role label" if is_named else f"set PUPPET_{role.upper()}_TOKEN"
-                    assert remedy in problem["detail"]
+                    role = "label" if ROLES[method, path] == "feedback" else ROLES[method, path]
+                    assert (problem["type"], problem["role"]) == ("/problems/only-this-machine", role)
+                    assert f"puppet-serve token NAME --role {role}" in problem["detail"]
 
 
 @pytest.mark.anyio
@@ -342,7 +343,7 @@ async def test_refused_caller_learns_nothing(settings: Settings, path: str) -> N
     [
         ("/create_model", None, "needs the admin token, none was sent; send the header Authorization: Bearer TOKEN"),
         ("/create_model", WRONG, "needs the admin token, the one that was sent is another; send the header"),
-        ("/create_model", SEARCH_TOKEN, "needs the admin token, the search token does not open it; send the header"),
+        ("/create_model", SEARCH_TOKEN, "needs the admin token, the search token does not open it; send the right one"),
         ("/search", None, "needs the search token, none was sent; send the header Authorization: Bearer TOKEN"),
         ("/search", WRONG, "needs the search token, the one that was sent is another; send the header"),
     ],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from litestar import Litestar
 from litestar.response import ServerSentEventMessage
@@ -173,7 +174,8 @@ async def test_jobs_are_listed_newest_first(client: httpx.AsyncClient) -> None:
     assert jobs[0] | {"id": "", "created": ""} == {
         "id": "", "state": "queued", "model_name": "puppet-o2", "neural_network_type": "GRU", "attempt": 0,
         "created": "", "started": None, "ended": None, "detail": "", "errors": [], "num_errors": 0, "version": None,
-        "metrics": None, "seconds": None, "promote": "always", "cancel_requested": False, "progress": None,
+        "metrics": None, "seconds": None, "promote": "always", "cancel_requested": False, "phase": None,
+        "seconds_left": None, "progress": None,
     }  # fmt: skip
 
 
@@ -325,7 +327,7 @@ async def next_of(stream: AsyncIterator[ServerSentEventMessage]) -> ServerSentEv
 async def test_events_come_while_it_runs(client: httpx.AsyncClient, training: Training) -> None:
     """What a run tells is passed on while it goes on, and its end ends the stream."""
     job_id = await asked(client)
-    stream = told(training, job_id, 0)
+    stream = told(training, job_id, 0, "en")
     opening = await next_of(stream)
     assert opening.retry is not None
     job = claimed(training.jobs)
@@ -347,13 +349,52 @@ async def test_events_come_while_it_runs(client: httpx.AsyncClient, training: Tr
         await next_of(stream)
 
 
+async def test_phase_and_time_left_are_those_said_last(client: httpx.AsyncClient, training: Training) -> None:
+    """An epoch says them too, a message does not; once the job has ended nothing is left, and the phase stays."""
+    job_id = await asked(client)
+    job = claimed(training.jobs)
+    folder = training.jobs.folder(job_id)
+
+    async def shown_now() -> tuple[object, object, object]:
+        found = (await client.get(f"/jobs/{job_id}")).json()
+        return found["phase"], found["seconds_left"], (found["progress"] or {}).get("epoch")
+
+    with training.jobs.run_lock(job_id):
+        append_event(folder, Event(kind="phase", time=now(), phase="read"))
+        assert await shown_now() == ("read", None, None)
+        append_event(folder, msgspec.structs.replace(epoch(1), phase="network", seconds_left=41.5))
+        append_event(folder, Event(kind="message", time=now(), detail="made up"))
+        assert await shown_now() == ("network", 41.5, 1)
+        append_event(folder, Event(kind="phase", time=now(), phase="calibrate", seconds_left=12.0))
+        assert await shown_now() == ("calibrate", 12.0, 1)
+        write_result(folder, JobResult("failed", "it broke"))
+        training.jobs.finish(job_id, job.attempt, "failed", "it broke")
+
+    assert await shown_now() == ("calibrate", None, 1)
+    stream = told(training, job_id, 0, "en")
+    kinds = [message.event async for message in stream if message.event]
+    assert kinds == ["phase", "epoch", "message", "phase", "end"]
+
+
+async def test_events_of_a_job_older_than_phases_are_shown(client: httpx.AsyncClient, training: Training) -> None:
+    """Epochs without a phase, as they were written before there were any, are its progress as ever."""
+    job_id = await asked(client)
+    old = b'{"kind":"epoch","time":"2026-11-01T00:00:00Z","epoch":2,"num_epochs":3,"loss":0.5,"seconds_left":4.0}\n'
+    (training.jobs.folder(job_id) / EVENTS).write_bytes(old)
+
+    found = (await client.get(f"/jobs/{job_id}")).json()
+
+    assert (found["phase"], found["seconds_left"]) == (None, None)
+    assert (found["progress"]["epoch"], found["progress"]["seconds_left"]) == (2, 4.0)
+
+
 async def test_quiet_stream_is_kept_open(
     client: httpx.AsyncClient, training: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job of which nothing is heard gets a comment from time to time, without an id."""
     monkeypatch.setattr("inference.following.LOOK_S", 0.01)
     monkeypatch.setattr("inference.routes.jobs.HEARTBEAT_S", 0.03)
-    stream = told(training, await asked(client), 0)
+    stream = told(training, await asked(client), 0, "en")
     await next_of(stream)
 
     for _ in range(2):
@@ -363,7 +404,7 @@ async def test_quiet_stream_is_kept_open(
 
 async def test_stream_ends_when_the_server_does(client: httpx.AsyncClient, training: Training) -> None:
     """A shutdown ends the stream of a job that goes on, without an end event, so that its client comes back."""
-    stream = told(training, await asked(client), 0)
+    stream = told(training, await asked(client), 0, "en")
     await next_of(stream)
 
     waiting = asyncio.create_task(next_of(stream))

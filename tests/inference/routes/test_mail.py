@@ -5,7 +5,7 @@ import random
 import httpx
 import pytest
 
-from artifacts.errors import MailMissing, how_to_install
+from artifacts.errors import MailMissing
 from artifacts.mail.message import Stripped
 from inference.routes import seeds
 from inference.settings import Settings
@@ -87,7 +87,7 @@ async def test_limits_of_mail_and_json_are_their_own(settings: Settings) -> None
 
     assert good.status_code == 200
     assert "600 bytes" in check_problem(long_mail, 413)["detail"]
-    assert "the limit for JSON is 300" in check_problem(long_json, 413)["detail"]
+    assert "the limit for application/json is 300" in check_problem(long_json, 413)["detail"]
 
 
 async def test_model_is_named_once(client: httpx.AsyncClient) -> None:
@@ -116,7 +116,7 @@ async def test_missing_extra_is_said(client: httpx.AsyncClient, monkeypatch: pyt
     """A server without the library answers 415 and what to install; JSON goes on."""
 
     def read_mail(_: bytes) -> None:
-        raise MailMissing(how_to_install("mail"))
+        raise MailMissing("outlook-reader-missing")
 
     monkeypatch.setattr(seeds, "read_mail", read_mail)
 

@@ -17,9 +17,11 @@ from artifacts import kinds
 from artifacts.evaluation.metrics import Metrics, ValueMetrics, measure, measure_values
 from artifacts.networks.gru import GruModel
 from artifacts.networks.gru_records import GoldenRow
+from artifacts.networks.learnt import trained_on
 from artifacts.networks.runtime import Model
 from artifacts.networks.simple_nn import SimpleNNModel
 from artifacts.store.store import Store
+from artifacts.text.tickets import Ticket
 from artifacts.text.tokens import MAX_TOKENS
 from artifacts.text.vocabulary import Encoded
 from inference.settings import Settings
@@ -143,7 +145,7 @@ async def test_other_kind_than_the_models_is_refused(client: httpx.AsyncClient, 
     for path, body in bodies.items():
         response = await client.post(path, json=MODEL | {"neural_network_type": second_kind} | body)
 
-        check_problem(response, 400, "model puppet-o2 is of neural_network_type GRU, not LSTM; name its own kind")
+        check_problem(response, 400, "model puppet-o2 is of neural_network_type GRU, not LSTM; name its own type")
 
 
 # /train_model: the seeds' refusals come from the trainer's process; test_training.py has the rest
@@ -356,7 +358,10 @@ async def test_search_needs_exactly_one_content(client: httpx.AsyncClient, names
 
     problem = check_problem(await client.post("/search", json=MODEL | {name: contents[name] for name in names}), 400)
 
-    assert problem["errors"][0]["detail"] == "expected exactly one of `vector`, `text`, `vectors`, `texts`"
+    assert (
+        problem["errors"][0]["detail"]
+        == "expected exactly one of `vector`, `text`, `vectors`, `texts`; send one of them"
+    )
 
 
 # Work that would hold the others up goes to a thread
@@ -536,7 +541,8 @@ async def test_measures_are_those_of_the_answers(client: httpx.AsyncClient, stor
 
     assert response.status_code == 200
     found = msgspec.json.decode(response.content, type=Metrics)
-    assert found == msgspec.structs.replace(metrics, model_name="puppet-o2", version=1)
+    whole = msgspec.structs.replace(found, clean=None, learnt=None)
+    assert whole == msgspec.structs.replace(metrics, model_name="puppet-o2", version=1)
     wrong = [row for row, answer in enumerate(answers) if answer["category"] != expected[row]]
     assert {mistake.row: mistake.confidence for mistake in found.mistakes} == pytest.approx(
         {row: answers[row]["confidence"] for row in wrong}, abs=1e-6
@@ -695,7 +701,7 @@ async def test_cases_are_measured(client: httpx.AsyncClient) -> None:
     response = await client.post("/test", json=PRICES | {"test_data": rows})
 
     assert response.status_code == 200
-    assert set(response.json()) == {"model_name", "version", *(set(ValueMetrics.__struct_fields__))}
+    assert set(response.json()) == {"model_name", "version", *(set(ValueMetrics.__struct_fields__) - {"unknown"})}
     found = msgspec.json.decode(response.content, type=ValueMetrics)
     assert (found.model_name, found.version, found.total_tests) == ("prices", 1, 5)
     assert (found.mae, found.rmse, found.r2) == pytest.approx((expected.mae, expected.rmse, expected.r2), rel=1e-9)
@@ -759,7 +765,7 @@ async def test_faults_of_cases_are_all_listed(client: httpx.AsyncClient) -> None
 @pytest.mark.parametrize(
     ("fields", "place", "said"),
     [
-        ({"text": "deux pièces"}, "/text", "is an unknown field; expected one of name, neural_network_type, id, ids, "),
+        ({"text": "deux pièces"}, "/text", "is an unknown field, expected one of name, neural_network_type, id, ids, "),
         ({"texts": ["a"]}, "/texts", "vector, vectors"),
         ({"vector": ["a", "b"]}, "/vector/0", "Expected `float`, got `str`"),
         ({"vector": [1, None]}, "/vector/1", "Expected `float`, got `null`"),
@@ -804,14 +810,14 @@ async def test_model_of_another_kind_is_not_asked(
     for path, fields in (("/search", body), ("/test", {"test_data": [{"features": [1.0], "target": 1.0}]})):
         response = await client.post(path, json={"name": model, "neural_network_type": asked} | fields)
 
-        check_problem(response, 400, f"model {model} is of neural_network_type {own}, not {asked}; name its own kind")
+        check_problem(response, 400, f"model {model} is of neural_network_type {own}, not {asked}; name its own type")
 
 
 async def test_model_that_reads_no_text_predicts_nothing(client: httpx.AsyncClient, settings: Settings) -> None:
     """/predict of a model of numbers is 400 and names the kinds that read text, be it named or the default."""
     said = (
-        "model prices is of neural_network_type SimpleNN, which does not read text; name a model of GRU, "
-        "or ask this one through /search"
+        "model prices is of neural_network_type SimpleNN, which does not read text, expected a model of GRU; "
+        "name such a model, or ask this one through /search"
     )
 
     check_problem(await client.post("/predict", json={"email_text": "a", "name": "prices"}), 400, said)
@@ -835,7 +841,7 @@ async def test_answer_that_is_no_number_is_an_error(
         check_problem(
             await client.post(path, json=PRICES | body),
             500,
-            "prices version 1 answers with a value that is no finite number; train it again",
+            "prices version 1 answers with a number that is not finite; train it again",
         )
 
 
@@ -970,3 +976,63 @@ async def test_client_that_left_costs_no_run(
     await asyncio.wait_for(asking, DEADLINE_S)
 
     assert not runs
+
+
+def with_list(store: Store, rows: list[Ticket] | None) -> None:
+    """Publish the fixture's version once more, as if it had been trained on these rows; None: it keeps no list."""
+    manifest, files = store.read_version("puppet-o2", 1)
+    kept = trained_on(rows) if rows is not None else None
+    report = msgspec.json.decode(files["report.json"], type=dict[str, Any]) | {"trained_on": kept}
+    store.publish(manifest, files | {"report.json": msgspec.json.encode(report)})
+
+
+async def test_test_measures_learnt_rows_apart(settings: Settings, store: Store) -> None:
+    """At the top stand all rows as sent; `clean` has those that the version has not learnt, `learnt` the others.
+
+    Of four rows three are right. It has learnt from two of them (one comes as text, under another category) and from
+    a long one, which is read in the thread.
+    """
+    long = " ".join(f"mot{number}" for number in range(5000))
+    with_list(store, [Ticket("x", CLIENT), Ticket("x", text=long)])
+    rows: list[dict[str, Any]] = [
+        {"category": category, "tokens": tokens} for category, tokens in CATEGORY.items() if tokens != CLIENT
+    ]
+    rows += [{"category": "Création de client", "text": " ".join(CLIENT)}, {"category": "nowhere", "text": long}]
+
+    async with started(settings) as app, connect(app) as client:
+        answer = (await client.post("/test", json=MODEL | {"test_data": rows})).json()
+
+    assert (answer["total_tests"], answer["correct_predictions"], answer["total_error"]) == (4, 3, 1)
+    assert answer["accuracy"] == 0.75
+    clean, learnt = answer["clean"], answer["learnt"]
+    assert (clean["num_tickets"], clean["accuracy"], clean["accuracy_high"]) == (2, 1.0, 1.0)
+    assert clean["accuracy_low"] == pytest.approx(2 / (2 + 1.96**2), abs=1e-3)
+    assert (learnt["num_tickets"], learnt["accuracy"]) == (2, 0.5)
+    assert (clean["largest_share"], clean["chance"]) == (0.5, 0.5)
+    assert "unknown" not in answer
+
+
+async def test_test_of_learnt_rows_only_has_no_clean_figures(settings: Settings, store: Store) -> None:
+    """Every field of the contract is there, and nobody can take them for those of other tickets."""
+    with_list(store, [Ticket("x", CLIENT)])
+
+    async with started(settings) as app, connect(app) as client:
+        rows = [{"category": "Création de client", "tokens": CLIENT}]
+        answer = (await client.post("/test", json=MODEL | {"test_data": rows})).json()
+
+    assert (answer["total_tests"], answer["accuracy"], answer["learnt"]["num_tickets"]) == (1, 1.0, 1)
+    assert answer["clean"]["num_tickets"] == 0
+    assert answer["clean"]["accuracy"] is None
+
+
+async def test_test_of_a_version_without_a_list_says_that_it_is_unknown(settings: Settings, store: Store) -> None:
+    """An older version kept none: no part is made up."""
+    with_list(store, None)
+
+    async with started(settings) as app, connect(app) as client:
+        rows = [{"category": "Création de client", "tokens": CLIENT}]
+        answer = (await client.post("/test", json=MODEL | {"test_data": rows})).json()
+
+    assert "clean" not in answer
+    assert "learnt" not in answer
+    assert answer["unknown"] == "it kept no list of the rows that it was trained on"

@@ -197,7 +197,7 @@ async def test_error_of_the_model_reaches_who_waits(batcher: Batcher, num_tokens
 
     class Broken(Fake):
         def predict(self, _: Sequence[Encoded]) -> list[Prediction]:
-            raise EmptyTicket("as it happens")
+            raise EmptyTicket("not-valid", reason="as it happens")
 
     with pytest.raises(EmptyTicket, match="as it happens"):
         await batcher.predict(as_model(Broken()), [ticket(num_tokens)])
@@ -290,7 +290,7 @@ async def test_bad_ticket_fails_no_other(batcher: Batcher) -> None:
     class Picky(Fake):
         def predict(self, tickets: Sequence[Encoded]) -> list[Prediction]:
             if any(one.ids[0] == 2 for one in tickets):
-                raise EmptyTicket("number 2")
+                raise EmptyTicket("not-valid", reason="number 2")
             return super().predict(tickets)
 
     picky = Picky()
@@ -549,7 +549,7 @@ async def test_error_of_a_step_is_told(batcher: Batcher, fake: Fake) -> None:
 
     def broken() -> Generator[int, None, str]:
         yield 1
-        raise EmptyTicket("nothing in it")
+        raise EmptyTicket("not-valid", reason="nothing in it")
 
     with pytest.raises(EmptyTicket, match="nothing in it"):
         await batcher.large.in_steps(as_model(fake), broken(), 1, RequestContext())

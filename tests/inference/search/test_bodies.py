@@ -205,7 +205,11 @@ async def test_limit_of_a_body_is_exact(training_here: Settings, is_chunked: boo
                 assert ("content-length" in response.request.headers) != is_chunked
                 problem = check_problem(response, 413 if extra > 0 else 400)
                 # Mails may be longer, so /predict knows the limit only once it knows the type.
-                said = f"the limit for JSON is {limit};" if path == "/predict" else f"{limit} bytes for {path};"
+                said = (
+                    f"the limit for application/json is {limit};"
+                    if path == "/predict"
+                    else f"{limit} bytes for {path};"
+                )
                 assert (said in problem["detail"]) == (extra > 0)
         assert not [path for path in (app.state.registry.store.root / ".jobs").iterdir() if path.is_dir()]
 

@@ -329,8 +329,8 @@ async def test_server_that_runs_notices_a_new_version(app: Litestar, client: htt
     "trouble",
     [
         OSError("the disk is gone"),
-        ModelNotFound("Model not found"),
-        ArtifactRefused("damaged"),
+        ModelNotFound("model-not-found"),
+        ArtifactRefused("not-valid", reason="damaged"),
         ZeroDivisionError("bug"),
     ],
 )

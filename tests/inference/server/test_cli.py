@@ -21,7 +21,7 @@ from artifacts.system.logs import JsonLines
 from inference.server import cli
 from inference.server.cli import choose_trainer, main, trainer_is_installed, worker
 from inference.server.listeners import close, listen, turn_away
-from inference.server.supervisor import Supervisor
+from inference.server.supervisor import StartRefusal, Supervisor
 from inference.settings import Given, Settings
 from inference.tokens import NamedToken, read_tokens, sha256_of
 from tests.system.server import DEADLINE_S, ROOT, environment
@@ -50,8 +50,8 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Supervisor]:
 
 
 def puppet_serve(*args: str, **environment: str) -> Result:
-    """Run the command line with these arguments and PUPPET_ variables."""
-    return CliRunner().invoke(main, args, env=environment)
+    """Run the command line in English with these arguments and variables."""
+    return CliRunner().invoke(main, args, env={"LC_ALL": "C"} | environment)
 
 
 # Log lines
@@ -247,7 +247,11 @@ def test_options_win_over_the_environment(runs: list[Any], store: Any, caplog: p
 @pytest.mark.parametrize(
     ("args", "environment", "words"),
     [
-        (["--host", "0.0.0.0"], {}, ["refusing to listen on 0.0.0.0", "set PUPPET_ADMIN_TOKEN", "--host 127.0.0.1"]),
+        (
+            ["--host", "0.0.0.0"],
+            {},
+            ["refusing to listen on 0.0.0.0", "not set: PUPPET_ADMIN_TOKEN", "--host 127.0.0.1"],
+        ),
         ([], {"PUPPET_SEARCH_TOKEN_FILE": "/nope"}, ["PUPPET_SEARCH_TOKEN_FILE: '/nope' cannot be read: No such file"]),
         (["--port", "70000"], {}, ["the settings do not fit", "PUPPET_PORT", "70000"]),
         ([], {"PUPPET_PROT": "1", "PUPPET_TRAINER": "x"}, ["PUPPET_PROT: is an unknown setting", "PUPPET_TRAINER: "]),
@@ -265,6 +269,38 @@ def test_wrong_start_is_one_message_and_status_1(
     assert result.stderr.startswith("error: ")
     assert all(word in result.stderr for word in words), result.stderr
     assert "Traceback" not in result.output
+
+
+def test_wrong_start_is_told_in_the_language_of_the_terminal(runs: list[Any]) -> None:
+    """Under a French locale the message and each of its faults are French; a value stays as it was typed."""
+    result = puppet_serve("--port", "70000", LC_ALL="", LANG="fr_FR.UTF-8", PUPPET_WORKERS="0")
+
+    assert (result.exit_code, runs) == (1, [])
+    assert result.stderr.replace("\u00a0", " ").splitlines() == [
+        "erreur : les réglages ne sont pas conformes : 2 fautes, citées ; corrigez ce qui est cité, puis redémarrez",
+        "  PUPPET_WORKERS : vaut '0', attendu : `int` >= 1 ; corrigez-le, ou omettez-le pour la valeur par défaut",
+        "  PUPPET_PORT : vaut 70000, attendu : `int` <= 65535 ; corrigez-le, ou omettez-le pour la valeur par défaut",
+    ]
+
+
+@pytest.mark.parametrize(
+    "report", ["set X right", StartRefusal.of(InvalidInput("no-trainer-installed")).report()[:-1].decode()]
+)
+def test_child_that_cannot_start_is_told_in_the_language_of_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, report: str
+) -> None:
+    """What a worker reports is worded by the supervisor; a child that reports plain text is quoted."""
+
+    async def run(supervisor: Supervisor) -> int:
+        supervisor.refusal = report
+        supervisor.on_end()
+        return 1
+
+    monkeypatch.setattr(Supervisor, "run", run)
+    result = puppet_serve("--port", "0", LC_ALL="fr_FR.UTF-8", PUPPET_TRAINER="none")
+
+    words = report if report == "set X right" else InvalidInput("no-trainer-installed").message.detail("fr")
+    assert result.stderr.splitlines()[-1] == f"erreur\u00a0: {words}"
 
 
 @pytest.mark.parametrize("args", [["--workers", "many"], ["--trainer", "remote"], ["--nope"], ["x"]])
@@ -302,8 +338,8 @@ def test_token_is_made_and_shown_once(tmp_path: Path, runs: list[Supervisor]) ->
     ("args", "status", "words"),
     [
         (["desk", "--role", "label"], 1, "has a token 'desk' already"),
-        (["a b", "--role", "label"], 1, "the name of a token is 'a b'"),
-        (["new", "--role", "label", "--days", "0"], 1, "0 days; give 1 to"),
+        (["a b", "--role", "label"], 1, "a token cannot be named 'a b'"),
+        (["new", "--role", "label", "--days", "0"], 1, "0 days, the limit is 36500; give 1 to"),
         (["new", "--role", "root"], 2, "'root'"),
         (["new"], 2, "--role"),
     ],

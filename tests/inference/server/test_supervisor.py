@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from artifacts.errors import Fault, InvalidInput
+from artifacts.problems.sentences import LANGUAGES
 from inference.server import supervisor as module
 from inference.server.supervisor import (
     CANNOT_START,
@@ -21,9 +23,12 @@ from inference.server.supervisor import (
     FIRST_DELAY_S,
     HEALTHY_S,
     LONGEST_DELAY_S,
+    REPORT_BYTES,
     Child,
+    StartRefusal,
     Supervisor,
     next_delay_s,
+    read_refusal,
 )
 from tests.inference.helpers import DEADLINE_S, eventually
 from tests.system.server import environment, is_alive
@@ -138,6 +143,21 @@ async def test_first_start_that_is_impossible_ends_the_rest(pipe: tuple[int, int
 
     assert await asyncio.wait_for(supervisor.run(), DEADLINE_S) == 1
     assert supervisor.refusal == "set X right"
+
+
+def test_refusal_travels_in_every_language() -> None:
+    """A child reports a type and no words: the terminal's language is not the log's. Faults are there if they fit."""
+    faults = [Fault.of("PUPPET_PORT", "invalid-setting", found="x" * 300, expected="`int`")]
+    error = InvalidInput("settings-do-not-fit", faults, num_faults=1)
+    report = StartRefusal.of(error).report()
+    crowded = StartRefusal.of(InvalidInput("settings-do-not-fit", faults * 100, num_faults=100)).report()
+
+    assert report.endswith(b"}\0")
+    for language in LANGUAGES:
+        expected = [error.message.detail(language), f"  {faults[0].shown(language)}"]
+        assert read_refusal(report[:-1].decode(), language).splitlines() == expected
+    assert len(crowded) <= REPORT_BYTES // 64  # 64 children may report before the supervisor reads
+    assert read_refusal(crowded[:-1].decode(), "en").startswith("the settings do not fit: 100 faults")
 
 
 async def test_later_start_that_is_impossible_is_tried_again(

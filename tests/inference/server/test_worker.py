@@ -32,6 +32,6 @@ async def test_signal_begins_the_end(app: Litestar, client: httpx.AsyncClient, n
     assert config.encoded_headers.count(CLOSE) == 1
     assert server.server_state.default_headers.count(CLOSE) == 1
     response = await client.get("/readyz")
-    check_problem(response, 503, "the server is shutting down")
+    check_problem(response, 503, "the server is shutting down; try again when it is back")
     assert response.headers["retry-after"]
     assert (await client.get("/livez")).status_code == 200

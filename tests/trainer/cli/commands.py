@@ -11,7 +11,10 @@ from tests.trainer import small
 from trainer.cli import main
 
 SETTINGS = [
-    word for field, value in msgspec.structs.asdict(small.CONFIG).items() for word in ("--set", f"{field}={value}")
+    word
+    for field, value in msgspec.structs.asdict(small.CONFIG).items()
+    if value is not None  # as good as left out
+    for word in ("--set", f"{field}={value}")
 ]
 Tickets = Mapping[str, Sequence[Sequence[str]]]
 

@@ -100,7 +100,7 @@ def test_version_that_learnt_the_ticket_is_named(trained: Path) -> None:
 
 def test_nothing_to_forget_is_refused(trained: Path, tmp_path: Path) -> None:
     """Without a name and an id there is nothing to look for; a store that is not there is not made."""
-    assert refusal("forget", "--store", trained) == ["error: nothing to forget: give TEXT, --file FILE or --id ID"]
+    assert refusal("forget", "--store", trained) == ["error: nothing to forget; give TEXT, --file FILE or --id ID"]
     assert "there is no store" in refusal("forget", "x y", "--store", tmp_path / "none")[0]
-    assert "1 letters or digits" in refusal("forget", "x", "--store", trained)[0]
+    assert "1 letter or digit" in refusal("forget", "x", "--store", trained)[0]
     assert "Model not found" in refusal("forget", "Zwoki", "--name", "nobody", "--store", trained)[0]

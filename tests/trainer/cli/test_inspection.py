@@ -42,7 +42,17 @@ def test_json_has_stable_fields(tmp_path: Path) -> None:
     assert (found["num_tickets"], found["num_unlabelled"], found["num_empty"]) == (36, 1, 1)
     assert (found["columns"], found["encoding"]) == ({"category": "category", "text": ["text"], "id": None}, "utf-8")
     assert found["form"] == "table with semicolons"
-    assert [(group["num_tickets"], group["detail"]) for group in found["faults"]] == [(1, "category: no category")]  # type: ignore[attr-defined]
+    assert found["faults"] == [
+        {
+            "detail": "category: no category; fill it in",
+            "num_tickets": 1,
+            "examples": ["line 26 'sans'"],
+            "remedy": "--skip-unlabelled goes on without them, and counts them",
+            "option": "skip-unlabelled",
+            "type": "no-category",
+            "field": "category",
+        }
+    ]
     warned = {one["kind"]: one for one in found["warnings"]}  # type: ignore[attr-defined]
     assert warned["category_names"]["num_tickets"] == 24
     assert "--merge" in warned["category_names"]["detail"]
@@ -141,7 +151,8 @@ def test_refusal_shows_the_command_to_copy(tmp_path: Path) -> None:
 def test_delimiter_of_two_characters_is_named(tmp_path: Path) -> None:
     """With its length and what is expected."""
     assert (
-        "--delimiter '||' has 2 characters, expected one" in refusal("inspect", tmp_path / "x", "--delimiter", "||")[0]
+        "--delimiter '||' has 2 characters, expected 1, such"
+        in refusal("inspect", tmp_path / "x", "--delimiter", "||")[0]
     )
 
 
@@ -180,4 +191,4 @@ def test_empty_ticket_is_left_out_of_a_training_and_is_an_error_of_a_measurement
     assert {"expected": "Facture", "predicted": EMPTY, "count": 1} in json.loads(json.dumps(found["confusions"]))
     assert EMPTY not in found["per_category"]  # type: ignore[operator]
     assert f"line {len(rows) + 1}" in result.stdout
-    assert "1 tickets have no word" in result.stdout
+    assert "1 ticket has no word" in result.stdout

@@ -75,7 +75,8 @@ def test_fit_prints_the_validation_metrics(tmp_path: Path, data: Path) -> None:
     assert isinstance(manifest, GruManifest)
     assert (
         f"validation: accuracy {manifest.validation['accuracy']:.4f}, macro F1 {manifest.validation['macro_f1']:.4f} "
-        f"on 8 tickets; temperature {manifest.calibration.temperature:.3f}"
+        f"on 8 tickets (always 'Accès utilisateur' 0.2500, chance 0.2500); "
+        f"temperature {manifest.calibration.temperature:.3f}"
     ) in result.stdout.splitlines()
 
 
@@ -102,9 +103,12 @@ def test_json_is_the_last_line_of_stdout(tmp_path: Path, data: Path) -> None:
         "num_unlabelled": 0,
         "num_faulty": 0,
         "num_empty": 0,
+        "num_repaired": 0,
         "num_tickets": 8,
         "seconds": round(manifest.seconds, 3),
         "measured_on": "validation",
+        "largest_share": 0.25,
+        "chance": 0.25,
     }
 
 
@@ -123,12 +127,13 @@ def test_fit_prints_what_the_recipe_and_the_data_decide(tmp_path: Path, data: Pa
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("settings: ")]
     assert "grus=1, " in line
     assert "recipe=fast, epochs=1, batch=16, " in line
-    assert "refit=False, folds=1, " in line
+    assert "refit=False, folds=4, " in line
 
 
 def test_fit_with_test_file_ends_with_its_metrics(tmp_path: Path, data: Path) -> None:
     """--test measures the new version on that file, prints the table, and the JSON line has those numbers."""
-    test = written(tmp_path / "test.jsonl", {**small.tickets(2), "Livraison": [["colis"]] * 4})
+    fresh = {name: [[*tokens, "encore"] for tokens in group] for name, group in small.tickets(2).items()}
+    test = written(tmp_path / "test.jsonl", {**fresh, "Livraison": [["colis"]] * 4})
 
     result = fit(data, tmp_path / "store", "--test", test, "--json")
 
@@ -139,7 +144,11 @@ def test_fit_with_test_file_ends_with_its_metrics(tmp_path: Path, data: Path) ->
         *(evaluated["accuracy"], evaluated["macro_f1"], 12),
     ]
     assert line["accuracy"] != Store(tmp_path / "store").read_version("m", 1)[0].validation["accuracy"]
-    assert re.search(r"^accuracy \d\.\d{4}, macro F1 \d\.\d{4}: \d+ of 12 right$", result.stdout, re.MULTILINE)
+    assert re.search(
+        r"^accuracy \d\.\d{4}, macro F1 \d\.\d{4}: \d+ of 12 right \(always 'Livraison' 0\.3333",
+        result.stdout,
+        re.MULTILINE,
+    )
 
 
 def test_fit_without_validation_has_no_accuracy(tmp_path: Path) -> None:
@@ -187,7 +196,7 @@ def test_fit_that_is_to_serve_only_if_better_says_why_it_does_not(tmp_path: Path
 
     result = fit(data, tmp_path / "store", "--promote", "if_better")
 
-    assert "not better than version 1: 0 rows to compare on (8 were left out" in result.stdout
+    assert "undecided: 0 rows to compare on (8 were left out" in result.stdout
     assert result.stdout.splitlines()[-1] == "version 2 does not serve; puppet-train promote lets it"
     store = Store(tmp_path / "store")
     assert (store.versions("m"), store.serving("m")) == ([1, 2], 1)
@@ -243,9 +252,13 @@ def test_wrong_rows_are_listed_before_anything_is_trained(tmp_path: Path) -> Non
 
     lines = refusal("fit", path, "--name", "m", "--store", tmp_path / "store")
 
-    assert lines[0] == f"error: {path} does not fit: 25 faults in 25 rows; --faults FILE.csv lists them all"
-    assert lines[1] == "  25 rows: tokens: Expected `str`, got `int` (line 1 'x 5'; line 2 'x 5'; line 3 'x 5'; ...)"
-    assert len(lines) == 3
+    assert lines[0].startswith(f"error: {path} does not fit: 25 faults in 25 rows; correct them, or leave them out")
+    assert lines[1].startswith("  25 rows: tokens: Expected `str`, got `int`; ")
+    assert lines[1].endswith(" (line 1 'x 5'; line 2 'x 5'; line 3 'x 5'; ...)")
+    assert lines[2:] == [
+        "    --skip-faulty goes on without them, and counts them",
+        "--faults FILE.csv lists them all",
+    ]
     assert not (tmp_path / "store").exists()
 
 
@@ -256,7 +269,7 @@ def test_wrong_rows_are_listed_before_anything_is_trained(tmp_path: Path) -> Non
         (b"", (), "error: No training data provided or training data is empty"),
         (b'{"category": "a", "tokens": ["x"]}', (), "error: all 1 tickets are of one category, 'a'"),
         (b"{}", ("--set", "epochs=-1"), "error: the training configuration does not fit"),
-        (b"{}", ("--set", "epochs"), "error: --set epochs: expected field=value"),
+        (b"{}", ("--set", "epochs"), "error: --set epochs has no equals sign, expected field=value"),
         (b"{}", ("--config", "nowhere.toml"), "error: cannot read the configuration nowhere.toml"),
     ],
     ids=["missing", "empty", "one category", "setting", "no value", "no config"],
@@ -291,7 +304,7 @@ def test_wrong_test_file_is_refused_before_the_training(tmp_path: Path, data: Pa
     ("arguments", "expected"),
     [
         (("--name", "Bad Name"), "error: model name 'Bad Name' is not allowed"),
-        (("--name", "x", "--kind", "LSTM"), "error: neural_network_type 'LSTM' is unknown; known: GRU, SimpleNN"),
+        (("--name", "x", "--kind", "LSTM"), "error: neural_network_type 'LSTM' is unknown, known: GRU, SimpleNN"),
         (("--name", "x", "--set", "device=cuda"), "error: device is cuda, but this machine has none"),
     ],
 )
@@ -360,10 +373,11 @@ def test_evaluate_measures_the_serving_version(tmp_path: Path, trained: Path, da
     expected = msgspec.json.decode(msgspec.json.encode(whole))
     assert expected.pop("model_name") == "m"
     assert line == expected | {
-        "name": "m", "num_tickets": 40, "seconds": line["seconds"], "measured_on": "test",
-        "num_unlabelled": 0, "num_faulty": 0, "num_empty": 0,
+        "name": "m", "num_tickets": 40, "seconds": line["seconds"], "measured_on": "learnt",
+        "num_unlabelled": 0, "num_faulty": 0, "num_empty": 0, "num_repaired": 0,
     }  # fmt: skip
-    assert (line["name"], line["version"], line["measured_on"], line["num_tickets"]) == ("m", 2, "test", 40)
+    assert (line["name"], line["version"], line["measured_on"], line["num_tickets"]) == ("m", 2, "learnt", 40)
+    assert "it has learnt from every one of these 40 rows, so what follows says nothing of others" in result.stdout
     assert f"accuracy {line['accuracy']:.4f}, macro F1 {line['macro_f1']:.4f}: " in result.stdout
     for category in small.TEMPLATES:
         assert re.search(rf"{category} .* 10 ", result.stdout), category
@@ -414,7 +428,7 @@ def test_evaluate_refuses_a_file_without_tickets(tmp_path: Path, trained: Path) 
     path = written(tmp_path / "empty.jsonl", {})
 
     assert refusal("evaluate", path, "--name", "m", "--store", trained) == [
-        f"error: {path} holds no ticket; expected at least one to measure on"
+        f"error: {path} holds no ticket, expected at least 1 to measure on; add tickets to it, or give another file"
     ]
 
 
@@ -556,9 +570,10 @@ def test_simple_nn_is_trained_and_measured(tmp_path: Path, file: str) -> None:
     line = last_line(evaluated.stdout)
     assert line.keys() == {
         *("name", "version", "mae", "rmse", "r2", "num_tickets", "seconds", "measured_on", "total_tests"),
-        "largest_errors",
+        *("largest_errors", "clean", "learnt"),
     }
-    assert (line["name"], line["version"], line["num_tickets"], line["measured_on"]) == ("prices", 1, 20, "test")
+    assert (line["name"], line["version"], line["num_tickets"], line["measured_on"]) == ("prices", 1, 20, "learnt")
+    assert line["clean"] == {"mae": None, "rmse": None, "r2": None, "num_tickets": 0}
     assert 0.0 < float(str(line["mae"])) <= float(str(line["rmse"]))
     shown = f"MAE {line['mae']:.4g}, RMSE {line['rmse']:.4g}, R2 {line['r2']:.4f} on 20 rows"
     assert evaluated.stdout.splitlines()[-2] == shown
@@ -596,7 +611,7 @@ def test_fit_of_another_kind_than_the_models_is_refused(simple: Path, data: Path
     """A model keeps its kind: the message names both, and nothing is published."""
     lines = refusal("fit", data, "--name", "prices", "--store", simple, "--kind", "GRU")
 
-    assert lines == ["error: model prices is of neural_network_type SimpleNN, not GRU; name its own kind"]
+    assert lines == ["error: model prices is of neural_network_type SimpleNN, not GRU; name its own type"]
     assert Store(simple).versions("prices") == [1]
 
 
@@ -609,8 +624,9 @@ def test_setting_that_the_kind_lacks_names_the_known_ones(tmp_path: Path) -> Non
     )
 
     assert lines == [
-        "error: the training configuration does not fit",
-        f"  /num_layers: is an unknown field; expected one of {', '.join(simple_nn.Config.__struct_fields__)}",
+        "error: the training configuration does not fit; correct the settings that are listed",
+        f"  /num_layers: is an unknown field, expected one of {', '.join(simple_nn.Config.__struct_fields__)}; "
+        "correct the name, or remove it",
     ]
     assert not (tmp_path / "s" / "p").exists()
 
@@ -621,7 +637,7 @@ def test_data_of_another_kind_is_refused(tmp_path: Path, simple: Path, data: Pat
     others = refusal("fit", prices(tmp_path / "data.jsonl"), "--name", "m", "--store", tmp_path / "s")
 
     assert lines[0].startswith(f"error: {data} does not fit: ")
-    assert "has no column that is surely the category and text" in others[0]
+    assert "has no column that is surely the category and none that is surely the text" in others[0]
     assert not (tmp_path / "s" / "m").exists()
 
 
@@ -637,7 +653,7 @@ def test_verify_accepts_a_simple_nn_and_refuses_a_foreign_operator(tmp_path: Pat
     lines = puppet_train("verify", "--name", "prices", "--store", tmp_path / "copy", status=1).stdout.splitlines()
 
     assert lines[0] == f"ok      prices version 1, {manifest.sha256}"
-    assert lines[1] == "REFUSED model.onnx uses operators that are not allowed: Sqrt"
+    assert lines[1] == "REFUSED model.onnx uses operators that are not allowed: Sqrt; build the graph from others"
     assert len(lines) == 2
 
 

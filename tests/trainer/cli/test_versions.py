@@ -136,7 +136,9 @@ def test_promote_and_rollback(three: Store) -> None:
     assert as_json(three, "rollback", "--name", NAME) == {"name": NAME, "version": 1}
     assert "no version that served before version 1" in refusal(three, "rollback", "--name", NAME)
     assert "version 1 serves, not 2" in refusal(three, "promote", "--name", NAME, "--version", 3, "--expected", 2)
-    assert f"{NAME} has no version 9; it has 1, 2, 3" in refusal(three, "promote", "--name", NAME, "--version", 9)
+    assert f"{NAME} has no version 9, its newest versions: 1, 2, 3 (3 in all)" in refusal(
+        three, "promote", "--name", NAME, "--version", 9
+    )
     assert three.current(NAME).version == 1
 
 
@@ -231,12 +233,14 @@ def test_diff_of_equal_versions_changes_nothing(three: Store, labelled: Path) ->
 
     assert f"{NAME} version 3 against version 2 on" in result.stdout
     assert cells(result.stdout) == []
-    assert "13 rows to compare on, fewer than 100" in result.stdout
-    assert "12 were in the training data of the old version" in result.stdout
+    assert "undecided: 1 rows to compare on (12 were left out" in result.stdout
+    assert "(the old one from 12, the new one from 12)" in result.stdout
 
 
 def test_diff_lists_each_row_that_is_answered_differently(three: Store, labelled: Path) -> None:
-    """A version with two categories the other way round differs on every ticket of the two."""
+    """A version with two categories the other way round differs on every ticket of the two that neither has learnt."""
+    rows = [json.loads(line) for line in labelled.read_text().splitlines()]
+    labelled.write_text("".join(json.dumps(row | {"text": f"{row['text']} {row['text']}"}) + "\n" for row in rows))
     manifest, files = three.read_version(NAME, 1)
     labels = msgspec.json.decode(files["labels.json"], type=list[str])
     swapped = [labels[1], labels[0], labels[2]]
@@ -259,7 +263,7 @@ def test_diff_lists_each_row_that_is_answered_differently(three: Store, labelled
     ("arguments", "message"),
     [
         (("--old", 3), "version 3 would be compared with itself; name another one with --old or --new"),
-        (("--new", 9), "has no version 9; it has 1, 2, 3"),
+        (("--new", 9), "has no version 9, its newest versions: 1, 2, 3 (3 in all)"),
     ],
 )
 def test_diff_of_what_cannot_be_compared_is_refused(

@@ -34,7 +34,7 @@ def test_placeholder_that_cannot_be_learnt_is_refused() -> None:
     """Too few tickets hold it, or the vocabulary is full: its aliases would be unknown words in silence."""
     rows = small.rows({"a": [["x", "<B>"]], "b": [["z"]]})
 
-    with pytest.raises(InvalidInput, match="<A>, aliases included, stands in 1 tickets and needs 2"):
+    with pytest.raises(InvalidInput, match="<A>, aliases included, stands in 1 tickets, it needs 2"):
         merged(rows, {"<B>": "<A>"}, 2)
     with pytest.raises(InvalidInput, match="raise max_vocabulary"):
         with_aliases({"<PAD>": 0, "<UNK>": 1}, {"<B>": "<A>"})

@@ -12,11 +12,10 @@ from click.testing import CliRunner, Result
 
 from tests.trainer import small
 from trainer.cli import main
+from trainer.config import TrainConfig
+from trainer.curation import folds
 from trainer.curation.audit import (
-    MIN_TO_JUDGE,
-    NUM_FOLDS,
     SMALL_CATEGORY,
-    assign,
     audit,
     conflicting,
     leaks,
@@ -27,6 +26,7 @@ from trainer.curation.audit import (
     proposed_aliases,
     repeated,
 )
+from trainer.curation.folds import MIN_TO_JUDGE, NUM_FOLDS, assign, out_of_fold, probabilities
 from trainer.data.files import RawRow
 from trainer.data.tickets import Rows, check_rows, near_empty_rows
 from trainer.samples.synthetic import generate
@@ -109,7 +109,7 @@ def test_several_processes_find_the_same(flipped: tuple[Rows, set[int]], monkeyp
     """The folds may be learnt at once."""
     rows, _ = flipped
     alone = audit(rows)
-    monkeypatch.setattr("trainer.curation.audit.WORTH_A_PROCESS", 0)
+    monkeypatch.setattr("trainer.curation.folds.WORTH_A_PROCESS", 0)
 
     assert audit(rows, processes=2) == alone
 
@@ -335,3 +335,50 @@ def test_one_category_cannot_be_inspected(tmp_path: Path) -> None:
     data = written(tmp_path / "t.jsonl", rows_of(("a", "un deux"), ("a", "trois quatre")))
 
     assert "one category" in inspect(data, status=1).stderr
+
+
+# many categories
+
+
+def test_audit_of_many_categories_keeps_to_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the budget no full tables are fitted, and the tickets kept out are still answered rightly."""
+    monkeypatch.setattr(folds, "DEFAULTS", TrainConfig(max_table_mb=1))
+    monkeypatch.setattr("trainer.gru.linear.fit", lambda *_: pytest.fail("full tables were fitted"))
+    rows = rows_of(
+        *((f"c{category:02d}", ["bonjour", f"sujet{category}", f"objet{category}", word])
+          for category in range(70)
+          for word in ("merci", "urgent", "salut", "hier", "demain"))
+    )  # fmt: skip
+    given_N = labels_of(rows)
+
+    found_NC = out_of_fold(rows, given_N, assign(rows, given_N, 0), 70, 1)
+
+    assert found_NC.dtype == np.float32
+    assert found_NC.shape == (350, 70)
+    np.testing.assert_allclose(found_NC.sum(axis=1), 1, rtol=0, atol=1e-5)
+    assert (found_NC.argmax(axis=1) == given_N).mean() > 0.95
+
+
+def test_probabilities_take_the_place_of_the_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three rows at a time, the last block shorter: the softmax in the same memory; a row of NaN stays one."""
+    monkeypatch.setattr(folds, "BLOCK", 12)
+    scores_NC = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    scores_NC[5] = np.nan
+    exp_NC = np.exp(scores_NC.astype(np.float64) * 2)
+
+    found_NC = probabilities(scores_NC, 2.0)
+
+    assert found_NC is scores_NC
+    np.testing.assert_allclose(found_NC, exp_NC / exp_NC.sum(axis=1, keepdims=True), rtol=0, atol=1e-6)
+
+
+def test_mislabelled_counts_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many tickets are called wrong whether they are looked at one at a time or all together."""
+    random = np.random.default_rng(1)
+    probabilities_NC = random.dirichlet(np.ones(4), size=60).astype(np.float32)
+    given_N = random.integers(0, 4, size=60)
+    together = mislabelled(probabilities_NC, given_N).tolist()
+    monkeypatch.setattr(folds, "BLOCK", 4)
+
+    assert together
+    assert mislabelled(probabilities_NC, given_N).tolist() == together

@@ -45,8 +45,8 @@ def test_a_table_needs_one_column_of_tickets(tmp_path: Path, name: str, delimite
 @pytest.mark.parametrize(
     ("row", "fault"),
     [
-        ({"category": "Facture"}, "expected exactly one of `tokens`, `text`, `email_text`"),
-        ({"text": "a", "tokens": ["a"]}, "expected exactly one of `tokens`, `text`, `email_text`"),
+        ({"category": "Facture"}, "expected exactly one of tokens, text, email_text"),
+        ({"text": "a", "tokens": ["a"]}, "expected exactly one of tokens, text, email_text"),
     ],
 )
 def test_row_that_does_not_fit_is_named(tmp_path: Path, row: object, fault: str) -> None:

@@ -211,7 +211,10 @@ def test_word_for_nothing_is_refused_by_name(tmp_path: Path, word: str) -> None:
     (group,) = refusal(tmp_path, content).groups
 
     assert f"the category is {word}, which looks like a missing value" in group.detail
-    assert f'--merge "{word}=NAME"' in group.remedy
+    assert f'--merge "{word}=NAME"' in group.detail
+    assert (group.type, group.parameters, group.option) == (
+        *("category-like-a-missing-value", {"word": word}, "skip-unlabelled"),
+    )
     assert len(rows_of(tmp_path, content, Reading(skip_unlabelled=True)).tickets) == 4
     assert rows_of(tmp_path, content, Reading(merge={word: "Autres"})).categories["Autres"] == 1
 
@@ -297,7 +300,7 @@ def test_every_fault_is_listed_in_a_file(tmp_path: Path) -> None:
     content = table([*TICKETS, ("", "sans"), ("nan", "=2+2"), ("a", "b\0")], ",", ("category", "text"))
     path = written(tmp_path, "export.csv", content)
 
-    with pytest.raises(FaultyRows, match="listed in"):
+    with pytest.raises(FaultyRows, match="3 faults in 3 rows"):
         read(path, AS_FOUND, tmp_path / "faults.csv")
 
     with (tmp_path / "faults.csv").open(encoding="utf-8-sig", newline="") as file:
@@ -314,7 +317,7 @@ def test_categories_are_merged(tmp_path: Path) -> None:
     content = table([("Réseau", "a b"), ("réseau ", "c d"), ("Compte", "e f")], ",", ("category", "text"))
 
     assert rows_of(tmp_path, content, Reading(merge=check_merge(["réseau=Réseau"]))).categories["Réseau"] == 2
-    with pytest.raises(InvalidInput, match="expected OLD=NEW"):
+    with pytest.raises(InvalidInput, match="expected `OLD=NEW`"):
         check_merge(["réseau"])
     with pytest.raises(InvalidInput, match="is merged into"):
         check_merge(["a=b", "b=c"])
@@ -346,7 +349,7 @@ def test_nan_of_python_is_no_category(tmp_path: Path, wrap: str) -> None:
     """Python writes NaN into JSON, which no standard allows; in a text it is a word."""
     content = wrap.format('{"category": NaN, "text": "a"}', '{"category": "b", "text": "NaN, c: NaN"}')
 
-    assert refusal(tmp_path, content).groups[0].detail == "category: no category"
+    assert refusal(tmp_path, content).groups[0].type == "no-category"
     assert rows_of(tmp_path, content, Reading(skip_unlabelled=True)).tickets[0].content == "NaN, c: NaN"
 
 
@@ -381,3 +384,72 @@ def test_delimiter_at_the_end_of_each_row_is_no_column(tmp_path: Path) -> None:
 def test_table_without_anything_like_a_category_gets_no_half_command(tmp_path: Path) -> None:
     """It would be refused again."""
     assert unclear(tmp_path, table([(text,) for _, text in TICKETS], ",", ("text",))).options == []
+
+
+# In French
+
+
+def test_unclear_columns_are_shown_in_french(tmp_path: Path) -> None:
+    """Fact, columns, the options to add: the same facts in the other words."""
+    error = unclear(tmp_path, table([(str(n), *one) for n, one in enumerate(TICKETS * 3)], ";", ("x", "y", "z")))
+
+    lines = error.shown("fr").splitlines()
+
+    assert lines[0].endswith(
+        "n'a pas de colonne qui soit sûrement la catégorie, ni de colonne qui soit sûrement le texte\u00a0; "
+        "nommez-les avec --category COLONNE et --text COLONNE"
+    )
+    assert lines[1:5] == [
+        "les colonnes sont\u00a0:",
+        "  x\u00a0: 12 valeurs distinctes, par exemple '0'",
+        "  y\u00a0: 2 valeurs distinctes, par exemple 'Imprimantes'",
+        "  z\u00a0: 4 valeurs distinctes, par exemple 'bourrage papier au bac deux'",
+    ]
+    assert lines[5].startswith("noms pris sans option\u00a0: category, label")
+    assert lines[6:] == [
+        "ajoutez --category y --text z",
+        "si la première ligne est déjà un ticket, ajoutez --no-header et nommez les colonnes par leur numéro",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("needs", "type_"),
+    [
+        (("x", "text"), "category-column-unclear"),
+        (("category", "y"), "text-column-unclear"),
+        (("x", "y"), "columns-unclear"),
+    ],
+)
+def test_what_is_unclear_is_a_type_of_problem(tmp_path: Path, needs: tuple[str, str], type_: str) -> None:
+    """A program tells a missing category from a missing text without reading the sentence."""
+    error = unclear(tmp_path, table([("a", "b c")], ",", needs))
+
+    assert (error.message.type, error.message.parameters) == (type_, {"file": str(tmp_path / "export.any")})
+
+
+def test_group_of_faults_is_shown_in_french(tmp_path: Path) -> None:
+    """Count, field, sentence, places and the option that helps; the words of tickets stay as they are."""
+    content = table([*TICKETS, ("", "sans catégorie"), ("", "sans nom")], ",", ("category", "text"))
+
+    (group,) = refusal(tmp_path, content).groups
+
+    assert group.shown("fr") == (
+        "2 lignes\u00a0: category\u00a0: pas de catégorie\u00a0; remplissez-la "
+        "(ligne 6 'sans catégorie'\u00a0; ligne 7 'sans nom')\n"
+        "    --skip-unlabelled continue sans elles, et les compte"
+    )
+    assert group.shown() == (
+        "2 rows: category: no category; fill it in (line 6 'sans catégorie'; line 7 'sans nom')\n"
+        "    --skip-unlabelled goes on without them, and counts them"
+    )
+
+
+def test_faults_are_grouped_by_their_type(tmp_path: Path) -> None:
+    """Whatever their values are: each row has other fields, another number of columns, another token."""
+    objects = jsonl(*({"category": {f"f{n}": n}, "text": "a"} for n in range(4)), {"category": "b", "text": "c"})
+    wide = "category,text\n" + "".join("a,b" + ",c" * n + "\n" for n in range(1, 4))
+    tokens = jsonl(*({"category": "a", "tokens": ["x", n]} for n in range(3)))
+
+    assert [(one.type, one.num_tickets) for one in refusal(tmp_path, objects).groups] == [("object-in-cell", 4)]
+    assert [(one.type, one.num_tickets) for one in refusal(tmp_path, wide).groups] == [("too-many-columns", 3)]
+    assert [(one.type, one.num_tickets) for one in refusal(tmp_path, tokens).groups] == [("wrong-type", 3)]

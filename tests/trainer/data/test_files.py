@@ -116,8 +116,8 @@ def test_every_fault_is_listed_with_line_and_pointer(tmp_path: Path) -> None:
         *((2, "/tokens/1"), (2, "/tokens/2"), (4, ""), (5, "/category"), (8, ""), (9, "")),
     ]
     assert "`str`" in error.faults[0].detail
-    assert "`tokens`, `text`, `email_text`" in error.faults[2].detail
-    assert error.faults[3].detail == "no category"
+    assert error.faults[2].parameters == {"columns": ["tokens", "text", "email_text"]}
+    assert error.faults[3].type == "no-category"
     assert "not valid JSON" in error.faults[5].detail
     assert str(error.faults[0]).startswith("line 2, /tokens/1: ")
 
@@ -200,7 +200,7 @@ def test_missing_file_and_folder_are_refused_by_name(tmp_path: Path, name: str) 
     folder.mkdir()
 
     assert str(refusal(missing)) == (
-        f"cannot read {missing}: {os.strerror(2)}; expected a file, a folder of e-mails, or - for standard input"
+        f"cannot read {missing}: {os.strerror(2)}; name a file, a folder of e-mails, or - for standard input"
     )
     assert "holds no folder" in str(refusal(folder))
 

@@ -75,7 +75,7 @@ def test_named_encoding_and_delimiter_overrule(tmp_path: Path) -> None:
     rows = read(path, Reading(encoding="cp850", delimiter="~"))
 
     assert [ticket.content for ticket in rows.tickets] == ["é;à", "ù"]
-    assert "--encoding klingon is unknown; expected one that Python knows" in refusal(path, encoding="klingon")
+    assert "--encoding klingon is unknown, expected one that Python knows" in refusal(path, encoding="klingon")
     assert "no encoding of text" in refusal(path, encoding="base64")
 
 
@@ -86,7 +86,7 @@ def test_byte_that_does_not_fit_is_the_fault_of_its_row(tmp_path: Path) -> None:
 
     message = refusal(path)
 
-    assert "1 fault in 1 row" in message
+    assert "1 row is faulty (faults in all: 1)" in message
     with pytest.raises(InvalidInput) as caught:
         read(path)
     assert caught.value.faults[0].line == 5
@@ -145,7 +145,7 @@ def test_archive_of_several_files_names_them(tmp_path: Path) -> None:
 
     message = refusal(tmp_path / "export.zip")
 
-    assert "is a zip archive of 2 files (one.csv, two.csv), expected one; unpack it" in message
+    assert "is a zip archive of 2 files (one.csv, two.csv), expected 1; unpack it" in message
 
 
 def test_standard_input_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,14 +172,14 @@ def test_copies_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("start", "expected"),
     [
-        (b"%PDF-1.7\n...", "a PDF document; open it and save the table as .xlsx or as CSV UTF-8"),
-        (b"<!DOCTYPE html><html><table><tr><td>a</td></tr></table></html>", "a web page (HTML), whatever its suffix"),
-        (b"\xef\xbb\xbf<table><tr><td>x</td></tr></table>", "a web page (HTML), whatever its suffix"),
-        (b"<?xml version='1.0'?><tickets><ticket/></tickets>", "XML; open it"),
-        (b"\x28\xb5\x2f\xfd....", "a zstd file; unpack it"),
+        (b"%PDF-1.7\n...", "of the form PDF, whatever its suffix; open it and save the table as .xlsx or as CSV UTF-8"),
+        (b"<!DOCTYPE html><html><table><tr><td>a</td></tr></table></html>", "of the form HTML, whatever its suffix"),
+        (b"\xef\xbb\xbf<table><tr><td>x</td></tr></table>", "of the form HTML, whatever its suffix"),
+        (b"<?xml version='1.0'?><tickets><ticket/></tickets>", "of the form XML, whatever its suffix; open it"),
+        (b"\x28\xb5\x2f\xfd....", "a zstd archive, which is not read; unpack it"),
         (b"SQLite format 3\0....", "an SQLite database; export the table as CSV"),
         (b"\x80\x04\x95....", "a Python pickle, which could run any program"),
-        (b"\x89PNG\r\n", "a picture; export the tickets as a table"),
+        (b"\x89PNG\r\n", "a picture (PNG); export the tickets as a table"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "a workbook that cannot be read"),
     ],
 )  # fmt: skip
@@ -197,7 +197,7 @@ def test_document_of_an_office_is_named(tmp_path: Path) -> None:
         archive.writestr("[Content_Types].xml", "<x/>")
         archive.writestr("word/document.xml", "<x/>")
 
-    assert "a document that is no table" in refusal(tmp_path / "export.xlsx")
+    assert "is a document of the form Office, whatever its suffix" in refusal(tmp_path / "export.xlsx")
 
 
 def test_cells_of_a_workbook_are_what_a_person_sees(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_lists_that_could_both_be_meant_are_named(tmp_path: Path) -> None:
     both = json.dumps({"open": CELLS, "closed": CELLS})
     beside = json.dumps({"users": [{"id": 1, "name": "x"}], "tickets": CELLS})
 
-    assert "holds 2 lists of objects (/open, /closed), expected one" in refusal(written(tmp_path, "x.json", both))
+    assert "holds 2 lists of objects (/open, /closed), expected 1" in refusal(written(tmp_path, "x.json", both))
     assert pairs(read(written(tmp_path, "y.json", beside))) == EXPECTED
 
 
@@ -264,4 +264,4 @@ def test_faults_of_parquet_are_one_group(tmp_path: Path) -> None:
     with pytest.raises(FaultyRows) as caught:
         read(written(tmp_path, "export.parquet", out.getvalue()))
 
-    assert [(one.num_tickets, one.detail) for one in caught.value.groups] == [(2, "category: no category")]
+    assert [(one.num_tickets, one.field, one.type) for one in caught.value.groups] == [(2, "category", "no-category")]

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from artifacts.errors import InvalidInput, MailMissing, how_to_install
+from artifacts.errors import InvalidInput, MailMissing
 from artifacts.kinds import kind_named
 from artifacts.mail import read_mail as read_one
 from benchmarks.mail.hostile import attached
@@ -123,7 +123,7 @@ def test_missing_extra_is_the_fault_of_its_mail(tmp_path: Path, monkeypatch: pyt
 
     def read_mail(raw: bytes) -> object:
         if not raw:
-            raise MailMissing(how_to_install("mail"))
+            raise MailMissing("outlook-reader-missing")
         return read_one(raw)
 
     monkeypatch.setattr(mails, "read_mail", read_mail)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import InvalidInput
+from artifacts.text.tickets import Ticket
 from tests.trainer import small
 from tests.trainer.files import jsonl, table, written
 from trainer.data import tickets
@@ -22,6 +23,7 @@ from trainer.data.tickets import (
     corrected,
     cut,
     fingerprint,
+    noticed,
     split,
 )
 
@@ -121,14 +123,14 @@ def test_blank_category_is_a_fault(tmp_path: Path, category: str) -> None:
     """A category must have a name."""
     (fault,) = refusal(written(tmp_path, "data.jsonl", jsonl({"category": category, "tokens": ["a"]}))).faults
 
-    assert fault.detail == "no category"
+    assert fault.type == "no-category"
 
 
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ({"category": "a", "label": "a", "tokens": ["b"]}, "exactly one of `category`, `label`"),
-        ({"category": "a", "tokens": ["b"], "text": "b"}, "exactly one of `tokens`, `text`, `email_text`"),
+        ({"category": "a", "label": "a", "tokens": ["b"]}, "exactly one of category, label"),
+        ({"category": "a", "tokens": ["b"], "text": "b"}, "exactly one of tokens, text, email_text"),
         ({"category": "a", "tokens": ["b\0"]}, "NUL"),
         ({"category": "a", "text": "b\0"}, "NUL"),
     ],
@@ -186,7 +188,7 @@ def test_duplicates_and_conflicts_are_counted() -> None:
 def test_one_category_is_refused() -> None:
     """There is nothing to tell apart; the message counts, names it and says what to add."""
     with pytest.raises(
-        InvalidInput, match=r"all 2 tickets are of one category, 'a'; .* add tickets of another category"
+        InvalidInput, match=r"all 2 tickets are of one category, 'a', .* 2; add tickets of another category"
     ):
         check_categories(small.rows({"a": [["x"], ["y"]]}))
     check_categories(small.rows({"a": [["x"]], "b": [["y"]]}))
@@ -348,3 +350,23 @@ def test_latest_of_contradicting_corrections_counts() -> None:
 
     assert [category for category, _ in pairs(found)] == ["b", "c", "b"]
     assert (found.num_feedback, found.num_duplicates, found.num_conflicts) == (3, 1, 0)
+
+
+def of_categories(*sizes: int) -> Rows:
+    """Return tickets of as many categories as there are sizes, each with so many."""
+    tokens = [[f"mot{category}", f"objet{one}"] for category, size in enumerate(sizes) for one in range(size)]
+    names = [f"dossier {category}" for category, size in enumerate(sizes) for _ in range(size)]
+    return noticed([Ticket(name, one) for name, one in zip(names, tokens, strict=True)], tokens)
+
+
+@pytest.mark.parametrize("sizes", [(1,) * 3000, (1,) * 101, (2,) * 50 + (1,) * 100])
+def test_set_of_a_category_for_each_ticket_is_refused_with_a_remedy(sizes: tuple[int, ...]) -> None:
+    """A ticket number that was read as the category is said before a training, with how many there are."""
+    with pytest.raises(InvalidInput, match=f"{sizes.count(1)} of {len(sizes)} categories have one ticket.*--category"):
+        check_categories(of_categories(*sizes))
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (1,) * 100, (2,) * 3000, (1,) * 400 + (100,) * 10])
+def test_small_sets_and_long_tails_are_trained(sizes: tuple[int, ...]) -> None:
+    """Two categories of one ticket, and a tail of small ones beside large ones, are no mistake."""
+    check_categories(of_categories(*sizes))

@@ -37,11 +37,13 @@ def network(
     num_members: int = 1,
     num_pairs: int = 40,
     with_vectors: bool = False,
+    rank: int = 0,
 ) -> Mixture:
-    """Return small random networks with a random linear part."""
+    """Return small random networks with a random linear part, of low rank if one is given."""
     config = small.config(num_layers=num_layers, bidirectional=bidirectional)
     members = [small.network(config, seed=seed, with_vectors=with_vectors) for seed in range(num_members)]
-    linear = small.fitted(num_pairs=num_pairs, num_taught=small.NUM_TAUGHT if with_vectors else NUM_WORDS)
+    num_taught = small.NUM_TAUGHT if with_vectors else NUM_WORDS
+    linear = small.fitted(num_pairs=num_pairs, num_taught=num_taught, rank=rank)
     return Mixture(members, linear, weight=0.6, linear_weight=1.4).eval()
 
 
@@ -108,6 +110,58 @@ def test_graph_of_all_experts_equals_the_numpy_oracle(num_members: int, num_laye
         owner.weight = 0.0
         without = answers(export.build(deaf, 2.5), tickets)
         assert np.abs(found_NC - without).max() > 0.01, f"the expert of {weight} is not heard"
+
+
+@pytest.mark.parametrize(("num_pairs", "with_vectors"), [(40, False), (0, False), (40, True)])
+def test_graph_of_low_rank_equals_the_numpy_oracle(num_pairs: int, with_vectors: bool) -> None:
+    """Tables of three columns and their basis answer as the equations do, and without the basis otherwise."""
+    model = network(num_members=2, num_pairs=num_pairs, with_vectors=with_vectors, rank=3)
+    tickets = small.ragged(12, longest=30)
+
+    raw, parity = export.export(model, small.VOCABULARY, 2.5)
+    found_NC = answers(raw, tickets)
+
+    assert parity.max_difference <= 1e-5
+    assert parity.weight_scale == 4.0  # the basis is not scaled, or the scores would be 16 times as large
+    check_graph(raw, OPERATORS)
+    np.testing.assert_allclose(found_NC, reference.probabilities(numpy_of(model), tickets, 2.5), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found_NC, reference.probabilities(reference.from_onnx(raw), tickets), rtol=0, atol=1e-6)
+    alone_NC = np.concatenate([answers(raw, [ticket]) for ticket in tickets])
+    np.testing.assert_allclose(found_NC, alone_NC, rtol=0, atol=1e-6)
+    assert model.linear.basis_RC is not None
+    model.linear.basis_RC.zero_()
+    assert np.abs(found_NC - answers(export.build(model, 2.5), tickets)).max() > 0.01  # the tables are heard
+
+
+@pytest.mark.parametrize("wrong", ["turned", "weak"])
+def test_wrong_basis_is_refused(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A basis whose columns are in another order, or that lacks a tenth of its weight, does not leave."""
+    real = export.build
+
+    def build(model: Mixture, temperature: float) -> bytes:
+        made = onnx.load_model_from_string(real(model, temperature))
+        (basis,) = (one for one in made.graph.initializer if one.name == "linear_basis")
+        value = numpy_helper.to_array(basis)
+        changed = value[:, ::-1].copy() if wrong == "turned" else value * np.float32(0.9)
+        basis.CopyFrom(numpy_helper.from_array(changed, "linear_basis"))
+        raw: bytes = made.SerializeToString()
+        return raw
+
+    monkeypatch.setattr(export, "build", build)
+
+    with pytest.raises(ArtifactRefused, match="differs from PyTorch"):
+        export.export(network(rank=3), small.VOCABULARY, 1.0)
+
+
+def test_graph_of_full_tables_is_written_as_before() -> None:
+    """Where tables are full there is no basis, and nodes and weights have the names and the order that they had."""
+    made = onnx.load_model_from_string(export.build(network(), 1.0)).graph
+
+    assert "linear_basis" not in {one.name for one in made.initializer}
+    assert [node.output[0] for node in made.node][-9:] == [
+        *("bigram_hash_TB", "bigram_row_TB", "bigram_scores_TBC", "bigram_score_sum_BC", "linear_score_sum_BC"),
+        *("sqrt_length_B1", "linear_logits_BC", "logits_BC", "probabilities"),
+    ]
 
 
 def test_graph_with_vectors_equals_the_numpy_oracle() -> None:
@@ -480,8 +534,8 @@ def test_vocabulary_without_words_is_exported() -> None:
     """Where no word came often enough for a row of its own, n-grams carry everything, and the export works."""
     empty = Vocabulary(build_rows([], 2, 10), 64)
     torch.manual_seed(0)
-    words_VC, grams_GC, pairs_PC = (np.zeros((size, 3), dtype=np.float32) for size in (2, 65, 0))
-    linear = Linear(words_VC, grams_GC, pairs_PC, np.zeros(3, dtype=np.float32), 2)
+    words_VS, grams_GS, pairs_PS = (np.zeros((size, 3), dtype=np.float32) for size in (2, 65, 0))
+    linear = Linear(words_VS, grams_GS, pairs_PS, np.zeros(3, dtype=np.float32), 2)
     model = Mixture([TicketClassifier(list(empty.rows), 3, small.CONFIG)], linear).eval()
 
     raw, _ = export.export(model, empty, 1.0)

@@ -3,6 +3,7 @@
 import copy
 import json
 import platform
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from tests.trainer import small
 from tests.trainer.small import NAME, Recorder
 from trainer import run
 from trainer.config import TrainConfig
+from trainer.curation import signal
 from trainer.curation.vectors import Vectors
 from trainer.data.files import RawRow
 from trainer.data.tickets import Rows, check_rows, fingerprint, split
@@ -27,6 +29,7 @@ from trainer.gru import fit as gru
 from trainer.gru.ensemble import directions
 from trainer.gru.linear import Linear
 from trainer.gru.model import Mixture
+from trainer.gru.show import show_abstention
 from trainer.samples.synthetic import generate
 
 pytestmark = pytest.mark.torch
@@ -138,10 +141,10 @@ def test_manifest_says_how_the_version_was_made(fitted: Fitted) -> None:
 
 
 def test_settings_of_the_manifest_train_the_same_again(fitted: Fitted) -> None:
-    """The record of the settings, read back from the disk, is the TrainConfig that was used."""
+    """The record of the settings, read back from the disk, is the TrainConfig that was used, all of it decided."""
     found, _ = fitted.store.read_version(NAME, 1)
 
-    assert msgspec.convert(found.training, TrainConfig) == fitted.config
+    assert msgspec.convert(found.training, TrainConfig) == msgspec.structs.replace(fitted.config, linear_rank=0)
 
 
 def test_calibration_is_never_worse_than_none(fitted: Fitted) -> None:
@@ -171,6 +174,8 @@ def test_report_says_what_the_graph_answers(empty: Store) -> None:
         "accuracy": report.validation.accuracy,
         "macro_f1": report.validation.macro_f1,
         "num_tickets": len(validation),
+        "largest_share": max(Counter(expected).values()) / len(expected),
+        "chance": pytest.approx(sum((n / len(expected)) ** 2 for n in Counter(expected).values())),
     }
     assert len(validation) == sum(map(sum, counts))
     rows_of = [rows.tickets[i] for i in validation]
@@ -216,6 +221,7 @@ def test_linear_part_takes_the_c_that_validates_best(empty: Store, monkeypatch: 
         return real(*arguments)
 
     monkeypatch.setattr(linear, "fit", spy)
+    monkeypatch.setattr(signal, "follows_text", lambda *_: (True, None))  # which fits linear parts of its own
 
     fit(empty, small.rows(small.tickets(10)), small.config(epochs=1, linear_c=0.0))
 
@@ -408,14 +414,19 @@ def test_version_says_what_it_routes_by_itself(empty: Store) -> None:
     assert report.out_of_scope is not None
     assert report.out_of_scope.auroc is not None
     lines = "\n".join(gru.show_validation(manifest, report))
-    assert f"routes {rule.coverage:.1%} of tickets by itself, of which {rule.accuracy:.1%} are right" in lines
+    assert f"routes {rule.coverage:.1%} of tickets by itself, of which {rule.accuracy:.1%} are right (" in lines
     assert f"AUROC {report.out_of_scope.auroc:.3f}" in lines
 
 
 def test_too_few_tickets_to_route_by_are_told(fitted: Fitted) -> None:
-    """With ten tickets kept out there is no rule, and the terminal says so."""
+    """With ten tickets kept out there is no rule, and the terminal says what there is, what it takes, what to do."""
     assert fitted.manifest.abstain is None
-    assert "too few were kept out" in "\n".join(gru.show_validation(fitted.manifest, fitted.report))
+    num_kept_out = fitted.manifest.data.num_validation
+    said = "\n".join(gru.show_validation(fitted.manifest, fitted.report))
+    assert f"{num_kept_out} were kept out of training, and it takes 50; give more tickets, 3 distinct ones" in said
+    assert "or set folds=4" in said
+    of_folds = show_abstention(None, None, 40, is_split=False)
+    assert "folds" not in "\n".join(of_folds)
 
 
 def test_prepared_tickets_have_labels_in_the_order_of_the_categories() -> None:

@@ -72,7 +72,7 @@ def test_no_pairs_are_counted_where_there_is_no_table_of_them() -> None:
 
     fitted = linear.fit(tickets, targets, Features(vocabulary, 0), 4, 1.0)
 
-    assert fitted.pairs_PC.shape == (0, 4)
+    assert fitted.pairs_PS.shape == (0, 4)
     assert scores(fitted, tickets).argmax(axis=1).tolist() == targets
 
 
@@ -147,11 +147,11 @@ def test_same_tickets_give_the_same_rows() -> None:
     first, *_ = fitted_to()
     second, *_ = fitted_to()
 
-    np.testing.assert_array_equal(first.words_VC, second.words_VC)
-    np.testing.assert_array_equal(first.pairs_PC, second.pairs_PC)
-    assert not first.words_VC[:2].any()  # the reserved rows
-    assert not first.grams_GC[0].any()
-    assert not first.pairs_PC[0].any()
+    np.testing.assert_array_equal(first.words_VS, second.words_VS)
+    np.testing.assert_array_equal(first.pairs_PS, second.pairs_PS)
+    assert not first.words_VS[:2].any()  # the reserved rows
+    assert not first.grams_GS[0].any()
+    assert not first.pairs_PS[0].any()
 
 
 def test_vectors_let_a_word_say_what_its_neighbours_say() -> None:
@@ -190,4 +190,4 @@ def test_scores_with_vectors_are_those_of_the_support_vector_machine() -> None:
     found = linear.fit(tickets, targets, Features(vocabulary, 50, None, directions_VD), 4, 1.0)
 
     assert scores(found, tickets).argmax(axis=1).tolist() == targets
-    assert not found.words_VC[:2].any()
+    assert not found.words_VS[:2].any()

@@ -55,6 +55,7 @@ def expected(config: TrainConfig, sizes: dict[str, int], has_vectors: bool) -> d
                     "always": True,
                     "bigrams": config.pairs > 0,
                     "bigrams, and words that only vectors know": has_vectors and config.pairs > 0,
+                    "low rank": bool(config.linear_rank),
                     "not the last layer": layer < config.num_layers - 1,
                 }[row["present"]]
                 sizes["I"] = sizes["D"] * sizes["H"] if layer else sizes["E"]
@@ -72,6 +73,8 @@ def expected(config: TrainConfig, sizes: dict[str, int], has_vectors: bool) -> d
         ({"bidirectional": False, "num_layers": 3, "pairs": 0}, False),
         ({"grus": 3, "embedding": 5}, True),
         ({"pairs": 0}, True),
+        ({"linear_rank": 3, "grus": 2}, False),
+        ({"linear_rank": 2, "pairs": 0}, True),
     ],
 )
 def test_names_types_and_shapes_are_those_of_the_record(changes: dict[str, object], has_vectors: bool) -> None:
@@ -85,9 +88,11 @@ def test_names_types_and_shapes_are_those_of_the_record(changes: dict[str, objec
 
     graph = onnx.load_model_from_string(fitted.files["model.onnx"]).graph
     assert isinstance(fitted.manifest, GruManifest)
+    rank = config.linear_rank or 4
     sizes = {
         "M": config.grus, "E": config.embedding, "H": config.hidden, "D": 1 + config.bidirectional, "C": 4,
-        "F": config.grus * config.embedding + 4, "V": fitted.manifest.encoding.num_words,
+        "R": rank, "F": config.grus * config.embedding + rank,
+        "V": fitted.manifest.encoding.num_words,
         "G": config.ngram_buckets + 1, "P": config.pairs,
     }  # fmt: skip
     found = {one.name: numpy_helper.to_array(one) for one in graph.initializer}

@@ -30,12 +30,13 @@ def test_evaluation_shows_confidence_confusions_and_mistakes() -> None:
 
     text = " ".join(shown(evaluation).replace("│", " ").split())
 
-    assert "accuracy 0.7500 0.2500 to 1.0000 on other such tickets (95 %)" in text
+    assert "accuracy 0.7500 0.3006 to 0.9544 on other such tickets (95 %)" in text
     assert "99% right 50.0% of the tickets answered, if sure by 0.8000 at least" in text
     assert "1 x b taken for a" in text
     assert "row 2 (id t-3): 0.750 sure of a, was b" in text
     assert "top-3" not in text, "of two categories"
-    assert text.endswith("3 of 4 right")
+    assert "without the text 0.5000 always 'a', the largest category" in text
+    assert text.endswith("3 of 4 right (always 'a' 0.5000, chance 0.5000)")
 
 
 def test_evaluation_says_what_the_rule_does_on_the_tickets() -> None:
@@ -48,7 +49,7 @@ def test_evaluation_says_what_the_rule_does_on_the_tickets() -> None:
         return " ".join(shown(evaluation).split())
 
     assert (
-        "routes 50.0% of these tickets by itself, of which 50.0% are right (0.0% to 100.0% on others; target 90.0%); "
+        "routes 50.0% of these tickets by itself, of which 50.0% are right (9.5% to 90.5% on others; target 90.0%); "
         "not routed: 1 top_two_tie, 1 low_confidence"
     ) in said(rule)
     assert "routes none of these tickets by itself (target 90.0% right): 2 low_confidence, 2 top_two_tie" in said(

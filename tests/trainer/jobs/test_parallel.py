@@ -24,7 +24,7 @@ def squared(number: int, progress: Progress) -> tuple[int, int]:
 
 def refuse(progress: Progress) -> None:
     """Fail as a training does whose settings are too bold."""
-    raise InvalidInput("the training diverged", [Fault("/lr", "is too large")])
+    raise InvalidInput("does-not-fit", [Fault.of("/lr", "missing-field")], what="body", count=1)
 
 
 def wait_beside(path: Path, progress: Progress) -> None:
@@ -71,10 +71,10 @@ def test_failure_of_a_task_is_raised_as_it_is(place: int) -> None:
     tasks = [partial(squared, 2), partial(squared, 3)]
     tasks.insert(place, refuse)  # type: ignore[arg-type]  # it returns nothing because it never returns
 
-    with pytest.raises(InvalidInput, match="the training diverged") as caught:
+    with pytest.raises(InvalidInput, match="body does not fit") as caught:
         parallel.run_all(tasks, 2, Silent())
 
-    assert list(caught.value.faults) == [Fault("/lr", "is too large")]
+    assert list(caught.value.faults) == [Fault.of("/lr", "missing-field")]
 
 
 PARENT = """

@@ -25,6 +25,7 @@ import pytest
 from artifacts.errors import StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import BODY, LOG, RESULT, Job
+from artifacts.problems.sentences import message
 from artifacts.store.store import Store
 from tests.trainer import small
 from tests.trainer.job_bodies import body, queued
@@ -192,7 +193,7 @@ def test_training_ends_with_its_worker_and_the_next_worker_tells_so(
         found = ended(empty, job)
 
     assert (found.state, found.version) == ("interrupted", None)
-    assert "its process ended without a word" in found.detail
+    assert "its process ended without a result" in found.detail
     assert f"job {job.id} of {NAME}: its process had died: interrupted" in caplog.messages
     assert not (Jobs(empty).folder(job.id) / BODY).exists()
     assert empty.versions(NAME) == []
@@ -212,7 +213,7 @@ def test_worker_that_is_asked_to_end_interrupts_its_training(empty: Store) -> No
         assert (worker.returncode, is_gone(run)) == (0, True)
     found = Jobs(empty).get(job.id)
     assert (found.state, found.version) == ("interrupted", None)
-    assert found.detail == "the trainer was shut down; nothing was published, ask for the training again"
+    assert found.detail == "the trainer was shut down, nothing was published; ask for the training again"
     assert Jobs(empty).get(waiting.id).state == "queued"
     assert [json.loads(line)["event"].split(" ", 2)[2] for line in log.splitlines()] == [
         f"of model {NAME} runs in process {run}",
@@ -241,7 +242,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
         found = ended(empty, job)
         assert becomes(lambda: is_gone(run) and is_gone(other))
-    assert (found.state, found.detail) == ("cancelled", "cancelled on request; nothing was published")
+    assert (found.state, found.detail) == ("cancelled", str(message("job-cancelled", {})))
     assert (found.cancel_requested, found.error) == (True, "")
     assert not (Jobs(empty).folder(job.id) / BODY).exists()
 
@@ -281,7 +282,7 @@ def test_run_past_its_time_is_ended(empty: Store, script: Script, caplog: pytest
     with working(empty, Limits(timeout_s=1)):
         found = ended(empty, job)
 
-    assert (found.state, found.detail) == ("failed", "it took longer than 1 s and was ended; nothing was published")
+    assert (found.state, found.detail) == ("failed", str(message("job-timed-out", {"limit_s": 1.0})))
     # Not what the run has written: on a busy machine a second may be over before it could.
     (run,) = re.findall(r"runs in process (\d+)", caplog.text)
     assert is_gone(int(run))
@@ -299,17 +300,20 @@ def test_killed_run_has_failed_with_the_likely_reason(empty: Store, script: Scri
         assert ended(empty, queued(empty, body())).state == "failed"
 
     assert (found.state, found.error) == ("failed", "")
-    assert found.detail == "its process was killed, most likely because memory ran out"
+    assert found.problem == message("job-killed", {})
 
 
 @pytest.mark.parametrize(
     ("code", "detail"),
     [
-        ("sys.exit(3)", "its process ended with status 3 and left no result; the log of the trainer has its output"),
-        ("sys.exit(0)", "its process ended with status 0 and left no result; the log of the trainer has its output"),
-        ("os.kill(os.getpid(), signal.SIGSEGV)", "its process ended with status -11 and left no result; the log"),
+        ("sys.exit(3)", "its process ended with status 3 and left no result; see the log of the trainer"),
+        ("sys.exit(0)", "its process ended with status 0 and left no result; see the log of the trainer"),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "its process ended with status -11 and left no result; see the log"),
         ("os.kill(os.getpid(), signal.SIGXCPU)", "it used more than 7 s of processor time and was ended"),
-        ('(FOLDER / "result.json").write_text("{}")', "its process ended with status 0 and left no result; the log"),
+        (
+            '(FOLDER / "result.json").write_text("{}")',
+            "its process ended with status 0 and left no result; see the log",
+        ),
         ('(FOLDER / "result.json").write_text(\'{"outcome":"failed","detail":"no graph"}\')', "no graph"),
     ],
 )
@@ -400,7 +404,7 @@ def test_versions_that_cannot_be_deleted_stay(
     """The training has succeeded all the same; the log says why they are still there."""
 
     def refuse(*_: object) -> None:
-        raise StoreRefused("the disk is read-only")
+        raise StoreRefused("not-valid", reason="the disk is read-only")
 
     monkeypatch.setattr(Store, "prune", refuse)
     script.use(PUBLISHES)
@@ -455,22 +459,22 @@ def test_store_that_cannot_be_read_for_a_while_is_waited_for(
 
     def try_claim(self: Jobs) -> Job | None:
         if broken.is_set():
-            raise StoreRefused("no space")
+            raise StoreRefused("not-valid", reason="no space")
         return claim(self)
 
     def try_get(self: Jobs, job_id: str) -> Job:
         if broken.is_set():
-            raise StoreRefused("no space")
+            raise StoreRefused("not-valid", reason="no space")
         return get(self, job_id)
 
     monkeypatch.setattr(Jobs, "claim", try_claim)
     monkeypatch.setattr(Jobs, "get", try_get)
     with caplog.at_level(logging.ERROR, "puppet"), working(empty):
-        assert becomes(lambda: "no job can be claimed: no space" in caplog.messages)
+        assert becomes(lambda: "no job can be claimed: no space; correct the value" in caplog.messages)
         broken.clear()
         run = int(script.told("pid"))
         broken.set()
-        assert becomes(lambda: f"job {job.id} cannot be looked up: no space" in caplog.messages)
+        assert becomes(lambda: f"job {job.id} cannot be looked up: no space; correct the value" in caplog.messages)
         assert not is_gone(run)
         broken.clear()
         assert Jobs(empty).get(job.id).state == "running"
@@ -478,7 +482,7 @@ def test_store_that_cannot_be_read_for_a_while_is_waited_for(
 
 def test_second_worker_at_the_store_is_refused(empty: Store) -> None:
     """Two would train at once and take the processor from the server; the first goes on, and a later one may work."""
-    sentence = f"another trainer's worker is at store {empty.root}; one is enough, end it or wait for it"
+    sentence = str(message("another-worker", {"store": empty.root}))
     lock = empty.root / ".jobs" / "worker.lock"
     with working(empty):
         assert becomes(lock.exists)
@@ -599,7 +603,7 @@ def test_much_output_of_a_run_is_harmless(empty: Store, script: Script, caplog: 
     with caplog.at_level(logging.INFO, "puppet"), working(empty):
         found = ended(empty, job)
 
-    assert found.detail == "its process ended with status 1 and left no result; the log of the trainer has its output"
+    assert found.problem == message("job-without-result", {"exit_status": 1})
     output = (Jobs(empty).folder(job.id) / LOG).read_bytes()
     assert len(output) == 10_000_013
     [line] = [message for message in caplog.messages if "ended, failed" in message]

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from artifacts.errors import how_to_install
 from artifacts.evaluation.abstain import Abstention, CategoryCoverage, OutOfScope
 from artifacts.evaluation.metrics import measure
 from artifacts.store.store import Store
+from benchmarks.common.options import how_to_install
 from tests.conftest import gru_version
 from trainer.cli import main
 from trainer.report import page
@@ -266,10 +266,8 @@ def test_what_the_rule_does_on_the_test_file_stands_beside_its_promise(
     for category, one in found["abstention"]["per_category"].items():
         assert (category in of_test) == (one["coverage"] < 1.0)
     assert "promised" in page.text[: page.text.index(WORDS["least_routed_test"][column])]
-    assert (
-        f"| 612 tickets kept out of training | {len(ROWS) + 1} tickets of tickets \\& more.jsonl |\n|---|---|---|\n"
-        in (card.read_text("utf-8"))
-    )
+    measured = f"{found['total_tests']} tickets of tickets \\& more.jsonl"
+    assert f"| 612 tickets kept out of training | {measured} |\n|---|---|---|\n" in card.read_text("utf-8")
     assert f"| 83.4% | {found['abstention']['coverage']:.1%} |\n" in card.read_text("utf-8")
     assert re.search(r"\n\n\n", card.read_text("utf-8")) is None
 
@@ -286,6 +284,8 @@ def test_rule_that_routes_nothing_is_told(store: Store, tmp_path: Path, test_fil
     assert shown["abstention.coverage"] == "0.0"
     assert "abstention.accuracy" not in shown
     assert WORDS["never_sure"][0] in page.text
+    assert "why" in page.text.split()
+    assert "\nwhy\n" in card.read_text("utf-8")
     assert WORDS["by_default"][0] in page.text
     assert "AUROC" not in page.text
     assert WORDS["least_routed"][0] not in page.text
@@ -374,7 +374,7 @@ def test_what_has_no_report_is_refused(store: Store, tmp_path: Path) -> None:
     def refusal(*arguments: object) -> str:
         return puppet_train("report", "--store", store.root, *arguments, status=1).stderr
 
-    assert "prices is a SimpleNN; a report is made of a GRU only" in refusal("--name", "prices")
+    assert "prices is a SimpleNN, a report is made of a GRU only" in refusal("--name", "prices")
     assert "has no version 9" in refusal("--name", "puppet-o2", "--version", 9)
     assert "give --test FILE" in refusal("--name", "puppet-o2", "--version", version)
     out = tmp_path / "nowhere" / "page.html"

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from artifacts.errors import InvalidInput
 from trainer.config import TrainConfig
-from trainer.selection.budget import FIRST_S, LEAST_EPOCHS, MARGIN, Pace, fit_into, ladder, seconds
+from trainer.jobs.pace import Pace
+from trainer.selection.budget import FIRST_S, LEAST_EPOCHS, MARGIN, fit_into, ladder, seconds
 
 PACE = Pace(gru_s=0.001, linear_s=0.002)
 BIG = TrainConfig(
@@ -108,7 +109,7 @@ def test_reduced_settings_fit_and_the_step_before_does_not(left_s: float) -> Non
 
 def test_too_little_time_is_refused_with_what_is_needed() -> None:
     """The message has the tickets, the time that the least takes, and what is left of which budget."""
-    with pytest.raises(InvalidInput, match=r"1000 tickets takes about \d+ s, and of the 5 minutes 7 s are left"):
+    with pytest.raises(InvalidInput, match=r"1000 tickets takes about \d+ s, of the 5 minutes 7 s are left"):
         fit_into(BIG, 1000, 0, PACE, 7.0)
 
 

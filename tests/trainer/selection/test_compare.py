@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import ArtifactRefused, InvalidContent
+from artifacts.networks.learnt import read_trained_on, seen, trained_on, why_unknown
 from artifacts.networks.manifest import Change, Comparison, TrainedOn
 from artifacts.networks.simple_nn import Example, Value
 from artifacts.store.store import Store
@@ -24,10 +25,6 @@ from trainer.selection.compare import (
     compared,
     judged,
     p_value,
-    read_trained_on,
-    seen,
-    trained_on,
-    why_unknown,
 )
 
 LABELS = ("billing", "access")
@@ -168,7 +165,7 @@ def test_a_list_says_by_which_rules_it_was_made_and_is_read_by_them() -> None:
 
     assert seen([first, second], by_rules[1]) == [True, True]
     assert seen([first, second], by_rules[2]) == [True, False]
-    assert trained_on([first]).rules == 2
+    assert trained_on([first]).rules == 3
     assert trained_on([Example([1.0], 2.0)]).rules == 1
     assert trained_on([]).hashes == b""
 
@@ -177,7 +174,7 @@ def test_a_list_says_by_which_rules_it_was_made_and_is_read_by_them() -> None:
     ("kept", "reason"),
     [
         (None, "it kept no list of the rows that it was trained on"),
-        (TrainedOn(b"salt", b"", 3), "was made by rules 3, this program knows rules 1, 2"),
+        (TrainedOn(b"salt", b"", 4), "was made by rules 4, this program knows rules 1, 2, 3"),
         (TrainedOn(b"salt", b"", 0), "was made by rules 0"),
     ],
 )
@@ -297,7 +294,10 @@ def test_the_same_data_again_leaves_nothing_to_compare_on(empty: Store) -> None:
     found = manifest.comparison
     assert found is not None
     assert (found.num_rows, found.num_left_out) == (0, 120)
-    assert "0 rows to compare on (120 were left out that version 1 was trained on), fewer than 100" in found.detail
+    assert (
+        "undecided: 0 rows to compare on (120 were left out that version 1 or the other one has learnt), fewer than"
+        in found.detail
+    )
     assert empty.serving(NAME) == 1
 
 
@@ -338,14 +338,21 @@ def test_a_serving_version_that_cannot_be_loaded_is_not_replaced_by_itself(empty
 
 @torch
 def test_two_published_versions_are_compared(empty: Store) -> None:
-    """On rows of which each version has learnt some; and how many is told."""
+    """On the rows that neither has learnt, under the caller's numbers; the others are counted and measured apart."""
     fit(empty, NAME, many(40, swapped=True), CONFIG)
     fit(empty, NAME, many(40, start=40), CONFIG)
 
-    found = compare_published(empty, NAME, 1, 2, many(100, start=30).tickets)
+    rows = many(100, start=30).tickets
+
+    found = compare_published(empty, NAME, 1, 2, rows)
 
     assert found.is_better
-    assert (found.num_rows, found.num_seen_old, found.num_seen_new) == (200, 20, 80)
+    assert (found.num_rows, found.num_left_out, found.num_seen_old, found.num_seen_new) == (100, 100, 20, 80)
+    assert (found.old, found.new) == ({"accuracy": 0.0}, {"accuracy": 1.0})
+    assert (found.old_left_out, found.new_left_out) == ({"accuracy": 0.0}, {"accuracy": 1.0})
+    learnt = {ticket.key(2) for ticket in (*many(40).tickets, *many(40, start=40).tickets)}
+    assert len(found.changes) == 100
+    assert not any(rows[change.row].key(2) in learnt for change in found.changes)
     with pytest.raises(InvalidContent):
         compare_published(empty, NAME, 1, 2, [Ticket("Facture", [" "])])
 
@@ -358,7 +365,7 @@ def publish_with_list(store: Store, kept: TrainedOn | None) -> None:
 
 
 @torch
-@pytest.mark.parametrize("kept", [None, TrainedOn(b"salt", b"", 3)], ids=["no list", "other rules"])
+@pytest.mark.parametrize("kept", [None, TrainedOn(b"salt", b"", 4)], ids=["no list", "other rules"])
 @pytest.mark.parametrize("test_rows", [None, many(60, start=500)], ids=["kept out", "sent"])
 def test_a_version_that_cannot_say_what_it_has_seen_is_not_replaced_by_itself(
     empty: Store, kept: TrainedOn | None, test_rows: Rows | None
@@ -387,6 +394,25 @@ def test_two_versions_of_which_one_kept_no_list_are_counted_and_not_judged(empty
     found = compare_published(empty, NAME, 1, 2, many(100, start=30).tickets)
     reverse = compare_published(empty, NAME, 2, 1, many(100, start=30).tickets)
 
-    assert (found.num_rows, found.num_seen_old, found.num_seen_new, found.is_better) == (200, 20, None, False)
+    assert (found.num_rows, found.num_seen_old, found.num_seen_new, found.is_better) == (180, 20, None, False)
     assert "which of these rows version 2 has learnt" in found.detail
     assert "which of these rows version 2 has learnt" in reverse.detail
+
+
+@torch
+@pytest.mark.parametrize("num_clean", [0, 45, 60])
+def test_rows_that_the_new_version_has_learnt_do_not_decide(empty: Store, num_clean: int) -> None:
+    """It has the test rows by heart and wins every one; under 100 others nothing is decided, and it says why."""
+    fit(empty, NAME, many(40, swapped=True), CONFIG)
+    test = many(60 + num_clean, start=100)  # of each category
+
+    manifest, _ = fit(empty, NAME, many(60, start=100), CONFIG, promote="if_better", test_rows=test)
+
+    found = manifest.comparison
+    assert found is not None
+    assert (found.num_rows, found.num_left_out, found.num_seen_old, found.num_seen_new) == (2 * num_clean, 120, 0, 120)
+    assert (found.old_left_out, found.new_left_out) == ({"accuracy": 0.0}, {"accuracy": 1.0})
+    assert found.is_better is (2 * num_clean >= 100)
+    assert empty.serving(NAME) == (2 if found.is_better else 1)
+    if not found.is_better:
+        assert found.detail.startswith(f"undecided: {2 * num_clean} rows to compare on (120 were left out that ")

@@ -1,5 +1,8 @@
 """The threshold of a target, the margin of a tie, and what the rule comes to; against simulated tickets and by hand."""
 
+import math
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 from artifacts.arrays import Floats
 from artifacts.evaluation.abstain import why_not
 from trainer.selection.threshold import (
+    DOUBT,
     MIN_ROUTED,
     MIN_TICKETS,
     STRONG_PULL,
@@ -17,6 +21,9 @@ from trainer.selection.threshold import (
     find_threshold,
     find_tie_margin,
     fit_abstention,
+    on_curve,
+    raised,
+    so_few_right,
 )
 
 
@@ -91,6 +98,117 @@ def test_everything_is_routed_where_everything_is_right() -> None:
     assert find_threshold(confidence_N, np.ones(200, dtype=np.bool_), 0.95) == confidence_N.min()
 
 
+def of_parts(*parts: tuple[float, int, int]) -> tuple[Floats, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    """Return probabilities_NC of 10 categories and labels of tickets: (confidence about, number, of which right)."""
+    confidence, right = [], []
+    for about, num, num_right in parts:
+        confidence += np.linspace(about - 0.004, about + 0.004, num).tolist()
+        wrong = set(np.linspace(0, num - 1, num - num_right).round().astype(int).tolist())
+        right += [place not in wrong for place in range(num)]
+    first_N1 = np.array(confidence)[:, None]
+    # No tie: what is left is shared by nine.
+    return np.hstack([first_N1, np.repeat((1 - first_N1) / 9, 9, axis=1)]).astype(np.float32), np.where(right, 0, 1)
+
+
+SURE_MISTAKES = ((0.993, 30, 25), (0.93, 30, 29), (0.7, 40, 30), (0.4, 40, 14), (0.2, 20, 2))
+
+
+def test_so_few_right_is_the_sum_of_the_binomial_terms() -> None:
+    """Of 30 tickets that are right to .95 no more than 25 are so in 1.56 % of the draws: 26 terms, added by hand."""
+    terms = [math.comb(30, k) * 0.95**k * 0.05 ** (30 - k) for k in range(26)]
+
+    assert so_few_right(25, 30, 0.95) == pytest.approx(sum(terms))
+    assert sum(terms) == pytest.approx(0.0156, abs=1e-4)
+
+
+def test_threshold_that_its_own_tickets_contradict_is_withheld() -> None:
+    """The curve passes over five very sure mistakes in 30 tickets; with them .95 is not to be believed anywhere."""
+    p_NC, labels_N = of_parts(*SURE_MISTAKES)
+    confidence_N, right_N = p_NC.max(axis=1).astype(np.float64), labels_N == 0
+    curve = on_curve(confidence_N, right_N, 0.95)
+    assert curve is not None, "the curve sees nothing"
+    assert right_N[confidence_N >= curve].tolist().count(True) == 25
+
+    assert find_threshold(confidence_N, right_N, 0.95) is None
+    found = fit_abstention(p_NC, labels_N, np.zeros(len(p_NC)), 0.95, False)
+
+    assert found is not None
+    rule, routed_N = found
+    assert (rule.threshold, rule.coverage, rule.accuracy) == (None, 0.0, None)
+    assert not routed_N.any()
+    assert "of the 30 tickets from 0.989 on 25 are right (83.3%), too few for 95.0% (p = 0.016)" in rule.detail
+    assert "give more tickets, or set target=" in rule.detail
+
+
+def test_threshold_is_raised_to_where_its_tickets_bear_it_out() -> None:
+    """The surest 60 are all right, of the next 40 only 28: the curve takes them in, the count leaves most of them out.
+
+    88 of 100 are right, which a target of .95 has in .43 % of the draws. The first n of them with 95 % right count.
+    """
+    p_NC, labels_N = of_parts((0.995, 60, 60), (0.97, 40, 28), (0.3, 200, 60))
+    confidence_N, right_N = p_NC.max(axis=1).astype(np.float64), labels_N == 0
+    least = float(confidence_N[60:100].min())
+    assert so_few_right(88, 100, 0.95) == pytest.approx(0.0043, abs=1e-4)
+
+    threshold = raised(confidence_N, right_N, 0.95, least)
+
+    assert threshold is not None
+    assert threshold > least
+    assert right_N[confidence_N >= threshold].mean() >= 0.95
+    below_N = confidence_N >= confidence_N[confidence_N < threshold].max()
+    assert right_N[below_N].mean() < 0.95, "it is the lowest"
+    assert raised(confidence_N, right_N, 0.85, least) == least, "88 of 100 are no contradiction to .85"
+
+
+def test_raised_threshold_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record has both thresholds and what speaks against the lower one, and counts by the higher one."""
+    p_NC, labels_N = of_parts((0.995, 60, 60), (0.97, 40, 28), (0.3, 200, 60))
+    monkeypatch.setattr("trainer.selection.threshold.on_curve", lambda *_: 0.9)
+
+    found = fit_abstention(p_NC, labels_N, np.zeros(len(p_NC)), 0.95, False)
+
+    assert found is not None
+    rule, routed_N = found
+    assert rule.threshold is not None
+    assert rule.detail == (
+        f"threshold raised to {rule.threshold:.3f}: of the 100 tickets from 0.900 on 88 are right (88.0%), too few for "
+        "95.0% (p = 0.0043)"
+    )
+    assert 60 <= routed_N.sum() < 100
+    assert rule.accuracy == (labels_N == 0)[routed_N].mean() >= 0.95
+
+
+def test_remedy_names_the_highest_target_that_is_reached() -> None:
+    """What it proposes can be had: with that target there is a threshold, and about so many tickets are routed."""
+    p_NC, labels_N = of_parts((0.95, 100, 86), (0.4, 200, 90))
+
+    found = fit_abstention(p_NC, labels_N, np.zeros(300), 0.98, False)
+
+    assert found is not None
+    proposed, share = re.search(r"set target=([\d.]+), which routes about (\d+)%", found[0].detail).groups()  # type: ignore[union-attr]
+    again = fit_abstention(p_NC, labels_N, np.zeros(300), float(proposed), False)
+    assert again is not None
+    assert again[0].threshold is not None
+    assert again[0].coverage == pytest.approx(int(share) / 100, abs=0.01)
+
+
+@given(st.integers(50, 400), st.integers(0, 1000), st.floats(0.5, 0.99), st.floats(1.0, 8.0))
+def test_no_threshold_contradicts_its_own_tickets(num_tickets: int, seed: int, target: float, bold: float) -> None:
+    """However much too sure a network is: the routed tickets do not refute the target, or nothing is routed."""
+    p_NC, labels_N = simulated(num_tickets, seed)
+    sharper_NC = p_NC.astype(np.float64) ** bold
+    sharper_NC /= sharper_NC.sum(axis=1, keepdims=True)
+
+    found = fit_abstention(sharper_NC.astype(np.float32), labels_N, np.zeros(num_tickets), target, False)
+
+    assert found is not None
+    rule, routed_N = found
+    if rule.threshold is not None:
+        right_N = p_NC.argmax(axis=1) == labels_N
+        assert routed_N.sum() >= MIN_ROUTED
+        assert so_few_right(int(right_N[routed_N].sum()), int(routed_N.sum()), target) >= DOUBT
+
+
 def test_equally_sure_tickets_share_a_fate() -> None:
     """A threshold lies where the confidence changes: what is counted as routed is what the rule routes."""
     p_NC, labels_N = simulated(500, 5)
@@ -149,7 +267,8 @@ def test_target_out_of_reach_is_said() -> None:
     assert (rule.threshold, rule.coverage, rule.accuracy) == (None, 0.0, None)
     assert not routed_N.any()
     assert "95.0% right is not reached" in rule.detail
-    assert f"of the {MIN_ROUTED} surest of 300 tickets" in rule.detail
+    assert f"of the {MIN_ROUTED} surest of 300 tickets kept out" in rule.detail
+    assert "no target from 50% on is reached" in rule.detail
 
 
 def test_few_tickets_give_no_rule() -> None:
@@ -169,7 +288,8 @@ def test_any_probabilities_give_a_rule(num_tickets: int, seed: int, target: floa
 
     assert found is not None
     rule, _ = found
-    assert (rule.threshold is None) == (rule.coverage == 0.0) == (rule.accuracy is None) == bool(rule.detail)
+    assert (rule.threshold is None) == (rule.coverage == 0.0) == (rule.accuracy is None)
+    assert rule.detail or rule.threshold is not None
     assert 0.0 <= rule.tie_margin <= 1.0
 
 

@@ -44,12 +44,12 @@ def searched(monkeypatch: pytest.MonkeyPatch, loss_of_lr: dict[bool, float]) -> 
     part = split(rows, 0.25, 0)
     told: list[float] = []
 
-    def fake(one: object, config: TrainConfig, is_news: bool, progress: object) -> Learnt:
+    def fake(one: object, config: TrainConfig, progress: object) -> Learnt:
         told.append(config.lr)
         return Learnt({}, found.logits_NC)
 
     one = lesson(rows, targets, part, 4, CONFIG, False)
-    found = ensemble.fit_linear(one, 0, 1.0, Silent())
+    found = ensemble.fit_linear(one, msgspec.structs.replace(CONFIG, pairs=0), 1.0, Silent())
     monkeypatch.setattr(ensemble, "train_gru", fake)
     monkeypatch.setattr(tune, "fit_temperature", lambda *_: Loss(loss_of_lr[told.pop() == CONFIG.lr]))
     clock = itertools.count()  # a second passes with every look at it, however busy the machine is

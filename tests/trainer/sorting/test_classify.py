@@ -349,7 +349,8 @@ def test_result_is_what_json_prints(model: GruModel, tmp_path: Path) -> None:
     found = run(model, data, tmp_path / "sorted.csv")
 
     assert set(msgspec.to_builtins(found)) == {
-        "name", "version", "num_tickets", "categories", "reasons", "num_skipped", "form", "encoding", "columns", "said",
+        "name", "version", "num_tickets", "categories", "reasons", "num_skipped", "num_repaired", "form", "encoding",
+        "columns", "said",
     }  # fmt: skip
     assert io.StringIO(found.said).readline() == found.said
 

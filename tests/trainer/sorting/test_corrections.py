@@ -95,7 +95,10 @@ def test_field_inside_an_object_is_corrected(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        (("line 2", "Imprimantes", "bourrage papier au bac deux"), "line 2 is 'bourrage papier au bac deux' there and"),
+        (
+            ("line 2", "Imprimantes", "bourrage papier au bac deux"),
+            "'line 2' is 'bourrage papier au bac deux' in",
+        ),
         (("line 9", "Imprimantes", "x"), "corrects line 9, which"),
     ],
 )

@@ -41,7 +41,7 @@ class Rows(msgspec.Struct, frozen=True):
 
 def table(columns: Sequence[str]) -> Callable[[Sequence[str]], object]:  # noqa: ARG001  # as every kind's
     """Refuse CSV and TSV; a kind may read only JSON."""
-    raise InvalidInput("a Centroid is trained on JSONL or JSON")
+    raise InvalidInput("centroid-in-a-table")
 
 
 def check_rows(raw_rows: Iterable[RawRow], what: str) -> Rows:
@@ -53,7 +53,7 @@ def check_rows(raw_rows: Iterable[RawRow], what: str) -> Rows:
 def check_trainable(rows: Rows) -> None:
     """Do nothing if there are two categories or more."""
     if len({point.category for point in rows.tickets}) < 2:
-        raise InvalidInput("all points are of one category; add points of another")
+        raise InvalidInput("points-of-one-category")
 
 
 def resolved(config: Config, rows: Rows) -> Config:  # noqa: ARG001  # as every kind's
@@ -75,7 +75,7 @@ def fit(name: str, rows: Rows, config: Config, progress: Progress, job: str | No
     (found_N,) = open_session(graph).run(None, {"points": proof_NF})
     expected_N = np.linalg.norm(proof_NF[:, None] - middle_CF, axis=2).argmin(axis=1)
     if (found_N != expected_N).any():
-        raise ArtifactRefused("export refused: the graph answers otherwise than the definition")
+        raise ArtifactRefused("centroid-export-differs")
 
     golden = [GoldenRow(point, labels[label]) for point, label in zip(proof_NF[:5].tolist(), found_N, strict=False)]
     manifest = CentroidManifest(
@@ -103,6 +103,11 @@ def graph_of(middle_CF: Floats) -> bytes:
     distance_BC = graph.node("Gemm", ["points", *weights], "distance_BC", transB=1)
     graph.node("ArgMin", [distance_BC], "nearest", axis=1, keepdims=0)
     return graph.serialise(TENSORS)
+
+
+def show_plan(config: Config, rows: Rows) -> list[str]:  # noqa: ARG001  # as every kind's
+    """Return nothing: no setting changes how large a Centroid is."""
+    return []
 
 
 def show_rows(rows: Rows) -> list[str]:

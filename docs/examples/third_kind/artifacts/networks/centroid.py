@@ -97,12 +97,12 @@ class CentroidModel(Model[Floats]):
         rows = msgspec.json.decode(golden, type=list[GoldenRow])
         answers = self.predict([self.encode(row.vector) for row in rows])
         if not rows or [answer.category for answer in answers] != [row.category for row in rows]:
-            raise ArtifactRefused(f"{self.where}: golden rows are answered otherwise than at export")
+            raise ArtifactRefused("centroid-golden-differs", model=self.where)
 
     def encode(self, content: Sequence[float]) -> Floats:
         """Return the point as float64 [F]."""
         if len(content) != self.manifest.num_features:
-            raise InvalidFeatures(f"has {len(content)} numbers, the model was trained on {self.manifest.num_features}")
+            raise InvalidFeatures("wrong-number-of-numbers", found=len(content), expected=self.manifest.num_features)
         return np.array(content, dtype=np.float64)
 
     def cost(self, encoded: Floats) -> int:  # noqa: ARG002  # every point costs the same
