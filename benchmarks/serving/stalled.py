@@ -145,6 +145,7 @@ def measure_wave(settings: Settings, work: Workload, server: Server, kind: str, 
     common, address = settings.common, Address.of(server.url)
     seed = [common.seed, number, list(KINDS).index(kind)]
     alone = search(work, address, rate, [*seed, 0])
+    time.sleep(LOOK_S)  # the connections of the load itself are closing
     before = held(server)
     with stalling(kind, settings.callers, address, common.generator_core):
         time.sleep(SETTLE_S)

@@ -61,6 +61,6 @@ def test_server_outlives_a_few_of_each_kind(store: Store) -> None:
     for (wave,) in numbers.waves.values():
         assert wave.num_failed == 0
         assert wave.num_searches > 0
-        assert wave.during.num_descriptors >= wave.before.num_descriptors
+        assert wave.during.num_descriptors >= wave.after.num_descriptors
         assert wave.back_s is not None, wave
         assert wave.back_s <= BACK_S
