@@ -11,11 +11,8 @@ from typing import Any, Self
 
 import msgspec
 
+from artifacts.problems.phrases import phrase
 from artifacts.problems.sentences import DEFAULT, Language, Message, Value, message
-
-_LINE: dict[Language, str] = {"en": "line", "fr": "ligne"}
-_WHOLE_ROW: dict[Language, str] = {"en": "(whole row)", "fr": "(toute la ligne)"}
-_COLON: dict[Language, str] = {"en": ": ", "fr": "\u00a0: "}
 
 
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,8 +53,10 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def shown(self, language: Language = DEFAULT) -> str:
         """Return place and detail in a line, as a terminal shows them."""
-        place = f"{_LINE[language]} {self.line}, " if self.line is not None else ""
-        return f"{place}{self.pointer or _WHOLE_ROW[language]}{_COLON[language]}{self.said(language)}"
+        place = self.pointer or phrase("whole-row", language)
+        if self.line is not None:
+            place = f"{phrase('line', language, number=self.line)}, {place}"
+        return phrase("field", language, name=place, text=self.said(language))
 
     def __str__(self) -> str:
         return self.shown()

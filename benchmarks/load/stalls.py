@@ -2,7 +2,7 @@
 
 Run as a program of its own, so that the generator's loop is not theirs: `python -m benchmarks.load.stalls KIND NUM
 HOST PORT`. It says "open" once each caller has had a connection, puts a new caller in the place of each that the server
-ends, and goes on until its standard input is closed; its last line says how many callers there were in all.
+ends, and goes on until its standard input is closed.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ RETRY_S = 0.5  # after a connection that was refused
 RECEIVE_BYTES = 4096  # the smallest window that Linux gives a socket, so that a slow reader's answer has no room
 NUM_UNREAD = 10  # answers of 85 KB that a slow reader asks for and leaves: more than all buffers between hold
 ARRIVALS_PER_S = 100  # so that they do not all come and go together
-OPEN_S = 60.0  # for all of them to have had a connection
+OPEN_S = 120.0  # for all of them to have had a connection; also for the program to end
 
 
 class Stall(NamedTuple):
@@ -68,7 +68,7 @@ async def stall(kind: Stall, address: Address, reader: asyncio.StreamReader, wri
         ended.cancel()
 
 
-async def call(kind: str, address: Address, wait_s: float, opened: asyncio.Event, counts: list[int]) -> None:
+async def call(kind: str, address: Address, wait_s: float, opened: asyncio.Event) -> None:
     """Stall on one connection after another, for ever."""
     await asyncio.sleep(wait_s)
     while True:
@@ -79,7 +79,6 @@ async def call(kind: str, address: Address, wait_s: float, opened: asyncio.Event
         try:
             await asyncio.get_running_loop().sock_connect(client, address)
             reader, writer = await asyncio.open_connection(sock=client)
-            counts[0] += 1
             opened.set()
             await stall(KINDS[kind], address, reader, writer)
         except OSError:
@@ -88,22 +87,24 @@ async def call(kind: str, address: Address, wait_s: float, opened: asyncio.Event
             (writer.transport.abort if writer is not None else client.close)()
 
 
-async def run(kind: str, num_callers: int, address: Address) -> int:
-    """Keep so many callers stalling until standard input is closed, and return how many connections they had."""
-    counts = [0]
+async def run(kind: str, num_callers: int, address: Address) -> None:
+    """Keep so many callers stalling until standard input is closed.
+
+    Raises:
+        TimeoutError: some have had no connection within OPEN_S.
+    """
     opened = [asyncio.Event() for _ in range(num_callers)]
     callers = [
-        asyncio.create_task(call(kind, address, number / ARRIVALS_PER_S, event, counts))
-        for number, event in enumerate(opened)
+        asyncio.create_task(call(kind, address, number / ARRIVALS_PER_S, event)) for number, event in enumerate(opened)
     ]
-    await asyncio.gather(*(event.wait() for event in opened))
+    async with asyncio.timeout(OPEN_S):
+        await asyncio.gather(*(event.wait() for event in opened))
     sys.stdout.write("open\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.read)
     for one in callers:
         one.cancel()
     await asyncio.gather(*callers, return_exceptions=True)
-    return counts[0]
 
 
 @contextlib.contextmanager
@@ -144,4 +145,4 @@ def stalling(kind: str, num_callers: int, address: Address, core: int | None) ->
 
 if __name__ == "__main__":
     _, asked, number, host, port = sys.argv
-    print(asyncio.run(asyncio.wait_for(run(asked, int(number), Address(host, int(port))), None)))
+    asyncio.run(run(asked, int(number), Address(host, int(port))))

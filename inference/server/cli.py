@@ -17,7 +17,8 @@ import click
 import msgspec
 
 from artifacts.errors import InvalidInput, PuppetError
-from artifacts.problems.sentences import Language, language_of
+from artifacts.problems.phrases import phrase
+from artifacts.problems.sentences import language_of
 from artifacts.system import cores
 from artifacts.system.logs import start_log
 from inference.monitoring.shared_counters import open_board
@@ -27,8 +28,6 @@ from inference.server.listeners import listen
 from inference.server.supervisor import END_SIGNALS, WORKER_SIGNALS, Child, StartRefusal, Supervisor, read_refusal
 from inference.settings import PREFIX, Given, Settings, named_tokens, read_settings
 from inference.tokens import FILE, ROLES, NamedToken, Role, make_token
-
-ERROR: dict[Language, str] = {"en": "error: ", "fr": "erreur\u00a0: "}
 
 log = logging.getLogger("puppet")
 
@@ -106,7 +105,7 @@ def refuse(error: PuppetError) -> NoReturn:
 
 def show(refusal: str) -> None:
     """Say why the server cannot run."""
-    click.echo(ERROR[language_of(os.environ)] + refusal, err=True)
+    click.echo(phrase("error", language_of(os.environ), text=refusal), err=True)
 
 
 def supervise(settings: Settings, tokens: tuple[NamedToken, ...], listening: Sequence[socket.socket]) -> int:

@@ -27,8 +27,8 @@ from artifacts.networks.gru_records import Calibration
 
 RANGE = (0.05, 20.0)  # beyond lie logits that say nothing, all alike or but rounding
 HALVINGS = 60  # of the interval of b; more than a float64 can tell apart
-# Of millions of logits each halving takes a tenth of a second or more, and 26 temperatures are sought: 24 halvings
-# leave b within 2e-6.
+# Each halving goes through all logits, and 26 temperatures are sought: where there are millions, 24 halvings, which
+# leave b within 2e-6, must do.
 MANY_LOGITS, FEW_HALVINGS = 3_000_000, 24
 SHARES = tuple(step / 20 for step in range(20))  # not 1: the graph has a GRU at its heart, if only by a twentieth
 NO_SHARE, NO_LINEAR_TEMPERATURE = 0.5, 0.25  # without validation tickets; six sets had .21 to .45 (LOG)

@@ -32,7 +32,7 @@ from trainer.gru.linear import Features, Linear, fold, weigh
 
 Way = Literal["softmax", "ridge"]
 WAYS: tuple[Way, ...] = ("softmax", "ridge")
-# Beyond 256 little is gained (docs/LOG.md). Below 64 accuracy falls, so whoever asks for less memory still gets 64.
+# More than 256 was not tried. Below 64 accuracy falls, so whoever asks for less memory still gets 64 (docs/LOG.md).
 MAX_RANK, MIN_RANK, RANK_STEP = 256, 64, 16
 FLOAT_BYTES, MB = 4, 1_000_000
 

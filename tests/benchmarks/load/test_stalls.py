@@ -43,7 +43,7 @@ async def _hear_twice(kind: str) -> list[bytes]:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     address = Address(*server.sockets[0].getsockname())
-    caller = asyncio.create_task(call(kind, address, 0.0, asyncio.Event(), [0]))
+    caller = asyncio.create_task(call(kind, address, 0.0, asyncio.Event()))
     async with asyncio.timeout(60):
         await twice.wait()
     caller.cancel()
