@@ -154,9 +154,8 @@ def normalise(token: str, rules: Rules = NEWEST) -> str:
 
     NFC, lower case, white space folded, the apostrophe straight, without characters that nobody sees; a placeholder
     such as `<PRODUCT>` stays as it is; a token that is an e-mail address, an IBAN or a phone number becomes `<EMAIL>`,
-    `<IBAN>` or `<PHONE>`, so that it is
-    never stored. A token over 256 characters is cut. The result is its own spelling under the same rules:
-    normalise(normalise(t)) == normalise(t).
+    `<IBAN>` or `<PHONE>`, so that it is never stored. A token over 256 characters is cut. The result is its own
+    spelling under the same rules: normalise(normalise(t)) == normalise(t).
 
     >>> normalise("  Mot de  Passe "), normalise("<PRODUCT>"), normalise("Jean.Dupont@mail.fr")
     ('mot de passe', '<PRODUCT>', '<EMAIL>')
