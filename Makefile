@@ -8,8 +8,10 @@ PEERS := .venv-peers/bin
 EXTRAS := train,mail,report,tables
 # Where the serving side is tested beside $(PYTHON).
 PYTHONS := 3.12 3.13
+# What `make test` runs: parts of minutes, the longest first, so that two cores are busy to the end.
+TESTS := test-trainer test-documents test-serving test-system
 
-.PHONY: install demo demo-check test test-serving test-training test-documents test-pythons check bench peers mails faults docs release clean
+.PHONY: install demo demo-check test $(TESTS) test-pythons check bench peers mails faults docs release clean ci environments
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -52,24 +54,28 @@ demo-check: .venv/train  ## the demo on a free port, then the seeds' calls, then
 	$(BIN)/python demo.py --check
 
 test: .venv/dev .venv-serve/test  ## every test, those of the server where there is no torch; two at a time
-	$(MAKE) --no-print-directory -j2 --output-sync=target test-serving test-training test-documents
+	$(MAKE) --no-print-directory -j2 --output-sync=target $(TESTS)
 
 test-serving: .venv-serve/test
 	$(SERVE)/python -m pytest -q tests/artifacts tests/inference tests/trainer/data tests/trainer/sorting -m "not torch"
 
 DOCUMENTS := $(addprefix tests/system/test_,docs.py readme.py exercises.py lessons.py reference.py)
 
-test-training: .venv/dev
-	$(BIN)/python -m pytest -q tests/artifacts tests/inference -m torch
-	$(BIN)/python -m pytest -q tests/trainer tests/faults tests/benchmarks tests/system $(DOCUMENTS:%=--ignore=%)
+test-trainer: .venv/dev
+	$(BIN)/python -m pytest -q -m torch $$(grep -rl 'mark\.torch' --include='test_*.py' tests/artifacts tests/inference)
+	$(BIN)/python -m pytest -q tests/trainer tests/benchmarks
+
+test-system: .venv/dev
+	$(BIN)/python -m pytest -q tests/faults tests/system $(DOCUMENTS:%=--ignore=%)
 
 test-documents: .venv/dev
 	$(BIN)/python -m pytest -q $(DOCUMENTS)
 
 test-pythons: $(PYTHONS:%=test-python-%)  ## the server's tests on the other Pythons, where there is no torch
 
+# Without what a Python does not change: a kill at any moment, a race of processes, a cost that must not grow too fast.
 test-python-%: .venv-serve-%/test
-	.venv-serve-$*/bin/python -m pytest -q tests/artifacts tests/inference -m "not torch"
+	.venv-serve-$*/bin/python -m pytest -q tests/artifacts tests/inference -m "not torch and not one_python"
 
 .PRECIOUS: .venv-serve-%/test
 
@@ -94,11 +100,18 @@ docs:  ## draw docs/architecture.svg and its French twin from the imports, list 
 	$(PYTHON) docs/draw_architecture.py
 	$(PYTHON) docs/write_problems.py
 
-release: .venv/dev  ## the wheel and the sdist in dist/, each installed and tried in a fresh environment
+release: .venv/dev  ## the wheel and the sdist in dist/, each tried in a fresh environment
 	rm -rf build dist
 	$(BIN)/python -m build --outdir dist .
-	$(BIN)/python .ci/check_release.py dist/*.whl
-	$(BIN)/python .ci/check_release.py dist/*.tar.gz
+	$(BIN)/python .ci/check_release.py dist/*.whl dist/*.tar.gz
+
+# What .ci/run asks for, two targets at a time and the short ones last. Apart from the environments, because a release is
+# built from files that an installation of this folder writes too (*.egg-info).
+ENVIRONMENTS := .venv/dev .venv-serve/test $(PYTHONS:%=.venv-serve-%/test)
+
+environments: $(ENVIRONMENTS)
+
+ci: check $(TESTS) test-pythons demo-check release
 
 clean:
 	rm -rf .venv .venv-serve .venv-serve-* .venv-peers build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info

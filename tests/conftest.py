@@ -1,6 +1,7 @@
 """What several rooms of the tests share."""
 
 import contextlib
+import os
 import resource
 import shutil
 import signal
@@ -10,6 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Before anything imports NumPy or torch, here or in a child. On networks this small a second thread gains nothing, and
+# where other programs want the cores too its waiting at OpenMP's barriers makes a step tens of times as long.
+os.environ["OMP_NUM_THREADS"] = "1"
 from artifacts.networks.gru import GruModel
 from artifacts.networks.gru_records import GruManifest
 from artifacts.networks.simple_nn import SimpleNNModel
