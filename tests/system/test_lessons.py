@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
 from tests.trainer.small import json_rows, tickets
 
@@ -33,9 +34,15 @@ def run_script(*options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def trainings(done: subprocess.CompletedProcess[str]) -> list[tuple[str, str]]:
+def run_here(lesson: ModuleType, *options: str) -> Result:
+    """Run the lesson in this process, which has loaded PyTorch already."""
+    result = CliRunner().invoke(lesson.main, options)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def trainings(done: subprocess.CompletedProcess[str] | Result) -> list[tuple[str, str]]:
     """Return the name and the seed of each training that a run printed, in order."""
-    assert done.returncode == 0, done.stderr
     return [(found[1], found[2]) for line in done.stdout.splitlines() if (found := ROW.match(line))]
 
 
@@ -73,15 +80,16 @@ def test_sample_runs_all_four() -> None:
     """Without options the four networks are trained on invented e-mails, and both bugs are explained."""
     done = run_script(*SMALL, "--num-tickets", "150", "--seed", "3")
 
+    assert done.returncode == 0, done.stderr
     assert trainings(done) == [(name, "3") for name in (NEITHER, SOFTMAX, PADDING, BOTH)]
     assert "invented e-mails, seed 3" in done.stdout
     assert f"\n{SOFTMAX}: " in done.stdout
     assert f"\n{PADDING}: " in done.stdout
 
 
-def test_folder_runs_all_four_for_each_seed(folder: Path) -> None:
+def test_folder_runs_all_four_for_each_seed(lesson: ModuleType, folder: Path) -> None:
     """A set of one's own is read from its two files; each seed trains all four; the cost is the difference."""
-    done = run_script("--data", str(folder), "--epochs", "1", "--num-seeds", "2")
+    done = run_here(lesson, "--data", str(folder), "--epochs", "1", "--num-seeds", "2")
 
     assert trainings(done) == [(name, seed) for seed in "01" for name in (NEITHER, SOFTMAX, PADDING, BOTH)]
     assert f"{folder}: 32 to learn from, 9 to measure on" in done.stdout
@@ -103,9 +111,9 @@ def test_folder_runs_all_four_for_each_seed(folder: Path) -> None:
         (["--no-softmax-before-loss", "--no-last-state-after-padding"], [NEITHER]),
     ],
 )
-def test_switch_runs_its_pair(folder: Path, options: list[str], names: list[str]) -> None:
+def test_switch_runs_its_pair(lesson: ModuleType, folder: Path, options: list[str], names: list[str]) -> None:
     """A switch trains its own combination beside the correct network, no other, and explains its own bug only."""
-    done = run_script("--data", str(folder), *SMALL, *options)
+    done = run_here(lesson, "--data", str(folder), *SMALL, *options)
 
     assert [name for name, _ in trainings(done)] == names
     assert (f"\n{SOFTMAX}: " in done.stdout) == (names[-1] in (SOFTMAX, BOTH))
