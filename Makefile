@@ -62,7 +62,7 @@ test-serving: .venv-serve/test
 DOCUMENTS := $(addprefix tests/system/test_,docs.py readme.py exercises.py lessons.py reference.py)
 
 test-trainer: .venv/dev
-	$(BIN)/python -m pytest -q tests/artifacts tests/inference -m torch
+	$(BIN)/python -m pytest -q -m torch $$(grep -rl 'mark\.torch' --include='test_*.py' tests/artifacts tests/inference)
 	$(BIN)/python -m pytest -q tests/trainer tests/benchmarks
 
 test-system: .venv/dev
@@ -73,8 +73,9 @@ test-documents: .venv/dev
 
 test-pythons: $(PYTHONS:%=test-python-%)  ## the server's tests on the other Pythons, where there is no torch
 
+# Without what a Python does not change: a kill at any moment, a race of processes, a cost that must not grow too fast.
 test-python-%: .venv-serve-%/test
-	.venv-serve-$*/bin/python -m pytest -q tests/artifacts tests/inference -m "not torch"
+	.venv-serve-$*/bin/python -m pytest -q tests/artifacts tests/inference -m "not torch and not one_python"
 
 .PRECIOUS: .venv-serve-%/test
 

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.fr.md")
 TARGETS_RUN_BY_CI = {"test": "$(TESTS)", "check": "check", "demo": "demo-check"}  # make demo is demo-check that stays
 DOCUMENTED_PORT = "127.0.0.1:8000"
-# What the test puts in place of what the README shows: less to train on, and one fold. They show as well that the commands
-# fit together; `fit closed.csv` trains as shown, and `make demo-check` on the 3,000 tickets.
+# What the test puts in place of what the README shows: less to train on, and one fold. It shows as well that the
+# commands fit together; `fit closed.csv` trains as shown, and `make demo-check` on the 3,000 tickets.
 LESS = {
     "sample tickets.jsonl": "sample tickets.jsonl --num-tickets 400",
     "--num-tickets 500 mails": "--num-tickets 200 mails",

@@ -482,6 +482,7 @@ def run(*args: object) -> "subprocess.Popen[str]":
     )
 
 
+@pytest.mark.one_python
 def test_processes_never_claim_the_same_job(store: Store) -> None:
     """Three processes that claim at once share 60 jobs, each taken by just one of them."""
     jobs = Jobs(store, queue_limit=60)
@@ -812,6 +813,7 @@ def check_whole(jobs: Jobs) -> None:
         assert (jobs.folder(job.id) / BODY).exists() == (job.state in ("queued", "running"))
 
 
+@pytest.mark.one_python
 @pytest.mark.parametrize(
     ("step", "old", "new", "then"),
     [
@@ -851,6 +853,7 @@ def test_kill_at_any_moment_leaves_the_old_or_the_new(
     assert seen.count(new) > 0
 
 
+@pytest.mark.one_python
 def test_kill_at_any_moment_of_publishing_leaves_job_and_version_agreed(
     jobs: Jobs, store: Store, tmp_path: Path
 ) -> None:
@@ -880,6 +883,7 @@ def test_kill_at_any_moment_of_publishing_leaves_job_and_version_agreed(
     ]
 
 
+@pytest.mark.one_python
 def test_kill_at_any_moment_of_recover_is_recovered(store: Store, tmp_path: Path) -> None:
     """However often `recover` is killed, in the end the same is there."""
     jobs = Jobs(store)

@@ -615,6 +615,7 @@ def test_limits_are_said() -> None:
     assert (len(found.body), found.stripped.num_truncated_characters) == (MAX_CHARACTERS, 7)
 
 
+@pytest.mark.one_python
 def test_hostile_mails_end() -> None:
     """10 MiB made to cost as much as they can, in each form, are read or refused; the guard only notices a hang."""
     code = (
@@ -635,6 +636,7 @@ def test_hostile_mails_end() -> None:
     assert done.stdout.split("\n")[-2] == "all", (done.stdout[-100:], done.stderr)
 
 
+@pytest.mark.one_python
 @pytest.mark.parametrize("name", FORMS)
 def test_cost_grows_with_the_mail(name: str) -> None:
     """Four times the mail costs about four times the CPU: the square of it would cost sixteen times."""

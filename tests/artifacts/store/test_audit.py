@@ -178,6 +178,7 @@ def test_other_schema_is_left_alone(log: AuditLog, tmp_path: Path) -> None:
             use()
 
 
+@pytest.mark.one_python
 def test_processes_and_threads_write_together(tmp_path: Path) -> None:
     """Of several workers each entry is kept, with its outcome, and no number is given twice."""
     context = multiprocessing.get_context("spawn")

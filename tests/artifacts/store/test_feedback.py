@@ -104,6 +104,7 @@ def test_model_has_so_many_corrections_at_most(store: Store) -> None:
     assert [one.id for one in feedback.read_all(store, NAME)] == ["t-1", "t-2"]
 
 
+@pytest.mark.one_python
 def test_processes_write_at_once(store: Store) -> None:
     """What four processes add at the same time is all there."""
     context = multiprocessing.get_context("spawn")

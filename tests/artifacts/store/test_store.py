@@ -646,6 +646,7 @@ def test_new_store_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert sorted(flushed) == [tmp_path, tmp_path / "a"]
 
 
+@pytest.mark.one_python
 def test_kill_at_any_moment_of_publish_leaves_the_old_or_the_new(store: Store, tmp_path: Path) -> None:
     """After kill -9 at each call the serving version is whole, and the next publish succeeds with a new number."""
     old = snapshot(store)
@@ -671,6 +672,7 @@ def test_kill_at_any_moment_of_publish_leaves_the_old_or_the_new(store: Store, t
     assert set(seen) == {1, 2}
 
 
+@pytest.mark.one_python
 def test_kill_at_any_moment_of_create_leaves_a_whole_model_or_none(store: Store, tmp_path: Path) -> None:
     """After kill -9 at each call the model is there and untrained, or not there and can be created."""
     calls = crash(store, tmp_path / "crashed", "create")
@@ -837,6 +839,7 @@ def at_once(code: str, store: Store, num_processes: int) -> list[str]:
     return [process.communicate(timeout=60)[0].strip() for process in processes]
 
 
+@pytest.mark.one_python
 def test_processes_that_publish_at_once_get_numbers_of_their_own(store: Store) -> None:
     """Four processes that publish three versions each get twelve numbers, and the last one serves."""
     code = "version = store.read_version('puppet-o2', 1)\nfor _ in range(3): print(store.publish(*version).version)"
@@ -850,6 +853,7 @@ def test_processes_that_publish_at_once_get_numbers_of_their_own(store: Store) -
     assert left_over(store) == []
 
 
+@pytest.mark.one_python
 def test_of_processes_that_create_at_once_one_succeeds(store: Store) -> None:
     """Eight processes create one name: one succeeds, seven are told that it exists."""
     code = "try: print(store.create_model('new', 'GRU').name)\nexcept ModelExists as error: print(error)"

@@ -556,6 +556,7 @@ def test_change_is_durable_when_it_returns(
     assert calls == expected
 
 
+@pytest.mark.one_python
 @each_change
 def test_kill_at_any_moment_leaves_a_whole_state(four: Store, tmp_path: Path, what: str) -> None:
     """After kill -9 at each call the old or the new is there, whole; nothing else is touched, and sweep tidies up."""
@@ -697,6 +698,7 @@ def test_full_disk_changes_nothing(
 # Several at once
 
 
+@pytest.mark.one_python
 def test_of_processes_that_promote_at_once_one_is_in_time(four: Store) -> None:
     """Six processes believe that 4 serves and promote another: one does, five are told."""
     code = f"try: print(store.promote('{NAME}', 2, expected=4).version)\nexcept VersionChanged: print('changed')"
