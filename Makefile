@@ -9,7 +9,7 @@ EXTRAS := train,mail,report,tables
 # Where the serving side is tested beside $(PYTHON).
 PYTHONS := 3.12 3.13
 
-.PHONY: install demo demo-check test test-serving test-training test-documents test-pythons check bench peers mails faults docs release clean
+.PHONY: install demo demo-check test test-serving test-training test-documents test-pythons check bench peers mails faults vendor docs release clean
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -89,6 +89,9 @@ mails: .venv/dev  ## 100,000 mutated e-mails: each is read, or refused with an e
 
 faults: .venv/dev  ## kills, disk errors and power cuts at every step of every change; needs root, writes docs/faults.md
 	$(BIN)/python -m tests.faults --save
+
+vendor:  ## fetch what the page takes from others (inference/page/vendor/vendor.toml) anew; needs only Python
+	$(PYTHON) .ci/fetch_vendor.py
 
 docs:  ## draw docs/architecture.svg and its French twin from the imports, list the problems; needs only Python
 	$(PYTHON) docs/draw_architecture.py

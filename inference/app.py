@@ -48,6 +48,7 @@ from inference.routes.injected import Serving, parts_of
 from inference.routes.jobs import JobRoutes
 from inference.routes.models import ModelRoutes, days_asked
 from inference.routes.openapi import body_schemas, page_answer, refusals, token_schemes
+from inference.routes.page import PageRoutes
 from inference.routes.probes import ProbeRoutes, counted
 from inference.routes.seeds import SeedRoutes
 from inference.search.batcher import Batcher
@@ -98,6 +99,7 @@ def create_app(settings: Settings, board: Board | None = None, tokens: Sequence[
             JobRoutes,
             AuditRoutes,
             ProbeRoutes,
+            PageRoutes,
             asset,
             problem_page,
         ],
