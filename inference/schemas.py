@@ -8,6 +8,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
 
+from artifacts.evaluation.calibration import Interval
 from artifacts.jobs.events import Event, Phase
 from artifacts.jobs.records import State
 from artifacts.mail.message import Stripped
@@ -156,6 +157,7 @@ class PredictAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         predicted_label: None where the model abstains.
         stripped: what an e-mail held that was not read; left out where only its text was sent.
+        text: of an e-mail, as it was read; left out where nobody asked to see it.
         reason, best: as in the answer to a search.
     """
 
@@ -169,6 +171,7 @@ class PredictAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     stripped: Stripped | None = None
     reason: Reason | None = None
     best: list[Guess] | None = None
+    text: str | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
@@ -282,11 +285,30 @@ class ModelsAnswer(msgspec.Struct, frozen=True):
     models: list[ModelAnswer]
 
 
+class Figures(msgspec.Struct, frozen=True):
+    """How sure the figures of a version's own validation are; older versions lack them.
+
+    Attributes:
+        accuracy_interval: of the accuracy, 95 %.
+        ece: expected calibration error, 0 is perfect.
+    """
+
+    accuracy_interval: Interval | None = None
+    ece: float | None = None
+
+
 class VersionAnswer(msgspec.Struct, frozen=True):
-    """A version's manifest, and whether this server answers with it."""
+    """A version's manifest, and whether this server answers with it.
+
+    Attributes:
+        categories: that it can answer, in the order of its output; none for a kind that answers with a number.
+        figures: beside `validation` of the manifest.
+    """
 
     manifest: Manifest
     serves: bool
+    categories: list[str]
+    figures: Figures
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -350,6 +372,18 @@ class DriftDay(msgspec.Struct, frozen=True):
     num_tickets: int
 
 
+class DriftShare(msgspec.Struct, frozen=True):
+    """The share of the tickets that get a category: at the training, and of those answered in these days.
+
+    Attributes:
+        expected, found: 0..1; None: no ticket was counted.
+    """
+
+    category: str
+    expected: float | None
+    found: float | None
+
+
 class DriftAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the tickets that a version answers are still like those of its training.
 
@@ -359,6 +393,7 @@ class DriftAnswer(msgspec.Struct, frozen=True, kw_only=True):
         num_tickets: that were answered in these days.
         num_expected: tickets that were kept out of the training, with which they are compared.
         days: on which tickets were answered.
+        shares: of each category, the most frequent ones of the training first.
         new_words: what the model does not know and ten tickets of a day held, most frequent first.
     """
 
@@ -370,4 +405,5 @@ class DriftAnswer(msgspec.Struct, frozen=True, kw_only=True):
     num_tickets: int
     num_expected: int
     days: list[DriftDay]
+    shares: list[DriftShare]
     new_words: list[NewWord]

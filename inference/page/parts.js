@@ -50,12 +50,13 @@ export function announce(text) {
   if (region) region.textContent = text;
 }
 
-// A labelled control: an input, with `options` [[value, label], ...] a select, with `rows` a text area.
+// A labelled control: an input, with `options` [[value, label], ...] a select, with `rows` a text area. `onChange` is
+// given the value: a text, of a checkbox true or false, of a file the File.
 // A `hint` or an `error` below it is tied to it, so that it is read out with it.
 export function Field({ label, hint, error, options, rows, value, onChange, type = "text", ...rest }) {
   const id = useId();
   const common = { id, "aria-describedby": hint || error ? `${id}-hint` : undefined, "aria-invalid": error ? "true" : undefined, ...rest };
-  const give = (event) => onChange?.(type === "checkbox" ? event.target.checked : event.target.value);
+  const give = ({ target }) => onChange?.(type === "checkbox" ? target.checked : type === "file" ? target.files[0] : target.value);
   const below = (hint || error) && html`<small id=${`${id}-hint`}>${error || hint}</small>`;
   if (type === "checkbox") {
     return html`<div><label for=${id}><input type="checkbox" ...${common} checked=${value} onChange=${give} /> ${label}</label>${below}</div>`;
@@ -129,7 +130,7 @@ export function FilePick({ label, hint, accept, onFile, name }) {
   };
   return html`
     <div class=${over ? "drop over" : "drop"} onDragOver=${(event) => { event.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)} onDrop=${drop}>
-      <${Field} label=${label} hint=${hint} type="file" accept=${accept} onChange=${() => {}} onInput=${(event) => event.target.files[0] && onFile(event.target.files[0])} />
+      <${Field} label=${label} hint=${hint} type="file" accept=${accept} onChange=${(file) => file && onFile(file)} />
       ${name && html`<p class="file">${name}</p>`}
     </div>`;
 }

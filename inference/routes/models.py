@@ -3,6 +3,7 @@
 import asyncio
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Request, Response, delete, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
@@ -20,6 +21,7 @@ from inference.routes.openapi import ADMIN, PROMOTE, READ, documented, refusals
 from inference.schemas import (
     Deleted,
     DriftAnswer,
+    Figures,
     ModelAnswer,
     ModelsAnswer,
     ModelState,
@@ -32,6 +34,12 @@ from inference.search.registry import Registry
 
 AnyRequest = Request[Any, Any, Any]
 Days = Annotated[int, QueryParameter(description="So many days up to today (UTC).")]
+
+
+class _Report(msgspec.Struct, frozen=True):
+    """As much of a version's report.json as is told with the version."""
+
+    validation: Figures | None = None
 
 
 def look(store: Store, registry: Registry, name: str) -> ModelAnswer:
@@ -96,13 +104,18 @@ class ModelRoutes(Routes):
     ) -> Response[VersionAnswer]:
         """Show one version: metrics, settings, fingerprint of its data, proof of its graph; the ETag is its hash."""
 
-        def found() -> Manifest:
+        def found() -> VersionAnswer:
             registry.store.check_version(name, version)
-            return registry.store.read_manifest(name, version)
+            manifest, files = registry.store.read_version(name, version, only=("labels.json", "report.json"))
+            return VersionAnswer(
+                manifest=manifest,
+                serves=registry.version_of(name) == version,
+                categories=msgspec.json.decode(files.get("labels.json", b"[]"), type=list[str]),
+                figures=msgspec.json.decode(files["report.json"], type=_Report).validation or Figures(),
+            )
 
-        manifest = await asyncio.to_thread(found)
-        answer = VersionAnswer(manifest=manifest, serves=registry.version_of(name) == version)
-        return Response(answer, headers={"ETag": etag(manifest)})
+        answer = await asyncio.to_thread(found)
+        return Response(answer, headers={"ETag": etag(answer.manifest)})
 
     @get("/{name:str}/drift", opt=access.SEARCH, responses=refusals(*READ))
     async def show_drift(

@@ -185,8 +185,12 @@ class SeedRoutes(Routes):
         request: AnyRequest,
         serving: NamedDependency[Serving],
         name: FromQuery[str | None] = None,
+        show_text: FromQuery[bool] = False,
     ) -> PredictAnswer:
-        """Answer with the label of one e-mail: its text as JSON, or the e-mail itself as message/rfc822."""
+        """Answer with the label of one e-mail: its text as JSON, or the e-mail itself as message/rfc822.
+
+        With show_text the answer also has the text that was read of an e-mail, so that a person can see it.
+        """
         arrived = time.perf_counter()
         settings = serving.settings
         media_type = access.check_media_type(request, access.JSON, access.MAIL)
@@ -204,4 +208,5 @@ class SeedRoutes(Routes):
         if name is not None and body.name is not None:
             raise InvalidInput("model-named-twice")
         named = next(one for one in (body.name, name, settings.default_model) if one is not None)
-        return await label(serving.registry.serving(named), body, mail, serving.batcher, context)
+        found = await label(serving.registry.serving(named), body, mail, serving.batcher, context)
+        return msgspec.structs.replace(found, text=mail.text) if show_text and mail is not None else found
