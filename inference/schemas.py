@@ -267,6 +267,7 @@ class ModelAnswer(msgspec.Struct, frozen=True, kw_only=True):
         current: that should serve.
         versions: that are there, oldest first.
         history: what served, oldest first; only the last 100.
+        before: that a rollback would let serve; None: nothing to roll back to.
     """
 
     name: str
@@ -277,6 +278,7 @@ class ModelAnswer(msgspec.Struct, frozen=True, kw_only=True):
     current: int | None
     versions: list[int]
     history: list[Served]
+    before: int | None
 
 
 class ModelsAnswer(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, Ver
 from artifacts.networks.manifest import Manifest
 from artifacts.store.audit import AuditLog
 from artifacts.store.store import Store
-from artifacts.store.versions import check_name
+from artifacts.store.versions import check_name, version_before
 from inference.monitoring.drift import Drift
 from inference.monitoring.drift_report import judged
 from inference.routes import access
@@ -49,11 +49,12 @@ def look(store: Store, registry: Registry, name: str) -> ModelAnswer:
         ModelNotFound, InvalidName, ArtifactRefused.
     """
     record = store.read_model(name)
+    versions = store.versions(name)
     try:
         current = store.current(name)
-        wanted, history = current.version, current.history
+        wanted, history, before = current.version, current.history, version_before(current, versions)
     except (ModelNotTrained, ArtifactRefused):
-        wanted, history = None, []
+        wanted, history, before = None, [], None
     loaded = registry.version_of(name)
     state: ModelState
     if loaded is not None:
@@ -69,8 +70,9 @@ def look(store: Store, registry: Registry, name: str) -> ModelAnswer:
         state=state,
         version=loaded,
         current=wanted,
-        versions=store.versions(name),
+        versions=versions,
         history=history,
+        before=before,
     )
 
 
