@@ -1,6 +1,252 @@
-// To be written.
-import { html } from "../parts.js";
+// Train: labelled tickets go in, what is doubtful about them is put right in place, and a new version comes out.
+//
+//     file ── reading.js ──► POST /inspect ──► findings, each with what to do ──► corrections, merges, settings
+//                                                                                        │
+//     serves or not ◄── compared with the version that serves ◄── curves ◄── POST /train_model
+//
+// A training never lets its version serve by itself here ("promote": "never"): a person looks at both, and decides.
+// The job goes on when this screen, or the whole page, is closed; its id is kept, and the curves begin anew from it.
 
-export function Screen({ words }) {
-  return html`<p>${words("train.about")}</p>`;
+import { Bar, Field, LineChart, ModelPick, Notice, ProblemNotice, Table, announce, html, useEffect, useKept, useState, useTask } from "../parts.js";
+import { DecisionTable, LEAVE_OUT } from "./deciding.js";
+import { ReadingStep, useReading } from "./reading.js";
+
+const RECIPES = ["fast", "default", "best"];
+const METRICS = ["accuracy", "macro_f1"];
+const MAX_NAMES = 30; // words that look like names, which are offered to be forbidden
+const NEW = ""; // the model that is still to be made
+
+// What a person has decided about the findings; `drop` are the names of categories that are read as another one.
+const UNDECIDED = { corrections: {}, merge: {}, forbid: [], aliases: false };
+
+// The categories that are probably one: by their spelling, or because they are taken for each other.
+function mergesOf(type, result) {
+  if (type === "category_names") return result.variants.map(({ kept, others }) => ({ kept, others: Object.keys(others) }));
+  if (type === "confused_categories") return result.merges.map(({ first, second }) => ({ kept: first, others: [second] }));
+  return [];
+}
+
+// What a finding lists that is no ticket: categories that are too small, kinds of personal data.
+function listOf(type, result, words) {
+  const found = { small_categories: result.small_categories, personal_data: result.num_personal }[type] ?? {};
+  return Object.entries(found).map(([name, count]) => `${name} (${words.number(count)})`);
+}
+
+// One thing that the inspection has found: what it is, what to do, and the controls that do it.
+function Finding({ finding, result, chosen, change, categories, words }) {
+  const { type, count, what_to_do: advice, rows } = finding;
+  const list = listOf(type, result, words);
+  const setMerge = (others, kept, on) => {
+    const merge = { ...chosen.merge };
+    for (const other of others) {
+      if (on) merge[other] = kept;
+      else delete merge[other];
+    }
+    change({ merge });
+  };
+  const setName = (name, on) => change({ forbid: on ? [...chosen.forbid, name] : chosen.forbid.filter((one) => one !== name) });
+  const options = (row) => [
+    ["", words("train.keep", { category: row.category })],
+    ...(row.suggested ? [[row.suggested, words("train.take", { category: row.suggested })]] : []),
+    [LEAVE_OUT, words("train.leave-out")],
+  ];
+  const says = (row) => html`<span lang="en">${row.why}</span>${typeof row.probability === "number" && html` · ${words("train.probability", { share: words.percent(row.probability) })}`}`;
+  const known = words.has(`train.find.${type}`);
+  return html`
+    <details class="finding" open=${rows.length > 0 && type === "mislabelled"}>
+      <summary>${known ? words(`train.find.${type}`, { n: count }) : type.replaceAll("_", " ")}</summary>
+      ${words.has(`train.do.${type}`) ? html`<p>${words(`train.do.${type}`)}</p>` : html`<p lang="en">${advice}</p>`}
+      ${list.length > 0 && html`<p>${words.list(list)}</p>`}
+      ${mergesOf(type, result).map(({ kept, others }) => html`
+        <${Field} key=${others.join()} type="checkbox" label=${words("train.merge", { others: words.list(others), kept })}
+          value=${others.every((one) => chosen.merge[one] === kept)} onChange=${(on) => setMerge(others, kept, on)} />`)}
+      ${type === "names" && Object.entries(result.names).slice(0, MAX_NAMES).map(([name, number]) => html`
+        <${Field} key=${name} type="checkbox" label=${words("train.forbid", { name, n: number })} value=${chosen.forbid.includes(name)} onChange=${(on) => setName(name, on)} />`)}
+      ${type === "aliases" && html`<${Field} type="checkbox" label=${words("train.aliases", { aliases: result.aliases })} value=${chosen.aliases} onChange=${(aliases) => change({ aliases })} />`}
+      ${rows.length > 0 && html`
+        <${DecisionTable} caption=${known ? words(`train.find.${type}`, { n: count }) : type} rows=${rows} says=${says} options=${options}
+          categories=${categories} decisions=${chosen.corrections} words=${words}
+          onDecide=${({ line }, value) => change({ corrections: { ...chosen.corrections, [line]: value } })} />`}
+    </details>`;
+}
+
+// A merge into a category that is itself merged goes on to where that one goes; the server refuses chains.
+function withoutChains(merge) {
+  const end = (name, seen = [name]) => (merge[name] && !seen.includes(merge[name]) ? end(merge[name], [...seen, name]) : name);
+  return Object.fromEntries(Object.keys(merge).map((name) => [name, end(name)]).filter(([name, kept]) => name !== kept));
+}
+
+// How the training goes: phase, time left, and its curves.
+function Progress({ events, words }) {
+  const epochs = events.filter((one) => one.kind === "epoch");
+  const last = events.findLast((one) => one.phase);
+  const line = (key) => epochs.map((one, index) => [index + 1, one[key]]);
+  const epoch = epochs[epochs.length - 1];
+  return html`
+    <${Bar} label=${last ? words.has(`train.phase.${last.phase}`) ? words(`train.phase.${last.phase}`) : last.phase : words("train.queued")} />
+    <p>${epoch && words("train.epoch", { epoch: epoch.epoch, of: epoch.num_epochs })} ${typeof last?.seconds_left === "number" && words("train.left", { time: words.seconds(last.seconds_left) })}</p>
+    <${LineChart} title=${words("train.loss")} xLabel=${words("train.epochs")} words=${words}
+      series=${[{ name: words("train.loss.training"), points: line("loss") }, { name: words("train.loss.validation"), points: line("validation_loss") }]} />
+    <${LineChart} title=${words("train.accuracy")} xLabel=${words("train.epochs")} words=${words} series=${[{ name: words("train.accuracy.line"), points: line("validation_accuracy") }]} />`;
+}
+
+// The new version next to the one that serves, and who is to serve from now on.
+function Result({ api, words, trained, onServes }) {
+  const { name, result, serving } = trained;
+  const comparison = result.comparison;
+  const task = useTask();
+  const promote = () => task.run(async (signal) => {
+    await api.post(`/models/${name}/promote`, { version: result.version }, { signal });
+    onServes("new");
+    announce(words("train.serves", { version: result.version }));
+  });
+  const isCompared = Boolean(comparison && comparison.num_rows > 0);
+  const rows = METRICS.map((key) => ({
+    id: key, name: words(`train.metric.${key}`),
+    old: isCompared ? comparison.old[key] : undefined, new: isCompared ? comparison.new[key] : result.metrics?.[key],
+  })).filter((row) => typeof row.new === "number");
+  const columns = [{ key: "name", label: words("train.metric") },
+    ...(isCompared ? [{ key: "old", label: words("train.old", { version: comparison.against }), number: true, show: (row) => words.percent(row.old) }] : []),
+    { key: "new", label: words("train.new", { version: result.version }), number: true, show: (row) => words.percent(row.new) }];
+  return html`
+    <section>
+      <h2>${words("train.result")}</h2>
+      <${Notice} kind="good" words=${words}>${words("train.done", { name, version: result.version })}<//>
+      <${Table} caption=${words(isCompared ? "train.compared" : "train.measured", { n: comparison?.num_rows ?? 0 })} columns=${columns} rows=${rows} />
+      ${isCompared && html`<p>${words("train.better", { better: comparison.num_better, worse: comparison.num_worse })} <strong>${words(comparison.is_better ? "train.surely" : "train.unsure")}</strong></p>`}
+      ${comparison && !isCompared && html`<p lang="en">${comparison.detail}</p>`}
+      ${result.detail && html`<p>${result.detail}</p>`}
+      ${trained.decided
+        ? html`<${Notice} kind="good" words=${words}>${words(trained.decided === "new" ? "train.serves" : serving ? "train.stays" : "train.none", { version: trained.decided === "new" ? result.version : serving })}<//>`
+        : html`
+          <button type="button" onClick=${promote} disabled=${task.busy}>${words("train.promote", { version: result.version })}</button>
+          <button type="button" class="secondary" onClick=${() => onServes("old")} disabled=${task.busy}>${serving ? words("train.keep-old", { version: serving }) : words("train.not-yet")}</button>`}
+      <${ProblemNotice} problem=${task.problem} words=${words} />
+    </section>`;
+}
+
+export function Screen({ api, words }) {
+  const source = useReading(api, words, "train", true);
+  const [inspected, setInspected] = useKept("train.inspected", null); // {result, file}
+  const [chosen, setChosen] = useKept("train.chosen", UNDECIDED);
+  const [model, setModel] = useState(null);
+  const [isNew, setNew] = useKept("train.is-new", false);
+  const [newName, setNewName] = useKept("train.new-name", "");
+  const [recipe, setRecipe] = useKept("train.recipe", "default");
+  const [withFeedback, setWithFeedback] = useKept("train.feedback", true);
+  const [running, setRunning] = useKept("train.running", null); // {job, name, serving}: a training that has not ended
+  const [trained, setTrained] = useKept("train.trained", null); // the same with its result
+  const [events, setEvents] = useState([]);
+  const inspecting = useTask(), training = useTask(), cancelling = useTask();
+
+  const change = (part) => setChosen((now) => ({ ...now, ...part }));
+  const result = inspected && inspected.file === source.file ? inspected.result : null;
+  const makesNew = isNew || model === null;
+  const name = makesNew ? newName.trim() : model.name;
+  const corrections = Object.entries(chosen.corrections).filter(([, value]) => value !== "");
+  const categories = result ? categoriesOf(result) : [];
+
+  const inspect = () => inspecting.run(async (signal) => {
+    const found = await source.withUpload((job) => api.run("/inspect", { data_of: job, reading: source.reading }, { signal }), signal);
+    setChosen(UNDECIDED);
+    setInspected({ result: found.result, file: source.file });
+    announce(words("train.found", { n: found.result.findings.length }));
+  });
+
+  // Follow a training to its end; called for a new one, and for one that was left running when the screen changed.
+  const follow = async (job, signal) => {
+    setEvents([]);
+    const ended = await api.finish(job.job, { onEvent: (event) => setEvents((all) => [...all, event]), signal });
+    setTrained({ ...job, result: ended.result });
+    announce(words("train.done", { name: job.name, version: ended.result.version }));
+  };
+  // However it ends, but for a change of screen, it is no longer running; what was decided stays for another try.
+  const followed = (work) => training.run(async (signal) => {
+    try {
+      await work(signal);
+      setRunning(null);
+    } catch (problem) {
+      if (!signal.aborted) setRunning(null);
+      throw problem;
+    }
+  });
+  useEffect(() => { if (running) followed((signal) => follow(running, signal)); }, []);
+
+  const lineOf = new Map((result?.findings ?? []).flatMap(({ rows }) => rows.map(({ line }) => [String(line), line])));
+  const train = () => followed(async (signal) => {
+    setTrained(null);
+    setEvents([]);
+    if (makesNew) await create(api, name, signal);
+    const config = { recipe, aliases: chosen.aliases ? result.aliases : "", forbid: chosen.forbid.join(",") };
+    const body = {
+      name, neural_network_type: "GRU", config, promote: "never", include_feedback: !makesNew && withFeedback,
+      reading: { ...source.reading, merge: withoutChains(chosen.merge) },
+      corrections: corrections.map(([line, value]) => ({ line: lineOf.get(line), category: value === LEAVE_OUT ? null : value })),
+    };
+    const job = await source.withUpload((upload) => api.start("/train_model", { ...body, data_of: upload }, { signal }), signal);
+    const started = { job, name, serving: makesNew ? null : model.version };
+    setRunning(started);
+    await follow(started, signal);
+  });
+  const cancel = () => cancelling.run(() => api.cancel(running.job));
+
+  return html`
+    <p>${words("train.about")}</p>
+    <section>
+      <h2>${words("train.file")}</h2>
+      <${ReadingStep} words=${words} source=${source} />
+    </section>
+    ${source.isReady && html`
+      <section>
+        <h2>${words("train.look")}</h2>
+        <p>${words("train.look.why")}</p>
+        <button type="button" onClick=${inspect} disabled=${inspecting.busy}>${words("train.inspect")}</button>
+        ${inspecting.busy && html`<${Bar} label=${words("train.inspecting")} />`}
+        <${ProblemNotice} problem=${inspecting.problem} words=${words} />
+        ${result && html`
+          <p>${words("train.seen", { n: result.num_tickets, categories: result.num_categories })}
+            ${result.signal.num_tickets > 0 && html` ${words("train.signal", {
+              share: words.percent(result.signal.accuracy), largest: words.percent(result.signal.largest_share), category: result.signal.largest_category,
+            })}`}</p>
+          ${result.findings.length === 0 && html`<${Notice} kind="good" words=${words}>${words("train.nothing")}<//>`}
+          ${result.findings.map((finding, index) => html`
+            <${Finding} key=${`${finding.type}${index}`} finding=${finding} result=${result} chosen=${chosen} change=${change} categories=${categories} words=${words} />`)}`}
+      </section>
+      <section>
+        <h2>${words("train.train")}</h2>
+        <${ModelPick} api=${api} words=${words} kind="GRU" onChange=${setModel} />
+        ${model && html`<${Field} type="checkbox" label=${words("train.new-model")} value=${isNew} onChange=${setNew} />`}
+        ${makesNew && html`<${Field} label=${words("train.name")} hint=${words("train.name.hint")} value=${newName} onChange=${setNewName} pattern="[a-z0-9][a-z0-9_-]*" maxlength="63" required />`}
+        <${Field} label=${words("train.recipe")} value=${recipe} options=${RECIPES.map((one) => [one, words(`train.recipe.${one}`)])} onChange=${setRecipe} />
+        ${!makesNew && html`<${Field} type="checkbox" label=${words("train.feedback")} value=${withFeedback} onChange=${setWithFeedback} />`}
+        ${corrections.length > 0 && html`<p>${words("train.corrected", { n: corrections.length })}</p>`}
+        <button type="button" onClick=${train} disabled=${training.busy || !name}>${words("train.start")}</button>
+      </section>`}
+    ${(training.busy || training.problem) && html`
+      <section>
+        <h2>${words("train.progress")}</h2>
+        ${training.busy && html`
+          <${Progress} events=${events} words=${words} />
+          ${running && html`<button type="button" class="secondary" onClick=${cancel} disabled=${cancelling.busy}>${words("train.cancel")}</button>`}`}
+        <${ProblemNotice} problem=${training.problem} words=${words} />
+        ${training.problem && source.isReady && html`<p>${words("train.again")}</p>`}
+      </section>`}
+    ${trained && !training.busy && html`<${Result} api=${api} words=${words} trained=${trained} onServes=${(decided) => setTrained((now) => ({ ...now, decided }))} />`}`;
+}
+
+// Make the model, unless it is there: an earlier try that failed may have made it.
+async function create(api, name, signal) {
+  try {
+    await api.post("/create_model", { name, neural_network_type: "GRU" }, { signal });
+  } catch (problem) {
+    if (problem.type !== "model-exists") throw problem;
+  }
+}
+
+// Every category that the findings name; the rows without a finding do not come to the browser.
+function categoriesOf(result) {
+  const rows = result.findings.flatMap((finding) => finding.rows);
+  const named = rows.flatMap(({ category, suggested }) => [category, suggested]);
+  const pairs = [...result.merges.flatMap(({ first, second }) => [first, second]), ...result.variants.flatMap(({ kept }) => [kept])];
+  return [...new Set([...(result.categories ?? []), ...named, ...pairs, ...Object.keys(result.small_categories)])].filter(Boolean).sort((a, b) => a.localeCompare(b));
 }
