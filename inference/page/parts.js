@@ -69,7 +69,12 @@ export function Field({ label, hint, error, options, rows, value, onChange, type
   return html`<div><label for=${id}>${label}</label>${control}${below}</div>`;
 }
 
-// A table in a region of its own that scrolls by itself where it is wider than the screen.
+// A region that scrolls by itself where what it holds is wider than the screen; by the keyboard too.
+function Scroll({ label, children }) {
+  return html`<div class="scroll" role="region" aria-label=${label} tabindex="0">${children}</div>`;
+}
+
+// A table, in a region that scrolls.
 //   columns   [{key, label, number?: bool, show?(row)}]; the first one is the header of its row
 export function Table({ caption, columns, rows, rowKey = (row, index) => row.id ?? index }) {
   const cell = ({ key, show, number }, row, index) => {
@@ -78,13 +83,13 @@ export function Table({ caption, columns, rows, rowKey = (row, index) => row.id 
     return index === 0 ? html`<th scope="row" class=${kind}>${content}</th>` : html`<td class=${kind}>${content}</td>`;
   };
   return html`
-    <div class="scroll" role="region" aria-label=${caption} tabindex="0">
+    <${Scroll} label=${caption}>
       <table>
         <caption>${caption}</caption>
         <thead><tr>${columns.map((one) => html`<th scope="col" class=${one.number ? "number" : undefined}>${one.label}</th>`)}</tr></thead>
         <tbody>${rows.map((row, index) => html`<tr key=${rowKey(row, index)}>${columns.map((one, place) => cell(one, row, place))}</tr>`)}</tbody>
       </table>
-    </div>`;
+    <//>`;
 }
 
 // A modal dialog. The browser keeps the focus inside and gives it back at the end; Escape calls `onClose`.
@@ -174,7 +179,7 @@ export function LineChart({ title, xLabel, series, words, digits = 3 }) {
   return html`
     <figure>
       <figcaption>${title}</figcaption>
-      <svg class="chart" viewBox="0 0 600 215" role="img" aria-label=${title}>
+      <${Scroll} label=${title}><svg class="chart" viewBox="0 0 600 215" role="img" aria-label=${title}>
         <path class="axis" d=${`M${left} ${top}V${bottom}H${right}`} />
         <text x="40" y=${top + 8} class="end">${words.number(y1, { maximumFractionDigits: 2 })}</text>
         <text x="40" y=${bottom} class="end">${words.number(y0, { maximumFractionDigits: 2 })}</text>
@@ -188,29 +193,34 @@ export function LineChart({ title, xLabel, series, words, digits = 3 }) {
             <circle cx=${across(x)} cy=${up(y)} r="3" /><text x=${across(x) + 7} y=${up(y) + 4}>${one.name}</text>
           </g>`;
         })}
-      </svg>
+      </svg><//>
       <details><summary>${words("chart.numbers")}</summary><${Table} caption=${title} columns=${columns} rows=${xs.map((x) => ({ x, id: x }))} /></details>
     </figure>`;
 }
 
 // Two bars a row, one above the other: what was expected (hatched) and what was seen (full), as shares of 1.
-//   rows   [{name, expected, seen}]
-export function BarChart({ title, rows, labels, words }) {
+//   rows   [{name, expected, seen}], where null is not known; the chart shows the first `most`, its table all
+export function BarChart({ title, rows, most = rows.length, labels, words }) {
   if (rows.length === 0) return null;
-  const most = Math.max(...rows.flatMap((row) => [row.expected, row.seen])) || 1;
-  const wide = (share) => (share / most) * 300;
-  const columns = [{ key: "name", label: labels.name }, ...["expected", "seen"].map((key) => ({ key, label: labels[key], number: true, show: (row) => words.percent(row[key]) }))];
+  const shown = rows.slice(0, most);
+  const longest = Math.max(...shown.flatMap((row) => [row.expected, row.seen])) || 1;
+  const wide = (share) => ((share ?? 0) / longest) * 240;
+  const said = (share) => words.percent(share ?? undefined);
+  const columns = [{ key: "name", label: labels.name }, ...["expected", "seen"].map((key) => (
+    { key, label: labels[key], number: true, show: (row) => said(row[key]) }))];
+  const bar = (row, key, y) => html`
+    <rect class=${key} x="200" y=${y} height="12" width=${wide(row[key])} fill=${key === "expected" ? "url(#hatch)" : "currentColor"} />
+    <text x=${205 + wide(row[key])} y=${y + 11}>${labels[key]} ${said(row[key])}</text>`;
   return html`
     <figure>
       <figcaption>${title}</figcaption>
-      <svg class="chart" viewBox=${`0 0 600 ${rows.length * 40 + 4}`} role="img" aria-label=${title}>
-        <defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path class="hatch" d="M0 0V6" /></pattern></defs>
-        ${rows.map((row, index) => html`<g transform=${`translate(0 ${index * 40})`}>
+      <${Scroll} label=${title}><svg class="chart" viewBox=${`0 0 600 ${shown.length * 40 + 4}`} role="img" aria-label=${title}>
+        <defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0 0V6" /></pattern></defs>
+        ${shown.map((row, index) => html`<g transform=${`translate(0 ${index * 40})`}>
           <text x="192" y="24" class="end">${row.name.length > 26 ? `${row.name.slice(0, 25)}…` : row.name}</text>
-          <rect class="expected" x="200" y="5" height="12" width=${wide(row.expected)} fill="url(#hatch)" /><text x=${205 + wide(row.expected)} y="16">${labels.expected} ${words.percent(row.expected)}</text>
-          <rect class="seen" x="200" y="20" height="12" width=${wide(row.seen)} /><text x=${205 + wide(row.seen)} y="31">${labels.seen} ${words.percent(row.seen)}</text>
+          ${bar(row, "expected", 5)}${bar(row, "seen", 20)}
         </g>`)}
-      </svg>
+      </svg><//>
       <details><summary>${words("chart.numbers")}</summary><${Table} caption=${title} columns=${columns} rows=${rows} rowKey=${(row) => row.name} /></details>
     </figure>`;
 }

@@ -17,7 +17,7 @@ export function preferred(languages = navigator.languages) {
 export async function loadWords(language) {
   const table = await (await fetch(new URL(`words/${language}.json`, import.meta.url))).json();
   const plural = new Intl.PluralRules(language);
-  const number = (value, options) => (typeof value === "number" ? new Intl.NumberFormat(language, options).format(value) : "–");
+  const number = (value, options) => (Number.isFinite(value) ? new Intl.NumberFormat(language, options).format(value) : "–");
 
   const words = (key, parameters = {}) => {
     const found = table[key];
