@@ -26,6 +26,7 @@ from artifacts.networks.manifest import (
 MAX_RECORD_BYTES = 4 * 2**20
 MAX_NAMED = 10  # versions that a message names, the newest ones
 MAX_HISTORY = 100
+HOUR_S = 3600
 DAY_S = 86_400
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
