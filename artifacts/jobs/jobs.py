@@ -35,6 +35,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
+import msgspec
+
 from artifacts.errors import (
     ArtifactRefused,
     Fault,
@@ -165,19 +167,20 @@ class Jobs:
         shutil.rmtree(folder, ignore_errors=True)  # what cannot be removed is found by `recover`
         self._let_go(folder.name)
 
-    def check_room(self, idempotency_key: str | None = None, num_coming: int = 0) -> None:
-        """Raise unless a training may be asked for, so that it is refused before a large body is read.
+    def check_room(self, idempotency_key: str | None = None, num_coming: int = 0, job_kind: JobKind = "train") -> None:
+        """Raise unless a job may be asked for, so that it is refused before a large body is read.
 
         Args:
             idempotency_key: of the request; one that is known needs no room.
             num_coming: further requests, which are being taken and will be queued.
+            job_kind: of the job; trainings and the others have each a queue.
         Raises:
             QueueFull, and InvalidInput for a key that cannot be one.
         """
         check_key(idempotency_key)
         with self._table.reading() as database:
             if self._table.find_key(database, idempotency_key) is None:
-                self._table.check_room(database, num_coming)
+                self._table.check_room(database, num_coming, job_kind)
 
     def submit(
         self,
@@ -216,7 +219,7 @@ class Jobs:
         assert folder.name in self._held, "the folder is not from new_folder of this object; our bug"
         if model_name or job_kind == "train":
             check_name(model_name)
-        self.check_room(idempotency_key)
+        self.check_room(idempotency_key, job_kind=job_kind)
         with self._disk():  # before the transaction, which others wait for
             for file in (BODY, ASKED, UPLOAD, UPLOAD_FACTS):
                 with contextlib.suppress(FileNotFoundError):
@@ -226,7 +229,7 @@ class Jobs:
         with self._table.writing() as database:
             earlier = self._table.find_key(database, idempotency_key)
             if earlier is None:
-                self._table.check_room(database)
+                self._table.check_room(database, kind=job_kind)
                 self._table.add(
                     *(database, folder.name, model_name, kind),
                     promote=promote,

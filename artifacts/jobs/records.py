@@ -7,7 +7,6 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 from artifacts.errors import Fault
-from artifacts.networks.manifest import ModelName
 from artifacts.problems.sentences import Message
 from artifacts.schemas import Summary
 
@@ -24,7 +23,17 @@ Ended = Literal["failed", "cancelled", "interrupted"]
 JobKind = Literal["train", "inspect", "evaluate", "diff", "classify", "report"]
 KINDS_OF_JOBS: tuple[JobKind, ...] = get_args(JobKind)
 SHORT_KINDS: tuple[JobKind, ...] = tuple(kind for kind in KINDS_OF_JOBS if kind != "train")  # they publish nothing
+# The pattern of ModelName, or nothing.
+NameOfJob = Annotated[str, msgspec.Meta(pattern=r"^(?:[a-z0-9][a-z0-9_-]{0,62})?$(?!\n)")]
 JobId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
+
+
+def lane_of(kind: JobKind) -> tuple[JobKind, ...]:
+    """Return the kinds with which a kind shares the worker and the room in the queue: trainings are apart.
+
+    So who looks at a file does not wait behind a training of hours, and many files keep no training out.
+    """
+    return ("train",) if kind == "train" else SHORT_KINDS
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +63,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: JobId
-    model_name: ModelName | Literal[""]
+    model_name: NameOfJob
     neural_network_type: str
     state: State
     attempt: int

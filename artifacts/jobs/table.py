@@ -14,7 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 
 from artifacts.errors import Fault, IdempotencyConflict, InvalidInput, JobNotFound, QueueFull, StoreRefused
-from artifacts.jobs.records import KINDS_OF_JOBS, MAX_FAULT, Ended, Job, JobKind, clean
+from artifacts.jobs.records import KINDS_OF_JOBS, MAX_FAULT, Ended, Job, JobKind, clean, lane_of
 from artifacts.problems.sentences import Message, message
 from artifacts.schemas import Summary
 from artifacts.store.versions import now
@@ -264,16 +264,19 @@ class JobTable:
         for row in rows:
             if not ID.fullmatch(row["id"]):  # or a damaged id would have us delete in another folder
                 raise _damaged(self.path, message("invalid-job-id", {"job": row["id"]}))
-        return [
-            Known(row["id"], row["state"], row["keep_data"] == 1, row["kind"], row["ended"] or "") for row in rows
-        ]
+        return [Known(row["id"], row["state"], row["keep_data"] == 1, row["kind"], row["ended"] or "") for row in rows]
 
-    def check_room(self, database: sqlite3.Connection, num_coming: int = 0) -> None:
-        """Raise QueueFull unless one more job may wait, behind those that wait and `num_coming` more."""
-        (num_queued,) = database.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()
+    def check_room(self, database: sqlite3.Connection, num_coming: int = 0, kind: JobKind = "train") -> None:
+        """Raise QueueFull unless one more job of a kind may wait, behind those that wait and `num_coming` more."""
+        kinds = lane_of(kind)
+        (num_queued,) = database.execute(
+            f"SELECT count(*) FROM jobs WHERE state = 'queued' AND kind IN ({', '.join('?' * len(kinds))})",  # noqa: S608  # question marks alone
+            kinds,
+        ).fetchone()
         num_queued += num_coming
         if num_queued >= self._queue_limit:
-            raise QueueFull("training-queue-full", num_queued=num_queued, limit=self._queue_limit)
+            slug = "training-queue-full" if kind == "train" else "job-queue-full"
+            raise QueueFull(slug, num_queued=num_queued, limit=self._queue_limit)
 
     # What is changed in it
 

@@ -169,7 +169,9 @@ def erase_old(
     said = []
     try:
         if num_jobs := jobs.expire(files_hours, clock()):
-            said.append(f"removed the files of {num_jobs} jobs that ended more than {files_hours} hours ago (files_hours)")
+            said.append(
+                f"removed the files of {num_jobs} jobs that ended more than {files_hours} hours ago (files_hours)"
+            )
     except PuppetError as error:
         said.append(f"old files of jobs cannot be removed: {error}")
     try:

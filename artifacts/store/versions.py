@@ -43,6 +43,11 @@ def at(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def report_file(language: str) -> str:
+    """Return the name of a version's report in a language; it lies next to the files that the manifest lists."""
+    return f"report.{language}.html"
+
+
 def check_name(name: str) -> None:
     """Raise InvalidName unless `name` can name a model.
 
