@@ -45,7 +45,7 @@ from inference.routes.audit import AuditRoutes
 from inference.routes.declared import Declared
 from inference.routes.feedback import FeedbackRoutes
 from inference.routes.injected import Serving, parts_of
-from inference.routes.jobs import JobRoutes
+from inference.routes.jobs import AskRoutes, JobRoutes
 from inference.routes.models import ModelRoutes, days_asked
 from inference.routes.openapi import body_schemas, page_answer, refusals, token_schemes
 from inference.routes.page import PageRoutes
@@ -96,6 +96,7 @@ def create_app(settings: Settings, board: Board | None = None, tokens: Sequence[
             SeedRoutes,
             ModelRoutes,
             FeedbackRoutes,
+            AskRoutes,
             JobRoutes,
             AuditRoutes,
             ProbeRoutes,
@@ -205,7 +206,7 @@ async def retain(store: Store, jobs: Jobs, settings: Settings) -> None:
     """Erase every hour what is older than it may be, for ever; each worker does, and finds nothing after another."""
     while True:
         for sentence in await asyncio.to_thread(
-            erase_old, store, jobs, settings.feedback_days, settings.jobs_days, time.time
+            erase_old, store, jobs, settings.feedback_days, settings.jobs_days, time.time, settings.files_hours
         ):
             log.info("store: %s", sentence)
         await asyncio.sleep(RETAIN_S)

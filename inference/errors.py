@@ -6,7 +6,7 @@
       ModelExists, ModelNotTrained, NoTrainingData, NoTestData                         400  (the seeds' sentences)
       TokenRefused                                                                     401
       ModelNotFound                                                                    404  (the seeds' sentence)
-      VersionNotFound, JobNotFound, CorrectionNotFound                                 404
+      VersionNotFound, JobNotFound, CorrectionNotFound, ResultMissing                  404
       RequestTimeout                                                                   408
       VersionServes, NothingToRollBack, Fenced, TrainingStopped                        409
       VersionChanged                                                                   412
@@ -121,6 +121,10 @@ class TrainingStopped(PuppetError):
     """A training was cancelled, or ended with its trainer."""
 
 
+class ResultMissing(PuppetError):
+    """A job has no result, not yet or not any more; or a version has no report."""
+
+
 class ModelLoading(PuppetError):
     """The server has just started and has not loaded this model yet."""
 
@@ -165,6 +169,7 @@ STATUS: dict[type[PuppetError], int] = {
     errors.VersionNotFound: 404,
     errors.JobNotFound: 404,
     errors.CorrectionNotFound: 404,
+    ResultMissing: 404,
     RequestTimeout: 408,
     errors.VersionServes: 409,
     errors.NothingToRollBack: 409,

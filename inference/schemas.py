@@ -10,9 +10,9 @@ import msgspec
 
 from artifacts.evaluation.calibration import Interval
 from artifacts.jobs.events import Event, Phase
-from artifacts.jobs.records import State
+from artifacts.jobs.records import JobKind, State
 from artifacts.mail.message import Stripped
-from artifacts.networks.manifest import Manifest, Served
+from artifacts.networks.manifest import Comparison, Manifest, Served
 from artifacts.schemas import Answer, Id, KindName, Name, Ranking, Reason, Row, Summary
 from artifacts.store.audit import AuditEntry
 from artifacts.store.feedback import CorrectionId
@@ -143,6 +143,16 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class TrainedAnswer(Trained, frozen=True, kw_only=True):
+    """The result of a training, as its job keeps it.
+
+    Attributes:
+        comparison: with the version that served, where one was asked for.
+    """
+
+    comparison: Comparison | None = None
+
+
 class SearchAnswers(msgspec.Struct, Generic[A], frozen=True):
     """The answers to several inputs, in their order, all from the same version."""
 
@@ -175,11 +185,12 @@ class PredictAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The training is queued; the header Location says where to look."""
+    """The job is queued; the header Location says where to look."""
 
     status: str = "training queued"
     model_name: str
     job: str
+    kind: JobKind = "train"
 
 
 class ProblemError(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -192,9 +203,12 @@ class ProblemError(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A training job; the fields are those of `artifacts.jobs.records.Job`.
+    """A job; the fields are those of `artifacts.jobs.records.Job`.
 
     Attributes:
+        kind: what it does.
+        model_name: whose job it is; empty for an inspection.
+        has_result: whether GET /jobs/{id}/result gives something.
         detail: why it ended as it did, in the language of the request; so are `errors`.
         type: of the problem, as in an error answer; left out where it has none.
         errors: the faults of the request, at most 20 of `num_errors`.
@@ -205,6 +219,7 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
+    kind: JobKind
     state: State
     model_name: str
     neural_network_type: str
@@ -220,6 +235,7 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None
     promote: str
     cancel_requested: bool
+    has_result: bool
     phase: Phase | None
     seconds_left: float | None
     progress: Event | None

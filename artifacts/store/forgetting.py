@@ -21,8 +21,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from artifacts.errors import PuppetError, StoreRefused
-from artifacts.jobs.jobs import Jobs
-from artifacts.jobs.records import BODY
+from artifacts.jobs.jobs import Jobs, is_copy
 from artifacts.jobs.table import DATABASE as JOBS_DATABASE
 from artifacts.store import feedback
 from artifacts.store.audit import DATABASE as AUDIT_DATABASE
@@ -117,10 +116,11 @@ def find(store: Store, jobs: Jobs, what: Wanted, name: str | None = None) -> lis
         found += _in_model(store, model, what)
     for one in jobs.traces(what.person, what.spellings):
         if name is None or one.model_name == name:
-            path = f"{one.job_id}/{one.what}" if one.job_id and "." in one.what else JOBS_DATABASE
+            is_file = "." in one.what or is_copy(one.what)
+            path = f"{one.job_id}/{one.what}" if one.job_id and is_file else JOBS_DATABASE
             found.append(
                 Trace(
-                    what="kept_body" if one.what == BODY else "job",
+                    what="kept_body" if is_copy(one.what) else "job",
                     path=f"{store.jobs_folder.name}/{path}",
                     model=one.model_name or None,
                     job=one.job_id or None,
@@ -151,8 +151,10 @@ def erase(store: Store, jobs: Jobs, what: Wanted, found: Sequence[Trace]) -> Non
     store.sweep()
 
 
-def erase_old(store: Store, jobs: Jobs, feedback_days: int, jobs_days: int, clock: Callable[[], float]) -> list[str]:
-    """Erase corrections and ended jobs that are older than so many days, and return what was done, a sentence each.
+def erase_old(
+    store: Store, jobs: Jobs, feedback_days: int, jobs_days: int, clock: Callable[[], float], files_hours: int = 24
+) -> list[str]:
+    """Erase corrections, ended jobs and their files that are older than they may be; return what was done, in words.
 
     What cannot be erased now is tried again the next time; so this raises nothing.
 
@@ -162,8 +164,16 @@ def erase_old(store: Store, jobs: Jobs, feedback_days: int, jobs_days: int, cloc
         feedback_days: that a correction is kept; 0: for ever.
         jobs_days: that a job is kept after its end; 0: for ever.
         clock: seconds since 1970.
+        files_hours: that a file which was posted for a job, and what the job gave back, are kept after its end.
     """
     said = []
+    try:
+        if num_jobs := jobs.expire(files_hours, clock()):
+            said.append(
+                f"removed the files of {num_jobs} jobs that ended more than {files_hours} hours ago (files_hours)"
+            )
+    except PuppetError as error:
+        said.append(f"old files of jobs cannot be removed: {error}")
     try:
         if num_jobs := jobs.erase_older(jobs_days, clock()):
             said.append(f"erased {num_jobs} trainings that ended more than {jobs_days} days ago (jobs_days)")

@@ -181,6 +181,7 @@ def trainer(settings: Settings, report_fd: int, environment: Mapping[str, str]) 
             *(*program("trainer"), "work", "--store", settings.store),
             *("--timeout-s", str(settings.train_timeout_s), "--beside", str(settings.workers)),
             *("--keep-versions", str(settings.keep_versions)),
+            *("--unpacked-bytes", str(settings.unpacked_bytes)),
             *("--parent", str(os.getpid()), "--report", str(report_fd)),
         ),
         environment={name: value for name, value in environment.items() if not name.startswith(PREFIX)},

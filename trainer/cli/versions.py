@@ -26,7 +26,7 @@ from artifacts.store.store import Store
 from artifacts.store.versions import version_before
 from artifacts.text.people import Person, read_names
 from artifacts.text.tickets import Ticket
-from trainer.cli.reading import place_of, reading_options, remembering, say_intake
+from trainer.cli.reading import place_of, reading_options, say_intake
 from trainer.cli.terminal import (
     data_argument,
     json_option,
@@ -38,7 +38,7 @@ from trainer.cli.terminal import (
     shows_errors,
     store_option,
 )
-from trainer.data.columns import Reading
+from trainer.data.columns import Reading, remembering
 from trainer.kinds import trainer_of
 from trainer.run import read_rows
 from trainer.selection.compare import MAX_CHANGES, compare_published

@@ -8,6 +8,7 @@ needs neither torch nor what else a training needs.
 """
 
 import contextlib
+import heapq
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,20 +18,23 @@ from typing import Any, cast
 import msgspec
 
 from artifacts.errors import Fault, InvalidContent, InvalidInput, KindMismatch
+from artifacts.jobs.answers import MAX_LISTED_ROWS, MAX_TEXT, UnsureTicket, line_of
 from artifacts.kinds import Kind, kind_named
 from artifacts.networks.explain import finish
 from artifacts.networks.runtime import Model
 from artifacts.system.validation import does_not_fit
-from artifacts.text.tickets import RankedPrediction
+from artifacts.text.tickets import Guess, RankedPrediction
 from trainer.data.columns import Chosen, FaultyCategory, Reading, choose, content_of
 from trainer.data.files import FaultLog, FaultyCell, Fields, Record
 from trainer.data.forms import Export
-from trainer.data.tickets import SKIP_FAULTY, export_of, repaired_content
+from trainer.data.tickets import SKIP_FAULTY, export_of, id_of, repaired_content
 from trainer.sorting import writers
 
 BATCH = 512  # tickets that are answered together: sorted by length, so that a run costs little padding
 NUM_WEIGHTS = 5  # tokens of an explanation
 UNREADABLE = "unreadable"
+LOW = 0.5  # confidence below which a ticket is unsure to a model that has no rule of its own
+MAX_GUESSES = 9  # of an unsure ticket: as many as a person picks from with a digit
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -74,6 +78,58 @@ class Sorted(msgspec.Struct, frozen=True):
     num_repaired: int = 0
 
 
+class Answered(msgspec.Struct, frozen=True):
+    """What a model says of one ticket of a file.
+
+    Attributes:
+        cells: the added cells, by what they hold.
+        confidence: of the most probable category.
+        doubt: why the model would abstain, whether it may or not; "" if it would not.
+        best: the most probable categories, best first.
+    """
+
+    cells: Fields
+    confidence: float = 0.0
+    doubt: str = ""
+    best: list[Guess] = []
+
+
+class Unsure:
+    """The tickets of a file that the model is least sure of: those that it would abstain on, or below LOW.
+
+    Attributes:
+        num_tickets: how many there are in all.
+    """
+
+    def __init__(self, has_rule: bool) -> None:
+        self.num_tickets = 0
+        self._has_rule = has_rule
+        self._kept: list[tuple[float, int, UnsureTicket]] = []  # a heap, the surest first
+
+    def take(self, record: Record, chosen: Chosen, text: list[str] | str, answer: Answered) -> None:
+        """Take a ticket with its answer; it is kept if it is among the least sure so far."""
+        is_unsure = bool(answer.doubt) if self._has_rule or not answer.best else answer.confidence < LOW
+        if not is_unsure:
+            return
+        self.num_tickets += 1
+        ticket = UnsureTicket(
+            line=line_of(record.place),
+            id=known_id(record, chosen),
+            text=(text if isinstance(text, str) else " ".join(text)).replace("\0", "")[:MAX_TEXT],
+            category=answer.cells["category"],  # type: ignore[arg-type]  # a name, or None
+            confidence=round(answer.confidence, 4),
+            reason=answer.doubt,
+            best=[msgspec.structs.replace(one, confidence=round(one.confidence, 4)) for one in answer.best],
+        )
+        # Of equally sure ones the first of the file stay.
+        put = heapq.heappush if len(self._kept) < MAX_LISTED_ROWS else heapq.heappushpop
+        put(self._kept, (-answer.confidence, -self.num_tickets, ticket))
+
+    def sorted(self) -> list[UnsureTicket]:
+        """Return them, the least sure first."""
+        return [ticket for _, _, ticket in sorted(self._kept, reverse=True)]
+
+
 class Sorter:
     """A model as what fills the added columns."""
 
@@ -94,8 +150,13 @@ class Sorter:
         if asked.explain:
             self.columns.append("explanation")
 
-    def answer(self, contents: Sequence[list[str] | str]) -> list[Fields]:
-        """Return the added cells of each ticket, in order."""
+    @property
+    def has_rule(self) -> bool:
+        """Whether the model knows when it had better abstain."""
+        return self._model.abstention is not None
+
+    def answer(self, contents: Sequence[list[str] | str]) -> list[Answered]:
+        """Return the added cells of each ticket, in order, and how sure the model is."""
         encoded: list[Any] = []
         reasons: list[str] = []
         for content in contents:
@@ -109,10 +170,11 @@ class Sorter:
         answers = iter(zip(encoded, predicted, strict=True))
         return [self._nothing(reason) if reason else self._cells(*next(answers)) for reason in reasons]
 
-    def _nothing(self, reason: str) -> Fields:
-        return dict.fromkeys(self.columns) | {"confidence": 0.0, "reason": reason, "version": self._model.version}
+    def _nothing(self, reason: str) -> Answered:
+        cells = dict.fromkeys(self.columns) | {"confidence": 0.0, "reason": reason, "version": self._model.version}
+        return Answered(cells, doubt=reason)
 
-    def _cells(self, encoded: Any, answer: RankedPrediction) -> Fields:
+    def _cells(self, encoded: Any, answer: RankedPrediction) -> Answered:
         reason = answer.reason if self._abstains else None
         cells: Fields = {
             "category": answer.category if reason is None else None,
@@ -129,7 +191,7 @@ class Sorter:
             tokens = finish(self._explain(self._model, encoded)).tokens
             heaviest = sorted(tokens, key=lambda token: -abs(token.weight))[:NUM_WEIGHTS]
             cells["explanation"] = ", ".join(f"{one.token} ({one.weight:+.2f})" for one in heaviest)
-        return cells
+        return Answered(cells, answer.confidence, answer.reason or "", best[:MAX_GUESSES])
 
 
 def classify(
@@ -140,8 +202,8 @@ def classify(
     reading: Reading,
     delimiter: str | None = None,
     progress: Callable[[int, int, int], None] = lambda *_: None,
-) -> Sorted:
-    """Write an export with the model's answers, and return what came of it.
+) -> tuple[Sorted, Unsure]:
+    """Write an export with the model's answers, and return what came of it, and what the model is not sure of.
 
     Args:
         data: of any form that is read; `-`: standard input.
@@ -159,6 +221,7 @@ def classify(
     """
     writers.check_out(out, data)
     answerer = Sorter(model, asked)
+    unsure = Unsure(answerer.has_rule)
     faults, counts, reasons = FaultLog(), Counter[str](), Counter[str]()
     num_tickets = num_repaired = 0
     with export_of(data, reading, reading.text, needs_category=False) as export, contextlib.ExitStack() as stack:
@@ -179,19 +242,21 @@ def classify(
             written = [content(one, chosen) for one in good]
             meant = [repaired_content(one) for one in written]
             num_repaired += sum(one != other for one, other in zip(written, meant, strict=True))
-            for record, cells in zip(good, answerer.answer(meant), strict=True):
+            for record, text, answer in zip(good, meant, answerer.answer(meant), strict=True):
+                cells = answer.cells
                 if allowed is not None and (more := record.fields.keys() - allowed):
                     fault = Fault.of(f"{record.pointer}/{min(more)}", "field-that-came-late", record.line)
                     raise does_not_fit(export.name, [fault])
                 writer.write(record.fields | {added[name]: cell for name, cell in cells.items()})
                 counts[str(cells["category"])] += cells["category"] is not None
                 reasons[str(cells["reason"])] += cells["category"] is None
+                unsure.take(record, chosen, text, answer)
             num_tickets += len(good)
             progress(num_tickets, export.source.file.tell(), export.source.num_bytes)
         if not num_tickets:
             raise InvalidInput("no-ticket-to-classify", file=export.name)
         said = f"{export.said}; {chosen.said}"
-        return Sorted(
+        found = Sorted(
             name=model.name,
             version=model.version,
             num_tickets=num_tickets,
@@ -204,6 +269,15 @@ def classify(
             said=said,
             num_repaired=num_repaired,
         )
+    return found, unsure
+
+
+def known_id(record: Record, chosen: Chosen) -> str | int | None:
+    """Return the id of a record; None where its cell holds none."""
+    try:
+        return id_of(record.fields, chosen)
+    except FaultyCell:
+        return None
 
 
 def content(record: Record, chosen: Chosen) -> list[str] | str:

@@ -1048,14 +1048,18 @@ def test_database_that_is_gone_is_not_made_anew_behind_our_back(jobs: Jobs) -> N
     assert not jobs._table.path.exists()
 
 
-@pytest.mark.parametrize(("schema", "missing"), [(1, ["token_name", "problem"]), (2, ["problem"])])
+@pytest.mark.parametrize(
+    ("schema", "missing"), [(1, ["token_name", "problem"]), (2, ["problem"]), (3, list[str]())]
+)
 def test_older_jobs_go_on_being_read(jobs: Jobs, store: Store, schema: int, missing: list[str]) -> None:
-    """A database without names of tokens (schema 1) or problems (2) gets the columns; its jobs stay as they were."""
+    """A database of schema 1, 2 or 3 gets the columns that it lacks; its jobs, all of them trainings, stay as they were."""
     before = [submit(jobs, "a"), submit(jobs, "b")]
     jobs.request_cancel(before[0].id)
     before[0] = jobs.get(before[0].id)
     database = sqlite3.connect(store.root / ".jobs" / DATABASE)
-    for column in missing:
+    database.execute("DROP INDEX one_running_training_per_model")
+    database.execute("CREATE UNIQUE INDEX one_running_job_per_model ON jobs (model_name) WHERE state = 'running'")
+    for column in (*missing, "kind", "token_role"):
         database.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
     database.execute(f"PRAGMA user_version={schema}")
     database.close()

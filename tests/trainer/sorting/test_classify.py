@@ -49,7 +49,7 @@ def sorted_rows(path: Path) -> list[dict[str, object]]:
 
 def run(model: GruModel, data: Path, out: Path, asked: Asked = Asked(), reading: Reading = AS_FOUND) -> Sorted:  # noqa: B008
     """Write an export with the answers of a model."""
-    return classify(data, out, model, asked, reading)
+    return classify(data, out, model, asked, reading)[0]
 
 
 def puppet_train(*words: object, status: int = 0) -> Result:
