@@ -42,6 +42,7 @@ from inference.monitoring.drift import Drift
 from inference.monitoring.observer import Observer
 from inference.monitoring.shared_counters import Board
 from inference.review.intake import ReviewIntake
+from inference.review.retraining import Retraining
 from inference.review.routes import Review, ReviewRoutes
 from inference.routes import access
 from inference.routes.access import check_address
@@ -169,6 +170,7 @@ async def running(app: Litestar) -> AsyncIterator[None]:
         settings.search_queue_tokens, state.counters, listen=heard_by(drift, intake) if settings.review else drift.count
     )
     state.training = Training(store, settings, state.audit)
+    state.retraining = Retraining(store, state.training, settings.train_after)
     state.serving = Serving(settings, state.registry, state.batcher)
     for sentence in await asyncio.to_thread(store.sweep):  # what a crash has left; safe beside other processes
         log.info("store: %s", sentence)
@@ -227,7 +229,7 @@ async def retain(store: Store, jobs: Jobs, settings: Settings) -> None:
     """Erase every hour what is older than it may be, for ever; each worker does, and finds nothing after another."""
     while True:
         for sentence in await asyncio.to_thread(
-            erase_old, store, jobs, settings.feedback_days, settings.jobs_days, time.time
+            erase_old, store, jobs, settings.feedback_days, settings.jobs_days, time.time, settings.review_days
         ):
             log.info("store: %s", sentence)
         await asyncio.sleep(RETAIN_S)

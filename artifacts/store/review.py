@@ -46,7 +46,7 @@ FOLDER, SUFFIX = "review", ".jsonl"
 REWRITE_S = 55.0  # after the first closing in a file; with a look a second it is done within a minute
 MAX_FILE_BYTES = 2**32  # read at once; review_limit tickets of MAX_TICKET_BYTES are far less
 # Of one ticket. A model reads 512 tokens, some 4 KiB; what is longer than this is an attachment that somebody pasted.
-MAX_TICKET_BYTES = 16 * 2**10
+MAX_TICKET_BYTES = 64 * 2**10
 DIGITS = 16  # of the SHA-256 of a ticket: 64 bits tell those of a model apart
 
 
@@ -335,15 +335,22 @@ def read_all(store: Store, name: str) -> list[ReviewItem]:
     Raises:
         ModelNotFound, InvalidName, StoreRefused.
     """
-    folder = store.folder(name) / FOLDER
-    with store.lock(name), _disk(folder):
-        found = []
-        for day in sorted(_stamps(folder)):
-            for line in read(folder / day, MAX_FILE_BYTES).split(b"\n"):
-                with contextlib.suppress(*UNREADABLE):
-                    if line and (item := _decoder.decode(line).item) is not None:
-                        found.append(item)
-        return found
+    return [item for path in files_of(store, name) for item in items_in(store, name, path)]
+
+
+def items_in(store: Store, name: str, path: Path) -> list[ReviewItem]:
+    """Return every ticket that one file holds, see `read_all`; none of a file that has gone.
+
+    Raises:
+        ModelNotFound, InvalidName, StoreRefused.
+    """
+    found = []
+    with store.lock(name), _disk(path), contextlib.suppress(FileNotFoundError):
+        for line in read(path, MAX_FILE_BYTES).split(b"\n"):
+            with contextlib.suppress(*UNREADABLE):
+                if line and (item := _decoder.decode(line).item) is not None:
+                    found.append(item)
+    return found
 
 
 def files_of(store: Store, name: str) -> list[Path]:

@@ -1,14 +1,14 @@
 """Which answered tickets wait for a person: those on which the model abstained, or was not sure.
 
-    batcher ─► note: is it unsure? is there room in the buffer? ─► every second, in a thread ─► artifacts/store/review.py
+    batcher ─► note: unsure? room in the buffer? ─► every second, in a thread ─► artifacts/store/review.py
 
 Searches pay for this only where the setting `review` is on, and then a comparison each, after the answer has gone out.
 The model is not asked again: what its best guesses are is found when somebody looks at the queue (guesses.py).
 
-Unsure is, where the version has a rule of abstention, what that rule does not route: a confidence below its threshold, or
-too large a share of unknown tokens. A tie of the two best categories above the threshold is seen where the search asked
-for more than a category, because a plain answer does not know its second best. A version without a rule is unsure below
-a confidence of UNSURE.
+Unsure is, where the version has a rule of abstention, what that rule does not route: a confidence below its threshold,
+or too large a share of unknown tokens. A tie of the two best categories above the threshold is seen where the search
+asked for more than a category, because a plain answer does not know its second best. A version without a rule is unsure
+below a confidence of UNSURE.
 
 The buffer bounds what a worker keeps a second, and so what this can cost, however many tickets come and however unsure
 the model is. What finds no room is not kept: another one like it will come, and no team labels so many.

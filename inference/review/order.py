@@ -3,13 +3,13 @@
 In: tickets as tokens, and how sure the model is of each. Out: groups of like tickets, and orders. Pure functions: the
 same tickets in the same order give the same answer on every machine.
 
-Like tickets. Each ticket is a vector: the sum of its distinct words, each weighed by how few tickets have it, and a word
-the sum of its character n-grams, hashed to D places with a sign (Weinberger et al. 2009, "Feature Hashing for Large
-Scale Multitask Learning", arXiv 0902.2206). The n-grams are those by which the model reads unknown words, so a typing
-error moves a ticket a little and not away. Two tickets are alike if the cosine of their vectors is LIKE or more. Groups
-are made in one pass (Hartigan 1975, "leader" clustering): a ticket joins the nearest group whose first ticket it is like,
-else it begins one. It compares a ticket with the groups and not with all others, and its groups cannot chain: two
-tickets of a group are both like its first one.
+Like tickets. Each ticket is a vector: the sum of its distinct words, each weighed by how few tickets have it, and a
+word the sum of its character n-grams, hashed to D places with a sign (Weinberger et al. 2009, "Feature Hashing for
+Large Scale Multitask Learning", arXiv 0902.2206). The n-grams are those by which the model reads unknown words, so a
+typing error moves a ticket a little and not away. Two tickets are alike if the cosine of their vectors is LIKE or more.
+Groups are made in one pass (Hartigan 1975, "leader" clustering): a ticket joins the nearest group whose first ticket it
+is like, else it begins one. It compares a ticket with the groups and not with all others, and its groups cannot chain:
+two tickets of a group are both like its first one.
 
 The diverse order looks at the groups as a weighted k-center (Gonzalez 1985; as "core-set" in Sener and Savarese 2018,
 arXiv 1708.00489): first the largest group, then always the group that is farthest from all that were looked at, where
