@@ -41,7 +41,7 @@ from inference.monitoring.counters import Counters
 from inference.monitoring.drift import Drift
 from inference.monitoring.observer import Observer
 from inference.monitoring.shared_counters import Board
-from inference.review.intake import ReviewIntake
+from inference.review.intake import FLUSH_S, TIDY_S, ReviewIntake
 from inference.review.retraining import Retraining
 from inference.review.routes import Review, ReviewRoutes
 from inference.routes import access
@@ -175,7 +175,7 @@ async def running(app: Litestar) -> AsyncIterator[None]:
     for sentence in await asyncio.to_thread(store.sweep):  # what a crash has left; safe beside other processes
         log.info("store: %s", sentence)
     watching = [asyncio.create_task(state.registry.watch()), asyncio.create_task(drift.watch())]
-    watching.append(asyncio.create_task(intake.watch()))
+    watching.append(asyncio.create_task(intake.watch(FLUSH_S if settings.review else TIDY_S)))
     watching.append(asyncio.create_task(prune(state.audit)))
     watching.append(asyncio.create_task(retain(store, state.training.jobs, settings)))
     if state.board is not None:

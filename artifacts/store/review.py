@@ -43,7 +43,7 @@ from artifacts.store.versions import DAY_S, at
 from artifacts.system.disk import flush, read, write
 
 FOLDER, SUFFIX = "review", ".jsonl"
-REWRITE_S = 55.0  # after the first closing in a file; with a look a second it is done within a minute
+REWRITE_S = 50.0  # after the first closing in a file; with a look every 5 s it is done within a minute
 MAX_FILE_BYTES = 2**32  # read at once; review_limit tickets of MAX_TICKET_BYTES are far less
 # Of one ticket. A model reads 512 tokens, some 4 KiB; what is longer than this is an attachment that somebody pasted.
 MAX_TICKET_BYTES = 64 * 2**10

@@ -15,6 +15,7 @@ the model is. What finds no room is not kept: another one like it will come, and
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -33,6 +34,8 @@ from inference.search.context import Asked, QueuedRequest
 
 BUFFER_TICKETS = 64  # that a worker keeps a second
 FLUSH_S = 1.0  # between two writes; what other workers see is so old, and a crash loses so much
+TIDY_S = 5.0  # between two looks at the files where the setting is off; they may hold what was kept before
+MAX_LOOKED = 1024  # tickets of one request; a look takes 2 us where there are unknown words
 FULL_S = 5.0  # that a full queue of a model is not asked for room again
 # Of a calibrated confidence: three in ten of such answers are wrong, so a person's time is well spent on them.
 UNSURE = 0.7
@@ -96,23 +99,23 @@ class ReviewIntake:
         if model.manifest is not self._manifest:
             self._manifest, self._bar = model.manifest, bar_of(model.manifest)
         bar = self._bar
-        if bar is None or len(self._noted) >= BUFFER_TICKETS:
+        if bar is None or len(self._noted) >= BUFFER_TICKETS or model.name in self._full:
             return
-        for index, answer in enumerate(answers):
+        for index, answer in enumerate(answers[:MAX_LOOKED]):
             # Nearly all tickets of a good model end here: known words, and sure.
             if answer.confidence >= bar.confidence and not answer.unknown_tokens:
                 continue
             reason = _why(bar, request.encoded[index], answer)
-            if reason is None or (asked := request.reply.asked(index)) is None or model.name in self._full:
+            if reason is None or (asked := request.reply.asked(index)) is None:
                 continue
             self._noted.append(Noted(model.name, model.version, asked, answer.confidence, reason))
             if len(self._noted) >= BUFFER_TICKETS:
                 return
 
-    async def watch(self) -> None:
-        """Write what was noted every second, and tidy the files, for ever."""
+    async def watch(self, every_s: float = FLUSH_S) -> None:
+        """Write what was noted now and then, and tidy the files, for ever."""
         while True:
-            await asyncio.sleep(FLUSH_S)
+            await asyncio.sleep(every_s)
             await self.save()
 
     async def save(self) -> None:
@@ -122,24 +125,22 @@ class ReviewIntake:
         self._full = {name: until for name, until in self._full.items() if until > now}
         try:
             full = await asyncio.to_thread(self._write, noted)
-            self._is_written = True
-        except PuppetError as error:
-            full = set()
-            if self._is_written:
-                log.warning("tickets to be reviewed are not kept: %s", error)
+        except (OSError, PuppetError) as error:
+            if self._is_written:  # once, and not every second
+                log.error("tickets to be reviewed cannot be kept or tidied: %s", error)
             self._is_written = False
-        self._full |= dict.fromkeys(full, now + FULL_S)
+        else:
+            self._is_written = True
+            self._full |= dict.fromkeys(full, now + FULL_S)
 
     def _write(self, noted: Sequence[Noted]) -> set[str]:
         """Add tickets to the queues of their models, and return the models whose queue is full."""
         full = set()
         for name in dict.fromkeys(one.name for one in noted):
             items = [item for one in noted if one.name == name and (item := item_of(one)) is not None]
-            try:
+            with contextlib.suppress(ModelNotFound):  # deleted in the meantime
                 if self._queue.add(name, items, whole=False).is_full:
                     full.add(name)
-            except ModelNotFound:  # deleted in the meantime
-                continue
         self._queue.tidy()
         return full
 
