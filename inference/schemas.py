@@ -20,6 +20,7 @@ from artifacts.text.tickets import Guess, Tokens, TopK
 
 R = TypeVar("R", bound=Row | msgspec.Raw)
 A = TypeVar("A", bound=Answer)
+U = TypeVar("U")  # a ticket without a category, decoded or not
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -116,6 +117,95 @@ class FeedbackErased(msgspec.Struct, frozen=True, kw_only=True):
     model_name: str
     num_erased: int
     num_bodies: int
+
+
+class ReviewTicket(Body, frozen=True, kw_only=True):
+    """A ticket without a category, to wait for a person.
+
+    Attributes:
+        id: by which the desk knows the ticket; one is made of the ticket where it is left out.
+        tokens: of the ticket.
+        text: or its raw text; exactly one of the two.
+    """
+
+    id: CorrectionId | Annotated[int, msgspec.Meta(ge=0, lt=10**18)] | None = None
+    tokens: Tokens | None = None
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.tokens is None) == (self.text is None):
+            raise ValueError("expected exactly one of `tokens`, `text`")
+
+
+class ReviewLoad(Body, Generic[U], frozen=True, kw_only=True):
+    """Tickets that are to wait for a person; the server decodes `ReviewLoad[Raw]`: they stay bytes until their turn."""
+
+    tickets: list[U]
+
+
+class ReviewLoaded(msgspec.Struct, frozen=True, kw_only=True):
+    """The tickets wait.
+
+    Attributes:
+        num_added: of those that were sent.
+        num_known: of those that were sent: waiting already, or labelled or skipped before.
+        num_waiting: of the model, now.
+    """
+
+    status: str = "tickets wait"
+    model_name: str
+    num_added: int
+    num_known: int
+    num_waiting: int
+
+
+class WaitingTicket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A ticket that waits for a person, and what the version that serves thinks of it.
+
+    Attributes:
+        id: under which POST /feedback labels it.
+        tokens: of the ticket.
+        text: or its raw text.
+        created: when it came: RFC 3339, UTC.
+        category: the most probable; null where the version is not sure enough to say one.
+        confidence: of the most probable; null where no version was asked.
+        reason: why it is not sure enough.
+        best: the most probable categories, best first, nine at most.
+        version: that says so.
+        group: like tickets have the same number.
+        group_size: tickets of that group that wait.
+    """
+
+    id: str
+    tokens: list[str] | None = None
+    text: str | None = None
+    created: str
+    category: str | None
+    confidence: float | None
+    reason: Reason | None
+    best: list[Guess]
+    version: int | None
+    group: int
+    group_size: int
+
+
+ReviewOrder = Literal["uncertain", "diverse", "oldest"]
+
+
+class ReviewAnswer(msgspec.Struct, frozen=True):
+    """The tickets of a model that wait for a person: how many, and the first of them in the order asked for."""
+
+    model_name: str
+    num_waiting: int
+    items: list[WaitingTicket]
+
+
+class ReviewSkipped(msgspec.Struct, frozen=True, kw_only=True):
+    """The ticket waits no more, and does not come back."""
+
+    status: str = "skipped"
+    model_name: str
+    id: str
 
 
 class Created(msgspec.Struct, frozen=True, kw_only=True):

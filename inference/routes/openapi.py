@@ -33,6 +33,8 @@ from inference.schemas import (
     Predict,
     Problem,
     Promote,
+    ReviewLoad,
+    ReviewTicket,
     SearchAnswers,
     Test,
     Trained,
@@ -42,7 +44,8 @@ ERRORS = {
     400: "The body does not fit; every fault is listed with its JSON Pointer. Or one of the seeds' sentences.",
     401: "The request carries no token that opens the route.",
     404: "There is no such model, version, job, correction or page.",
-    409: "Not in the state that the request needs: the version serves, nothing to roll back to, the training stopped.",
+    409: "Not in the state that the request needs: the version serves, nothing to roll back to, the training stopped, "
+    "the review queue is off.",
     412: "Another version serves than If-Match wants.",
     413: "The body is larger than the route's limit.",
     415: "The body is not sent as application/json.",
@@ -51,7 +54,7 @@ ERRORS = {
     429: "Too many wrong tokens from this address; a right one is still let in. Retry-After says when.",
     500: "The training failed, an answer is no number, or an internal error; the server's log says why.",
     503: "Not now: full, loading, training, shutting down, or no version that can be verified. Retry-After says when.",
-    507: "The model has as many corrections as it may have.",
+    507: "The model has as many corrections, or tickets to be reviewed, as it may have.",
     504: "The answer cannot come within the X-Timeout-Ms of the request; the model was not asked.",
 }
 JSON_LINES = "application/jsonl"
@@ -84,6 +87,17 @@ FEEDBACK: Bodies = {
         ),
     )
 }
+REVIEW: Bodies = {
+    "review": (
+        ReviewLoad[ReviewTicket],
+        ReviewLoad(
+            tickets=[
+                ReviewTicket(id="2024-1108", text="Je n'arrive plus à me connecter depuis ce matin."),
+                ReviewTicket(tokens=["ajouter", "utilisateur", "coffre"]),
+            ]
+        ),
+    )
+}
 PROMOTE: Bodies = {"promote": (Promote, Promote(2))}
 MAIL_BODY = {
     "message/rfc822": OpenAPIMediaType(
@@ -91,7 +105,8 @@ MAIL_BODY = {
         example="Subject: Réunion\n\nRéunion d'équipe prévue demain à 10h.",
     )
 }
-_TYPES = [type_ for bodies in (CREATE, TRAIN, SEARCH, TEST, PREDICT, FEEDBACK, PROMOTE) for type_, _ in bodies.values()]
+_ALL = (CREATE, TRAIN, SEARCH, TEST, PREDICT, FEEDBACK, REVIEW, PROMOTE)
+_TYPES = [type_ for bodies in _ALL for type_, _ in bodies.values()]
 _REFERENCES, _COMPONENTS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
 
 
@@ -170,7 +185,7 @@ def token_schemes(gate: Gate) -> dict[str, SecurityScheme | Reference]:
     """Return the roles of which there is a token, so that the documentation page has a field for each."""
     descriptions = {
         "search": "Opens search, test and predict.",
-        "label": "Opens corrections: post, read.",
+        "label": "Opens corrections and the review queue: post, read.",
         "admin": "Opens every route.",
     }
     there = {one for role in OPENED_BY for one in gate.roles_that_open(role)}
