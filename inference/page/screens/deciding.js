@@ -69,6 +69,6 @@ export function DecisionTable({ caption, rows, says, options, categories, decisi
     },
   ];
   return html`
-    <div class="stack"><${Table} caption=${caption} columns=${columns} rows=${rows.slice(0, shown)} rowKey=${({ line }) => line} /></div>
+    <div class="stack quiet"><${Table} caption=${caption} columns=${columns} rows=${rows.slice(0, shown)} rowKey=${({ line }) => line} /></div>
     ${rows.length > shown && html`<button type="button" class="secondary" onClick=${() => setShown(shown + MORE)}>${words("decide.more", { n: rows.length - shown })}</button>`}`;
 }
