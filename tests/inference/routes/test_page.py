@@ -63,7 +63,9 @@ async def test_server_itself_leads_to_the_page(client: httpx.AsyncClient, addres
     assert (answer.status_code, answer.headers["location"]) == (307, "ui/")
 
 
-@pytest.mark.parametrize("name", ["other.js", "vendor/vendor.toml", "vendor/htm.LICENSE", "../app.py", "words", "%2e%2e/app.py"])
+@pytest.mark.parametrize(
+    "name", ["other.js", "vendor/vendor.toml", "vendor/htm.LICENSE", "../app.py", "words", "%2e%2e/app.py"]
+)
 async def test_no_other_file_is_served(client: httpx.AsyncClient, name: str) -> None:
     """A path that is none of the page's files is no route, whatever lies on the disk."""
     check_problem(await client.get(f"/ui/{name}"), 404)
@@ -113,7 +115,9 @@ def test_every_word_that_the_page_asks_for_is_there() -> None:
     code = "\n".join(path.read_text("utf-8") for path in OWN if path.suffix == ".js")
     # words("a.b") and, for a key that is put together, words(`a.${b}`): its beginning.
     whole = set(re.findall(r'"([a-z]+(?:\.[\w.-]+)?)"', code))
-    begun = set(re.findall(r"`([a-z]+(?:\.[\w-]+)*\.)\$\{", code)) | {f"{path.stem}." for path in (PAGE / "screens").iterdir()}
+    begun = set(re.findall(r"`([a-z]+(?:\.[\w-]+)*\.)\$\{", code)) | {
+        f"{path.stem}." for path in (PAGE / "screens").iterdir()
+    }
     asked = set(re.findall(r'words\("([^"]+)"', code))
 
     assert asked <= WORDS["en"].keys()
@@ -134,7 +138,9 @@ class Markup(HTMLParser):
         self.found += [f"{tag} {name}" for name in names if name == "style" or name.startswith("on")]
         if tag == "style" or (tag == "script" and "src" not in names):
             self.found.append(tag)
-        self.found += [address for name in ("src", "href") if (address := names.get(name) or "").startswith(("http", "//"))]
+        self.found += [
+            address for name in ("src", "href") if (address := names.get(name) or "").startswith(("http", "//"))
+        ]
 
 
 def test_page_holds_nothing_that_could_run_or_load() -> None:
