@@ -130,6 +130,7 @@ export function Screen({ api, words }) {
   const [inspected, setInspected] = useKept("train.inspected", null); // {result, file}
   const [chosen, setChosen] = useKept("train.chosen", UNDECIDED);
   const [model, setModel] = useState(null);
+  const [, setShared] = useKept("model", ""); // the model that ModelPick begins with, on every screen
   const [isNew, setNew] = useKept("train.is-new", false);
   const [newName, setNewName] = useKept("train.new-name", "");
   const [recipe, setRecipe] = useKept("train.recipe", "default");
@@ -144,7 +145,7 @@ export function Screen({ api, words }) {
   const makesNew = isNew || model === null;
   const name = makesNew ? newName.trim() : model.name;
   const corrections = Object.entries(chosen.corrections).filter(([, value]) => value !== "");
-  const categories = result ? categoriesOf(result) : [];
+  const categories = Object.keys(result?.categories ?? {}).sort((a, b) => a.localeCompare(b));
 
   const inspect = () => inspecting.run(async (signal) => {
     const found = await source.withUpload((job) => api.run("/inspect", { data_of: job, reading: source.reading }, { signal }), signal);
@@ -158,6 +159,8 @@ export function Screen({ api, words }) {
     setEvents([]);
     const ended = await api.finish(job.job, { onEvent: (event) => setEvents((all) => [...all, event]), signal });
     setTrained({ ...job, result: ended.result });
+    setShared(job.name);
+    setNew(false);
     announce(words("train.done", { name: job.name, version: ended.result.version }));
   };
   // However it ends, but for a change of screen, it is no longer running; what was decided stays for another try.
@@ -214,7 +217,7 @@ export function Screen({ api, words }) {
       </section>
       <section>
         <h2>${words("train.train")}</h2>
-        <${ModelPick} api=${api} words=${words} kind="GRU" onChange=${setModel} />
+        <${ModelPick} key=${`${trained?.name} ${trained?.result.version} ${trained?.decided}`} api=${api} words=${words} kind="GRU" onChange=${setModel} />
         ${model && html`<${Field} type="checkbox" label=${words("train.new-model")} value=${isNew} onChange=${setNew} />`}
         ${makesNew && html`<${Field} label=${words("train.name")} hint=${words("train.name.hint")} value=${newName} onChange=${setNewName} pattern="[a-z0-9][a-z0-9_-]*" maxlength="63" required />`}
         <${Field} label=${words("train.recipe")} value=${recipe} options=${RECIPES.map((one) => [one, words(`train.recipe.${one}`)])} onChange=${setRecipe} />
@@ -241,12 +244,4 @@ async function create(api, name, signal) {
   } catch (problem) {
     if (problem.type !== "model-exists") throw problem;
   }
-}
-
-// Every category that the findings name; the rows without a finding do not come to the browser.
-function categoriesOf(result) {
-  const rows = result.findings.flatMap((finding) => finding.rows);
-  const named = rows.flatMap(({ category, suggested }) => [category, suggested]);
-  const pairs = [...result.merges.flatMap(({ first, second }) => [first, second]), ...result.variants.flatMap(({ kept }) => [kept])];
-  return [...new Set([...(result.categories ?? []), ...named, ...pairs, ...Object.keys(result.small_categories)])].filter(Boolean).sort((a, b) => a.localeCompare(b));
 }
