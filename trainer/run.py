@@ -235,8 +235,8 @@ def publish(
         promote: whether it serves then: always, never, or if_better, which is if it is surely better than the version
             that served when the training began and still serves, or if none does. A version whose text does not tell
             its categories takes the place of no other, whatever is asked: it serves where none does.
-        test_rows: to compare the two on, whatever `promote` says; if_better without them takes the rows kept out of
-            training.
+        test_rows: to compare the two on, whatever `promote` says; if_better and never, after which a person decides,
+            without them take the rows kept out of training.
         guard: see `Store.publish`.
     Raises:
         StoreRefused (the disk), and what the guard raises.
@@ -245,7 +245,7 @@ def publish(
     serve = promote != "never"
     if promote == "if_better":
         expected = manifest.parent or 0
-    if manifest.parent is not None and (promote == "if_better" or test_rows is not None):
+    if manifest.parent is not None and (promote != "always" or test_rows is not None):
         comparison = compare_fitted(
             store,
             load(manifest, fitted.files),
@@ -299,6 +299,15 @@ def put_right(rows: Rows | None, corrections: Sequence[RowCorrection], reading: 
     """
     if not corrections or not isinstance(rows, tickets.Rows):
         return rows
+    return tickets.recategorised(rows, categories_by_place(corrections, reading))
+
+
+def categories_by_place(corrections: Sequence[RowCorrection], reading: Reading) -> dict[str, str | None]:
+    """Return place of a row -> the category that a person has given it, spelt as those of the file are.
+
+    Raises:
+        InvalidInput: a category is none.
+    """
     categories: dict[str, str | None] = {}
     for number, one in enumerate(corrections):
         try:
@@ -307,7 +316,7 @@ def put_right(rows: Rows | None, corrections: Sequence[RowCorrection], reading: 
             fault = Fault.of_error(f"/corrections/{number}/category", error)
             raise does_not_fit("body", [fault]) from error
         categories[place_of_line(one.line)] = category
-    return tickets.recategorised(rows, categories)
+    return categories
 
 
 def fit_job(store: Store, folder: Path, attempt: int, max_bytes: int = MAX_BYTES) -> JobResult:

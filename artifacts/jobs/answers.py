@@ -53,7 +53,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
         num_rows: all of them.
         encoding, delimiter: of a text and a table; None of what has none.
         form: in words.
-        rows: the first 20, each as column -> cell; long cells are shortened.
+        rows: the first 20, each as column -> cell, long cells shortened; or as many as were asked for, whole.
         how_read: form, encoding and columns in one sentence.
         problems: what has to be said before the file can be read.
         is_certain: whether category and text are certain, so that it can be trained on as it stands.

@@ -106,6 +106,7 @@ class InspectData(msgspec.Struct, Generic[R], frozen=True, forbid_unknown_fields
         name: of the model that they are for; the columns of its last training are known then.
         data_of: the job whose file is inspected, in place of rows.
         reading: how that file is read.
+        num_rows: that a preview gives back whole; by default the first 20, with long cells shortened.
     """
 
     training_data: list[R] | None = None
@@ -113,6 +114,7 @@ class InspectData(msgspec.Struct, Generic[R], frozen=True, forbid_unknown_fields
     name: Name | None = None
     data_of: JobId | None = None
     reading: ReadingAsked = ReadingAsked()
+    num_rows: Annotated[int, msgspec.Meta(ge=1, le=5000)] | None = None
 
 
 class EvaluateModel(msgspec.Struct, Generic[R], frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -175,6 +177,7 @@ class ClassifyTickets(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         output: form of the file that is given back; that of the file that came by default.
         data_of: the job whose file is sorted, in place of tickets.
         reading: how that file is read.
+        corrections: of rows of that file, written in place of what the model says; null leaves the category empty.
     """
 
     name: Name
@@ -187,6 +190,7 @@ class ClassifyTickets(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     output: Form | None = None
     data_of: JobId | None = None
     reading: ReadingAsked = ReadingAsked()
+    corrections: list[RowCorrection] = []
 
 
 class ReportVersion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

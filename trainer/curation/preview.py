@@ -33,12 +33,13 @@ MAX_CELL = 200  # characters of a cell that is shown
 MAX_COLUMNS = 200  # a file that is no table may have one for each word
 
 
-def preview(path: Path, reading: Reading) -> Preview:
+def preview(path: Path, reading: Reading, num_whole: int | None = None) -> Preview:
     """Return how an export is understood.
 
     Args:
         path: of a file, or of a folder of e-mails.
         reading: what the request says of it.
+        num_whole: rows that are given back whole; None: the first 20, with long cells shortened.
     Raises:
         InvalidInput: it cannot be read at all, or has no column that the request names.
         NoTrainingData: it is empty.
@@ -46,11 +47,12 @@ def preview(path: Path, reading: Reading) -> Preview:
     needs_category = not path.is_dir() or has_folders(path)
     chosen, problems, likely = columns_chosen(path, reading, needs_category)
     first: list[Record] = []
+    num_shown, max_cell = (NUM_ROWS, MAX_CELL) if num_whole is None else (num_whole, None)
     faults, num_rows = FaultLog(), 0
     with export_of(path, reading, [reading.category, *reading.text], needs_category) as export:
         for record in export.records:
             num_rows += 1
-            if len(first) < PROBED:
+            if len(first) < max(PROBED, num_shown):
                 first.append(record)
             if record.fault is not None:
                 faults.add([record.fault], record.place)
@@ -59,12 +61,12 @@ def preview(path: Path, reading: Reading) -> Preview:
         roles = roles_of(chosen, reading, likely)
         said = export.said if chosen is None else f"{export.said}; {chosen.said}"
         return Preview(
-            columns=[seen(name, first, roles) for name in names],
+            columns=[seen(name, first[:PROBED], roles) for name in names],
             num_rows=num_rows,
             encoding=export.encoding.codec if export.encoding is not None else None,
             delimiter=export.delimiter,
             form=export.form,
-            rows=[{name: shown(record, name) for name in names} for record in first[:NUM_ROWS]],
+            rows=[{name: shown(record, name, max_cell) for name in names} for record in first[:num_shown]],
             how_read=said,
             problems=problems,
             is_certain=chosen is not None and bool(chosen.category) and not likely,
@@ -143,11 +145,11 @@ def seen(name: str, first: Sequence[Record], roles: dict[str, ColumnSeen]) -> Co
     )
 
 
-def shown(record: Record, name: str) -> str:
-    """Return a cell as text, shortened."""
+def shown(record: Record, name: str, max_characters: int | None = MAX_CELL) -> str:
+    """Return a cell as text, shortened; None: whole."""
     value = value_at(record.fields, name)
     try:
         text = text_of_cell(value)
     except OddCell:
         text = msgspec.json.encode(value).decode()
-    return text if len(text) <= MAX_CELL else f"{text[:MAX_CELL]}..."
+    return text if max_characters is None or len(text) <= max_characters else f"{text[:max_characters]}..."

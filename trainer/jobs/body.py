@@ -126,6 +126,8 @@ def read_classify(store: Store, folder: Path) -> tuple[ClassifyTickets, int]:
     if not kind.reads_text:
         raise KindMismatch("model-sorts-no-tickets", model_name=body.name, neural_network_type=kind.name)
     _check_rows_named(body.data, body.data_of, folder, "data")
+    if body.corrections and body.data:
+        raise does_not_fit("body", [Fault.of("/corrections", "row-corrections-need-file")])
     return body, version_asked(store, body.name, body.version)
 
 

@@ -38,7 +38,7 @@ from trainer.jobs.body import read_classify, read_diff, read_evaluate, read_insp
 from trainer.jobs.progress import EventProgress
 from trainer.jobs.uploads import reading_of, uploaded
 from trainer.kinds import Rows
-from trainer.run import Runner, evaluate, fit_job, posted_rows, run_job
+from trainer.run import Runner, categories_by_place, evaluate, fit_job, posted_rows, run_job
 from trainer.selection.compare import compare_published
 from trainer.sorting import classify
 
@@ -78,7 +78,7 @@ def look(store: Store, folder: Path, attempt: int, max_bytes: int) -> JobResult:
     body = read_inspect(store, folder)
     if read_asked(folder).is_preview:
         file = uploaded(folder, max_bytes) or _rows_as_file(folder, body.training_data or [])
-        leave(folder, preview(file[0], reading_of(body.reading, max_bytes, store, body.name)))
+        leave(folder, preview(file[0], reading_of(body.reading, max_bytes, store, body.name), body.num_rows))
         return DONE
     kind = kind_named(body.neural_network_type)
     rows = posted_rows(
@@ -130,6 +130,7 @@ def sort(store: Store, folder: Path, attempt: int, max_bytes: int) -> JobResult:
     body, version = read_classify(store, folder)
     model = load(*store.read_version(body.name, version))
     path, facts = uploaded(folder, max_bytes) or _rows_as_file(folder, body.data or [])
+    reading = reading_of(body.reading, max_bytes, store, body.name)
     form = body.output or FORMS.get(facts.media_type, "csv")
     filename = f"{PurePath(facts.filename).stem or 'tickets'}-sorted.{form}"
     progress.phase("answer")
@@ -147,8 +148,8 @@ def sort(store: Store, folder: Path, attempt: int, max_bytes: int) -> JobResult:
         path,
         folder / f"answer.{form}",
         model,
-        classify.Asked(body.abstain, body.top_k, body.explain),
-        reading_of(body.reading, max_bytes, store, body.name),
+        classify.Asked(body.abstain, body.top_k, body.explain, categories_by_place(body.corrections, reading)),
+        reading,
         progress=follow,
     )
     leave(

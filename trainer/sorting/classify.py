@@ -11,7 +11,7 @@ import contextlib
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,7 +32,7 @@ from trainer.sorting import writers
 
 BATCH = 512  # tickets that are answered together: sorted by length, so that a run costs little padding
 NUM_WEIGHTS = 5  # tokens of an explanation
-UNREADABLE = "unreadable"
+UNREADABLE, DECIDED = "unreadable", "decided"
 LOW = 0.5  # confidence below which a ticket is unsure to a model that has no rule of its own
 MAX_GUESSES = 9  # of an unsure ticket: as many as a person picks from with a digit
 
@@ -44,11 +44,14 @@ class Asked(msgspec.Struct, frozen=True):
         abstain: leave the category empty where the model is not sure; None: as the model's own setting has it.
         top_k: how many categories to name; above 1 each further one is two columns.
         explain: name the tokens that weigh most.
+        decided: place of a row, as `Record.place` has it -> the category that a person has given it, which is written
+            and not the model's; None leaves it empty.
     """
 
     abstain: bool | None = None
     top_k: int = 1
     explain: bool = False
+    decided: Mapping[str, str | None] = {}
 
 
 class Sorted(msgspec.Struct, frozen=True):
@@ -215,7 +218,8 @@ def classify(
         progress: is called with the rows done, the bytes read, and the bytes of the file.
 
     Raises:
-        InvalidInput: the export cannot be read, its columns are unclear, rows of it cannot be kept, or OUT not written.
+        InvalidInput: the export cannot be read, its columns are unclear, rows of it cannot be kept, one that was
+            decided is not there, or OUT cannot be written.
         KindMismatch: the model answers no tickets.
         NotFinite: see `Model.predict`.
     """
@@ -224,6 +228,7 @@ def classify(
     unsure = Unsure(answerer.has_rule)
     faults, counts, reasons = FaultLog(), Counter[str](), Counter[str]()
     num_tickets = num_repaired = 0
+    places = set(asked.decided)  # whose rows have not come yet
     with export_of(data, reading, reading.text, needs_category=False) as export, contextlib.ExitStack() as stack:
         chosen = choose(export, reading, needs_category=False)
         kept, export.records = columns_of(export)
@@ -244,17 +249,23 @@ def classify(
             num_repaired += sum(one != other for one, other in zip(written, meant, strict=True))
             for record, text, answer in zip(good, meant, answerer.answer(meant), strict=True):
                 cells = answer.cells
+                if is_decided := record.place in asked.decided:
+                    cells = cells | {"category": asked.decided[record.place], "reason": DECIDED}
+                    places.discard(record.place)
                 if allowed is not None and (more := record.fields.keys() - allowed):
                     fault = Fault.of(f"{record.pointer}/{min(more)}", "field-that-came-late", record.line)
                     raise does_not_fit(export.name, [fault])
                 writer.write(record.fields | {added[name]: cell for name, cell in cells.items()})
                 counts[str(cells["category"])] += cells["category"] is not None
                 reasons[str(cells["reason"])] += cells["category"] is None
-                unsure.take(record, chosen, text, answer)
+                if not is_decided:
+                    unsure.take(record, chosen, text, answer)
             num_tickets += len(good)
             progress(num_tickets, export.source.file.tell(), export.source.num_bytes)
         if not num_tickets:
             raise InvalidInput("no-ticket-to-classify", file=export.name)
+        if places:
+            raise InvalidInput("row-correction-of-no-row", place=min(places), count=len(places))
         said = f"{export.said}; {chosen.said}"
         found = Sorted(
             name=model.name,

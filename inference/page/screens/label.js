@@ -168,8 +168,8 @@ function Load({ api, words, model, onLoaded }) {
   };
   const load = () => task.run(async (signal) => {
     setDone(null);
-    const asked = `/inspect?preview=true&rows=${MAX_ROWS}`;
-    const { result } = await source.withUpload((job) => api.run(asked, { data_of: job, reading: source.reading }, { signal }), signal);
+    const asked = { reading: source.reading, num_rows: MAX_ROWS };
+    const { result } = await source.withUpload((job) => api.run("/inspect?preview=true", { ...asked, data_of: job }, { signal }), signal);
     const { text, id } = source.reading;
     const tickets = result.rows
       .map((row) => ({ id: id && usableId(row[id]), text: (text ?? Object.keys(row)).map((column) => row[column]).filter((cell) => String(cell ?? "").trim()).join("\n") }))
