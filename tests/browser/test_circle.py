@@ -130,7 +130,7 @@ def inspect(page: Page, language: Language) -> None:
     assert rows.count() >= 2
     rows.nth(0).locator("input[type=radio]").nth(1).check()  # the suggestion
     rows.nth(1).locator("input[type=radio]").last.check()  # left out
-    expect(page.get_by_text(word(language, "train.corrected", n=2))).to_be_visible()
+    expect(page.locator("main").get_by_text(word(language, "train.corrected", n=2))).to_be_visible()
 
 
 def train(page: Page, language: Language, version: int) -> None:
@@ -138,11 +138,11 @@ def train(page: Page, language: Language, version: int) -> None:
     page.get_by_label(word(language, "train.recipe")).select_option("fast")
     press(page, language, "train.start")
     expect(page.locator("svg.chart").first).to_be_visible(timeout=TRAINING_MS)
-    heading = page.get_by_text(word(language, "train.done", version=version, name=NAME))
+    heading = page.locator("main").get_by_text(word(language, "train.done", version=version, name=NAME))
     expect(heading).to_be_visible(timeout=TRAINING_MS)
 
 
-def test_whole_circle(tabs: Tabs, desk: Server, language: Language) -> None:
+def test_whole_circle(desk: Server, tabs: Tabs, language: Language) -> None:
     """From a foreign export to a second version and back to the first, with what the store says at each station."""
     tab = tabs(desk.port, language)
     page = tab.open("train")
@@ -151,7 +151,7 @@ def test_whole_circle(tabs: Tabs, desk: Server, language: Language) -> None:
     # A cp1252 export with foreign columns.
     drop(page, f"clos {MARKUP}.csv", labelled())
     expect(page.get_by_role("table").first).to_be_visible()
-    expect(page.get_by_text(f"clos {MARKUP}.csv").first).to_be_visible()
+    expect(page.locator("main").get_by_text(f"clos {MARKUP}.csv").first).to_be_visible()
     choose_columns(page, language, True)
     inspect(page, language)
     tab.check_accessible("train, inspected")
@@ -160,7 +160,7 @@ def test_whole_circle(tabs: Tabs, desk: Server, language: Language) -> None:
     assert store.versions(NAME) == [1]
     assert store.read_manifest(NAME, 1).data.num_tickets == NUM_ROWS - 1  # type: ignore[attr-defined]  # a GRU's
     press(page, language, "train.promote", version=1)
-    expect(page.get_by_text(word(language, "train.serves", version=1)).last).to_be_visible()
+    expect(page.locator("main").get_by_text(word(language, "train.serves", version=1))).to_be_visible()
     assert store.current(NAME).version == 1
     tab.check_accessible("train, trained")
     assert page.locator("main img").count() == 0, "what a stranger wrote is text"
@@ -198,11 +198,13 @@ def test_whole_circle(tabs: Tabs, desk: Server, language: Language) -> None:
     assert store.current(NAME).version == 1, "no version serves before a person lets it"
     expect(page.get_by_role("columnheader", name=word(language, "train.old", version=1))).to_be_visible()
     press(page, language, "train.promote", version=2)
-    expect(page.get_by_text(word(language, "train.serves", version=2)).last).to_be_visible()
+    expect(page.locator("main").get_by_text(word(language, "train.serves", version=2))).to_be_visible()
     tab.go("models")
     press(page, language, "models.rollback.to", version=1)
     page.get_by_role("dialog").get_by_role("button", name=word(language, "models.rollback"), exact=True).click()
-    expect(page.get_by_text(word(language, "models.done.rollback", version=1, name=NAME))).to_be_visible()
+    expect(
+        page.locator("main").get_by_text(word(language, "models.done.rollback", version=1, name=NAME))
+    ).to_be_visible()
     assert store.current(NAME).version == 1
 
 
@@ -214,7 +216,7 @@ def label_twenty(tab: Tab, language: Language, desk: Server) -> None:
     expect(page.get_by_role("table").first).to_be_visible()
     choose_columns(page, language, False)
     press(page, language, "label.put")
-    expect(page.get_by_text(word(language, "label.loaded", n=NUM_NEW)).first).to_be_visible()
+    expect(page.locator("main").get_by_text(word(language, "label.loaded", n=NUM_NEW)).first).to_be_visible()
     page.locator("form.group").wait_for()
     tab.check_accessible("label")
 
@@ -267,12 +269,12 @@ def test_restart_in_the_middle_of_a_training(tabs: Tabs, tmp_path: Path, languag
         press(page, language, "train.start")
         eventually(first.trainer, "the training to begin")
         first.kill()
-        expect(page.get_by_text(word(language, "trouble.lost"))).to_be_visible()
+        expect(page.locator("main").get_by_text(word(language, "trouble.lost"))).to_be_visible()
         port = first.port
     with serving(tmp_path, store, ["--port", str(port)]) as second:
-        expect(page.get_by_text(word(language, "train.again"))).to_be_visible()
-        expect(page.get_by_text(word(language, "trouble.lost"))).to_have_count(0)
-        expect(page.get_by_text(word(language, "train.corrected", n=2))).to_be_visible()
+        expect(page.locator("main").get_by_text(word(language, "train.again"))).to_be_visible()
+        expect(page.locator("main").get_by_text(word(language, "trouble.lost"))).to_have_count(0)
+        expect(page.locator("main").get_by_text(word(language, "train.corrected", n=2))).to_be_visible()
         tab.check_accessible("train, interrupted")
         train(page, language, 1)
         assert Store(second.store).versions(NAME) == [1]
