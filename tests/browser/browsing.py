@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
 from artifacts.problems.sentences import Language
 from tests.system.server import DEADLINE_S, ROOT
@@ -57,6 +57,7 @@ class Tab:
             accept_downloads=True,
         )
         self._context.set_default_timeout(DEADLINE_S * 1000)
+        expect.set_options(timeout=DEADLINE_S * 1000)
         self._context.add_init_script(LISTEN)
         self._own = f"127.0.0.1:{port}"
         self._faults: list[str] = []
@@ -88,7 +89,7 @@ class Tab:
         """Fail if axe finds anything, or if the page is wider than its window."""
         found: Sequence[dict[str, Any]] = Axe().run(self.page).response["violations"]
         said = [f"{one['id']}: {one['help']}: {[node['html'][:200] for node in one['nodes'][:3]]}" for one in found]
-        assert said == [], what
+        assert not said, f"{what}: {said}"
         wide = self.page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
         assert wide[0] <= wide[1], f"{what}: sticks out"
 
@@ -99,7 +100,7 @@ class Tab:
     def close(self) -> None:
         """Close it and fail if anything happened in it that must not."""
         self._context.close()
-        assert self._faults == []
+        assert not self._faults, self._faults
 
     def _on_console(self, message: ConsoleMessage) -> None:
         said = f"{message.type}: {message.text}"

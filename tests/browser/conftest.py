@@ -92,17 +92,22 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return store.root
 
 
+def copied(store: Path, folder: Path) -> Path:
+    """Return a copy of a store in a folder, with the mode that a store has."""
+    shutil.copytree(store, folder / "store")
+    (folder / "store").chmod(0o700)
+    return folder / "store"
+
+
 @pytest.fixture
 def store_copy(trained: Path, tmp_path: Path) -> Path:
-    """Give a copy of the trained store that a test may change."""
-    copy = tmp_path / "store"
-    shutil.copytree(trained, copy)
-    copy.chmod(0o700)
-    return copy
+    """Give a copy of the trained store for one test alone."""
+    return copied(trained, tmp_path)
 
 
-@pytest.fixture
-def server(store_copy: Path, tmp_path: Path) -> Iterator[Server]:
-    """Give a server with its trainer on the copy."""
-    with serving(tmp_path, store_copy) as server:
+@pytest.fixture(scope="module")
+def server(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Give a server with its trainer on a copy that the tests of a file share."""
+    folder = tmp_path_factory.mktemp("server")
+    with serving(folder, copied(trained, folder)) as server:
         yield server

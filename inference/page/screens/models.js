@@ -70,7 +70,8 @@ function Asked({ action, words, onDone, onClose }) {
 // Two versions on the same labelled tickets, and each ticket that they answer differently.
 function Compare({ api, words, model }) {
   const serving = model.current ?? model.versions[0];
-  const [chosen, setChosen] = useState({ old: serving, new: model.versions.findLast((one) => one !== serving) });
+  const [picked, setPicked] = useState({});
+  const chosen = { old: serving, new: model.versions.findLast((one) => one !== serving), ...picked };
   const [found, setFound] = useKept("models.found", null);
   const source = useReading(api, words, "models", true);
   const task = useTask();
@@ -80,7 +81,7 @@ function Compare({ api, words, model }) {
     announce(words("models.compared"));
   });
   const pick = (key) => html`<${Field} label=${words(`models.compare.${key}`)} value=${chosen[key]}
-    options=${model.versions.map((one) => [one, words("models.version.n", { version: one })])} onChange=${(value) => setChosen({ ...chosen, [key]: Number(value) })} />`;
+    options=${model.versions.map((one) => [one, words("models.version.n", { version: one })])} onChange=${(value) => setPicked({ ...picked, [key]: Number(value) })} />`;
   const columns = ["line", "text", "category", "old", "new"].map((key) => ({
     key, label: words(`models.change.${key}`), show: key === "text" ? ({ text }) => html`<${Excerpt} text=${String(text)} />` : undefined,
   }));
@@ -161,6 +162,6 @@ export function Screen({ api, words }) {
         </fieldset>`}
       ${previous !== null && html`<button type="button" onClick=${rollBack}>${words("models.rollback.to", { version: previous })}</button>`}
       <button type="button" class="secondary" onClick=${removeModel}>${words("models.delete-model")}</button>
-      ${versions.length > 1 && html`<details open><summary>${words("models.compare")}</summary><${Compare} key=${`${model.name} ${model.current}`} api=${api} words=${words} model=${model} /></details>`}`}
+      ${versions.length > 1 && html`<details open><summary>${words("models.compare")}</summary><${Compare} key=${model.name} api=${api} words=${words} model=${model} /></details>`}`}
     ${action && html`<${Asked} action=${action} words=${words} onClose=${close} onDone=${(said) => { close(); setDone(said); }} />`}`;
 }

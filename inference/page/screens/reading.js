@@ -6,7 +6,7 @@
 // a change of column or encoding costs no second upload. The server forgets uploads after some days; the browser still
 // has the file then, and `withUpload` sends it again.
 
-import { Bar, Field, FilePick, Notice, ProblemNotice, Table, announce, html, useKept, useTask } from "../parts.js";
+import { Bar, Field, FilePick, Notice, ProblemNotice, Table, announce, html, useEffect, useKept, useTask } from "../parts.js";
 
 // Ending of a file's name -> the media type that it is sent as. What is not known goes as a table: the server looks at
 // the bytes, not at the name, and says so if it cannot read them.
@@ -63,6 +63,9 @@ export function useReading(api, words, key, needsCategory) {
     set({ ...NOTHING, file, ...found, roles: guessed(found.preview) });
     announce(words("file.read", { n: found.preview.num_rows }));
   });
+
+  // A screen that was left while its file was being read goes on with it.
+  useEffect(() => { if (state.file && !state.preview) choose(state.file); }, []);
 
   // Call `work` with the id of the upload; if the server no longer has it, upload the file again and call it once more.
   const withUpload = async (work, signal) => {
