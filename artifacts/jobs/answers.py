@@ -106,6 +106,28 @@ class Finding(msgspec.Struct, frozen=True):
     rows: list[RowFound]
 
 
+class InspectionAnswer(msgspec.Struct, frozen=True):
+    """What an inspection has found; further members are those of `puppet-train inspect --json`.
+
+    Attributes:
+        findings: what to look at, the most important first.
+        num_tickets, num_categories: that were looked at.
+        labels_follow_text: whether the text tells the categories; null: too few tickets to say.
+        categories: tickets of each, the most first.
+        columns: what was read of a file: category, text, id.
+        encoding, form: of the file.
+    """
+
+    findings: list[Finding]
+    num_tickets: int
+    num_categories: int
+    labels_follow_text: bool | None
+    categories: dict[str, int]
+    columns: dict[str, str | list[str] | None]
+    encoding: str | None
+    form: str
+
+
 class UnsureTicket(msgspec.Struct, frozen=True):
     """A ticket that a person had better look at, with the model's best guesses."""
 

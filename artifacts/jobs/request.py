@@ -17,7 +17,9 @@ R = TypeVar("R", bound=Row | msgspec.Raw)
 Promotion = Literal["always", "if_better", "never"]  # when a new version serves
 Form = Literal["csv", "tsv", "xlsx", "jsonl", "parquet"]  # of a file that is given back
 Name = Annotated[ModelName, msgspec.Meta(description="The model's name.", examples=["puppet-o2"])]
-JobId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z", description="Of an earlier job, whose file is read.")]
+JobId = Annotated[
+    str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$(?!\n)", description="Of an earlier job, whose file is read.")
+]
 Version = Annotated[int, msgspec.Meta(ge=1)]
 # Settings are the trainer's, and differ from kind to kind; here they are bytes that must turn out to be an object.
 Config = Annotated[

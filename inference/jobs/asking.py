@@ -10,7 +10,7 @@ from litestar import Request, Response
 
 from artifacts.jobs.records import AskedJob, Job
 from inference.jobs.answered import result_of
-from inference.jobs.posted import FILES, JSON, is_flag_set, posted_file
+from inference.jobs.posted import FILES, JSON, OWN, is_flag_set, posted_file
 from inference.routes import access
 from inference.schemas import Accepted
 from inference.search.registry import Registry
@@ -30,10 +30,11 @@ async def job_asked(request: AnyRequest, training: Training, asked: AskedJob) ->
     Raises:
         WrongMediaType, InvalidInput (the query), and as `Training.submit`.
     """
-    media_type = access.check_media_type(request, JSON, *FILES)
+    takes_files = asked.kind in OWN
+    media_type = access.check_media_type(request, JSON, *(FILES if takes_files else ()))
     # A JSON body is a request; only one that says so is a file, because an export may look like one.
     posted = None
-    if media_type != JSON or request.query_params.get("as") == "file":
+    if takes_files and (media_type != JSON or request.query_params.get("as") == "file"):
         posted = posted_file(asked.kind, media_type, request.query_params.multi_items())
     return await training.submit(
         request.stream(),

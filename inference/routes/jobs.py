@@ -11,8 +11,10 @@ from litestar.response import ServerSentEvent, ServerSentEventMessage
 from msgspec import UNSET
 from msgspec.json import encode
 
+from artifacts.jobs.answers import ClassifiedFile, Difference, InspectionAnswer, Preview
 from artifacts.jobs.events import Event
 from artifacts.jobs.records import AskedJob, Job
+from artifacts.kinds import KINDS
 from artifacts.problems.sentences import ADDRESS, Language
 from artifacts.store.audit import AuditLog
 from artifacts.store.versions import check_name
@@ -22,7 +24,17 @@ from inference.jobs.answered import result_of
 from inference.jobs.asking import answer_to, is_preview
 from inference.routes import access
 from inference.routes.declared import Routes
-from inference.routes.openapi import ADMIN, refusals
+from inference.routes.openapi import (
+    ADMIN,
+    CLASSIFY,
+    DIFF,
+    EVALUATE,
+    INSPECT,
+    documented,
+    job_answers,
+    job_results,
+    refusals,
+)
 from inference.schemas import JobAnswer, JobsAnswer, ProblemError
 from inference.search.registry import Registry
 from inference.training import Training, detail_of
@@ -90,7 +102,14 @@ async def told(
 class AskRoutes(Routes):
     """The routes that make a job of a kind which publishes nothing."""
 
-    @post("/inspect", opt=access.LABEL, body_limits=("train_body_bytes",), status_code=200)
+    @post(
+        "/inspect",
+        operation_class=documented(INSPECT, job="inspect"),
+        opt=access.LABEL,
+        body_limits=("train_body_bytes",),
+        status_code=200,
+        responses=job_answers(Preview, InspectionAnswer) | refusals(*ADMIN, 404, 409, 422, 500),
+    )
     async def inspect(
         self, request: AnyRequest, registry: NamedDependency[Registry], training: NamedDependency[Training]
     ) -> Response[Any]:
@@ -101,21 +120,42 @@ class AskRoutes(Routes):
         asked = AskedJob("inspect", is_preview=is_preview(request))
         return await answer_to(request, training, registry, asked)
 
-    @post("/evaluate", opt=access.SEARCH, body_limits=("train_body_bytes",), status_code=200)
+    @post(
+        "/evaluate",
+        operation_class=documented(EVALUATE, job="evaluate"),
+        opt=access.SEARCH,
+        body_limits=("train_body_bytes",),
+        status_code=200,
+        responses=job_answers(*(kind.evaluation for kind in KINDS.values())) | refusals(*ADMIN, 404, 409, 422, 500),
+    )
     async def evaluate(
         self, request: AnyRequest, registry: NamedDependency[Registry], training: NamedDependency[Training]
     ) -> Response[Any]:
         """Measure a published version on the labelled rows of a file, as /test does on those of a small body."""
         return await answer_to(request, training, registry, AskedJob("evaluate"))
 
-    @post("/classify", opt=access.SEARCH, body_limits=("train_body_bytes",), status_code=200)
+    @post(
+        "/classify",
+        operation_class=documented(CLASSIFY, job="classify"),
+        opt=access.SEARCH,
+        body_limits=("train_body_bytes",),
+        status_code=200,
+        responses=job_answers(ClassifiedFile, is_file=True) | refusals(*ADMIN, 404, 409, 422, 500),
+    )
     async def classify(
         self, request: AnyRequest, registry: NamedDependency[Registry], training: NamedDependency[Training]
     ) -> Response[Any]:
         """Give a file back with a category for each ticket; with Accept: application/json what came of it."""
         return await answer_to(request, training, registry, AskedJob("classify"))
 
-    @post("/models/{name:str}/diff", opt=access.SEARCH, body_limits=("train_body_bytes",), status_code=200)
+    @post(
+        "/models/{name:str}/diff",
+        operation_class=documented(DIFF, job="diff"),
+        opt=access.SEARCH,
+        body_limits=("train_body_bytes",),
+        status_code=200,
+        responses=job_answers(Difference) | refusals(*ADMIN, 404, 409, 422, 500),
+    )
     async def diff(
         self,
         request: AnyRequest,
@@ -149,7 +189,7 @@ class JobRoutes(Routes):
         language, asker = language_of(request), access.asker_of(request)
         return await asyncio.to_thread(lambda: shown(training, training.job_of(job_id, asker), language))
 
-    @get("/{job_id:str}/result", opt=access.JOB, responses=refusals(*ADMIN, 404))
+    @get("/{job_id:str}/result", opt=access.JOB, responses=job_results() | refusals(*ADMIN, 404))
     async def result(
         self,
         request: AnyRequest,

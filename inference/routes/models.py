@@ -4,20 +4,25 @@ import asyncio
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Request, Response, delete, get, post
+from litestar import MediaType, Request, Response, delete, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 
 from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, VersionChanged
+from artifacts.jobs.records import AskedJob
 from artifacts.networks.manifest import Manifest
+from artifacts.problems.sentences import Language
 from artifacts.store.audit import AuditLog
+from artifacts.store.bundle import pack
 from artifacts.store.store import Store
-from artifacts.store.versions import check_name, version_before
+from artifacts.store.versions import check_name, report_file, version_before
+from inference.errors import ResultMissing, language_of
+from inference.jobs.asking import answer_to
 from inference.monitoring.drift import Drift
 from inference.monitoring.drift_report import judged
 from inference.routes import access
 from inference.routes.declared import Routes
-from inference.routes.openapi import ADMIN, PROMOTE, READ, documented, refusals
+from inference.routes.openapi import ADMIN, PROMOTE, READ, documented, file_answer, page_answer, refusals
 from inference.schemas import (
     Deleted,
     DriftAnswer,
@@ -31,16 +36,27 @@ from inference.schemas import (
 )
 from inference.search.bodies import decoded
 from inference.search.registry import Registry
+from inference.training import Training
 
 AnyRequest = Request[Any, Any, Any]
 Days = Annotated[int, QueryParameter(description="So many days up to today (UTC).")]
+
+
+REPORT_HEADERS = {
+    # The page is one file: its style and its drawings stand in it, nothing runs, and nothing is loaded.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "private, no-cache",
+    "Vary": "Accept-Language",
+}
 
 
 class _Report(msgspec.Struct, frozen=True):
     """As much of a version's report.json as is told with the version."""
 
     validation: Figures | None = None
-
 
 def look(store: Store, registry: Registry, name: str) -> ModelAnswer:
     """Return what the store and this process know of a model; reads the disk.
@@ -118,6 +134,72 @@ class ModelRoutes(Routes):
 
         answer = await asyncio.to_thread(found)
         return Response(answer, headers={"ETag": etag(answer.manifest)})
+
+    @get(
+        "/{name:str}/versions/{version:int}/report",
+        opt=access.LABEL,
+        media_type=MediaType.HTML,
+        responses=page_answer() | refusals(*READ),
+    )
+    async def report(
+        self,
+        request: AnyRequest,
+        name: FromPath[str],
+        version: FromPath[int],
+        registry: NamedDependency[Registry],
+        lang: Annotated[
+            Language | None, QueryParameter(description="Of the page; else as Accept-Language says.")
+        ] = None,
+    ) -> Response[bytes]:
+        """Show the page that was written when the version was published: how good it is, how sure, where it errs."""
+        language = lang if lang is not None else language_of(request)
+        path = registry.store.folder(name) / str(version) / report_file(language)
+
+        def found() -> bytes:
+            registry.store.check_version(name, version)
+            try:
+                return path.read_bytes()
+            except FileNotFoundError as error:
+                raise ResultMissing("no-report", model=name, version=version) from error
+
+        return Response(
+            await asyncio.to_thread(found),
+            media_type=MediaType.HTML,
+            headers=REPORT_HEADERS | {"Content-Language": language},
+        )
+
+    @post(
+        "/{name:str}/versions/{version:int}/report", opt=access.ADMIN, status_code=200, responses=refusals(*ADMIN, 404)
+    )
+    async def write_report(
+        self,
+        request: AnyRequest,
+        name: FromPath[str],
+        version: FromPath[int],
+        registry: NamedDependency[Registry],
+        training: NamedDependency[Training],
+    ) -> Response[Any]:
+        """Write the page of a version again, in both languages; a job, as the trainings are."""
+        check_name(name)
+        return await answer_to(request, training, registry, AskedJob("report", name, version))
+
+    @get(
+        "/{name:str}/versions/{version:int}/download",
+        opt=access.ADMIN,
+        media_type="application/zip",
+        responses=file_answer("application/zip") | refusals(*ADMIN, 404),
+    )
+    async def download(
+        self, name: FromPath[str], version: FromPath[int], registry: NamedDependency[Registry]
+    ) -> Response[bytes]:
+        """Give a version as one file, verified, which `puppet-train import FILE` takes into another store."""
+        raw = await asyncio.to_thread(pack, registry.store, name, version)
+        headers = {
+            "Content-Disposition": f'attachment; filename="{name}-{version}.zip"',
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return Response(raw, media_type="application/zip", headers=headers)
 
     @get("/{name:str}/drift", opt=access.SEARCH, responses=refusals(*READ))
     async def show_drift(

@@ -110,7 +110,7 @@ class SeedRoutes(Routes):
 
     @post(
         "/train_model",
-        operation_class=documented(TRAIN),
+        operation_class=documented(TRAIN, job="train"),
         opt=access.ADMIN,
         body_limits=("train_body_bytes",),
         status_code=200,

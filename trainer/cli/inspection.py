@@ -17,13 +17,13 @@ from trainer import simple_nn
 from trainer.cli.reading import excel_delimiter, reading_options, say_intake
 from trainer.cli.terminal import data_argument, json_option, out, print_line, shows_errors
 from trainer.curation.audit import Audit, Leak
-from trainer.curation.findings import Warned, inspect, inspection, text_of
+from trainer.curation.findings import Warned, inspect, inspection
 from trainer.curation.signal import Signal
 from trainer.data import tickets
 from trainer.data.columns import AS_FOUND, ColumnsUnclear, Reading, as_remembered
 from trainer.data.files import FaultGroup, FaultyRows
 from trainer.data.forms import read_file
-from trainer.data.tickets import Rows
+from trainer.data.tickets import Rows, text_of
 from trainer.sorting import writers
 from trainer.sorting.corrections import quoted
 

@@ -13,14 +13,13 @@ import msgspec
 
 from artifacts.jobs.answers import MAX_LISTED_ROWS, MAX_TEXT, Finding, RowFound, line_of
 from artifacts.system import cores
-from artifacts.text.tickets import Ticket
 from artifacts.text.tokens import MAX_TOKENS
 from trainer.config import TrainConfig
 from trainer.curation.audit import SMALL_CATEGORY, Audit, Suspect, audit, leaks
 from trainer.curation.capitals import names_in
 from trainer.curation.variants import Variants, variants
 from trainer.data.files import FaultGroup
-from trainer.data.tickets import Rows, about_single_tickets, check_several, single_ticket_categories
+from trainer.data.tickets import Rows, about_single_tickets, check_several, single_ticket_categories, text_of
 
 MAX_SHOWN = 10  # of a list in a sentence
 MAX_CREDIBLE = 0.25  # of the tickets; a model that calls more of them wrong is often wrong itself (docs/LOG.md)
@@ -311,8 +310,3 @@ def advice(found: Audit, test: Path | None, num_empty: int = 0, num_repaired: in
 def shortened(words: Sequence[str]) -> str:
     """Return the first words of a list."""
     return ", ".join(words[:MAX_SHOWN]) + (", ..." if len(words) > MAX_SHOWN else "")
-
-
-def text_of(ticket: Ticket) -> str:
-    """Return a ticket as a person reads it."""
-    return ticket.content if isinstance(ticket.content, str) else " ".join(ticket.content)

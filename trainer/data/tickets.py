@@ -491,6 +491,11 @@ def normalised(ticket: Row) -> list[str]:
     return tokens
 
 
+def text_of(ticket: Ticket) -> str:
+    """Return a ticket as a person reads it."""
+    return ticket.content if isinstance(ticket.content, str) else " ".join(ticket.content)
+
+
 def check_categories(rows: Rows) -> None:
     """Raise InvalidInput if there is nothing to learn.
 

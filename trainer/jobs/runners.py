@@ -31,7 +31,6 @@ from artifacts.problems.sentences import LANGUAGES
 from artifacts.store.store import Store
 from artifacts.store.versions import now, report_file
 from artifacts.system.disk import write
-from trainer.curation.findings import findings, inspect, inspection, text_of
 from trainer.curation.preview import preview
 from trainer.data import tickets
 from trainer.jobs.body import read_classify, read_diff, read_evaluate, read_inspect
@@ -87,6 +86,8 @@ def look(store: Store, folder: Path, attempt: int, max_bytes: int) -> JobResult:
     assert isinstance(rows, tickets.Rows), (
         "a kind that reads text has tickets, and read_inspect saw that there are some"
     )
+    from trainer.curation.findings import findings, inspect, inspection  # scipy takes half a second to import
+
     progress.phase("check")
     inspected = inspect(rows)
     answer = msgspec.to_builtins(inspection(inspected.found, rows, inspected.warnings, inspected.alike))
@@ -230,7 +231,7 @@ def row_change(change: Change, rows: Rows) -> RowChange:
     """Return a row that two versions answer differently, with its place and its words."""
     ticket = rows.tickets[change.row]
     if isinstance(rows, tickets.Rows):
-        place, text = line_of(rows.place(change.row)), text_of(rows.tickets[change.row])[:MAX_TEXT]
+        place, text = line_of(rows.place(change.row)), tickets.text_of(rows.tickets[change.row])[:MAX_TEXT]
     else:
         place, text = f"row {change.row}", str(ticket.content)[:MAX_TEXT]
     return RowChange(place, text, change.expected, change.old, change.new)

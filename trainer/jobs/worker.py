@@ -243,7 +243,8 @@ class Worker:
             detail = message("job-without-result", {"exit_status": status})
         if self._jobs.finish(job.id, job.attempt, ended, detail, error=error, faults=faults, num_faults=num_faults):
             tail = "" if error or killed or ended == "succeeded" else f": {self._output(job)}"
-            log.info("job %s ended, %s: %s%s", job.id, ended, error or detail, tail)  # a refusal may quote a ticket
+            why = f": {error or detail}{tail}" if error or detail else ""  # a refusal may quote a ticket
+            log.info("job %s ended, %s%s", job.id, ended, why)
         else:
             log.info("job %s ended, %s", job.id, self._jobs.get(job.id).state)
 

@@ -1048,11 +1048,9 @@ def test_database_that_is_gone_is_not_made_anew_behind_our_back(jobs: Jobs) -> N
     assert not jobs._table.path.exists()
 
 
-@pytest.mark.parametrize(
-    ("schema", "missing"), [(1, ["token_name", "problem"]), (2, ["problem"]), (3, list[str]())]
-)
+@pytest.mark.parametrize(("schema", "missing"), [(1, ["token_name", "problem"]), (2, ["problem"]), (3, list[str]())])
 def test_older_jobs_go_on_being_read(jobs: Jobs, store: Store, schema: int, missing: list[str]) -> None:
-    """A database of schema 1, 2 or 3 gets the columns that it lacks; its jobs, all of them trainings, stay as they were."""
+    """A database of schema 1, 2 or 3 gets the columns that it lacks; its jobs stay as they were: trainings."""
     before = [submit(jobs, "a"), submit(jobs, "b")]
     jobs.request_cancel(before[0].id)
     before[0] = jobs.get(before[0].id)
