@@ -101,9 +101,10 @@ class ReviewIntake:
         bar = self._bar
         if bar is None or len(self._noted) >= BUFFER_TICKETS or model.name in self._full:
             return
+        is_ranked = bool(answers) and isinstance(answers[0], RankedPrediction)  # then it says itself whether it is sure
         for index, answer in enumerate(answers[:MAX_LOOKED]):
             # Nearly all tickets of a good model end here: known words, and sure.
-            if answer.confidence >= bar.confidence and not answer.unknown_tokens:
+            if not is_ranked and answer.confidence >= bar.confidence and not answer.unknown_tokens:
                 continue
             reason = _why(bar, request.encoded[index], answer)
             if reason is None or (asked := request.reply.asked(index)) is None:
