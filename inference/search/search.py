@@ -146,6 +146,7 @@ async def answer(
 
 def asked_in(body: Search, index: int) -> AskedInput:
     """Return an input of a search as it was sent."""
+    # From the body once more, and only for a ticket that is kept: carried along, it would cost every search.
     field, content = body.given
     if field in body.ONE:
         return AskedInput(body.id, content)
