@@ -16,7 +16,7 @@ from artifacts.text.tickets import Prediction, RankedPrediction
 from inference.schemas import Predict, PredictAnswer
 from inference.search.batcher import Batcher
 from inference.search.bodies import encode_all
-from inference.search.context import Asked, RequestContext
+from inference.search.context import AskedInput, RequestContext
 from inference.search.ranked import rank, ranking_of
 
 
@@ -39,7 +39,7 @@ async def label(
     check_reads_text(model)
     pointer = "/email_text" if mail is None else ""
     content = {pointer: body.email_text}
-    asked = Asked(body.id, body.email_text)
+    asked = AskedInput(body.id, body.email_text)
     ranking = ranking_of(model, body.ranking)
     if ranking is not None:
         (ranked,) = await rank(model, content, ranking, batcher, context, lambda _: asked)

@@ -20,7 +20,6 @@ from artifacts.text.tickets import Guess, Tokens, TopK
 
 R = TypeVar("R", bound=Row | msgspec.Raw)
 A = TypeVar("A", bound=Answer)
-U = TypeVar("U")  # a ticket without a category, decoded or not
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -137,10 +136,16 @@ class ReviewTicket(Body, frozen=True, kw_only=True):
             raise ValueError("expected exactly one of `tokens`, `text`")
 
 
-class ReviewLoad(Body, Generic[U], frozen=True, kw_only=True):
-    """Tickets that are to wait for a person; the server decodes `ReviewLoad[Raw]`: they stay bytes until their turn."""
+class ReviewLoad(Body, frozen=True):
+    """Tickets that are to wait for a person."""
 
-    tickets: list[U]
+    tickets: list[ReviewTicket]
+
+
+class ReviewLoadRaw(Body, frozen=True):
+    """The same as the server decodes it: tickets stay bytes until their turn."""
+
+    tickets: list[msgspec.Raw]
 
 
 class ReviewLoaded(msgspec.Struct, frozen=True, kw_only=True):

@@ -197,9 +197,7 @@ def erase_old(
     for name in store.models() if review_days else ():
         try:
             if num := review.erase_older(store, name, review_days, clock()):
-                said.append(
-                    f"erased {num} tickets of {name} that waited {review_days} days for review (review_days)"
-                )
+                said.append(f"erased {num} tickets of {name} that waited {review_days} days for review (review_days)")
         except PuppetError as error:
             said.append(f"old tickets of {name} that wait for review cannot be erased: {error}")
     for name in store.models() if feedback_days else ():

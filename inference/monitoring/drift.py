@@ -49,7 +49,7 @@ Key = tuple[str, int, int]  # model, version, day since 1970
 Noted = tuple[Answerer[Any], Sequence[Encoded], Sequence[Any]]  # what was asked, and the answers
 
 
-class Answered(Protocol):
+class AnsweredRequest(Protocol):
     """A request that was answered, as far as it is counted; the search's `QueuedRequest` is one."""
 
     model: Answerer[Any]
@@ -136,7 +136,7 @@ class Drift:
         self._lock = asyncio.Lock()
         self.is_saved = True
 
-    def count(self, request: Answered, answers: Sequence[Any]) -> None:
+    def count(self, request: AnsweredRequest, answers: Sequence[Any]) -> None:
         """Note the answers to some tickets; a version without a profile has nothing to be compared with."""
         model = request.model
         if model.manifest.profile is None or not self._num_days:

@@ -30,7 +30,7 @@ from artifacts.schemas import Id, Reason
 from artifacts.store.feedback import CorrectionId
 from artifacts.store.review import MAX_TICKET_BYTES, ReviewItem, ReviewQueue, id_of
 from artifacts.text.tickets import RankedPrediction
-from inference.search.context import Asked, QueuedRequest
+from inference.search.context import AskedInput, QueuedRequest
 
 BUFFER_TICKETS = 64  # that a worker keeps a second
 FLUSH_S = 1.0  # between two writes; what other workers see is so old, and a crash loses so much
@@ -48,12 +48,12 @@ class Noted(NamedTuple):
 
     name: str
     version: int
-    asked: Asked
+    asked: AskedInput
     confidence: float
     reason: Reason | None
 
 
-class Bar(NamedTuple):
+class UnsureRule(NamedTuple):
     """What a version counts as sure.
 
     Attributes:
@@ -67,15 +67,15 @@ class Bar(NamedTuple):
     num_words: int
 
 
-def bar_of(manifest: Manifest) -> Bar | None:
+def bar_of(manifest: Manifest) -> UnsureRule | None:
     """Return what a version counts as sure; None if it does not tell categories of tickets apart."""
     if not kind_named(manifest.neural_network_type).reads_text:
         return None
     rule: Abstention | None = getattr(manifest, "abstain", None)
     if rule is None:
-        return Bar(UNSURE, 1.0, 0)
+        return UnsureRule(UNSURE, 1.0, 0)
     # Without a threshold the version routes nothing, so nothing is sure.
-    return Bar(
+    return UnsureRule(
         rule.threshold if rule.threshold is not None else 2.0,
         rule.max_unknown,
         getattr(manifest, "encoding").num_words,  # noqa: B009  # the kinds that read text have one
@@ -89,7 +89,7 @@ class ReviewIntake:
         self._queue = queue
         self._noted: list[Noted] = []
         self._manifest: Manifest | None = None  # of the model that was asked last, and its bar
-        self._bar: Bar | None = None
+        self._bar: UnsureRule | None = None
         self._full: dict[str, float] = {}  # model whose queue is full -> when to ask it again
         self._is_written = True
 
@@ -101,9 +101,10 @@ class ReviewIntake:
         bar = self._bar
         if bar is None or len(self._noted) >= BUFFER_TICKETS or model.name in self._full:
             return
+        is_ranked = bool(answers) and isinstance(answers[0], RankedPrediction)  # then it says itself whether it is sure
         for index, answer in enumerate(answers[:MAX_LOOKED]):
             # Nearly all tickets of a good model end here: known words, and sure.
-            if answer.confidence >= bar.confidence and not answer.unknown_tokens:
+            if not is_ranked and answer.confidence >= bar.confidence and not answer.unknown_tokens:
                 continue
             reason = _why(bar, request.encoded[index], answer)
             if reason is None or (asked := request.reply.asked(index)) is None:
@@ -145,7 +146,7 @@ class ReviewIntake:
         return full
 
 
-def _why(bar: Bar, encoded: Any, answer: Any) -> Reason | None:
+def _why(bar: UnsureRule, encoded: Any, answer: Any) -> Reason | None:
     """Return why a model is not sure of an answer; None if it is."""
     if isinstance(answer, RankedPrediction) and answer.reason is not None:
         return answer.reason

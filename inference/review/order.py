@@ -28,7 +28,7 @@ from artifacts.arrays import Floats, Ints
 from artifacts.text.tokens import NEWEST, Rules, ngrams
 
 PLACES = 256  # D: two strangers have a cosine of 0 +- 1/16, far below LIKE
-# Of pairs of our synthetic tickets taken at random one in a thousand reaches 0.49, and two tellings of a case mostly do.
+# One in a thousand pairs of our synthetic tickets, taken at random, reaches 0.49; two tellings of a case mostly do.
 LIKE = 0.5
 BLOCK_TICKETS = 256  # that are compared with all groups in one product
 

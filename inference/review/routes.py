@@ -29,8 +29,8 @@ from inference.routes.declared import Routes
 from inference.routes.openapi import READ, REVIEW, documented, refusals
 from inference.schemas import (
     ReviewAnswer,
-    ReviewLoad,
     ReviewLoaded,
+    ReviewLoadRaw,
     ReviewOrder,
     ReviewSkipped,
     ReviewTicket,
@@ -155,14 +155,15 @@ def checked(tickets: Sequence[msgspec.Raw]) -> list[ReviewItem]:
             continue
         content = ticket.tokens if ticket.tokens is not None else ticket.text or ""
         pointer += "/tokens" if ticket.tokens is not None else "/text"
+        if (size := num_bytes(content)) > MAX_TICKET_BYTES:
+            faults.add(Fault.of(pointer, "ticket-too-long-for-review", num_bytes=size, limit_bytes=MAX_TICKET_BYTES))
+            continue
         try:
             if not read_tokens(content):
                 faults.add(Fault.of(pointer, "empty-ticket"))
         except InvalidContent as error:
             faults.add(Fault.of_error(pointer, error))
             continue
-        if (size := num_bytes(content)) > MAX_TICKET_BYTES:
-            faults.add(Fault.of(pointer, "ticket-too-long-for-review", num_bytes=size, limit_bytes=MAX_TICKET_BYTES))
         id_ = str(ticket.id) if ticket.id is not None else id_of(content)
         items.append(ReviewItem(id=id_, tokens=ticket.tokens, text=ticket.text))
     faults.refuse("tickets")
@@ -208,7 +209,7 @@ class ReviewRoutes(Routes):
         """Let tickets without categories wait for a person: all of them, or none where there is no room."""
         access.check_media_type(request)
         review.check_on()
-        body = await decoded(await request.body(), ReviewLoad[msgspec.Raw])
+        body = await decoded(await request.body(), ReviewLoadRaw)
         author = access.author_of(request)
 
         def load() -> Added:

@@ -102,9 +102,9 @@ FEEDBACK: Bodies = {
 }
 REVIEW: Bodies = {
     "review": (
-        ReviewLoad[ReviewTicket],
+        ReviewLoad,
         ReviewLoad(
-            tickets=[
+            [
                 ReviewTicket(id="2024-1108", text="Je n'arrive plus à me connecter depuis ce matin."),
                 ReviewTicket(tokens=["ajouter", "utilisateur", "coffre"]),
             ]

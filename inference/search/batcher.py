@@ -23,7 +23,7 @@ from artifacts.networks.runtime import Answerer
 from artifacts.schemas import Answer
 from inference.monitoring.counters import TICKETS, Counters
 from inference.search.admission import INLINE_TOKENS, REQUEST_TOKENS, Admission
-from inference.search.context import Asked, Awaited, QueuedRequest, ReplyOfInputs, RequestContext
+from inference.search.context import AskedInput, Awaited, QueuedRequest, ReplyOfInputs, RequestContext
 from inference.search.large import LargeWork, Listener
 
 E = TypeVar("E")  # an input as the model's graph takes it
@@ -61,7 +61,7 @@ class Batcher:
         model: Answerer[E],
         encoded: Sequence[E],
         context: RequestContext | None = None,
-        asked: Callable[[int], Asked | None] = lambda _: None,
+        asked: Callable[[int], AskedInput | None] = lambda _: None,
     ) -> Sequence[Answer]:
         """Return the answer to each input, in order; `asked` says how each was sent, see `ReplyOfInputs`.
 

@@ -57,7 +57,7 @@ class RequestContext:
         return "parse;dur=%.3f, ids;dur=%.3f, queue;dur=%.3f, model;dur=%.3f" % stages  # noqa: UP031
 
 
-class Asked(NamedTuple):
+class AskedInput(NamedTuple):
     """An input as its caller sent it: the caller's own name for it, and what is asked about."""
 
     id: Id
@@ -74,7 +74,7 @@ class Reply(Protocol[T_contra]):
 class ReplyOfInputs(Reply[Sequence[Answer]], Protocol):
     """The way back of the answers to a request's inputs, which still knows how these were sent."""
 
-    def asked(self, index: int) -> Asked | None:
+    def asked(self, index: int) -> AskedInput | None:
         """Return an input as it was sent; None if the request asks for the server itself (a test, an explanation)."""
 
 
@@ -88,7 +88,7 @@ class Awaited(Generic[T]):
 
     __slots__ = ("asked", "found")
 
-    def __init__(self, context: RequestContext, asked: Callable[[int], Asked | None] = lambda _: None) -> None:
+    def __init__(self, context: RequestContext, asked: Callable[[int], AskedInput | None] = lambda _: None) -> None:
         """Make the future, and let the context know when the coroutine that awaits it has been cancelled."""
         self.asked = asked
         self.found: asyncio.Future[T] = asyncio.get_running_loop().create_future()

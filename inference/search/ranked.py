@@ -19,7 +19,7 @@ from artifacts.system.validation import does_not_fit
 from artifacts.text.tickets import RankedPrediction
 from inference.search.batcher import Batcher
 from inference.search.bodies import Faults, encode_one, in_turns
-from inference.search.context import Asked, RequestContext
+from inference.search.context import AskedInput, RequestContext
 
 NUM_GUESSES = 3  # beside no category, where the caller does not say how many
 
@@ -48,7 +48,7 @@ async def rank(
     ranking: Ranking,
     batcher: Batcher,
     context: RequestContext,
-    asked: Callable[[int], Asked | None] = lambda _: None,
+    asked: Callable[[int], AskedInput | None] = lambda _: None,
 ) -> list[RankedPrediction]:
     """Return the answer to each input, in order.
 

@@ -22,7 +22,7 @@ from artifacts.text.tickets import Explanation, RankedPrediction, TicketSearch
 from inference.schemas import SearchAnswers
 from inference.search.batcher import Batcher
 from inference.search.bodies import SLICE_TICKETS, encode_all, encode_one, is_long
-from inference.search.context import Asked, Awaited, Reply, RequestContext
+from inference.search.context import AskedInput, Awaited, Reply, RequestContext
 from inference.search.ranked import rank, ranking_of
 from inference.search.registry import Registry
 
@@ -45,7 +45,7 @@ class PlainSearch:
         self.is_one = is_one
         self.reply = reply
 
-    def asked(self, index: int) -> Asked:
+    def asked(self, index: int) -> AskedInput:
         """Return an input as it was sent; see `ReplyOfInputs`."""
         return asked_in(self.body, index)
 
@@ -144,12 +144,13 @@ async def answer(
     return written(model, body, is_one, found)
 
 
-def asked_in(body: Search, index: int) -> Asked:
+def asked_in(body: Search, index: int) -> AskedInput:
     """Return an input of a search as it was sent."""
+    # From the body once more, and only for a ticket that is kept: carried along, it would cost every search.
     field, content = body.given
     if field in body.ONE:
-        return Asked(body.id, content)
-    return Asked(body.ids[index] if body.ids is not None else None, content[index])
+        return AskedInput(body.id, content)
+    return AskedInput(body.ids[index] if body.ids is not None else None, content[index])
 
 
 def model_asked(kind: Kind, body: Search, registry: Registry) -> Model[Any]:

@@ -59,6 +59,8 @@ OTHERS: dict[str, dict[str, tuple[str, type[msgspec.Struct] | None]]] = {
         "delete": ("admin", schemas.FeedbackErased),
     },
     "/feedback": {"post": ("label", schemas.FeedbackStored)},
+    "/models/{name}/review": {"get": ("label", schemas.ReviewAnswer), "post": ("label", schemas.ReviewLoaded)},
+    "/models/{name}/review/{item_id}": {"delete": ("label", schemas.ReviewSkipped)},
     "/models/{name}/promote": {"post": ("admin", schemas.Serves)},
     "/models/{name}/rollback": {"post": ("admin", schemas.Serves)},
     "/jobs": {"get": ("admin", schemas.JobsAnswer)},

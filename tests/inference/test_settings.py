@@ -66,6 +66,10 @@ def test_environment_sets_every_field() -> None:
         feedback_days=10,
         jobs_days=11,
         train_timeout_s=1.5,
+        review=True,
+        review_days=12,
+        review_limit=13,
+        train_after=14,
         feedback_role="search",
         audit_days=10,
     )

@@ -45,6 +45,9 @@ ROLES = {
     ("GET", "/models/nobody/feedback/t1"): "label",
     ("DELETE", "/models/nobody/feedback"): "admin",
     ("DELETE", "/models/nobody/feedback/t1"): "admin",
+    ("GET", "/models/nobody/review"): "label",
+    ("POST", "/models/nobody/review"): "label",
+    ("DELETE", "/models/nobody/review/t1"): "label",
     ("GET", "/jobs"): "admin",
     ("GET", "/jobs/0a"): "admin",
     ("GET", "/jobs/0a/events"): "admin",
@@ -63,6 +66,7 @@ PLACES = {
     "{version:int}": "1",
     "{job_id:str}": "0a",
     "{correction_id:str}": "t1",
+    "{item_id:str}": "t1",
     "{type:str}": "server-full",
 }  # what the paths above have for them
 # Tokens that are set, who calls -> the roles (o, s, l, f, a) whose routes are open to a request without a token, with a
