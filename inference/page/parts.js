@@ -71,7 +71,7 @@ export function Field({ label, hint, error, options, rows, value, onChange, type
 
 // A region that scrolls by itself where what it holds is wider than the screen; by the keyboard too.
 function Scroll({ label, children }) {
-  return html`<div class="scroll" role="region" aria-label=${label} tabindex="0">${children}</div>`;
+  return html`<div class="scroll" role="group" aria-label=${label} tabindex="0">${children}</div>`;
 }
 
 // A table, in a region that scrolls.

@@ -108,6 +108,10 @@ def test_versions_are_compared_promoted_rolled_back_and_deleted(
     with page.expect_download() as saved:
         press(page, language, "models.download")
     assert zipfile.ZipFile(saved.value.path()).testzip() is None
+    tab.expect(FAILED_REQUEST)  # version 2 is a copy without a report, so it is written first
+    with page.expect_download() as saved:
+        press(page, language, "models.report")
+    assert f'<html lang="{language}"' in Path(saved.value.path()).read_text("utf-8")
     press(page, language, "models.delete")
     press(page, language, "models.delete")
     expect(page.locator(".notice.good")).to_contain_text(

@@ -130,7 +130,18 @@ export function Screen({ api, words }) {
   const rollBack = () => ask("rollback", versions.find((one) => numberOf(one) === previous), (signal) => api.post(`/models/${model.name}/rollback`, {}, { signal, once: true }));
   const remove = (one) => ask("delete", one, (signal) => api.delete(path(one), { signal }));
   const removeModel = () => ask("delete-model", undefined, (signal) => api.delete(`/models/${model.name}`, { signal }));
-  const save = (one, what, ending) => saving.run((signal) => api.download(path(one, `/${what}`), `${model.name}-${numberOf(one)}-${what}.${ending}`, { signal }));
+  const save = (one) => saving.run((signal) => api.download(path(one, "/download"), `${model.name}-${numberOf(one)}.zip`, { signal }));
+  // A version that was published without a report (by an older release, or a server that lacked the libraries) gets one.
+  const saveReport = (one) => saving.run(async (signal) => {
+    const get = () => api.download(path(one, "/report"), `${model.name}-${numberOf(one)}.html`, { signal });
+    try {
+      await get();
+    } catch (problem) {
+      if (problem.type !== "no-report") throw problem;
+      await api.run(path(one, "/report"), {}, { signal });
+      await get();
+    }
+  });
 
   const button = (kind, onClick, disabled = false) => html`<button type="button" class="secondary" disabled=${disabled} onClick=${onClick}>${words(`models.${kind}`)}</button>`;
   const isSorting = model?.neural_network_type === "GRU";
@@ -146,6 +157,7 @@ export function Screen({ api, words }) {
     <p>${words("models.about")}</p>
     <${ModelPick} key=${done} api=${api} words=${words} onChange=${(found) => (found ? load(found.name) : setModel(null))} />
     <${ProblemNotice} problem=${task.problem || saving.problem} words=${words} />
+    ${saving.busy && html`<${Bar} label=${words("models.saving")} />`}
     ${done && html`<${Notice} kind="good" words=${words}>${done}<//>`}
     ${model && html`
       ${versions.length === 0 ? html`<${Notice} words=${words}>${words("model.untrained")}<//>` : html`
@@ -156,8 +168,8 @@ export function Screen({ api, words }) {
           <${Field} label=${words("models.version")} value=${numberOf(one)} options=${versions.map((each) => [numberOf(each), words("models.version.n", { version: numberOf(each) })])}
             onChange=${(value) => setChosen(Number(value))} />
           ${button("promote", () => promote(one), one.serves)}
-          ${isSorting && button("report", () => save(one, "report", "html"))}
-          ${button("download", () => save(one, "download", "zip"))}
+          ${isSorting && button("report", () => saveReport(one))}
+          ${button("download", () => save(one))}
           ${button("delete", () => remove(one), numberOf(one) === model.current)}
         </fieldset>`}
       ${previous !== null && html`<button type="button" onClick=${rollBack}>${words("models.rollback.to", { version: previous })}</button>`}
