@@ -11,7 +11,6 @@ import csv
 import io
 import json
 import random
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -208,6 +207,20 @@ def test_whole_circle(desk: Server, tabs: Tabs, language: Language) -> None:
     assert store.current(NAME).version == 1
 
 
+def next_ticket(page: Page, *keys: str) -> None:
+    """Type keys, and wait for another ticket under the focus, or for the end of the queue."""
+    before = page.evaluate("document.querySelector('form.group h2').textContent")
+    for key in keys:
+        page.keyboard.press(key)
+    page.wait_for_function(
+        """before => {
+          const heading = document.querySelector("form.group h2");
+          return !heading || (document.activeElement === heading && heading.textContent !== before);
+        }""",
+        arg=before,
+    )
+
+
 def label_twenty(tab: Tab, language: Language, desk: Server) -> None:
     """Load tickets into the queue, and label twenty of them without a mouse."""
     page = tab.go("label")
@@ -223,31 +236,17 @@ def label_twenty(tab: Tab, language: Language, desk: Server) -> None:
     def kept() -> list[dict[str, str]]:
         return [json.loads(line) for line in desk.client.get(f"/models/{NAME}/feedback").text.splitlines()]
 
-    def next_ticket(*keys: str) -> None:
-        """Type keys, and wait for another ticket under the focus."""
-        before = page.evaluate("document.querySelector('form.group h2').textContent")
-        for key in keys:
-            page.keyboard.press(key)
-        page.wait_for_function(
-            "before => document.activeElement.tagName === 'H2' && document.activeElement.textContent !== before",
-            arg=before,
-        )
-
     # Undone before it is sent: the same ticket comes back, and takes another category out of all of them.
     first = page.locator("form.group h2").inner_text()
-    next_ticket("1", "Enter")
-    next_ticket("u")
+    next_ticket(page, "1", "Enter")
+    next_ticket(page, "u")
     assert page.locator("form.group h2").inner_text() == first
     page.keyboard.press("/")
     page.keyboard.type("img src")
-    next_ticket("Enter")
-    next_ticket("s")
-    for _ in range(NUM_NEW):
-        if len(kept()) >= NUM_LABELS or not page.locator("form.group").count():
-            break
-        page.keyboard.press("1")
-        page.keyboard.press("Enter")
-        expect(page.locator("#announced")).to_contain_text(re.compile(r"."))
+    next_ticket(page, "Enter")
+    next_ticket(page, "s")
+    while len(kept()) < NUM_LABELS and page.locator("form.group").count():
+        next_ticket(page, "1", "Enter")
     tab.go("train")  # which sends what was held back to be undone
     eventually(lambda: len(kept()) >= NUM_LABELS, "twenty labels in the store")
     assert any(one["category"] == MARKUP for one in kept())
@@ -276,5 +275,32 @@ def test_restart_in_the_middle_of_a_training(tabs: Tabs, tmp_path: Path, languag
         expect(page.locator("main").get_by_text(word(language, "trouble.lost"))).to_have_count(0)
         expect(page.locator("main").get_by_text(word(language, "train.corrected", n=2))).to_be_visible()
         tab.check_accessible("train, interrupted")
-        train(page, language, 1)
-        assert Store(second.store).versions(NAME) == [1]
+        press(page, language, "train.start")
+        eventually(second.trainer, "another training to begin")
+
+
+def test_labels_outlive_a_lost_connection(store_copy: Path, tabs: Tabs, tmp_path: Path, language: Language) -> None:
+    """Who labels goes on while the server is away; what they decided is sent when it is back."""
+    name = "puppet-o2"
+    with serving(tmp_path, store_copy, PUPPET_REVIEW="true") as first:
+        waiting = [{"id": f"R-{n}", "text": f"{subject} {body}"} for n, (subject, body, _) in enumerate(tickets(8, 3))]
+        assert first.client.post(f"/models/{name}/review", json={"tickets": waiting}).status_code == 200
+        port = first.port
+        tab = tabs(port, language)
+        tab.expect(FAILED_REQUEST)
+        page = tab.open("label")
+        page.locator("form.group").wait_for()
+        first.kill()
+    num_labelled = 0
+    while num_labelled < 3:
+        num_labelled += 1 + page.locator("form.group input[type=checkbox]").count()  # the group's other tickets
+        next_ticket(page, "1", "Enter")
+    expect(page.locator("main").get_by_text(word(language, "trouble.lost"))).to_be_visible()
+    with serving(tmp_path, store_copy, ["--port", str(port)], PUPPET_REVIEW="true") as second:
+        tab.go("try")
+
+        def kept() -> int:
+            return len(second.client.get(f"/models/{name}/feedback").text.splitlines())
+
+        eventually(lambda: kept() == num_labelled, "the labels in the store")
+        expect(page.locator("main").get_by_text(word(language, "trouble.lost"))).to_have_count(0)
