@@ -77,7 +77,7 @@ function matching(categories, typed) {
 }
 
 // One group of like tickets with its answers. It is a form, so Enter confirms wherever the focus is in it.
-function Group({ items, before, categories, hasKeys, onDecide, onSkip, onUndo, canUndo, words }) {
+function Group({ items, before, categories, hasKeys, takesFocus, onDecide, onSkip, onUndo, canUndo, words }) {
   const [typed, setTyped] = useState("");
   const [picked, setPicked] = useState(before ?? "");
   const [left, setLeft] = useState([]); // ids of the group that are not of this category
@@ -97,7 +97,7 @@ function Group({ items, before, categories, hasKeys, onDecide, onSkip, onUndo, c
     else onDecide(items.filter(({ id }) => !left.includes(id)), chosen);
   };
 
-  useEffect(() => heading.current.focus(), []);
+  useEffect(() => { if (takesFocus) heading.current.focus(); }, []); // after a decision; at first the page's own has it
   useEffect(() => {
     if (!hasKeys) return undefined;
     const pressed = (event) => {
@@ -256,12 +256,12 @@ export function Screen({ api, words, go }) {
     ${model && html`<${Field} label=${words("label.order")} value=${order} options=${ORDERS.map((one) => [one, words(`label.order.${one}`)])} onChange=${setOrder} />`}
     <${ProblemNotice} problem=${task.problem} words=${words} />
     ${queue && html`
-      <p>${words("label.waiting", { n: numWaiting })} ${words("label.unsent", { n: numUnsent })} ${typeof queue.num_new_labels === "number" && words("label.new-labels", { n: queue.num_new_labels + outbox.numSent - queue.numSentBefore })}</p>
+      <p>${words("label.waiting", { n: numWaiting })} ${numUnsent > 0 && words("label.unsent", { n: numUnsent })} ${typeof queue.num_new_labels === "number" && words("label.new-labels", { n: queue.num_new_labels + outbox.numSent - queue.numSentBefore })}</p>
       ${outbox.problem && html`
         <${ProblemNotice} problem=${outbox.problem} words=${words} />
         <button type="button" onClick=${() => outbox.send(api)}>${words("label.send-again", { n: numUnsent })}</button>`}
       ${group.length > 0
-        ? html`<${Group} key=${`${group[0].id} ${history.length}`} items=${group} before=${pinned?.category} categories=${categories} hasKeys=${hasKeys}
+        ? html`<${Group} key=${`${group[0].id} ${history.length}`} items=${group} before=${pinned?.category} categories=${categories} hasKeys=${hasKeys} takesFocus=${handled.length > 0 || pinned !== null}
             onDecide=${decide} onSkip=${skip} onUndo=${undo} canUndo=${history.length > 0 && undone.model === model.name} words=${words} />
           <${Field} type="checkbox" label=${words("label.keys")} hint=${words("label.keys.hint")} value=${hasKeys} onChange=${setHasKeys} />`
         : html`

@@ -107,7 +107,7 @@ export function Screen({ api, words, go }) {
           <${DecisionTable} caption=${words("sort.decide")} rows=${sorted.result.unsure} says=${reason} categories=${categories} words=${words}
             options=${(row) => [["", row.category ? words("sort.keep", { category: row.category }) : words("sort.leave")], ...best(row)]}
             decisions=${decisions} onDecide=${(row, category) => setDecisions((now) => ({ ...now, [row.line]: category }))} />
-          <button type="button" class="secondary" onClick=${teach} disabled=${teaching.busy || toTeach.length === 0}>${words("sort.teach", { n: toTeach.length })}</button>
+          ${toTeach.length > 0 && html`<button type="button" class="secondary" onClick=${teach} disabled=${teaching.busy}>${words("sort.teach", { n: toTeach.length })}</button>`}
           <button type="button" onClick=${save} disabled=${saving.busy}>${saveLabel}</button>
           ${decided.length > 0 && toTeach.length === 0 && html`<p>${words("sort.taught", { n: decided.length })}</p>`}
           <${ProblemNotice} problem=${teaching.problem} words=${words} />`}

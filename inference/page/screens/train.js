@@ -14,7 +14,7 @@ import { ReadingStep, useReading } from "./reading.js";
 const RECIPES = ["fast", "default", "best"];
 const METRICS = ["accuracy", "macro_f1"];
 const MAX_NAMES = 30; // words that look like names, which are offered to be forbidden
-const NEW = ""; // the model that is still to be made
+const MIN_ROWS = 100; // fewer decide nothing (trainer/selection/compare.py)
 
 // What a person has decided about the findings; `drop` are the names of categories that are read as another one.
 const UNDECIDED = { corrections: {}, merge: {}, forbid: [], aliases: false };
@@ -82,8 +82,10 @@ function Progress({ events, words }) {
   const last = events.findLast((one) => one.phase);
   const line = (key) => epochs.map((one, index) => [index + 1, one[key]]);
   const epoch = epochs[epochs.length - 1];
+  const elapsed = last ? (Date.parse(last.time) - Date.parse(events[0].time)) / 1000 : 0;
+  const share = typeof last?.seconds_left === "number" && elapsed > 0 ? elapsed / (elapsed + last.seconds_left) : null;
   return html`
-    <${Bar} label=${last ? words.has(`train.phase.${last.phase}`) ? words(`train.phase.${last.phase}`) : last.phase : words("train.queued")} />
+    <${Bar} value=${share} label=${last ? words.has(`train.phase.${last.phase}`) ? words(`train.phase.${last.phase}`) : last.phase : words("train.queued")} />
     <p>${epoch && words("train.epoch", { epoch: epoch.epoch, of: epoch.num_epochs })} ${typeof last?.seconds_left === "number" && words("train.left", { time: words.seconds(last.seconds_left) })}</p>
     <${LineChart} title=${words("train.loss")} xLabel=${words("train.epochs")} words=${words}
       series=${[{ name: words("train.loss.training"), points: line("loss") }, { name: words("train.loss.validation"), points: line("validation_loss") }]} />
@@ -101,6 +103,8 @@ function Result({ api, words, trained, onServes }) {
     announce(words("train.serves", { version: result.version }));
   });
   const isCompared = Boolean(comparison && comparison.num_rows > 0);
+  const isWorse = isCompared && comparison.num_worse > comparison.num_better;
+  const verdict = !isCompared ? "" : comparison.is_better ? "train.surely" : isWorse ? "train.worse" : comparison.num_rows < MIN_ROWS ? "train.too-few" : "train.unsure";
   const rows = METRICS.map((key) => ({
     id: key, name: words(`train.metric.${key}`),
     old: isCompared ? comparison.old[key] : undefined, new: isCompared ? comparison.new[key] : result.metrics?.[key],
@@ -113,14 +117,14 @@ function Result({ api, words, trained, onServes }) {
       <h2>${words("train.result")}</h2>
       <${Notice} kind="good" words=${words}>${words("train.done", { name, version: result.version })}<//>
       <${Table} caption=${words(isCompared ? "train.compared" : "train.measured", { n: comparison?.num_rows ?? 0 })} columns=${columns} rows=${rows} />
-      ${isCompared && html`<p>${words("train.better", { better: comparison.num_better, worse: comparison.num_worse })} <strong>${words(comparison.is_better ? "train.surely" : "train.unsure")}</strong></p>`}
+      ${isCompared && html`<p>${words("train.better", { better: comparison.num_better, worse: comparison.num_worse })} <strong>${words(verdict)}</strong></p>`}
       ${comparison && !isCompared && html`<p lang="en">${comparison.detail}</p>`}
       ${result.detail && html`<p>${result.detail}</p>`}
       ${trained.decided
         ? html`<${Notice} kind="good" words=${words}>${words(trained.decided === "new" ? "train.serves" : serving ? "train.stays" : "train.none", { version: trained.decided === "new" ? result.version : serving })}<//>`
         : html`
-          <button type="button" onClick=${promote} disabled=${task.busy}>${words("train.promote", { version: result.version })}</button>
-          <button type="button" class="secondary" onClick=${() => onServes("old")} disabled=${task.busy}>${serving ? words("train.keep-old", { version: serving }) : words("train.not-yet")}</button>`}
+          <button type="button" class=${isWorse ? "secondary" : ""} onClick=${promote} disabled=${task.busy}>${words("train.promote", { version: result.version })}</button>
+          <button type="button" class=${isWorse ? "" : "secondary"} onClick=${() => onServes("old")} disabled=${task.busy}>${serving ? words("train.keep-old", { version: serving }) : words("train.not-yet")}</button>`}
       <${ProblemNotice} problem=${task.problem} words=${words} />
     </section>`;
 }
