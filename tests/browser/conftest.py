@@ -18,7 +18,7 @@ from tests.system.server import Server, serving
 from trainer.cli.main import main
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Playwright
 
     from tests.browser.browsing import Tab
 
@@ -43,18 +43,30 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("language", ASKED)
 
 
+def chromium(playwright: "Playwright") -> "Browser":
+    """Return the system's Chromium, started; Playwright's own download is not needed.
+
+    Raises:
+        FileNotFoundError: it is not installed.
+    """
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        raise FileNotFoundError(f"Chromium is not installed; {INSTALL}")
+    # No sandbox: CI runs as root in a container. No name is resolved, so no other host can be reached.
+    args = ["--no-sandbox", "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+    return playwright.chromium.launch(executable_path=found, args=args)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator["Browser"]:
     """Give Chromium; without it the tests are skipped, but fail in CI."""
     from playwright.sync_api import sync_playwright
 
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"Chromium is not installed; {INSTALL}")
     with sync_playwright() as playwright:
-        # No sandbox: CI runs as root in a container. No name is resolved, so no other host can be reached.
-        args = ["--no-sandbox", "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-        browser = playwright.chromium.launch(executable_path=found, args=args)
+        try:
+            browser = chromium(playwright)
+        except FileNotFoundError as error:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
         yield browser
         browser.close()
 
@@ -109,5 +121,5 @@ def store_copy(trained: Path, tmp_path: Path) -> Path:
 def server(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Give a server with its trainer on a copy that the tests of a file share."""
     folder = tmp_path_factory.mktemp("server")
-    with serving(folder, copied(trained, folder)) as server:
+    with serving(folder, copied(trained, folder), PUPPET_REVIEW="true") as server:
         yield server
