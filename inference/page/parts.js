@@ -125,6 +125,15 @@ export function Bar({ label, value = null }) {
   return html`<div><span id=${id}>${label}</span><progress aria-labelledby=${id} max="1" value=${value === null ? undefined : value} /></div>`;
 }
 
+// A button that starts a task, with how far it has come and what went wrong below it.
+//   label, busy   what stands on the button, and over the bar while it works
+export function Action({ task, label, busy, kind = "", disabled = false, onClick, words }) {
+  return html`
+    <button type="button" class=${kind} onClick=${onClick} disabled=${task.busy || disabled}>${label}</button>
+    ${task.busy && busy && html`<${Bar} label=${busy} />`}
+    <${ProblemNotice} problem=${task.problem} words=${words} />`;
+}
+
 // A file, dropped on the field or chosen by its button, which a keyboard reaches.
 export function FilePick({ label, hint, accept, onFile, name }) {
   const [over, setOver] = useState(false);

@@ -7,7 +7,7 @@
 // What was decided waits in `outbox` until the server has it. The outbox outlives the screen, and a lost connection
 // only makes it wait longer; who closes the page meanwhile is asked whether they mean it.
 
-import { Bar, Field, ModelPick, Notice, ProblemNotice, announce, html, useEffect, useKept, useRef, useState, useTask } from "../parts.js";
+import { Action, Bar, Field, ModelPick, Notice, ProblemNotice, announce, html, useEffect, useKept, useRef, useState, useTask } from "../parts.js";
 import { SHORT, usableId, useVersion } from "./deciding.js";
 import { ReadingStep, useReading } from "./reading.js";
 
@@ -41,7 +41,7 @@ const outbox = {
     return isHeld;
   },
   release(api) {
-    if (this.held) this.waiting.push(...this.held);
+    this.waiting.push(...(this.held ?? []));
     this.held = null;
     return this.send(api);
   },
@@ -82,18 +82,17 @@ function Group({ items, before, categories, hasKeys, takesFocus, onDecide, onSki
   const [picked, setPicked] = useState(before ?? "");
   const [left, setLeft] = useState([]); // ids of the group that are not of this category
   const heading = useRef(null), filter = useRef(null), form = useRef(null);
-  const best = (items[0].best ?? []).slice(0, KEYS);
-  const found = matching(categories, typed).slice(0, KEYS);
-  const isNew = typed.trim() !== "" && !categories.includes(typed.trim());
-  const options = typed.trim() === ""
-    ? best.map(({ category, confidence }) => [category, `${category} (${words.percent(confidence, 0)})`])
-    : [...found.map((one) => [one, one]), ...(isNew ? [[typed.trim(), words("label.new", { category: typed.trim() })]] : [])].slice(0, KEYS);
-  const chosen = options.some(([category]) => category === picked) || (picked === before && typed === "") ? picked : typed.trim() ? options[0]?.[0] ?? "" : "";
+  const wanted = typed.trim(), [first, ...more] = items;
+  const isNew = wanted !== "" && !categories.includes(wanted);
+  const found = wanted ? matching(categories, wanted).map((category) => ({ category })) : first.best ?? [];
+  const options = [...found, ...(isNew ? [{ category: wanted, isNew }] : [])].slice(0, KEYS);
+  const names = options.map(({ category }) => category);
+  const chosen = names.includes(picked) || (picked === before && !wanted) ? picked : wanted ? names[0] : "";
+  const textOf = (one) => (one.isNew ? words("label.new", one) : one.category) + (one.confidence === undefined ? "" : ` (${words.percent(one.confidence, 0)})`);
 
-  const choose = (category) => { setPicked(category); form.current.querySelectorAll("[name=category]")[options.findIndex(([one]) => one === category)]?.focus(); };
   const submit = (event) => {
     event?.preventDefault();
-    if (chosen === "") announce(words("label.choose-first"));
+    if (!chosen) announce(words("label.choose-first"));
     else onDecide(items.filter(({ id }) => !left.includes(id)), chosen);
   };
 
@@ -106,7 +105,9 @@ function Group({ items, before, categories, hasKeys, takesFocus, onDecide, onSki
       if (at === filter.current && event.key === "Escape") { setTyped(""); heading.current.focus(); return; }
       if (at.matches("textarea, select, input:not([type=radio], [type=checkbox])")) return; // letters are text there
       const key = event.key.toLowerCase();
-      if (/^[1-9]$/.test(key) && options[key - 1]) choose(options[key - 1][0]);
+      // By the place of the key, since the digits of a French keyboard need Shift.
+      const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code)?.[1];
+      if (digit && digit <= options.length) { setPicked(names[digit - 1]); form.current.elements.category[digit - 1]?.focus(); }
       else if (key === "/") filter.current.focus();
       else if (key === "s") onSkip();
       else if (key === "u" && canUndo) onUndo();
@@ -118,28 +119,25 @@ function Group({ items, before, categories, hasKeys, takesFocus, onDecide, onSki
     return () => document.removeEventListener("keydown", pressed);
   });
 
-  const more = items.slice(1);
   const toggle = (id, on) => setLeft((all) => (on ? all.filter((one) => one !== id) : [...all, id]));
-  const reason = items[0].reason;
   return html`
     <form ref=${form} onSubmit=${submit} class="group">
-      <h2 tabindex="-1" ref=${heading}>${words("label.ticket", { id: items[0].id })}</h2>
-      <blockquote class="ticket">${wordsOf(items[0])}</blockquote>
-      ${reason && html`<p>${words.has(`reason.${reason}`) ? words(`reason.${reason}`) : reason}</p>`}
-      ${more.length > 0 && html`
-        <fieldset>
-          <legend>${words("label.alike", { n: more.length })}</legend>
-          ${more.map((item) => html`
-            <label key=${item.id}><input type="checkbox" checked=${!left.includes(item.id)} onChange=${(event) => toggle(item.id, event.target.checked)} /> <span class="ticket">${shortened(wordsOf(item))}</span></label>`)}
-        </fieldset>`}
+      <h2 tabindex="-1" ref=${heading}>${words("label.ticket", first)}</h2>
+      <blockquote class="ticket">${wordsOf(first)}</blockquote>
+      ${first.reason && html`<p>${words(`reason.${first.reason}`)}</p>`}
+      ${more.length > 0 && html`<fieldset>
+        <legend>${words("label.alike", { n: more.length })}</legend>
+        ${more.map(({ id, ...item }) => html`
+          <label key=${id}><input type="checkbox" checked=${!left.includes(id)} onChange=${(event) => toggle(id, event.target.checked)} /> <span class="ticket">${shortened(wordsOf(item))}</span></label>`)}
+      </fieldset>`}
       <fieldset>
-        <legend>${words(typed.trim() ? "label.matching" : "label.best")}</legend>
-        ${options.map(([category, text], index) => html`
-          <label key=${category}><input type="radio" name="category" value=${category} checked=${category === chosen} onChange=${() => setPicked(category)} /> <kbd aria-hidden="true">${index + 1}</kbd> ${text}</label>`)}
+        <legend>${words(wanted ? "label.matching" : "label.best")}</legend>
+        ${options.map((one, index) => html`
+          <label key=${one.category}><input type="radio" name="category" value=${one.category} checked=${one.category === chosen} onChange=${() => setPicked(one.category)} /> <kbd aria-hidden="true">${index + 1}</kbd> ${textOf(one)}</label>`)}
         ${options.length === 0 && html`<p>${words("label.no-guess")}</p>`}
-        ${before && !options.some(([category]) => category === before) && html`<p>${words("label.before", { category: before })}</p>`}
+        ${before && !names.includes(before) && html`<p>${words("label.before", { category: before })}</p>`}
       </fieldset>
-      <label class="filter">${words("label.filter")} <kbd aria-hidden="true">/</kbd>
+      <label>${words("label.filter")} <kbd aria-hidden="true">/</kbd>
         <input type="search" ref=${filter} value=${typed} onInput=${(event) => { setTyped(event.target.value); setPicked(""); }} autocomplete="off" />
       </label>
       <button type="submit">${words("label.confirm")} <kbd aria-hidden="true">${words("label.enter")}</kbd></button>
@@ -161,7 +159,7 @@ function Load({ api, words, model, onLoaded }) {
       return { ...(await api.post(path, { tickets }, { signal })), num_left: 0 };
     } catch (problem) {
       const bad = new Set(problem.errors?.map(({ pointer }) => Number(/^\/tickets\/(\d+)/.exec(pointer)?.[1])).filter((index) => index >= 0));
-      if (bad.size === 0 || bad.size === tickets.length) throw problem;
+      if (bad.size === 0) throw problem;
       const found = await loadChunk(tickets.filter((_, index) => !bad.has(index)), signal);
       return { ...found, num_left: found.num_left + bad.size };
     }
@@ -171,16 +169,14 @@ function Load({ api, words, model, onLoaded }) {
     const asked = { reading: source.reading, num_rows: MAX_ROWS };
     const { result } = await source.withUpload((job) => api.run("/inspect?preview=true", { ...asked, data_of: job }, { signal }), signal);
     const { text, id } = source.reading;
-    const tickets = result.rows
-      .map((row) => ({ id: id && usableId(row[id]), text: (text ?? Object.keys(row)).map((column) => row[column]).filter((cell) => String(cell ?? "").trim()).join("\n") }))
-      .filter((ticket) => ticket.text !== "");
+    const textOf = (row) => (text ?? Object.keys(row)).map((column) => row[column].trim()).filter(Boolean).join("\n");
+    const tickets = result.rows.map((row) => ({ id: usableId(row[id]), text: textOf(row) })).filter((ticket) => ticket.text);
     const total = { num_added: 0, num_known: 0, num_left: 0 };
     for (let at = 0; at < tickets.length; at += CHUNK) {
       const found = await loadChunk(tickets.slice(at, at + CHUNK), signal);
       for (const key of Object.keys(total)) total[key] += found[key];
-      setDone({ ...total, share: (at + CHUNK) / tickets.length });
+      setDone({ ...total, share: Math.min(1, (at + CHUNK) / tickets.length) });
     }
-    setDone({ ...total, share: 1 });
     announce(words("label.loaded", { n: total.num_added }));
     onLoaded();
   });
@@ -190,8 +186,8 @@ function Load({ api, words, model, onLoaded }) {
       <${ReadingStep} words=${words} source=${source} />
       ${source.preview && source.preview.num_rows > MAX_ROWS && html`<p>${words("label.only-first", { n: MAX_ROWS })}</p>`}
       ${source.isReady && html`<button type="button" onClick=${load} disabled=${task.busy}>${words("label.put")}</button>`}
-      ${task.busy && html`<${Bar} label=${words("label.loading")} value=${done && Math.min(1, done.share)} />`}
-      ${done && done.share === 1 && !task.busy && html`
+      ${task.busy && html`<${Bar} label=${words("label.loading")} value=${done && done.share} />`}
+      ${done && !task.busy && html`
         <${Notice} kind="good" words=${words}>${words("label.loaded", { n: done.num_added })} ${done.num_known > 0 && words("label.known", { n: done.num_known })} ${done.num_left > 0 && words("label.left-out", { n: done.num_left })}<//>`}
       <${ProblemNotice} problem=${task.problem} words=${words} />
     </details>`;
@@ -219,36 +215,37 @@ export function Screen({ api, words, go }) {
   });
   useEffect(() => { if (model) { setQueue(null); setPinned(null); fetchQueue(model.name, order); } }, [model?.name, order]);
 
-  const waiting = (queue?.items ?? []).filter(({ id }) => !handled.includes(id));
+  const keyOf = ({ id }) => `${model.name} ${id}`; // two models may know a ticket by the same id
+  const waiting = (queue?.items ?? []).filter((item) => !handled.includes(keyOf(item)));
   const group = pinned?.items ?? waiting.filter((item) => item.group === waiting[0].group);
-  const numWaiting = queue ? Math.max(0, queue.num_waiting - queue.items.length) + waiting.length : 0;
+  const refresh = () => outbox.release(api).then(() => fetchQueue(model.name, order));
   // What the server still has beyond what was fetched comes when the fetched tickets are done and sent.
   const isBehind = queue && waiting.length === 0 && queue.num_waiting > queue.items.length;
-  useEffect(() => { if (isBehind && !task.busy) outbox.release(api).then(() => fetchQueue(model.name, order)); }, [isBehind]);
+  useEffect(() => { if (isBehind && !task.busy) refresh(); }, [isBehind]);
 
-  const finish = (items, entry) => {
-    setHandled((all) => [...all, ...items.map(({ id }) => id)]);
-    setHistory((all) => [...all, entry]);
+  const finish = (items, category, said) => { // null: skipped
+    setHandled((all) => [...all, ...items.map(keyOf)]);
+    setHistory((all) => [...all, { model: model.name, items, category }]);
     setPinned(null);
+    announce(said);
   };
   const decide = (items, category) => {
     outbox.hold(api, items.map(({ id, text, tokens, version }) => ({ name: model.name, id, category, text, tokens, version: version ?? undefined })));
-    finish(items, { model: model.name, items, category });
-    announce(words("label.labelled", { n: items.length, category }));
+    finish(items, category, words("label.labelled", { n: items.length, category }));
   };
-  const skip = () => {
-    finish(group, { model: model.name, items: group, category: null });
-    announce(words("label.skipped"));
-  };
-  const undone = history[history.length - 1];
+  const last = history[history.length - 1];
+  const canUndo = last !== undefined && last.model === model?.name;
   const undo = () => {
-    const ids = undone.items.map(({ id }) => id);
-    const isBack = undone.category === null || outbox.takeBack(ids);
+    const isBack = last.category === null || outbox.takeBack(last.items.map(({ id }) => id));
     setHistory((all) => all.slice(0, -1));
-    setHandled((all) => all.filter((id) => !ids.includes(id)));
-    setPinned({ items: undone.items, category: undone.category });
+    setHandled((all) => all.filter((key) => !last.items.map(keyOf).includes(key)));
+    setPinned(last);
     announce(words(isBack ? "label.undone" : "label.sent-already"));
   };
+  const exportLabels = () => exporting.run(async (signal) => {
+    await outbox.release(api);
+    await api.download(`/models/${model.name}/feedback`, `${model.name}-labels.jsonl`, { signal });
+  });
   const numUnsent = outbox.waiting.length + (outbox.held?.length ?? 0);
   return html`
     <p>${words("label.about")}</p>
@@ -256,24 +253,20 @@ export function Screen({ api, words, go }) {
     ${model && html`<${Field} label=${words("label.order")} value=${order} options=${ORDERS.map((one) => [one, words(`label.order.${one}`)])} onChange=${setOrder} />`}
     <${ProblemNotice} problem=${task.problem} words=${words} />
     ${queue && html`
-      <p>${words("label.waiting", { n: numWaiting })} ${numUnsent > 0 && words("label.unsent", { n: numUnsent })} ${typeof queue.num_new_labels === "number" && words("label.new-labels", { n: queue.num_new_labels + outbox.numSent - queue.numSentBefore })}</p>
+      <p>${words("label.waiting", { n: queue.num_waiting - queue.items.length + waiting.length })} ${numUnsent > 0 && words("label.unsent", { n: numUnsent })} ${typeof queue.num_new_labels === "number" && words("label.new-labels", { n: queue.num_new_labels + outbox.numSent - queue.numSentBefore })}</p>
       ${outbox.problem && html`
         <${ProblemNotice} problem=${outbox.problem} words=${words} />
         <button type="button" onClick=${() => outbox.send(api)}>${words("label.send-again", { n: numUnsent })}</button>`}
       ${group.length > 0
-        ? html`<${Group} key=${`${group[0].id} ${history.length}`} items=${group} before=${pinned?.category} categories=${categories} hasKeys=${hasKeys} takesFocus=${handled.length > 0 || pinned !== null}
-            onDecide=${decide} onSkip=${skip} onUndo=${undo} canUndo=${history.length > 0 && undone.model === model.name} words=${words} />
+        ? html`<${Group} key=${`${group[0].id} ${history.length}`} items=${group} before=${pinned?.category} categories=${categories} hasKeys=${hasKeys} takesFocus=${history.length > 0 || pinned !== null}
+            onDecide=${decide} onSkip=${() => finish(group, null, words("label.skipped"))} onUndo=${undo} canUndo=${canUndo} words=${words} />
           <${Field} type="checkbox" label=${words("label.keys")} hint=${words("label.keys.hint")} value=${hasKeys} onChange=${setHasKeys} />`
         : html`
           <${Notice} words=${words}>${words("label.empty")}<//>
-          ${history.length > 0 && undone.model === model.name && html`<button type="button" class="secondary" onClick=${undo}>${words("label.undo")}</button>`}
-          <button type="button" class="secondary" onClick=${() => { setHandled([]); outbox.release(api).then(() => fetchQueue(model.name, order)); }}>${words("label.look-again")}</button>`}
+          ${canUndo && html`<button type="button" class="secondary" onClick=${undo}>${words("label.undo")}</button>`}
+          <button type="button" class="secondary" onClick=${() => { setHandled([]); refresh(); }}>${words("label.look-again")}</button>`}
       <h2>${words("label.more")}</h2>
-      <button type="button" class="secondary" onClick=${() => exporting.run(async (signal) => {
-        await outbox.release(api);
-        await api.download(`/models/${model.name}/feedback`, `${model.name}-labels.jsonl`, { signal });
-      })} disabled=${exporting.busy}>${words("label.export")}</button>
       <button type="button" class="secondary" onClick=${() => go("train")}>${words("label.train")}</button>
-      <${ProblemNotice} problem=${exporting.problem} words=${words} />
+      <${Action} task=${exporting} kind="secondary" onClick=${exportLabels} label=${words("label.export")} words=${words} />
       <${Load} key=${model.name} api=${api} words=${words} model=${model} onLoaded=${() => fetchQueue(model.name, order)} />`}`;
 }

@@ -11,15 +11,11 @@ import { Bar, Field, FilePick, Notice, ProblemNotice, Table, announce, html, use
 // Ending of a file's name -> the media type that it is sent as. What is not known goes as a table: the server looks at
 // the bytes, not at the name, and says so if it cannot read them.
 const TYPES = {
-  tsv: "text/tab-separated-values",
+  tsv: "text/tab-separated-values", jsonl: "application/x-ndjson", ndjson: "application/x-ndjson", json: "application/json",
   xlsx: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
   parquet: "application/vnd.apache.parquet",
-  jsonl: "application/x-ndjson",
-  ndjson: "application/x-ndjson",
-  json: "application/json",
-  zip: "application/zip",
-  eml: "message/rfc822",
-  mbox: "application/mbox",
+  xls: "application/vnd.ms-excel", ods: "application/vnd.oasis.opendocument.spreadsheet", gz: "application/gzip",
+  zip: "application/zip", eml: "message/rfc822", mbox: "application/mbox",
 };
 const ENCODINGS = ["utf-8", "cp1252", "iso8859-15", "cp850", "utf-16", "mac_roman"];
 const DELIMITERS = { ",": "file.comma", ";": "file.semicolon", "\t": "file.tab", "|": "file.pipe" };

@@ -7,7 +7,7 @@
 // The page never takes the file apart: a decision names the line that it is about, and the server, which reads every
 // form, writes it in. So a workbook comes back as a workbook.
 
-import { Bar, Field, ModelPick, Notice, ProblemNotice, Table, announce, html, useKept, useState, useTask } from "../parts.js";
+import { Action, Field, ModelPick, Notice, Table, announce, html, useKept, useState, useTask } from "../parts.js";
 import { DecisionTable, usableId, useVersion } from "./deciding.js";
 import { ReadingStep, useReading } from "./reading.js";
 
@@ -84,18 +84,14 @@ export function Screen({ api, words, go }) {
           ? html`<${Field} type="checkbox" label=${words("sort.abstain", { target: words.percent(manifest.abstain.target, 0) })} hint=${words("sort.abstain.hint")} value=${abstain} onChange=${setAbstain} />`
           : manifest && html`<p>${words("sort.no-threshold")}</p>`}
         <${Field} label=${words("sort.output")} value=${output} options=${OUTPUTS.map((one) => [one, words(`sort.output.${one}`)])} onChange=${setOutput} />
-        <button type="button" onClick=${sort} disabled=${task.busy}>${words("sort.sort", { n: source.preview.num_rows })}</button>
-        ${task.busy && html`<${Bar} label=${words("sort.sorting")} />`}
-        <${ProblemNotice} problem=${task.problem} words=${words} />
+        <${Action} task=${task} onClick=${sort} label=${words("sort.sort", { n: source.preview.num_rows })} busy=${words("sort.sorting")} words=${words} />
       </section>`}
     ${sorted && sorted.file === source.file && html`
       <section>
         <h2>${words("sort.result")}</h2>
         <${Notice} kind="good" words=${words}>${words("sort.done", { n: sorted.result.num })} ${words("sort.unsure", { n: sorted.result.num_unsure })}
           ${sorted.result.num_skipped > 0 && ` ${words("sort.skipped", { n: sorted.result.num_skipped })}`}<//>
-        <button type="button" onClick=${save} disabled=${saving.busy}>${saveLabel}</button>
-        ${saving.busy && html`<${Bar} label=${words("sort.writing")} />`}
-        <${ProblemNotice} problem=${saving.problem} words=${words} />
+        <${Action} task=${saving} onClick=${save} label=${saveLabel} busy=${words("sort.writing")} words=${words} />
         <details>
           <summary>${words("sort.categories")}</summary>
           <${Table} caption=${words("sort.categories")} rows=${Object.entries(sorted.result.per_category).map(([name, count]) => ({ id: name, name, count }))}
@@ -107,9 +103,8 @@ export function Screen({ api, words, go }) {
           <${DecisionTable} caption=${words("sort.decide")} rows=${sorted.result.unsure} says=${reason} categories=${categories} words=${words}
             options=${(row) => [["", row.category ? words("sort.keep", { category: row.category }) : words("sort.leave")], ...best(row)]}
             decisions=${decisions} onDecide=${(row, category) => setDecisions((now) => ({ ...now, [row.line]: category }))} />
-          ${toTeach.length > 0 && html`<button type="button" class="secondary" onClick=${teach} disabled=${teaching.busy}>${words("sort.teach", { n: toTeach.length })}</button>`}
+          ${toTeach.length > 0 && html`<${Action} task=${teaching} kind="secondary" onClick=${teach} label=${words("sort.teach", { n: toTeach.length })} words=${words} />`}
           <button type="button" onClick=${save} disabled=${saving.busy}>${saveLabel}</button>
-          ${decided.length > 0 && toTeach.length === 0 && html`<p>${words("sort.taught", { n: decided.length })}</p>`}
-          <${ProblemNotice} problem=${teaching.problem} words=${words} />`}
+          ${decided.length > 0 && toTeach.length === 0 && html`<p>${words("sort.taught", { n: decided.length })}</p>`}`}
       </section>`}`;
 }

@@ -7,7 +7,7 @@
 // A training never lets its version serve by itself here ("promote": "never"): a person looks at both, and decides.
 // The job goes on when this screen, or the whole page, is closed; its id is kept, and the curves begin anew from it.
 
-import { Bar, Field, LineChart, ModelPick, Notice, ProblemNotice, Table, announce, html, useEffect, useKept, useState, useTask } from "../parts.js";
+import { Action, Bar, Field, LineChart, ModelPick, Notice, ProblemNotice, Table, announce, html, useEffect, useKept, useState, useTask } from "../parts.js";
 import { DecisionTable, LEAVE_OUT } from "./deciding.js";
 import { ReadingStep, useReading } from "./reading.js";
 
@@ -36,14 +36,7 @@ function listOf(type, result, words) {
 function Finding({ finding, result, chosen, change, categories, words }) {
   const { type, count, what_to_do: advice, rows } = finding;
   const list = listOf(type, result, words);
-  const setMerge = (others, kept, on) => {
-    const merge = { ...chosen.merge };
-    for (const other of others) {
-      if (on) merge[other] = kept;
-      else delete merge[other];
-    }
-    change({ merge });
-  };
+  const setMerge = (others, kept, on) => change({ merge: { ...chosen.merge, ...Object.fromEntries(others.map((one) => [one, on ? kept : undefined])) } });
   const setName = (name, on) => change({ forbid: on ? [...chosen.forbid, name] : chosen.forbid.filter((one) => one !== name) });
   const options = (row) => [
     ["", words("train.keep", { category: row.category })],
@@ -105,13 +98,12 @@ function Result({ api, words, trained, onServes }) {
   const isCompared = Boolean(comparison && comparison.num_rows > 0);
   const isWorse = isCompared && comparison.num_worse > comparison.num_better;
   const verdict = !isCompared ? "" : comparison.is_better ? "train.surely" : isWorse ? "train.worse" : comparison.num_rows < MIN_ROWS ? "train.too-few" : "train.unsure";
-  const rows = METRICS.map((key) => ({
-    id: key, name: words(`train.metric.${key}`),
-    old: isCompared ? comparison.old[key] : undefined, new: isCompared ? comparison.new[key] : result.metrics?.[key],
-  })).filter((row) => typeof row.new === "number");
-  const columns = [{ key: "name", label: words("train.metric") },
-    ...(isCompared ? [{ key: "old", label: words("train.old", { version: comparison.against }), number: true, show: (row) => words.percent(row.old) }] : []),
-    { key: "new", label: words("train.new", { version: result.version }), number: true, show: (row) => words.percent(row.new) }];
+  const figures = isCompared ? comparison : { new: result.metrics ?? {} };
+  const rows = METRICS.filter((key) => typeof figures.new[key] === "number")
+    .map((key) => ({ id: key, name: words(`train.metric.${key}`), old: figures.old?.[key], new: figures.new[key] }));
+  const versions = [...(isCompared ? [["old", comparison.against]] : []), ["new", result.version]];
+  const share = ([key, version]) => ({ key, label: words(`train.${key}`, { version }), number: true, show: (row) => words.percent(row[key]) });
+  const columns = [{ key: "name", label: words("train.metric") }, ...versions.map(share)];
   return html`
     <section>
       <h2>${words("train.result")}</h2>
@@ -132,7 +124,7 @@ function Result({ api, words, trained, onServes }) {
 export function Screen({ api, words }) {
   const source = useReading(api, words, "train", true);
   const [inspected, setInspected] = useKept("train.inspected", null); // {result, file}
-  const [chosen, setChosen] = useKept("train.chosen", UNDECIDED);
+  const [decided, setDecided] = useKept("train.decided", UNDECIDED);
   const [model, setModel] = useState(null);
   const [, setShared] = useKept("model", ""); // the model that ModelPick begins with, on every screen
   const [isNew, setNew] = useKept("train.is-new", false);
@@ -144,8 +136,9 @@ export function Screen({ api, words }) {
   const [events, setEvents] = useState([]);
   const inspecting = useTask(), training = useTask(), cancelling = useTask();
 
-  const change = (part) => setChosen((now) => ({ ...now, ...part }));
+  const change = (part) => setDecided((now) => ({ ...now, ...part }));
   const result = inspected && inspected.file === source.file ? inspected.result : null;
+  const chosen = result ? decided : UNDECIDED; // what was decided of another file does not count
   const makesNew = isNew || model === null;
   const name = makesNew ? newName.trim() : model.name;
   const corrections = Object.entries(chosen.corrections).filter(([, value]) => value !== "");
@@ -153,7 +146,7 @@ export function Screen({ api, words }) {
 
   const inspect = () => inspecting.run(async (signal) => {
     const found = await source.withUpload((job) => api.run("/inspect", { data_of: job, reading: source.reading }, { signal }), signal);
-    setChosen(UNDECIDED);
+    setDecided(UNDECIDED);
     setInspected({ result: found.result, file: source.file });
     announce(words("train.found", { n: found.result.findings.length }));
   });
@@ -171,10 +164,8 @@ export function Screen({ api, words }) {
   const followed = (work) => training.run(async (signal) => {
     try {
       await work(signal);
-      setRunning(null);
-    } catch (problem) {
+    } finally {
       if (!signal.aborted) setRunning(null);
-      throw problem;
     }
   });
   useEffect(() => { if (running) followed((signal) => follow(running, signal)); }, []);
@@ -190,7 +181,7 @@ export function Screen({ api, words }) {
       reading: { ...source.reading, merge: withoutChains(chosen.merge) },
       corrections: corrections.map(([line, value]) => ({ line: lineOf.get(line), category: value === LEAVE_OUT ? null : value })),
     };
-    const job = await source.withUpload((upload) => api.start("/train_model", { ...body, data_of: upload }, { signal }), signal);
+    const job = await source.withUpload((upload) => api.start("/train_model", { ...body, data_of: upload }), signal); // not aborted, or its id were lost
     const started = { job, name, serving: makesNew ? null : model.version };
     setRunning(started);
     await follow(started, signal);
@@ -207,9 +198,7 @@ export function Screen({ api, words }) {
       <section>
         <h2>${words("train.look")}</h2>
         <p>${words("train.look.why")}</p>
-        <button type="button" onClick=${inspect} disabled=${inspecting.busy}>${words("train.inspect")}</button>
-        ${inspecting.busy && html`<${Bar} label=${words("train.inspecting")} />`}
-        <${ProblemNotice} problem=${inspecting.problem} words=${words} />
+        <${Action} task=${inspecting} onClick=${inspect} label=${words("train.inspect")} busy=${words("train.inspecting")} words=${words} />
         ${result && html`
           <p>${words("train.seen", { n: result.num_tickets, categories: result.num_categories })}
             ${result.signal.num_tickets > 0 && html` ${words("train.signal", {
