@@ -9,7 +9,7 @@ EXTRAS := train,mail,report,tables
 # Where the serving side is tested beside $(PYTHON).
 PYTHONS := 3.12 3.13
 
-.PHONY: install demo demo-check test test-serving test-training test-documents test-pythons check bench peers mails faults vendor docs release clean
+.PHONY: install demo demo-check test test-serving test-training test-documents test-pythons check bench peers mails faults browser pictures vendor docs release clean
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -61,7 +61,7 @@ DOCUMENTS := $(addprefix tests/system/test_,docs.py readme.py exercises.py lesso
 
 test-training: .venv/dev
 	$(BIN)/python -m pytest -q tests/artifacts tests/inference -m torch
-	$(BIN)/python -m pytest -q tests/trainer tests/faults tests/benchmarks tests/system $(DOCUMENTS:%=--ignore=%)
+	$(BIN)/python -m pytest -q tests/trainer tests/faults tests/benchmarks tests/browser tests/system $(DOCUMENTS:%=--ignore=%)
 
 test-documents: .venv/dev
 	$(BIN)/python -m pytest -q $(DOCUMENTS)
@@ -89,6 +89,12 @@ mails: .venv/dev  ## 100,000 mutated e-mails: each is read, or refused with an e
 
 faults: .venv/dev  ## kills, disk errors and power cuts at every step of every change; needs root, writes docs/faults.md
 	$(BIN)/python -m tests.faults --save
+
+browser: .venv/dev  ## the page in a real browser, in both languages; needs Chromium
+	PUPPET_TEST_LANGUAGES="en fr" $(BIN)/python -m pytest -q tests/browser
+
+pictures: .venv/dev  ## photograph each screen of the page into docs/page; needs Chromium
+	$(BIN)/python -m tests.browser.pictures
 
 vendor:  ## fetch what the page takes from others (inference/page/vendor/vendor.toml) anew; needs only Python
 	$(PYTHON) .ci/fetch_vendor.py

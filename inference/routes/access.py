@@ -5,7 +5,9 @@
     search     search, admin              search
     label      label, admin               label, admin
     feedback   label, admin               label, admin          POST /feedback; with feedback_role = "search" as search,
-    admin      admin                      admin                 and label tokens open it too
+                                                                and label tokens open it too
+    inspect    label, search, admin       label, admin          POST /inspect, which shows a caller's own file: who sorts
+    admin      admin                      admin                 one has its columns looked at first
     job        search, label, admin       (each of the three)   /jobs: who may ask for any job may look after those
                                                                 that it asked for; an admin sees all (`asker_of`)
 
@@ -35,14 +37,15 @@ from inference.settings import Settings, is_loopback
 from inference.tokens import NamedToken, as_time
 
 JSON, MAIL = "application/json", "message/rfc822"
-OPEN, SEARCH, LABEL, FEEDBACK, ADMIN, JOB = (  # a handler's `opt`
-    {"role": role} for role in ("open", "search", "label", "feedback", "admin", "job")
+OPEN, SEARCH, LABEL, FEEDBACK, INSPECT, ADMIN, JOB = (  # a handler's `opt`
+    {"role": role} for role in ("open", "search", "label", "feedback", "inspect", "admin", "job")
 )
 Roles = dict[str, tuple[str, ...]]  # role of a route -> roles of tokens
 OPENED_BY: Roles = {
     "search": ("search", "admin"),
     "label": ("label", "admin"),
     "feedback": ("label", "admin"),
+    "inspect": ("label", "search", "admin"),
     "admin": ("admin",),
     "job": ("search", "label", "admin"),
 }
@@ -50,6 +53,7 @@ CLOSED_BY: Roles = {
     "search": ("search",),
     "label": ("label", "admin"),
     "feedback": ("label", "admin"),
+    "inspect": ("label", "admin"),
     "admin": ("admin",),
 }
 # Roles whose tokens show words of a vocabulary, which may be names: the known words that an unknown one is spelt like,

@@ -105,7 +105,7 @@ class AskRoutes(Routes):
     @post(
         "/inspect",
         operation_class=documented(INSPECT, job="inspect"),
-        opt=access.LABEL,
+        opt=access.INSPECT,
         body_limits=("train_body_bytes",),
         status_code=200,
         responses=job_answers(Preview, InspectionAnswer) | refusals(*ADMIN, 404, 409, 422, 500),

@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[str, Size]] = {
     "dark": ("dark", (1000, 800)),
     "phone": ("light", (360, 720)),
 }
+TRAINING_MS = 900_000.0  # on a machine that does other things as well
 Row = tuple[str, str]  # text, category
 
 
@@ -135,6 +136,7 @@ def pictures(browser: Browser, language: Language) -> None:
         (folder / "store").mkdir(mode=0o700)
         with serving(folder, folder / "store", PUPPET_REVIEW="true") as server:
             tab = Tab(browser, server.port, language)
+            expect.set_options(timeout=TRAINING_MS)
             show(tab, server, folder)
             tab.close()
 
