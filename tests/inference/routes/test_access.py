@@ -73,8 +73,8 @@ PLACES = {
     "{correction_id:str}": "t1",
     "{type:str}": "server-full",
 }  # what the paths above have for them
-# Tokens that are set, who calls -> the roles (o, s, l, f, a, j) whose routes are open to a request without a token, with a
-# wrong one, with the search token, with the admin token. A token that is not set is a wrong one.
+# Tokens that are set, who calls -> the roles (o, s, l, f, a, j) whose routes are open to a request without a token,
+# with a wrong one, with the search token, with the admin token. A token that is not set is a wrong one.
 MAY = {
     ("none", "here"): ("oslfaj", "oslfaj", "oslfaj", "oslfaj"),
     ("none", "elsewhere"): ("o", "o", "o", "o"),
