@@ -81,7 +81,7 @@ class Sorted(msgspec.Struct, frozen=True):
     num_repaired: int = 0
 
 
-class Answered(msgspec.Struct, frozen=True):
+class AnsweredTicket(msgspec.Struct, frozen=True):
     """What a model says of one ticket of a file.
 
     Attributes:
@@ -109,7 +109,7 @@ class Unsure:
         self._has_rule = has_rule
         self._kept: list[tuple[float, int, UnsureTicket]] = []  # a heap, the surest first
 
-    def take(self, record: Record, chosen: Chosen, text: list[str] | str, answer: Answered) -> None:
+    def take(self, record: Record, chosen: Chosen, text: list[str] | str, answer: AnsweredTicket) -> None:
         """Take a ticket with its answer; it is kept if it is among the least sure so far."""
         is_unsure = bool(answer.doubt) if self._has_rule or not answer.best else answer.confidence < LOW
         if not is_unsure:
@@ -158,7 +158,7 @@ class Sorter:
         """Whether the model knows when it had better abstain."""
         return self._model.abstention is not None
 
-    def answer(self, contents: Sequence[list[str] | str]) -> list[Answered]:
+    def answer(self, contents: Sequence[list[str] | str]) -> list[AnsweredTicket]:
         """Return the added cells of each ticket, in order, and how sure the model is."""
         encoded: list[Any] = []
         reasons: list[str] = []
@@ -173,11 +173,11 @@ class Sorter:
         answers = iter(zip(encoded, predicted, strict=True))
         return [self._nothing(reason) if reason else self._cells(*next(answers)) for reason in reasons]
 
-    def _nothing(self, reason: str) -> Answered:
+    def _nothing(self, reason: str) -> AnsweredTicket:
         cells = dict.fromkeys(self.columns) | {"confidence": 0.0, "reason": reason, "version": self._model.version}
-        return Answered(cells, doubt=reason)
+        return AnsweredTicket(cells, doubt=reason)
 
-    def _cells(self, encoded: Any, answer: RankedPrediction) -> Answered:
+    def _cells(self, encoded: Any, answer: RankedPrediction) -> AnsweredTicket:
         reason = answer.reason if self._abstains else None
         cells: Fields = {
             "category": answer.category if reason is None else None,
@@ -194,7 +194,7 @@ class Sorter:
             tokens = finish(self._explain(self._model, encoded)).tokens
             heaviest = sorted(tokens, key=lambda token: -abs(token.weight))[:NUM_WEIGHTS]
             cells["explanation"] = ", ".join(f"{one.token} ({one.weight:+.2f})" for one in heaviest)
-        return Answered(cells, answer.confidence, answer.reason or "", best[:MAX_GUESSES])
+        return AnsweredTicket(cells, answer.confidence, answer.reason or "", best[:MAX_GUESSES])
 
 
 def classify(
