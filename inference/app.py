@@ -157,7 +157,7 @@ def state_of(settings: Settings, board: Board | None, tokens: Sequence[NamedToke
             "board": board,
             "drift": Drift(store.root, settings.drift_days),
             "audit": audit,
-            "corrections": Corrections(store, settings.feedback_limit, audit, queue),
+            "corrections": Corrections(*(store, settings.feedback_limit, audit, queue), is_reviewing=settings.review),
             "review": Review(queue, settings),
         }
     )

@@ -35,9 +35,10 @@ class Corrections:
         num_waiting: corrections that wait for the disk, at most WAITING_LIMIT.
     """
 
-    def __init__(self, store: Store, limit: int, audit: AuditLog, review: ReviewQueue) -> None:
+    def __init__(self, store: Store, limit: int, audit: AuditLog, review: ReviewQueue, *, is_reviewing: bool) -> None:
         self.num_waiting = 0
         self._review = review
+        self._is_reviewing = is_reviewing  # whether tickets are added to the queue, or wait there from before
         self._store = store
         self._limit = limit  # of one model
         self._audit = audit
@@ -65,7 +66,7 @@ class Corrections:
                 *(author, "keep_correction", body.name), version=correction.version, correction_id=correction.id
             ):
                 is_known = feedback.add(self._store, body.name, correction, self._limit)
-            self._close(body.name, correction.id)
+            self._close(body.name, correction)
             return correction, is_known
 
         self.num_waiting += 1
@@ -75,11 +76,11 @@ class Corrections:
         finally:
             self.num_waiting -= 1
 
-    def _close(self, name: str, id_: str) -> None:
+    def _close(self, name: str, correction: Correction) -> None:
         """Take a ticket that was labelled out of the review queue, if it waits there; the correction is kept anyway."""
         try:
-            if self._review.has_folder(name):
-                self._review.close(name, id_)
+            if self._is_reviewing or self._review.has_folder(name):
+                self._review.close(name, correction.id, correction.content if self._is_reviewing else None)
         except PuppetError as error:
             log.error("a ticket of %s was labelled, but still waits for review: %s", name, error)
 

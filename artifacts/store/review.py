@@ -19,8 +19,8 @@ the first ticket of it has closed, so at most once in that time, however many cl
 gone when that returns. A line that is added is not flushed to the disk, so a power cut may take the last seconds; a
 file that is rewritten is, or a power cut would bring back what was erased.
 
-A ticket that was labelled or skipped does not come back when it is asked about again: its file keeps a digest of it
-until the file is too old. Of the ticket itself nothing is left.
+A ticket that was labelled or skipped does not come back when it is asked about again: a file keeps a digest of it until
+the file is too old. Of the ticket itself nothing is left.
 """
 
 import contextlib
@@ -222,23 +222,36 @@ class ReviewQueue:
             num_known = len(items) - len(new)
             del new[room:]
             if new:
-                day = datetime.fromtimestamp(now_s, UTC).date().isoformat() + SUFFIX
-                self._append(name, files, day, b"".join(_encode(_Line(item=item)) + b"\n" for item in new))
+                self._append(name, files, self._today(), [_Line(item=item) for item in new])
             num_waiting += len(new)
             return Added(len(new), num_known, num_waiting, num_waiting >= self._limit)
 
-    def close(self, name: str, id_: str) -> bool:
+    def close(self, name: str, id_: str, content: list[str] | str | None = None) -> bool:
         """Let a ticket wait no more, and return whether it did.
 
+        Args:
+            name: of the model.
+            id_: of the ticket.
+            content: of the ticket as it was labelled; it waits under no other id either, and does not come later. None:
+                only the id counts.
         Raises:
             ModelNotFound, InvalidName, StoreRefused.
         """
+        digest = digest_of(content) if content is not None else ""
+        is_closed = False
         with self._held(name) as files:
-            for day, file in files.items():
-                if id_ in file.items:
-                    self._append(name, files, day, _encode(_Line(closed=id_, at=self._clock())) + b"\n")
-                    return True
-        return False
+            is_known = any(digest in file.digests for file in files.values())
+            for day, file in list(files.items()):
+                ids = [id_] if id_ in file.items else []
+                if digest in file.digests:
+                    ids += [one.id for one in file.items.values() if one.id != id_ and digest_of(one.content) == digest]
+                if ids:
+                    is_closed = True
+                    self._append(name, files, day, [_Line(closed=one, at=self._clock()) for one in ids])
+            if digest and not is_known:
+                # A worker may have noted the ticket and not yet written it: so it is known before it comes.
+                self._append(name, files, self._today(), [_Line(known=digest)])
+        return is_closed
 
     def skip(self, name: str, id_: str) -> None:
         """Let a ticket wait no more, for good.
@@ -282,6 +295,10 @@ class ReviewQueue:
         is_closed = file.first_closed is not None and self._clock() - file.first_closed >= REWRITE_S
         return is_closed or day < self._oldest()
 
+    def _today(self) -> str:
+        """Return the name of the file to which a ticket is added."""
+        return datetime.fromtimestamp(self._clock(), UTC).date().isoformat() + SUFFIX
+
     def _oldest(self) -> str:
         """Return the name of the oldest file whose tickets still wait."""
         return datetime.fromtimestamp(self._clock() - self._days * DAY_S, UTC).date().isoformat() + SUFFIX
@@ -313,7 +330,8 @@ class ReviewQueue:
                         del files[day]
             yield files
 
-    def _append(self, name: str, files: dict[str, _File], day: str, lines: bytes) -> None:
+    def _append(self, name: str, files: dict[str, _File], day: str, new: Sequence[_Line]) -> None:
+        lines = b"".join(_encode(one) + b"\n" for one in new)
         folder = self._store.folder(name) / FOLDER
         folder.mkdir(mode=0o700, exist_ok=True)
         file = files.get(day)

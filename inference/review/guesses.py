@@ -5,7 +5,6 @@ version that serves then: after a training the queue is in the order of what the
 found stays in memory, so the next look asks only about what is new.
 """
 
-import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -52,10 +51,9 @@ class Likeness(NamedTuple):
 
 
 class Guesses:
-    """What was found of the queues of one process; each method computes: call it in a thread."""
+    """What was found of the queues of one process; each method computes: call it in a thread, one call at a time."""
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()  # one at a time: the others would only compute the same
         self._version: dict[str, int] = {}  # model -> that was asked
         self._guessed: dict[str, dict[Key, Guessed]] = {}
         self._likeness: dict[str, tuple[list[Key], Likeness]] = {}
@@ -70,33 +68,30 @@ class Guesses:
         """
         if model is None or model.ranker is None:
             return [Guessed(None, item.confidence, item.reason, [], item.version) for item in items]
-        with self._turn:
-            known = self._guessed.get(name, {}) if self._version.get(name) == model.version else {}
-            found = {key: known[key] for item in items if (key := _key(item)) in known}
-            new = [item for item in items if _key(item) not in found]
-            for start in range(0, len(new), SLICE_TICKETS):
-                found |= _ask(model, new[start : start + SLICE_TICKETS])
-            self._version[name], self._guessed[name] = model.version, found
-            return [found[_key(item)] for item in items]
+        known = self._guessed.get(name, {}) if self._version.get(name) == model.version else {}
+        found = {key: known[key] for item in items if (key := _key(item)) in known}
+        new = [item for item in items if _key(item) not in found]
+        for start in range(0, len(new), SLICE_TICKETS):
+            found |= _ask(model, new[start : start + SLICE_TICKETS])
+        self._version[name], self._guessed[name] = model.version, found
+        return [found[_key(item)] for item in items]
 
     def likeness(self, name: str, model: Model[Any] | None, items: Sequence[ReviewItem]) -> Likeness:
         """Return the vectors and the groups of the tickets that wait; see `guessed`."""
         keys = [_key(item) for item in items]
-        with self._turn:
-            if name in self._likeness and self._likeness[name][0] == keys:
-                return self._likeness[name][1]
-            vocabulary = getattr(model, "vocabulary", None)
-            rules = vocabulary.rules if vocabulary is not None else NEWEST
-            vectors_ND = vectors_of([read_tokens(item.content, rules) for item in items], rules)
-            found = Likeness(vectors_ND, groups_of(vectors_ND))
-            self._likeness[name] = keys, found
-            return found
+        if name in self._likeness and self._likeness[name][0] == keys:
+            return self._likeness[name][1]
+        vocabulary = getattr(model, "vocabulary", None)
+        rules = vocabulary.rules if vocabulary is not None else NEWEST
+        vectors_ND = vectors_of([read_tokens(item.content, rules) for item in items], rules)
+        found = Likeness(vectors_ND, groups_of(vectors_ND))
+        self._likeness[name] = keys, found
+        return found
 
     def forget(self, name: str) -> None:
         """Drop what is known of a queue that is empty."""
-        with self._turn:
-            for kept in (self._version, self._guessed, self._likeness):
-                kept.pop(name, None)
+        for kept in (self._version, self._guessed, self._likeness):
+            kept.pop(name, None)
 
 
 def _key(item: ReviewItem) -> Key:

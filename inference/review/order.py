@@ -115,13 +115,12 @@ def diverse(vectors_ND: Floats, group_N: Ints, confidence_N: Sequence[float], nu
 
 def _spread(leaders_GD: Floats, sizes: Sequence[int], num: int) -> list[int]:
     """Return the first `num` groups, each far from those before it; large ones count more."""
-    weight_G = 1.0 + np.log(np.array(sizes, dtype=np.float64))
-    distance_G = np.ones(len(sizes))  # from the nearest group that was taken
+    weight_G = (1.0 + np.log(np.array(sizes))).astype(np.float32)
+    distance_G = np.ones(len(sizes), dtype=np.float32)  # from the nearest group that was taken
     order: list[int] = []
     for _ in range(min(num, len(sizes))):
-        value_G = weight_G * distance_G
-        value_G[order] = -1.0
-        group = int(value_G.argmax())  # of equal ones the first, so the order is always the same
+        group = int((weight_G * distance_G).argmax())  # of equal ones the first, so the order is always the same
         order.append(group)
-        np.minimum(distance_G, np.maximum(0.0, 1.0 - leaders_GD @ leaders_GD[group]), out=distance_G)
+        weight_G[group] = -1.0  # a group that was taken is worth less than any other, however near that is
+        np.minimum(distance_G, np.maximum(1e-6, 1.0 - leaders_GD @ leaders_GD[group]), out=distance_G)
     return order

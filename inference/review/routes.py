@@ -54,18 +54,20 @@ Order = Annotated[
 
 
 class Review:
-    """The review queue as the routes have it.
+    """The review queue as the routes have it; belongs to one event loop.
 
     Attributes:
         queue: of the store.
         guesses: what is known of what waits.
         settings: of the server.
+        turn: of a request that computes for a while: one at a time, for the threads are there for others too.
     """
 
     def __init__(self, queue: ReviewQueue, settings: Settings) -> None:
         self.queue = queue
         self.guesses = Guesses()
         self.settings = settings
+        self.turn = asyncio.Lock()
 
     def check_on(self) -> None:
         """Raise ReviewOff unless the server keeps tickets to be reviewed."""
@@ -188,7 +190,8 @@ class ReviewRoutes(Routes):
         review.check_on()
         await asyncio.to_thread(check_labels, registry.store, name)
         model = serving_or_none(registry, name)
-        return await asyncio.to_thread(looked_at, review, model, name, order, limit)
+        async with review.turn:
+            return await asyncio.to_thread(looked_at, review, model, name, order, limit)
 
     @post(
         "/",
@@ -218,7 +221,8 @@ class ReviewRoutes(Routes):
             with audit.change(author, "load_review", name):
                 return review.queue.add(name, items)
 
-        added = await asyncio.to_thread(load)
+        async with review.turn:
+            added = await asyncio.to_thread(load)
         return ReviewLoaded(
             model_name=name, num_added=added.num_added, num_known=added.num_known, num_waiting=added.num_waiting
         )

@@ -101,6 +101,20 @@ def test_what_waits_or_was_closed_is_known(workers: tuple[ReviewQueue, ReviewQue
     assert ids(first) == ["a", "e"]
 
 
+def test_labelled_ticket_waits_under_no_id(store: Store, workers: tuple[ReviewQueue, ReviewQueue]) -> None:
+    """A label closes the same ticket under another id, and one that a worker has noted and not yet written."""
+    first, second = workers
+    first.add(NAME, [ticket("a", "un"), ticket("b", "deux"), ticket("c", "trois")])
+
+    assert second.close(NAME, "label-1", "un")
+    assert second.close(NAME, "b", "deux, et une signature")
+    assert not second.close(NAME, "label-2", "quatre")
+    assert first.add(NAME, [ticket("d", "quatre"), ticket("e", "un"), ticket("f", "cinq")])[:3] == (1, 2, 2)
+
+    assert ids(first) == ids(second) == ["c", "f"]
+    assert files_with(store, "quatre") == []
+
+
 def test_queue_is_bounded(workers: tuple[ReviewQueue, ReviewQueue]) -> None:
     """What was loaded comes in whole or not at all; of what a worker noted as much as there is room for."""
     first, second = workers

@@ -115,7 +115,8 @@ async def test_feedback_and_skipping_close_for_good(client: httpx.AsyncClient) -
     assert (told["num_added"], told["num_known"], told["num_waiting"]) == (0, 3, 1)
     problem = check_problem(await client.delete(f"{PATH}/b"), 404)
     assert (problem["type"], problem["item"]) == ("/problems/review-item-not-found", "b")
-    assert (await client.post("/feedback", json=correction | {"id": "elsewhere"})).status_code == 200
+    assert (await client.post("/feedback", json=correction | {"id": "z", "text": "ticket c"})).status_code == 200
+    assert await shown(client) == []  # the same ticket, under another id
 
 
 async def test_untrained_model_has_a_queue(client: httpx.AsyncClient) -> None:
