@@ -2,14 +2,16 @@
 
 import { Table, html, useEffect, useState, useTask } from "../parts.js";
 
-export const SHORT = 240; // characters of a ticket that are shown unasked
+const SHORT = 240; // characters of a ticket that are shown unasked
 const MORE = 10; // rows that are shown at first, and with each "show more"
 export const LEAVE_OUT = "\0"; // no category has this name: the server refuses control characters
+
+export const shortened = (text, limit = SHORT) => (text.length > limit ? `${text.slice(0, limit)}…` : text);
 
 // The words of a ticket; a long one unfolds.
 export function Excerpt({ text }) {
   if (text.length <= SHORT) return html`<span class="ticket">${text}</span>`;
-  return html`<details class="ticket"><summary>${text.slice(0, SHORT)}…</summary>${text}</details>`;
+  return html`<details class="ticket"><summary>${shortened(text)}</summary>${text}</details>`;
 }
 
 // An id that names a ticket in an address, as POST /feedback takes it, or undefined; a number is one too.
@@ -70,5 +72,6 @@ export function DecisionTable({ caption, rows, says, options, categories, decisi
   ];
   return html`
     <div class="stack quiet"><${Table} caption=${caption} columns=${columns} rows=${rows.slice(0, shown)} rowKey=${({ line }) => line} /></div>
-    ${rows.length > shown && html`<button type="button" class="secondary" onClick=${() => setShown(shown + MORE)}>${words("decide.more", { n: rows.length - shown })}</button>`}`;
+    ${rows.length > shown && html`
+      <button type="button" class="secondary" onClick=${() => setShown(shown + MORE)}>${words("decide.more", { n: rows.length - shown })}</button>`}`;
 }

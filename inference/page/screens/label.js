@@ -7,8 +7,8 @@
 // What was decided waits in `outbox` until the server has it. The outbox outlives the screen, and a lost connection
 // only makes it wait longer; who closes the page meanwhile is asked whether they mean it.
 
-import { Action, Bar, Field, ModelPick, Notice, ProblemNotice, announce, html, useEffect, useKept, useRef, useState, useTask } from "../parts.js";
-import { SHORT, usableId, useVersion } from "./deciding.js";
+import { Action, Field, ModelPick, Notice, ProblemNotice, announce, html, useEffect, useKept, useRef, useState, useTask } from "../parts.js";
+import { shortened, usableId, useVersion } from "./deciding.js";
 import { ReadingStep, useReading } from "./reading.js";
 
 const ORDERS = ["uncertain", "diverse", "oldest"];
@@ -18,13 +18,10 @@ const CHUNK = 100; // tickets that are loaded with one request
 const KEYS = 9;
 const UNDO_MS = 10_000; // a decision is held back so long, unless the next one comes first
 
+// `held` is the newest decision, corrections that can still be taken back; `waiting` are those on their way; `changed`
+// tells the screen that shows them.
 const outbox = {
-  held: null, // the newest decision: corrections that can still be taken back
-  waiting: [], // corrections on their way
-  numSent: 0,
-  problem: null,
-  isSending: false,
-  changed: () => {}, // the screen that shows it
+  held: [], waiting: [], numSent: 0, problem: null, isSending: false, changed: () => {},
 
   hold(api, corrections) {
     this.release(api);
@@ -35,14 +32,13 @@ const outbox = {
   },
   // Take back what is held, if it is of these tickets; false: it is on its way already.
   takeBack(ids) {
-    const isHeld = this.held !== null && this.held.every(({ id }) => ids.includes(id));
-    if (isHeld) this.held = null;
+    const isHeld = this.held.length > 0 && this.held.every(({ id }) => ids.includes(id));
+    if (isHeld) this.held = [];
     this.changed();
     return isHeld;
   },
   release(api) {
-    this.waiting.push(...(this.held ?? []));
-    this.held = null;
+    this.waiting.push(...this.held.splice(0));
     return this.send(api);
   },
   async send(api) {
@@ -63,9 +59,8 @@ const outbox = {
     this.changed();
   },
 };
-addEventListener("beforeunload", (event) => { if (outbox.held || outbox.waiting.length > 0) event.preventDefault(); });
+addEventListener("beforeunload", (event) => { if (outbox.held.length + outbox.waiting.length > 0) event.preventDefault(); });
 
-const shortened = (text) => (text.length > SHORT ? `${text.slice(0, SHORT)}…` : text);
 const wordsOf = (item) => item.text ?? (item.tokens ?? []).join(" ");
 
 // The categories that hold what was typed, those that begin with it first; accents and case do not count.
@@ -128,12 +123,18 @@ function Group({ items, before, categories, hasKeys, takesFocus, onDecide, onSki
       ${more.length > 0 && html`<fieldset>
         <legend>${words("label.alike", { n: more.length })}</legend>
         ${more.map(({ id, ...item }) => html`
-          <label key=${id}><input type="checkbox" checked=${!left.includes(id)} onChange=${(event) => toggle(id, event.target.checked)} /> <span class="ticket">${shortened(wordsOf(item))}</span></label>`)}
+          <label key=${id}>
+            <input type="checkbox" checked=${!left.includes(id)} onChange=${(event) => toggle(id, event.target.checked)} />
+            <span class="ticket">${shortened(wordsOf(item))}</span>
+          </label>`)}
       </fieldset>`}
       <fieldset>
         <legend>${words(wanted ? "label.matching" : "label.best")}</legend>
         ${options.map((one, index) => html`
-          <label key=${one.category}><input type="radio" name="category" value=${one.category} checked=${one.category === chosen} onChange=${() => setPicked(one.category)} /> <kbd aria-hidden="true">${index + 1}</kbd> ${textOf(one)}</label>`)}
+          <label key=${one.category}>
+            <input type="radio" name="category" value=${one.category} checked=${one.category === chosen} onChange=${() => setPicked(one.category)} />
+            ${" "}<kbd aria-hidden="true">${index + 1}</kbd> ${textOf(one)}
+          </label>`)}
         ${options.length === 0 && html`<p>${words("label.no-guess")}</p>`}
         ${before && !names.includes(before) && html`<p>${words("label.before", { category: before })}</p>`}
       </fieldset>
@@ -151,32 +152,21 @@ function Load({ api, words, model, onLoaded }) {
   const source = useReading(api, words, "label", false);
   const [done, setDone] = useState(null);
   const task = useTask();
-  const path = `/models/${model.name}/review`;
-
-  // Load some tickets; those that the server cannot read (no word in them) are left out, and counted.
-  const loadChunk = async (tickets, signal) => {
-    try {
-      return { ...(await api.post(path, { tickets }, { signal })), num_left: 0 };
-    } catch (problem) {
-      const bad = new Set(problem.errors?.map(({ pointer }) => Number(/^\/tickets\/(\d+)/.exec(pointer)?.[1])).filter((index) => index >= 0));
-      if (bad.size === 0) throw problem;
-      const found = await loadChunk(tickets.filter((_, index) => !bad.has(index)), signal);
-      return { ...found, num_left: found.num_left + bad.size };
-    }
-  };
   const load = () => task.run(async (signal) => {
     setDone(null);
     const asked = { reading: source.reading, num_rows: MAX_ROWS };
     const { result } = await source.withUpload((job) => api.run("/inspect?preview=true", { ...asked, data_of: job }, { signal }), signal);
     const { text, id } = source.reading;
     const textOf = (row) => (text ?? Object.keys(row)).map((column) => row[column].trim()).filter(Boolean).join("\n");
-    const tickets = result.rows.map((row) => ({ id: usableId(row[id]), text: textOf(row) })).filter((ticket) => ticket.text);
-    const total = { num_added: 0, num_known: 0, num_left: 0 };
+    const rows = result.rows.map((row) => ({ id: usableId(row[id]), text: textOf(row) }));
+    const tickets = rows.filter((one) => /[\p{L}\p{N}]/u.test(one.text)); // one without a word cannot be labelled
+    const total = { num_added: 0, num_known: 0, num_left: rows.length - tickets.length };
     for (let at = 0; at < tickets.length; at += CHUNK) {
-      const found = await loadChunk(tickets.slice(at, at + CHUNK), signal);
-      for (const key of Object.keys(total)) total[key] += found[key];
-      setDone({ ...total, share: Math.min(1, (at + CHUNK) / tickets.length) });
+      const found = await api.post(`/models/${model.name}/review`, { tickets: tickets.slice(at, at + CHUNK) }, { signal });
+      total.num_added += found.num_added;
+      total.num_known += found.num_known;
     }
+    setDone(total);
     announce(words("label.loaded", { n: total.num_added }));
     onLoaded();
   });
@@ -185,11 +175,12 @@ function Load({ api, words, model, onLoaded }) {
       <summary>${words("label.load")}</summary>
       <${ReadingStep} words=${words} source=${source} />
       ${source.preview && source.preview.num_rows > MAX_ROWS && html`<p>${words("label.only-first", { n: MAX_ROWS })}</p>`}
-      ${source.isReady && html`<button type="button" onClick=${load} disabled=${task.busy}>${words("label.put")}</button>`}
-      ${task.busy && html`<${Bar} label=${words("label.loading")} value=${done && done.share} />`}
-      ${done && !task.busy && html`
-        <${Notice} kind="good" words=${words}>${words("label.loaded", { n: done.num_added })} ${done.num_known > 0 && words("label.known", { n: done.num_known })} ${done.num_left > 0 && words("label.left-out", { n: done.num_left })}<//>`}
-      <${ProblemNotice} problem=${task.problem} words=${words} />
+      ${source.isReady && html`<${Action} task=${task} onClick=${load} label=${words("label.put")} busy=${words("label.loading")} words=${words} />`}
+      ${done && html`
+        <${Notice} kind="good" words=${words}>
+          ${words("label.loaded", { n: done.num_added })} ${done.num_known > 0 && words("label.known", { n: done.num_known })}
+          ${" "}${done.num_left > 0 && words("label.left-out", { n: done.num_left })}
+        <//>`}
     </details>`;
 }
 
@@ -246,19 +237,23 @@ export function Screen({ api, words, go }) {
     await outbox.release(api);
     await api.download(`/models/${model.name}/feedback`, `${model.name}-labels.jsonl`, { signal });
   });
-  const numUnsent = outbox.waiting.length + (outbox.held?.length ?? 0);
+  const numUnsent = outbox.waiting.length + outbox.held.length;
   return html`
     <p>${words("label.about")}</p>
     <${ModelPick} api=${api} words=${words} kind="GRU" onChange=${setModel} />
     ${model && html`<${Field} label=${words("label.order")} value=${order} options=${ORDERS.map((one) => [one, words(`label.order.${one}`)])} onChange=${setOrder} />`}
     <${ProblemNotice} problem=${task.problem} words=${words} />
     ${queue && html`
-      <p>${words("label.waiting", { n: queue.num_waiting - queue.items.length + waiting.length })} ${numUnsent > 0 && words("label.unsent", { n: numUnsent })} ${typeof queue.num_new_labels === "number" && words("label.new-labels", { n: queue.num_new_labels + outbox.numSent - queue.numSentBefore })}</p>
+      <p>
+        ${words("label.waiting", { n: queue.num_waiting - queue.items.length + waiting.length })} ${numUnsent > 0 && words("label.unsent", { n: numUnsent })}
+        ${" "}${typeof queue.num_new_labels === "number" && words("label.new-labels", { n: queue.num_new_labels + outbox.numSent - queue.numSentBefore })}
+      </p>
       ${outbox.problem && html`
         <${ProblemNotice} problem=${outbox.problem} words=${words} />
         <button type="button" onClick=${() => outbox.send(api)}>${words("label.send-again", { n: numUnsent })}</button>`}
       ${group.length > 0
-        ? html`<${Group} key=${`${group[0].id} ${history.length}`} items=${group} before=${pinned?.category} categories=${categories} hasKeys=${hasKeys} takesFocus=${history.length > 0 || pinned !== null}
+        ? html`<${Group} key=${`${group[0].id} ${history.length}`} items=${group} before=${pinned?.category} categories=${categories}
+            hasKeys=${hasKeys} takesFocus=${history.length > 0 || pinned !== null}
             onDecide=${decide} onSkip=${() => finish(group, null, words("label.skipped"))} onUndo=${undo} canUndo=${canUndo} words=${words} />
           <${Field} type="checkbox" label=${words("label.keys")} hint=${words("label.keys.hint")} value=${hasKeys} onChange=${setHasKeys} />`
         : html`

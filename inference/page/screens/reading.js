@@ -7,6 +7,7 @@
 // has the file then, and `withUpload` sends it again.
 
 import { Bar, Field, FilePick, Notice, ProblemNotice, Table, announce, html, useEffect, useKept, useTask } from "../parts.js";
+import { shortened } from "./deciding.js";
 
 // Ending of a file's name -> the media type that it is sent as. What is not known goes as a table: the server looks at
 // the bytes, not at the name, and says so if it cannot read them.
@@ -53,11 +54,13 @@ export function useReading(api, words, key, needsCategory) {
     preview.columns.filter(({ role }) => role && (needsCategory || role !== "category")).map(({ name, role }) => [name, role]),
   );
 
+  const show = (found) => {
+    set((now) => ({ ...now, ...found, roles: guessed(found.preview) }));
+    announce(words("file.read", { n: found.preview.num_rows }));
+  };
   const choose = (file) => task.run(async (signal) => {
     set({ ...NOTHING, file });
-    const found = await upload(file, signal);
-    set({ ...NOTHING, file, ...found, roles: guessed(found.preview) });
-    announce(words("file.read", { n: found.preview.num_rows }));
+    show(await upload(file, signal));
   });
 
   // A screen that was left while its file was being read goes on with it.
@@ -82,16 +85,12 @@ export function useReading(api, words, key, needsCategory) {
     set((now) => ({ ...now, options }));
     const again = readingOf({ roles: {}, options }, false);
     const { result } = await withUpload((job) => api.run("/inspect?preview=true", { data_of: job, reading: again }, { signal }), signal);
-    set((now) => ({ ...now, preview: result, roles: guessed(result) }));
-    announce(words("file.read", { n: result.num_rows }));
+    show({ preview: result });
   });
+  // A row has one category and one id; text may come from several columns, joined in the file's order.
   const giveRole = (column, role) => set((now) => {
-    const roles = { ...now.roles };
-    // A row has one category and one id; text may come from several columns, joined in the file's order.
-    if (role !== "text") for (const other of Object.keys(roles)) if (roles[other] === role) delete roles[other];
-    if (role) roles[column] = role;
-    else delete roles[column];
-    return { ...now, roles };
+    const others = Object.entries(now.roles).filter(([, other]) => role === "text" || other !== role);
+    return { ...now, roles: { ...Object.fromEntries(others), [column]: role } };
   });
   const setOption = (name, value) => set((now) => ({ ...now, options: { ...now.options, [name]: value } }));
 
@@ -111,23 +110,19 @@ export function ReadingStep({ words, source }) {
   const columns = [
     { key: "name", label: words("file.column") },
     { key: "role", label: words("file.role"), show: role },
-    { key: "samples", label: words("file.samples"), show: ({ samples }) => samples.slice(0, 3).map((one) => (one.length > SHORT ? `${one.slice(0, SHORT)}…` : one)).join(" · ") },
+    { key: "samples", label: words("file.samples"), show: ({ samples }) => samples.slice(0, 3).map((one) => shortened(one, SHORT)).join(" · ") },
   ];
   // Which columns are unclear the sentence below the table says, which goes away when they have been chosen.
   const concerns = ({ type }) => !type.includes("column") && (needsCategory || !type.includes("categor"));
   const encodings = [["", words("file.found", { found: preview?.encoding ?? "" })], ...ENCODINGS.map((one) => [one, one])];
   const signOf = (delimiter) => words.has(DELIMITERS[delimiter] ?? "") ? words(DELIMITERS[delimiter]) : delimiter;
-  const delimiters = [["", words("file.found", { found: signOf(preview?.delimiter ?? "") })], ...Object.entries(DELIMITERS).map(([sign, key]) => [sign, words(key)])];
+  const delimiters = [["", words("file.found", { found: signOf(preview?.delimiter ?? "") })], ...Object.keys(DELIMITERS).map((sign) => [sign, signOf(sign)])];
   return html`
     <${FilePick} label=${words("file.choose")} hint=${words("file.hint")} onFile=${source.choose} name=${file && file.name} />
     ${task.busy && html`<${Bar} label=${words("file.reading")} />`}
     <${ProblemNotice} problem=${task.problem} words=${words} />
     ${preview && html`
-      <p>${[
-        words("file.rows", { n: preview.num_rows }),
-        preview.encoding && `${words("file.encoding")}${words("colon")}${preview.encoding}`,
-        preview.delimiter && `${words("file.delimiter")}${words("colon")}${signOf(preview.delimiter)}`,
-      ].filter(Boolean).join(" · ")}</p>
+      <p>${[words("file.rows", { n: preview.num_rows }), preview.encoding, preview.delimiter && signOf(preview.delimiter)].filter(Boolean).join(" · ")}</p>
       ${preview.problems.filter(concerns).map((one) => html`
         <${Notice} words=${words}>${words.has(`problem.${one.type}`) ? words(`problem.${one.type}`) : one.detail}<//>`)}
       ${preview.columns.length > 0 && html`
@@ -135,15 +130,16 @@ export function ReadingStep({ words, source }) {
         ${!source.isReady && !task.busy && html`<p><strong>${words(needsCategory ? "file.missing" : "file.missing.text")}</strong></p>`}`}
       <details>
         <summary>${words("file.otherwise")}</summary>
-        ${preview.encoding && html`<${Field} label=${words("file.encoding")} value=${options.encoding ?? ""} options=${encodings} onChange=${(encoding) => source.change({ encoding })} />`}
+        ${preview.encoding && html`
+          <${Field} label=${words("file.encoding")} value=${options.encoding ?? ""} options=${encodings} onChange=${(encoding) => source.change({ encoding })} />`}
         ${preview.delimiter && html`
           <${Field} label=${words("file.delimiter")} value=${options.delimiter ?? ""} options=${delimiters} onChange=${(delimiter) => source.change({ delimiter })} />
-          <${Field} type="checkbox" label=${words("file.no-header")} value=${options.header === false} onChange=${(without) => source.change({ header: without ? false : undefined })} />`}
-        ${needsCategory && html`<${Field} type="checkbox" label=${words("file.skip-unlabelled")} value=${options.skip_unlabelled} onChange=${(on) => source.setOption("skip_unlabelled", on)} />`}
-        <${Field} type="checkbox" label=${words("file.skip-faulty")} value=${options.skip_faulty} onChange=${(on) => source.setOption("skip_faulty", on)} />
+          <${Field} type="checkbox" label=${words("file.no-header")} value=${options.header === false} onChange=${(on) => source.change({ header: !on })} />`}
+        ${["skip_unlabelled", "skip_faulty"].slice(needsCategory ? 0 : 1).map((one) => html`
+          <${Field} type="checkbox" label=${words(`file.${one}`)} value=${options[one]} onChange=${(on) => source.setOption(one, on)} />`)}
       </details>
       <details>
         <summary>${words("file.first-rows")}</summary>
-        <${Table} caption=${words("file.first-rows")} columns=${preview.columns.map(({ name }) => ({ key: name, label: name }))} rows=${preview.rows} rowKey=${(_, index) => index} />
+        <${Table} caption=${words("file.first-rows")} rows=${preview.rows} columns=${preview.columns.map(({ name }) => ({ key: name, label: name }))} />
       </details>`}`;
 }

@@ -67,7 +67,8 @@ export function Screen({ api, words, go }) {
 
   const saveLabel = decided.length > 0 ? words("sort.save", { n: decided.length }) : words("sort.save.plain");
   const reason = ({ reason: why }) => (why ? words.has(`reason.${why}`) ? words(`reason.${why}`) : why : "");
-  const best = (row) => row.best.filter((guess) => guess.category !== row.category).slice(0, 3).map((guess) => [guess.category, `${guess.category} (${words.percent(guess.confidence, 0)})`]);
+  const best = (row) => row.best.filter((guess) => guess.category !== row.category).slice(0, 3)
+    .map(({ category, confidence }) => [category, `${category} (${words.percent(confidence, 0)})`]);
   return html`
     <p>${words("sort.about")}</p>
     <${ModelPick} api=${api} words=${words} kind="GRU" onChange=${setModel} />
@@ -81,7 +82,8 @@ export function Screen({ api, words, go }) {
       <section>
         <h2>${words("sort.how")}</h2>
         ${canAbstain
-          ? html`<${Field} type="checkbox" label=${words("sort.abstain", { target: words.percent(manifest.abstain.target, 0) })} hint=${words("sort.abstain.hint")} value=${abstain} onChange=${setAbstain} />`
+          ? html`<${Field} type="checkbox" value=${abstain} onChange=${setAbstain} hint=${words("sort.abstain.hint")}
+              label=${words("sort.abstain", { target: words.percent(manifest.abstain.target, 0) })} />`
           : manifest && html`<p>${words("sort.no-threshold")}</p>`}
         <${Field} label=${words("sort.output")} value=${output} options=${OUTPUTS.map((one) => [one, words(`sort.output.${one}`)])} onChange=${setOutput} />
         <${Action} task=${task} onClick=${sort} label=${words("sort.sort", { n: source.preview.num_rows })} busy=${words("sort.sorting")} words=${words} />

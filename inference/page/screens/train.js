@@ -43,7 +43,7 @@ function Finding({ finding, result, chosen, change, categories, words }) {
     ...(row.suggested ? [[row.suggested, words("train.take", { category: row.suggested })]] : []),
     [LEAVE_OUT, words("train.leave-out")],
   ];
-  const says = (row) => html`<span lang="en">${row.why}</span>${typeof row.probability === "number" && html` · ${words("train.probability", { share: words.percent(row.probability) })}`}`;
+  const says = ({ why, probability }) => html`<span lang="en">${why}</span> · ${words("train.probability", { share: words.percent(probability) })}`;
   const known = words.has(`train.find.${type}`);
   return html`
     <details class="finding" open=${rows.length > 0 && type === "mislabelled"}>
@@ -55,13 +55,16 @@ function Finding({ finding, result, chosen, change, categories, words }) {
           value=${others.every((one) => chosen.merge[one] === kept)} onChange=${(on) => setMerge(others, kept, on)} />`)}
       ${type === "names" && Object.entries(result.names).slice(0, MAX_NAMES).map(([name, number]) => html`
         <${Field} key=${name} type="checkbox" label=${words("train.forbid", { name, n: number })} value=${chosen.forbid.includes(name)} onChange=${(on) => setName(name, on)} />`)}
-      ${type === "aliases" && html`<${Field} type="checkbox" label=${words("train.aliases", { aliases: result.aliases })} value=${chosen.aliases} onChange=${(aliases) => change({ aliases })} />`}
+      ${type === "aliases" && html`
+        <${Field} type="checkbox" label=${words("train.aliases", result)} value=${chosen.aliases} onChange=${(aliases) => change({ aliases })} />`}
       ${rows.length > 0 && html`
         <${DecisionTable} caption=${known ? words(`train.find.${type}`, { n: count }) : type} rows=${rows} says=${says} options=${options}
           categories=${categories} decisions=${chosen.corrections} words=${words}
           onDecide=${({ line }, value) => change({ corrections: { ...chosen.corrections, [line]: value } })} />`}
     </details>`;
 }
+
+const unless = (type) => (problem) => { if (problem.type !== type) throw problem; };
 
 // A merge into a category that is itself merged goes on to where that one goes; the server refuses chains.
 function withoutChains(merge) {
@@ -79,10 +82,11 @@ function Progress({ events, words }) {
   const share = typeof last?.seconds_left === "number" && elapsed > 0 ? elapsed / (elapsed + last.seconds_left) : null;
   return html`
     <${Bar} value=${share} label=${last ? words.has(`train.phase.${last.phase}`) ? words(`train.phase.${last.phase}`) : last.phase : words("train.queued")} />
-    <p>${epoch && words("train.epoch", { epoch: epoch.epoch, of: epoch.num_epochs })} ${typeof last?.seconds_left === "number" && words("train.left", { time: words.seconds(last.seconds_left) })}</p>
+    <p>${epoch && words("train.epoch", epoch)} ${typeof last?.seconds_left === "number" && words("train.left", { time: words.seconds(last.seconds_left) })}</p>
     <${LineChart} title=${words("train.loss")} xLabel=${words("train.epochs")} words=${words}
       series=${[{ name: words("train.loss.training"), points: line("loss") }, { name: words("train.loss.validation"), points: line("validation_loss") }]} />
-    <${LineChart} title=${words("train.accuracy")} xLabel=${words("train.epochs")} words=${words} series=${[{ name: words("train.accuracy.line"), points: line("validation_accuracy") }]} />`;
+    <${LineChart} title=${words("train.accuracy")} xLabel=${words("train.epochs")} words=${words}
+      series=${[{ name: words("train.accuracy.line"), points: line("validation_accuracy") }]} />`;
 }
 
 // The new version next to the one that serves, and who is to serve from now on.
@@ -113,10 +117,12 @@ function Result({ api, words, trained, onServes }) {
       ${comparison && !isCompared && html`<p lang="en">${comparison.detail}</p>`}
       ${result.detail && html`<p>${result.detail}</p>`}
       ${trained.decided
-        ? html`<${Notice} kind="good" words=${words}>${words(trained.decided === "new" ? "train.serves" : serving ? "train.stays" : "train.none", { version: trained.decided === "new" ? result.version : serving })}<//>`
+        ? html`<${Notice} kind="good" words=${words}>${trained.decided === "new"
+            ? words("train.serves", result) : words(serving ? "train.stays" : "train.none", { version: serving })}<//>`
         : html`
-          <button type="button" class=${isWorse ? "secondary" : ""} onClick=${promote} disabled=${task.busy}>${words("train.promote", { version: result.version })}</button>
-          <button type="button" class=${isWorse ? "" : "secondary"} onClick=${() => onServes("old")} disabled=${task.busy}>${serving ? words("train.keep-old", { version: serving }) : words("train.not-yet")}</button>`}
+          <button type="button" class=${isWorse ? "secondary" : ""} onClick=${promote} disabled=${task.busy}>${words("train.promote", result)}</button>
+          <button type="button" class=${isWorse ? "" : "secondary"} onClick=${() => onServes("old")} disabled=${task.busy}>
+            ${words(serving ? "train.keep-old" : "train.not-yet", { version: serving })}</button>`}
       <${ProblemNotice} problem=${task.problem} words=${words} />
     </section>`;
 }
@@ -174,7 +180,8 @@ export function Screen({ api, words }) {
   const train = () => followed(async (signal) => {
     setTrained(null);
     setEvents([]);
-    if (makesNew) await create(api, name, signal);
+    // An earlier try that failed may have made the model already.
+    if (makesNew) await api.post("/create_model", { name, neural_network_type: "GRU" }, { signal }).catch(unless("model-exists"));
     const config = { recipe, aliases: chosen.aliases ? result.aliases : "", forbid: chosen.forbid.join(",") };
     const body = {
       name, neural_network_type: "GRU", config, promote: "never", include_feedback: !makesNew && withFeedback,
@@ -187,7 +194,6 @@ export function Screen({ api, words }) {
     await follow(started, signal);
   });
   const cancel = () => cancelling.run(() => api.cancel(running.job));
-
   return html`
     <p>${words("train.about")}</p>
     <section>
@@ -212,7 +218,8 @@ export function Screen({ api, words }) {
         <h2>${words("train.train")}</h2>
         <${ModelPick} key=${`${trained?.name} ${trained?.result.version} ${trained?.decided}`} api=${api} words=${words} kind="GRU" onChange=${setModel} />
         ${model && html`<${Field} type="checkbox" label=${words("train.new-model")} value=${isNew} onChange=${setNew} />`}
-        ${makesNew && html`<${Field} label=${words("train.name")} hint=${words("train.name.hint")} value=${newName} onChange=${setNewName} pattern="[a-z0-9][a-z0-9_-]*" maxlength="63" required />`}
+        ${makesNew && html`
+          <${Field} label=${words("train.name")} hint=${words("train.name.hint")} value=${newName} onChange=${setNewName} pattern="[a-z0-9][a-z0-9_-]*" maxlength="63" required />`}
         <${Field} label=${words("train.recipe")} value=${recipe} options=${RECIPES.map((one) => [one, words(`train.recipe.${one}`)])} onChange=${setRecipe} />
         ${!makesNew && html`<${Field} type="checkbox" label=${words("train.feedback")} value=${withFeedback} onChange=${setWithFeedback} />`}
         ${corrections.length > 0 && html`<p>${words("train.corrected", { n: corrections.length })}</p>`}
@@ -223,18 +230,9 @@ export function Screen({ api, words }) {
         <h2>${words("train.progress")}</h2>
         ${training.busy && html`
           <${Progress} events=${events} words=${words} />
-          ${running && html`<button type="button" class="secondary" onClick=${cancel} disabled=${cancelling.busy}>${words("train.cancel")}</button>`}`}
+          ${running && html`<${Action} task=${cancelling} kind="secondary" onClick=${cancel} label=${words("train.cancel")} words=${words} />`}`}
         <${ProblemNotice} problem=${training.problem} words=${words} />
         ${training.problem && source.isReady && html`<p>${words("train.again")}</p>`}
       </section>`}
     ${trained && !training.busy && html`<${Result} api=${api} words=${words} trained=${trained} onServes=${(decided) => setTrained((now) => ({ ...now, decided }))} />`}`;
-}
-
-// Make the model, unless it is there: an earlier try that failed may have made it.
-async function create(api, name, signal) {
-  try {
-    await api.post("/create_model", { name, neural_network_type: "GRU" }, { signal });
-  } catch (problem) {
-    if (problem.type !== "model-exists") throw problem;
-  }
 }
