@@ -41,6 +41,7 @@ from inference.monitoring.counters import Counters
 from inference.monitoring.drift import Drift
 from inference.monitoring.observer import Observer
 from inference.monitoring.shared_counters import Board
+from inference.page.files import PageRoutes
 from inference.review.intake import FLUSH_S, TIDY_S, ReviewIntake
 from inference.review.retraining import Retraining
 from inference.review.routes import Review, ReviewRoutes
@@ -53,7 +54,6 @@ from inference.routes.injected import Serving, parts_of
 from inference.routes.jobs import AskRoutes, JobRoutes
 from inference.routes.models import ModelRoutes, days_asked
 from inference.routes.openapi import body_schemas, page_answer, refusals, token_schemes
-from inference.routes.page import PageRoutes
 from inference.routes.probes import ProbeRoutes, counted
 from inference.routes.seeds import SeedRoutes
 from inference.search.batcher import Batcher

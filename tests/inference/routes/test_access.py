@@ -65,6 +65,9 @@ ROLES = {
     ("GET", "/livez"): "open",
     ("GET", "/readyz"): "open",
     ("GET", "/problems/server-full"): "open",
+    ("GET", "/"): "open",
+    ("GET", "/ui"): "open",
+    ("GET", "/ui/main.js"): "open",
     ("GET", "/schema"): "open",
     ("GET", "/schema/openapi.json"): "open",
     ("GET", "/schema/assets/swagger-ui.css"): "open",
@@ -72,6 +75,7 @@ ROLES = {
 PLACES = {
     "{name:str}": "nobody",
     "{version:int}": "1",
+    "/{path:path}": "/main.js",
     "{job_id:str}": "0a",
     "{correction_id:str}": "t1",
     "{item_id:str}": "t1",
@@ -94,8 +98,8 @@ MAY = {
 SENT = {
     "none": ("o", "o"),
     "wrong": ("o", "o"),
-    "PUPPET_SEARCH_TOKEN": ("osj", "osfj"),
-    "PUPPET_ADMIN_TOKEN": ("oslfaj", "oslfaj"),
+    "PUPPET_SEARCH_TOKEN": ("osij", "osfij"),
+    "PUPPET_ADMIN_TOKEN": ("oslfiaj", "oslfiaj"),
     "search": ("osij", "osfij"),
     "label": ("olfij", "olfij"),
     "admin": ("oslfiaj", "oslfiaj"),

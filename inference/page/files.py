@@ -1,4 +1,4 @@
-"""The page for people without a terminal: the files of inference/page, as they are, under /ui/.
+"""The page for people without a terminal: the files beside this module, as they are, under /ui/.
 
     GET /         -> /ui/
     GET /ui/      index.html, which loads main.js, which calls the routes that everybody may call
@@ -75,7 +75,7 @@ def page_files() -> dict[str, PageFile]:
                 raw = entry.read_bytes()
                 yield f"{prefix}{entry.name}", PageFile(raw, media_type, f'"{hashlib.sha256(raw).hexdigest()[:32]}"')
 
-    return dict(walk(files("inference") / "page", ""))
+    return dict(walk(files(__package__), ""))
 
 
 class PageRoutes(Routes):
