@@ -18,12 +18,8 @@ const FIRST_WAIT_MS = 500, LONGEST_WAIT_MS = 5000;
 export class Problem extends Error {
   constructor(status, members) {
     super(members.detail);
-    this.status = status;
-    this.type = (members.type || "").replace(/^.*\//, "");
-    this.title = members.title || "";
-    this.detail = members.detail || "";
-    this.errors = members.errors || [];
-    this.members = members;
+    const { type = "", title = "", detail = "", errors = [] } = members;
+    Object.assign(this, { status, type: type.replace(/^.*\//, ""), title, detail, errors, members });
   }
 }
 
@@ -58,20 +54,16 @@ export function createApi({ language, onTrouble }) {
   let asking = null; // the promise of a token, shared by all calls that wait for one
 
   function askToken(problem) {
+    const end = (settle) => { asking = null; onTrouble(null); settle(); };
     asking ??= new Promise((resolve, reject) => {
-      onTrouble({
-        kind: "token",
-        problem,
-        give: (given) => { token = given; asking = null; onTrouble(null); resolve(); },
-        refuse: () => { asking = null; onTrouble(null); reject(problem); },
-      });
+      onTrouble({ kind: "token", problem, give: (given) => { token = given; end(resolve); }, refuse: () => end(() => reject(problem)) });
     });
     return asking;
   }
 
   const pause = (ms, signal) => new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal?.addEventListener("abort", () => { clearTimeout(timer); reject(signal.reason); }, { once: true });
+    setTimeout(resolve, ms);
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
   });
 
   // Send a request until it is answered; return the Response of a success.
@@ -142,9 +134,7 @@ export function createApi({ language, onTrouble }) {
     async start(path, data, { signal } = {}) {
       const headers = { Prefer: "respond-async", "Idempotency-Key": crypto.getRandomValues(new Uint32Array(4)).join("-") };
       const options = { headers, signal };
-      const sent = data.file instanceof Blob
-        ? { ...options, body: data.file, type: data.type, query: data.query }
-        : asJson(data, options);
+      const sent = data.file instanceof Blob ? { ...options, body: data.file, type: data.type, query: data.query } : asJson(data, options);
       return (await json(await send("POST", path, sent))).job;
     },
 
@@ -171,9 +161,9 @@ export function createApi({ language, onTrouble }) {
 
     // Start a job, follow it, and return {job, result}; a job that failed is a Problem like any other.
     //   onStart(id)    so that a screen can remember or cancel it
-    async run(path, data, { onStart = () => {}, onEvent, signal } = {}) {
+    async run(path, data, { onStart, onEvent, signal } = {}) {
       const id = await api.start(path, data, { signal });
-      onStart(id);
+      onStart?.(id);
       return api.finish(id, { onEvent, signal });
     },
     async finish(id, { onEvent, signal } = {}) {

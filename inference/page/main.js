@@ -51,11 +51,7 @@ function App({ first }) {
     document.documentElement.lang = wanted;
     setWords(() => found);
   };
-  useEffect(() => {
-    const moved = () => setScreen(screenNow());
-    addEventListener("hashchange", moved);
-    return () => removeEventListener("hashchange", moved);
-  }, []);
+  useEffect(() => addEventListener("hashchange", () => setScreen(screenNow())), []); // as long as the page is open
   useEffect(() => {
     document.title = `${words(`${screen}.title`)} – Puppet`;
     if (!isFirst.current) heading.current.focus();
@@ -63,17 +59,15 @@ function App({ first }) {
   }, [screen]);
   useEffect(() => { if (trouble) announce(words(`trouble.${trouble.kind}`)); }, [trouble]);
 
-  const typeToken = () => setTrouble({
-    kind: "token",
-    give: (token) => { api.setToken(token); setTrouble(null); },
-    refuse: () => setTrouble(null),
-  });
+  const refuse = () => setTrouble(null);
+  const typeToken = () => setTrouble({ kind: "token", give: (token) => { api.setToken(token); refuse(); }, refuse });
   const { Screen } = SCREENS[screen];
   return html`
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); heading.current.focus(); }}>${words("skip")}</a>
     <header>
       <nav aria-label=${words("screens")}>
-        <ul>${Object.keys(SCREENS).map((one) => html`<li key=${one}><a href=${`#/${one}`} aria-current=${one === screen ? "page" : undefined}>${words(`${one}.title`)}</a></li>`)}</ul>
+        <ul>${Object.keys(SCREENS).map((one) => html`
+          <li key=${one}><a href=${`#/${one}`} aria-current=${one === screen ? "page" : undefined}>${words(`${one}.title`)}</a></li>`)}</ul>
       </nav>
       <div class="settings">
         <select aria-label=${words("language")} value=${words.language} onChange=${(event) => choose(event.target.value)}>

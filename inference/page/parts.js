@@ -6,7 +6,7 @@
 
 import { html, useEffect, useRef, useState } from "./vendor/standalone.module.js";
 
-export { html, render, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor/standalone.module.js";
+export * from "./vendor/standalone.module.js";
 
 let count = 0;
 const useId = () => useState(() => `part-${++count}`)[0];
@@ -15,11 +15,8 @@ const useId = () => useState(() => `part-${++count}`)[0];
 const kept = new Map();
 export function useKept(key, initial) {
   const [value, setValue] = useState(() => (kept.has(key) ? kept.get(key) : initial));
-  const set = useRef((next) => setValue((before) => {
-    const found = typeof next === "function" ? next(before) : next;
-    kept.set(key, found);
-    return found;
-  }));
+  const keep = (found) => { kept.set(key, found); return found; };
+  const set = useRef((next) => setValue((before) => keep(typeof next === "function" ? next(before) : next)));
   return [value, set.current];
 }
 
@@ -41,14 +38,11 @@ export function useTask() {
       if (problem.type === undefined && problem.name !== "AbortError") throw problem; // a mistake in this page's code
     }
   };
-  return { ...state, run, clear: () => setState({ busy: false, problem: null }) };
+  return { ...state, run };
 }
 
 // Say a sentence to those who listen to the page instead of looking at it (main.js holds the live region).
-export function announce(text) {
-  const region = document.getElementById("announced");
-  if (region) region.textContent = text;
-}
+export const announce = (text) => document.getElementById("announced")?.replaceChildren(text);
 
 // A labelled control: an input, with `options` [[value, label], ...] a select, with `rows` a text area. `onChange` is
 // given the value: a text, of a checkbox true or false, of a file the File.
@@ -95,11 +89,8 @@ export function Table({ caption, columns, rows, rowKey = (row, index) => row.id 
 // A modal dialog. The browser keeps the focus inside and gives it back at the end; Escape calls `onClose`.
 export function Dialog({ title, onClose, children }) {
   const id = useId(), own = useRef(null);
-  useEffect(() => {
-    const before = document.activeElement;
-    own.current.showModal();
-    return () => before?.focus?.();
-  }, []);
+  const before = useRef(document.activeElement);
+  useEffect(() => { own.current.showModal(); return () => before.current?.focus?.(); }, []);
   return html`
     <dialog ref=${own} aria-labelledby=${id} onCancel=${(event) => { event.preventDefault(); onClose(); }}>
       <article><h2 id=${id}>${title}</h2>${children}</article>
@@ -137,13 +128,10 @@ export function Action({ task, label, busy, kind = "", disabled = false, onClick
 // A file, dropped on the field or chosen by its button, which a keyboard reaches.
 export function FilePick({ label, hint, accept, onFile, name }) {
   const [over, setOver] = useState(false);
-  const drop = (event) => {
-    event.preventDefault();
-    setOver(false);
-    if (event.dataTransfer.files[0]) onFile(event.dataTransfer.files[0]);
-  };
+  const on = (isOver) => (event) => { event.preventDefault(); setOver(isOver); }; // else the browser would open the file
+  const drop = (event) => { on(false)(event); if (event.dataTransfer.files[0]) onFile(event.dataTransfer.files[0]); };
   return html`
-    <div class=${over ? "drop over" : "drop"} onDragOver=${(event) => { event.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)} onDrop=${drop}>
+    <div class=${over ? "drop over" : "drop"} onDragOver=${on(true)} onDragLeave=${on(false)} onDrop=${drop}>
       <${Field} label=${label} hint=${hint} type="file" accept=${accept} onChange=${(file) => file && onFile(file)} />
       ${name && html`<p class="file">${name}</p>`}
     </div>`;

@@ -3,6 +3,7 @@
     role       opened by a token of       open to callers on this machine while there is no token of
     open       (needs no token)
     search     search, admin              search
+    view       search, label, admin       search                GET /models and versions: what every role has to choose from
     label      label, admin               label, admin
     feedback   label, admin               label, admin          POST /feedback; with feedback_role = "search" as search,
                                                                 and label tokens open it too
@@ -37,12 +38,13 @@ from inference.settings import Settings, is_loopback
 from inference.tokens import NamedToken, as_time
 
 JSON, MAIL = "application/json", "message/rfc822"
-OPEN, SEARCH, LABEL, FEEDBACK, INSPECT, ADMIN, JOB = (  # a handler's `opt`
-    {"role": role} for role in ("open", "search", "label", "feedback", "inspect", "admin", "job")
+OPEN, SEARCH, VIEW, LABEL, FEEDBACK, INSPECT, ADMIN, JOB = (  # a handler's `opt`
+    {"role": role} for role in ("open", "search", "view", "label", "feedback", "inspect", "admin", "job")
 )
 Roles = dict[str, tuple[str, ...]]  # role of a route -> roles of tokens
 OPENED_BY: Roles = {
     "search": ("search", "admin"),
+    "view": ("search", "label", "admin"),
     "label": ("label", "admin"),
     "feedback": ("label", "admin"),
     "inspect": ("label", "search", "admin"),
@@ -51,6 +53,7 @@ OPENED_BY: Roles = {
 }
 CLOSED_BY: Roles = {
     "search": ("search",),
+    "view": ("search",),
     "label": ("label", "admin"),
     "feedback": ("label", "admin"),
     "inspect": ("label", "admin"),

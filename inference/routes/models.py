@@ -102,7 +102,7 @@ class ModelRoutes(Routes):
 
     path = "/models"
 
-    @get("/", opt=access.SEARCH, responses=refusals(*READ))
+    @get("/", opt=access.VIEW, responses=refusals(*READ))
     async def models(self, registry: NamedDependency[Registry]) -> ModelsAnswer:
         """List the models: what serves, and what else there is."""
 
@@ -111,12 +111,12 @@ class ModelRoutes(Routes):
 
         return ModelsAnswer(await asyncio.to_thread(found))
 
-    @get("/{name:str}", opt=access.SEARCH, responses=refusals(*READ))
+    @get("/{name:str}", opt=access.VIEW, responses=refusals(*READ))
     async def model(self, name: FromPath[str], registry: NamedDependency[Registry]) -> ModelAnswer:
         """Show one model: its versions, which one serves, and which served before."""
         return await asyncio.to_thread(look, registry.store, registry, name)
 
-    @get("/{name:str}/versions/{version:int}", opt=access.SEARCH, responses=refusals(*READ))
+    @get("/{name:str}/versions/{version:int}", opt=access.VIEW, responses=refusals(*READ))
     async def version(
         self, name: FromPath[str], version: FromPath[int], registry: NamedDependency[Registry]
     ) -> Response[VersionAnswer]:

@@ -5,7 +5,7 @@
 //
 // What changes who answers customers is asked for in a dialog first, which says what will be different.
 
-import { Bar, Dialog, Field, ModelPick, Notice, ProblemNotice, Table, announce, html, useEffect, useKept, useState, useTask } from "../parts.js";
+import { Action, Bar, Dialog, Field, ModelPick, Notice, ProblemNotice, Table, announce, html, useEffect, useKept, useState, useTask } from "../parts.js";
 import { Excerpt } from "./deciding.js";
 import { ReadingStep, useReading } from "./reading.js";
 
@@ -36,11 +36,7 @@ function Changes({ now, next, words }) {
   const isSorting = next.categories.length > 0;
   const version = (one) => words("models.version.n", { version: one.manifest.version });
   const rows = figuresOf(isSorting, words).map(([key, show]) => ({ id: key, name: words(`models.${key}`), now: now && show(now), next: show(next) }));
-  const columns = [
-    { key: "name", label: words("models.figure") },
-    ...(now ? [{ key: "now", label: version(now) }] : []),
-    { key: "next", label: version(next) },
-  ];
+  const columns = [{ key: "name", label: words("models.figure") }, ...(now ? [{ key: "now", label: version(now) }] : []), { key: "next", label: version(next) }];
   const only = (one, other) => one.categories.filter((category) => !other.categories.includes(category));
   return html`
     <${Table} caption=${words("models.changes")} columns=${columns} rows=${rows} />
@@ -53,16 +49,12 @@ function Asked({ action, words, onDone, onClose }) {
   const task = useTask();
   const { kind, target, now, name } = action;
   const parameters = { name, version: target?.manifest.version ?? "", now: now?.manifest.version ?? "" };
-  const act = () => task.run(async (signal) => {
-    await action.act(signal);
-    onDone(words(`models.done.${kind}`, parameters));
-  });
+  const act = () => task.run((signal) => action.act(signal).then(() => onDone(words(`models.done.${kind}`, parameters))));
   return html`
     <${Dialog} title=${words(`models.ask.${kind}`, parameters)} onClose=${onClose}>
       <p>${words(`models.means.${kind}`, parameters)}</p>
       ${["promote", "rollback"].includes(kind) && target && html`<${Changes} now=${now} next=${target} words=${words} />`}
-      <${ProblemNotice} problem=${task.problem} words=${words} />
-      <button type="button" disabled=${task.busy} onClick=${act}>${words(`models.${kind}`)}</button>
+      <${Action} task=${task} label=${words(`models.${kind}`)} onClick=${act} words=${words} />
       <button type="button" class="secondary" onClick=${onClose}>${words("cancel")}</button>
     <//>`;
 }
@@ -89,9 +81,7 @@ function Compare({ api, words, model }) {
     <p>${words("models.compare.about")}</p>
     ${pick("old")}${pick("new")}
     <${ReadingStep} words=${words} source=${source} />
-    <button type="button" disabled=${!source.isReady || task.busy || chosen.old === chosen.new} onClick=${compare}>${words("models.compare.do")}</button>
-    ${task.busy && html`<${Bar} label=${words("models.compare.busy")} />`}
-    <${ProblemNotice} problem=${task.problem} words=${words} />
+    <${Action} task=${task} label=${words("models.compare.do")} busy=${words("models.compare.busy")} disabled=${!source.isReady || chosen.old === chosen.new} onClick=${compare} words=${words} />
     ${found && found.name === model.name && html`
       <p>${words("models.compare.result", { old: found.old, new: found.new, better: found.comparison.num_better, worse: found.comparison.num_worse, rows: found.comparison.num_rows })}
         ${" "}<strong>${words(found.comparison.is_better ? "models.compare.surely" : "models.compare.unsure")}</strong></p>
@@ -113,13 +103,10 @@ export function Screen({ api, words }) {
     setVersions(await Promise.all(numbers.map((one) => api.get(`/models/${name}/versions/${one}`, { signal }))));
     setModel(found);
   });
-  useEffect(() => {
-    if (!done) return;
-    announce(done);
-    document.querySelector("h1").focus(); // the button that was pressed may be gone with what it has done
-  }, [done]);
+  // The focus goes to the heading, because the button that was pressed may be gone with what it has done.
+  useEffect(() => { if (done) { announce(done); document.querySelector("h1").focus(); } }, [done]);
 
-  const numberOf = (one) => one.manifest.version;
+  const numberOf = (one) => one.manifest.version, close = () => setAction(null);
   const now = versions.find((one) => numberOf(one) === model?.current);
   const previous = model?.before ?? null;
   const path = (one, rest = "") => `/models/${model.name}/versions/${numberOf(one)}${rest}`;
@@ -134,13 +121,8 @@ export function Screen({ api, words }) {
   // A version that was published without a report (by an older release, or a server that lacked the libraries) gets one.
   const saveReport = (one) => saving.run(async (signal) => {
     const get = () => api.download(path(one, "/report"), `${model.name}-${numberOf(one)}.html`, { signal });
-    try {
-      await get();
-    } catch (problem) {
-      if (problem.type !== "no-report") throw problem;
-      await api.run(path(one, "/report"), {}, { signal });
-      await get();
-    }
+    const write = () => api.run(path(one, "/report"), {}, { signal });
+    await get().catch((problem) => (problem.type === "no-report" ? write().then(get) : Promise.reject(problem)));
   });
 
   const button = (kind, onClick, disabled = false) => html`<button type="button" class="secondary" disabled=${disabled} onClick=${onClick}>${words(`models.${kind}`)}</button>`;
@@ -152,7 +134,6 @@ export function Screen({ api, words }) {
     { key: "created", label: words("models.created"), show: (one) => words.date(one.manifest.created) },
   ];
   const one = versions.find((each) => numberOf(each) === chosen) ?? versions[0];
-  const close = () => setAction(null);
   return html`
     <p>${words("models.about")}</p>
     <${ModelPick} key=${done} api=${api} words=${words} onChange=${(found) => (found ? load(found.name) : setModel(null))} />
@@ -167,10 +148,8 @@ export function Screen({ api, words }) {
           <legend>${words("models.actions")}</legend>
           <${Field} label=${words("models.version")} value=${numberOf(one)} options=${versions.map((each) => [numberOf(each), words("models.version.n", { version: numberOf(each) })])}
             onChange=${(value) => setChosen(Number(value))} />
-          ${button("promote", () => promote(one), one.serves)}
-          ${isSorting && button("report", () => saveReport(one))}
-          ${button("download", () => save(one))}
-          ${button("delete", () => remove(one), numberOf(one) === model.current)}
+          ${button("promote", () => promote(one), one.serves)}${isSorting && button("report", () => saveReport(one))}
+          ${button("download", () => save(one))}${button("delete", () => remove(one), numberOf(one) === model.current)}
         </fieldset>`}
       ${previous !== null && html`<button type="button" onClick=${rollBack}>${words("models.rollback.to", { version: previous })}</button>`}
       <button type="button" class="secondary" onClick=${removeModel}>${words("models.delete-model")}</button>

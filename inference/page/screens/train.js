@@ -219,7 +219,7 @@ export function Screen({ api, words }) {
         <${ModelPick} key=${`${trained?.name} ${trained?.result.version} ${trained?.decided}`} api=${api} words=${words} kind="GRU" onChange=${setModel} />
         ${model && html`<${Field} type="checkbox" label=${words("train.new-model")} value=${isNew} onChange=${setNew} />`}
         ${makesNew && html`
-          <${Field} label=${words("train.name")} hint=${words("train.name.hint")} value=${newName} onChange=${setNewName} pattern="[a-z0-9][a-z0-9_-]*" maxlength="63" required />`}
+          <${Field} label=${words("train.name")} hint=${words("train.name.hint")} value=${newName} onChange=${setNewName} pattern="[a-z0-9][a-z0-9_\\-]*" maxlength="63" required />`}
         <${Field} label=${words("train.recipe")} value=${recipe} options=${RECIPES.map((one) => [one, words(`train.recipe.${one}`)])} onChange=${setRecipe} />
         ${!makesNew && html`<${Field} type="checkbox" label=${words("train.feedback")} value=${withFeedback} onChange=${setWithFeedback} />`}
         ${corrections.length > 0 && html`<p>${words("train.corrected", { n: corrections.length })}</p>`}

@@ -23,7 +23,8 @@ function Tokens({ explanation, words }) {
   const strength = ({ weight }) => SURE_STEPS.filter((step) => Math.abs(weight) >= step).length;
   const columns = [
     { key: "token", label: words("try.token") },
-    { key: "weight", label: words("try.weight"), number: true, show: ({ weight }) => words.number(weight, { maximumFractionDigits: 2, signDisplay: "exceptZero" }) },
+    { key: "weight", label: words("try.weight"), number: true,
+      show: ({ weight }) => words.number(weight, { maximumFractionDigits: 2, signDisplay: "exceptZero" }) },
     { key: "known", label: words("try.known"), show: ({ known }) => words(known ? "try.known.yes" : "try.known.no") },
     { key: "nearest", label: words("try.nearest"), show: ({ nearest }) => (nearest ?? []).map((one) => one.token).join(", ") },
   ];
@@ -42,35 +43,30 @@ function Correction({ api, words, asked, answer, categories }) {
   const [category, setCategory] = useKept("try.category", "");
   const [stored, setStored] = useKept("try.stored", null);
   const task = useTask();
-  const post = (event) => {
-    event.preventDefault();
-    task.run(async (signal) => {
-      const ticket = asked.vector ? { tokens: asked.vector } : { text: asked.text };
-      const found = await api.post("/feedback", { name: asked.name, id: asked.id, category, version: answer.version, ...ticket }, { signal });
-      setStored({ ...found, category });
-      announce(words("try.stored", { category }));
-    });
-  };
+  const post = () => task.run(async (signal) => {
+    const ticket = asked.vector ? { tokens: asked.vector } : { text: asked.text };
+    const found = await api.post("/feedback", { name: asked.name, id: asked.id, category, version: answer.version, ...ticket }, { signal });
+    setStored({ ...found, category });
+    announce(words("try.stored", { category }));
+  });
   return html`
-    <form onSubmit=${post}>
+    <form onSubmit=${(event) => { event.preventDefault(); post(); }}>
       <${Field} label=${words("try.it-was")} hint=${words("try.it-was.hint")} list="try-categories" value=${category} onChange=${setCategory} required />
       <datalist id="try-categories">${categories.map((one) => html`<option value=${one} />`)}</datalist>
       <button type="submit" class="secondary" disabled=${task.busy}>${words("try.keep")}</button>
       <${ProblemNotice} problem=${task.problem} words=${words} />
       ${stored && stored.id === asked.id && html`<${Notice} kind="good" words=${words}>
-        ${words("try.stored", { category: stored.category })} ${stored.is_new_category ? words("try.stored.new") : ""}<//>`}
-    </form>`;
+        ${words("try.stored", { category: stored.category })} ${stored.is_new_category ? words("try.stored.new") : ""}<//>`}</form>`;
 }
 
 function Answer({ api, words, found, version, categories }) {
   const { asked, answer, stripped } = found;
   const { threshold, target } = version?.abstain ?? {};
   const best = answer.best ?? [{ category: answer.category, confidence: answer.confidence }];
-  const columns = [
-    { key: "category", label: words("category") },
+  const bar = ({ category, confidence }) => html`<meter aria-label=${category} max="1" value=${confidence}>${words.percent(confidence)}</meter>`;
+  const columns = [{ key: "category", label: words("category") },
     { key: "confidence", label: words("confidence"), number: true, show: (row) => words.percent(row.confidence) },
-    { key: "bar", label: words("try.bar"), show: (row) => html`<meter aria-label=${row.category} max="1" value=${row.confidence}>${words.percent(row.confidence)}</meter>` },
-  ];
+    { key: "bar", label: words("try.bar"), show: bar }];
   return html`
     <section aria-labelledby="try-answer">
       <h2 id="try-answer">${words("try.answer")}</h2>
@@ -78,7 +74,8 @@ function Answer({ api, words, found, version, categories }) {
       ${answer.reason && html`<p>${words(`reason.${answer.reason}`)}</p>`}
       <p>${words("try.confidence", { share: words.percent(answer.confidence), n: Math.round(100 * answer.confidence) })}
         ${" "}${threshold && words("try.threshold", { threshold: words.percent(threshold), target: words.percent(target) })}</p>
-      ${stripped && html`<p>${words("try.stripped", { attachments: stripped.num_attachments, quoted: stripped.num_quoted_lines, signature: stripped.num_signature_lines + stripped.num_disclaimer_lines })}</p>`}
+      ${stripped && html`<p>${words("try.stripped", { attachments: stripped.num_attachments, quoted: stripped.num_quoted_lines,
+        signature: stripped.num_signature_lines + stripped.num_disclaimer_lines })}</p>`}
       ${answer.num_truncated_tokens > 0 && html`<${Notice} words=${words}>${words("try.truncated", { n: answer.num_truncated_tokens })}<//>`}
       <${Table} caption=${words("try.best")} columns=${columns} rows=${best} rowKey=${(row) => row.category} />
       ${answer.explanation && html`<${Tokens} explanation=${answer.explanation} words=${words} />`}
@@ -106,11 +103,9 @@ export function Screen({ api, words }) {
     announce(`${answer.category ?? words("try.none")}, ${words.percent(answer.confidence)}`);
   });
   const readMail = async (file) => {
-    const read = await task.run((signal) => api.postFile("/predict", file, "message/rfc822", { query: { name: model.name, show_text: true }, signal }));
-    if (!read) return;
-    setForm("text");
-    setContent(read.text);
-    ask(read.text, "text", read.stripped);
+    const query = { name: model.name, show_text: true };
+    const read = await task.run((signal) => api.postFile("/predict", file, "message/rfc822", { query, signal }));
+    if (read) { setForm("text"); setContent(read.text); ask(read.text, "text", read.stripped); }
   };
 
   return html`

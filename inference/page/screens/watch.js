@@ -20,10 +20,7 @@ function useLook(read, keys, again = true) {
   useEffect(() => {
     setFound(null);
     let timer, isGone = false;
-    const round = async () => {
-      await look();
-      if (again && !isGone) timer = setTimeout(round, LOOK_MS);
-    };
+    const round = () => look().then(() => { if (again && !isGone) timer = setTimeout(round, LOOK_MS); });
     round();
     return () => { isGone = true; clearTimeout(timer); };
   }, keys);
@@ -46,6 +43,15 @@ function within(metrics, share) {
   return total > 0 ? Number(found.labels.le) : undefined;
 }
 
+// A part of the screen: its heading, what went wrong with it, and what it shows.
+const Part = ({ title, problem, words, children }) => html`<h2>${title}</h2><${ProblemNotice} problem=${problem} words=${words} />${children}`;
+
+// A list of what has happened, the newest first.
+function Events({ name, problem, rows, columns, rowKey, words }) {
+  const list = rows?.length > 0 ? html`<${Table} caption=${words(`watch.${name}.newest`)} columns=${columns} rows=${rows} rowKey=${rowKey} />` : html`<p>${words("watch.nothing")}</p>`;
+  return html`<${Part} title=${words(`watch.${name}`)} problem=${problem} words=${words}>${rows && list}<//>`;
+}
+
 function Drift({ api, words, model }) {
   const [days, setDays] = useState(7);
   const { found, problem } = useLook((signal) => api.get(`/models/${model.name}/drift`, { query: { days }, signal, ask: false }), [model.name, days]);
@@ -55,9 +61,8 @@ function Drift({ api, words, model }) {
     ? words("watch.reason.category_shares", { index: share })
     : words(`watch.reason.${what}`, { category, expected: words.percent(expected), found: words.percent(share) }));
   return html`
-    <h2>${words("watch.drift")}</h2>
+    <${Part} title=${words("watch.drift")} problem=${problem} words=${words} />
     <${Field} label=${words("watch.days")} value=${days} options=${DAYS.map((n) => [n, words("watch.days.n", { n })])} onChange=${(value) => setDays(Number(value))} />
-    <${ProblemNotice} problem=${problem} words=${words} />
     ${found && html`
       <${Notice} kind=${found.verdict === "drift" ? "warning" : "info"} words=${words}>
         <strong>${words(`watch.verdict.${found.verdict}`)}</strong> ${words("watch.numbers", numbers)}<//>
@@ -84,10 +89,8 @@ function Traffic({ api, words }) {
     ["connections", words.number(sum("puppet_connections", () => true))],
   ].map(([id, value]) => ({ id, name: words(`watch.traffic.${id}`), value }));
   const columns = [{ key: "name", label: words("watch.what") }, { key: "value", label: words("watch.value"), number: true }];
-  return html`
-    <h2>${words("watch.traffic")}</h2>
-    <${ProblemNotice} problem=${problem} words=${words} />
-    ${found && html`<${Table} caption=${words("watch.traffic.since")} columns=${columns} rows=${rows} />`}`;
+  const shown = found && html`<${Table} caption=${words("watch.traffic.since")} columns=${columns} rows=${rows} />`;
+  return html`<${Part} title=${words("watch.traffic")} problem=${problem} words=${words}>${shown}<//>`;
 }
 
 function Jobs({ api, words }) {
@@ -104,10 +107,7 @@ function Jobs({ api, words }) {
     { key: "detail", label: words("watch.detail"), show: (job) => (isOpen(job)
       ? html`<button type="button" class="secondary" onClick=${() => cancel(job)}>${words("watch.cancel")}</button>` : job.detail) },
   ];
-  return html`
-    <h2>${words("watch.jobs")}</h2>
-    <${ProblemNotice} problem=${problem || cancelling.problem} words=${words} />
-    ${found && (found.length > 0 ? html`<${Table} caption=${words("watch.jobs.newest")} columns=${columns} rows=${found} />` : html`<p>${words("watch.nothing")}</p>`)}`;
+  return html`<${Events} name="jobs" problem=${problem || cancelling.problem} rows=${found} columns=${columns} rowKey=${(job) => job.id} words=${words} />`;
 }
 
 function Audit({ api, words }) {
@@ -119,10 +119,7 @@ function Audit({ api, words }) {
     { key: "token_name", label: words("watch.who"), show: (one) => (one.token_name === NO_TOKEN ? words("watch.this-machine") : one.token_name) },
     { key: "outcome", label: words("watch.outcome"), show: (one) => words(`watch.outcome.${one.outcome}`) },
   ];
-  return html`
-    <h2>${words("watch.audit")}</h2>
-    <${ProblemNotice} problem=${problem} words=${words} />
-    ${found && (found.length > 0 ? html`<${Table} caption=${words("watch.audit.newest")} columns=${columns} rows=${found} rowKey=${(one) => one.number} />` : html`<p>${words("watch.nothing")}</p>`)}`;
+  return html`<${Events} name="audit" problem=${problem} rows=${found} columns=${columns} rowKey=${(one) => one.number} words=${words} />`;
 }
 
 export function Screen({ api, words }) {
