@@ -24,8 +24,8 @@ from trainer.cli.main import main as train_main
 
 FOLDER = ROOT / "docs" / "page"
 NAME = "support"
-QUALITY = 45  # of WebP; text stays sharp, and all pictures together stay under 1.5 MB
-HEIGHT = 1800  # CSS pixels at most: what is further down is cut off
+QUALITY = 30  # of WebP; text stays sharp, and all pictures together stay under 1.5 MB
+HEIGHT = 1500  # CSS pixels at most: what is further down is cut off
 KINDS: dict[str, tuple[str, Size]] = {
     "light": ("light", (1000, 800)),
     "dark": ("dark", (1000, 800)),
@@ -55,14 +55,16 @@ def export(path: Path, tickets: Sequence[Row], has_category: bool) -> Path:
     return path
 
 
-def take(tab: Tab, screen: str) -> None:
-    """Photograph what a tab shows, in each kind."""
+def take(tab: Tab, screen: str, above: str = "body") -> None:
+    """Photograph what a tab shows, from an element on, in each kind."""
     for kind, (scheme, (width, height)) in KINDS.items():
         tab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # a name of KINDS
         tab.page.set_viewport_size({"width": width, "height": height})
-        raw = tab.page.screenshot(full_page=True)
-        image = Image.open(io.BytesIO(raw))
-        image = image.crop((0, 0, image.width, min(image.height, HEIGHT)))
+        box = tab.page.locator(above).last.bounding_box()
+        assert box is not None
+        top = round(box["y"] + tab.page.evaluate("scrollY"))
+        image = Image.open(io.BytesIO(tab.page.screenshot(full_page=True)))
+        image = image.crop((0, top, image.width, min(image.height, top + HEIGHT)))
         image.save(FOLDER / f"{screen}.{tab.language}.{kind}.webp", quality=QUALITY, method=6)
     tab.page.set_viewport_size({"width": 1000, "height": 800})
 
@@ -86,7 +88,7 @@ def train(tab: Tab, folder: Path) -> None:
     take(tab, "train-inspected")
     press(page, language, "train.start")
     expect(page.locator("main").get_by_text(word(language, "train.done", version=1, name=NAME))).to_be_visible()
-    take(tab, "train")
+    take(tab, "train", above="main section >> nth=2")
     press(page, language, "train.promote", version=1)
     expect(page.locator("main").get_by_text(word(language, "train.serves", version=1))).to_be_visible()
 
