@@ -367,7 +367,7 @@ class Jobs:
             ended = [one for one in self._table.known(database) if one.ended and one.kind != "train"]
         left, num_jobs = limit_bytes, 0
         # The newest first; of those that ended in the same second the one that was asked for last.
-        for one in sorted(reversed(ended), key=lambda known: known.ended, reverse=True):
+        for _, _, one in sorted(((one.ended, place, one) for place, one in enumerate(ended)), reverse=True):
             left -= sum(entry.stat().st_size for entry in self._copies(one.id))
             if left < 0:
                 num_jobs += self._remove_copies(one.id) > 0
