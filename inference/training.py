@@ -47,6 +47,7 @@ CHECK_S = 600.0  # a body of 256 MiB is checked in 2 s; beside searches that tak
 CHECK_BYTES = 2**20  # of its answer
 SAFE_PATH = ("-P",) if sys.flags.safe_path else ()  # a child finds modules where we do
 MAX_CHECKS = 2  # at once; each is a process of 80 MB, and what waits for its turn waits as a file
+KEPT_FILES = 16  # of the largest size that may be kept for jobs that have ended; beyond it the oldest are erased
 KEPT_JOBS = 1000  # that have ended; what is older is not found
 POLL_S = 0.1  # how soon the end of a job is noticed
 
@@ -141,6 +142,8 @@ class Training:
         folder = await asyncio.to_thread(self.jobs.new_folder)
         is_job = False
         try:
+            if posted is not None:
+                await asyncio.to_thread(self.jobs.spare, KEPT_FILES * self._settings.train_body_bytes)
             said = await asyncio.to_thread(_write_asked, folder, asked, posted)
             digest = await _spool(chunks, folder / (BODY if posted is None else UPLOAD), said)
             async with self._checks:

@@ -98,6 +98,7 @@ class JobTrace(NamedTuple):
 
 
 _JobList: TypeAlias = list[Job]  # inside the class, `list` is the method
+_PathList: TypeAlias = list[Path]
 _EventList: TypeAlias = list[tuple[int, Event]]
 
 
@@ -352,16 +353,41 @@ class Jobs:
         before = at(now_s - hours * HOUR_S)
         with self._table.reading() as database:
             old = [one for one in self._table.known(database) if one.ended and one.ended < before]
-        num_jobs = 0
-        for one in old:
-            if one.kind == "train":
-                continue
-            with self._disk(), contextlib.suppress(FileNotFoundError):
-                found = [entry for entry in (self._root / one.id).iterdir() if is_copy(entry.name)]
-                for entry in found:
-                    entry.unlink(missing_ok=True)
-                num_jobs += bool(found)
+        return sum(self._remove_copies(one.id) > 0 for one in old if one.kind != "train")
+
+    def spare(self, limit_bytes: int) -> int:
+        """Remove the oldest files of ended jobs until what is left is within a limit; return of how many jobs.
+
+        So files that are sent one after the other fill no disk, however long they are to be kept.
+
+        Args:
+            limit_bytes: of all such files together; a file that two jobs share counts for each.
+        """
+        with self._table.reading() as database:
+            ended = [one for one in self._table.known(database) if one.ended and one.kind != "train"]
+        left, num_jobs = limit_bytes, 0
+        # The newest first; of those that ended in the same second the one that was asked for last.
+        for _, _, one in sorted(((one.ended, place, one) for place, one in enumerate(ended)), reverse=True):
+            left -= sum(entry.stat().st_size for entry in self._copies(one.id))
+            if left < 0:
+                num_jobs += self._remove_copies(one.id) > 0
         return num_jobs
+
+    def _copies(self, job_id: str) -> _PathList:
+        """Return the files of a job that hold tickets as they were posted or given back."""
+        with self._disk():
+            try:
+                return [entry for entry in (self._root / job_id).iterdir() if is_copy(entry.name)]
+            except FileNotFoundError:
+                return []
+
+    def _remove_copies(self, job_id: str) -> int:
+        """Remove them, and return how many there were."""
+        found = self._copies(job_id)
+        with self._disk():
+            for entry in found:
+                entry.unlink(missing_ok=True)
+        return len(found)
 
     def drop_bodies(self, model_name: str, holding: Sequence[bytes] | None = None) -> int:
         """Remove the bodies of a model's trainings that were to be kept, and return how many.

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 from litestar import Litestar
 
-from artifacts.jobs.jobs import Jobs
+from artifacts.jobs.jobs import Jobs, is_copy
 from artifacts.store import forgetting
 from artifacts.store.bundle import unpack
 from artifacts.store.store import Store
@@ -295,6 +295,21 @@ async def test_files_are_erased_after_their_hours(client: httpx.AsyncClient, sto
     assert (job["state"], job["has_result"]) == ("succeeded", False)
     again = await client.post("/classify", json=MODEL | {"data_of": job["id"]})
     assert check_problem(again, 404)["type"] == "/problems/upload-gone"
+
+
+async def test_files_beyond_what_is_kept_go_oldest_first(client: httpx.AsyncClient, store: Store) -> None:
+    """Files that are sent one after the other fill no disk."""
+    jobs, query = Jobs(store), MODEL | {"text": "Descriptif"}
+    places = [
+        (await client.post("/classify", params=query, content=export(), headers=CSV)).headers["location"]
+        for _ in range(2)
+    ]
+    num_bytes = sum(path.stat().st_size for path in store.jobs_folder.rglob("*") if is_copy(path.name))
+
+    assert jobs.spare(num_bytes) == 0
+    assert jobs.spare(num_bytes - 1) == 1
+
+    assert [(await client.get(f"{place}/result")).status_code for place in places] == [404, 200]
 
 
 async def test_forgotten_person_is_in_no_file_of_a_job(client: httpx.AsyncClient, store: Store) -> None:
