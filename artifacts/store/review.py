@@ -36,7 +36,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from artifacts.errors import ModelNotFound, ReviewFull, ReviewItemNotFound, StoreRefused
+from artifacts.errors import ModelNotFound, PuppetError, ReviewFull, ReviewItemNotFound, StoreRefused
 from artifacts.schemas import Reason
 from artifacts.store.store import Store
 from artifacts.store.versions import DAY_S, at
@@ -280,16 +280,24 @@ class ReviewQueue:
         """Rewrite what has closed long enough ago, and remove the files that are too old; called once a second.
 
         Raises:
-            StoreRefused.
+            StoreRefused, ArtifactRefused: of one model; all others were seen to.
         """
+        refused: PuppetError | None = None
         with self._turn:
             names = [name for name in self._store.models() if self.has_folder(name)]
             for name in self._files.keys() - set(names):  # deleted
                 del self._files[name]
             for name in names:
                 if self._has_changed(name) or any(self._is_due(day, file) for day, file in self._files[name].items()):
-                    with contextlib.suppress(ModelNotFound), self._held(name):  # deleted in the meantime
-                        pass
+                    try:
+                        with self._held(name):
+                            pass
+                    except ModelNotFound:  # deleted in the meantime
+                        continue
+                    except PuppetError as error:  # what others have closed must go all the same
+                        refused = error
+        if refused is not None:
+            raise refused
 
     def _is_due(self, day: str, file: _File) -> bool:
         is_closed = file.first_closed is not None and self._clock() - file.first_closed >= REWRITE_S

@@ -137,12 +137,13 @@ class ReviewIntake:
     def _write(self, noted: Sequence[Noted]) -> set[str]:
         """Add tickets to the queues of their models, and return the models whose queue is full."""
         full = set()
-        for name in dict.fromkeys(one.name for one in noted):
-            items = [item for one in noted if one.name == name and (item := item_of(one)) is not None]
-            with contextlib.suppress(ModelNotFound):  # deleted in the meantime
-                if self._queue.add(name, items, whole=False).is_full:
-                    full.add(name)
-        self._queue.tidy()
+        with contextlib.ExitStack() as ends:
+            ends.callback(self._queue.tidy)  # also where a ticket cannot be added: what has closed must go
+            for name in dict.fromkeys(one.name for one in noted):
+                items = [item for one in noted if one.name == name and (item := item_of(one)) is not None]
+                with contextlib.suppress(ModelNotFound):  # deleted in the meantime
+                    if self._queue.add(name, items, whole=False).is_full:
+                        full.add(name)
         return full
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from artifacts.errors import ModelNotFound, ReviewFull, ReviewItemNotFound, StoreRefused
+from artifacts.errors import ArtifactRefused, ModelNotFound, ReviewFull, ReviewItemNotFound, StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.store import feedback, review
 from artifacts.store.feedback import Correction
@@ -252,6 +252,23 @@ def test_disk_that_refuses_is_told(store: Store, workers: tuple[ReviewQueue, Rev
     with pytest.raises(StoreRefused, match="review"):
         workers[0].add(NAME, [ticket("a")])
     assert workers[0].add(OTHER, [ticket("a")]).num_added == 1
+
+
+def test_trouble_with_one_model_keeps_nothing_of_another_on_the_disk(
+    store: Store, workers: tuple[ReviewQueue, ReviewQueue], clock: Clock
+) -> None:
+    """What has closed goes although the record of a model before it is damaged; the error is told."""
+    workers[0].add(NAME, [ticket("a"), ticket("b", "reste")])
+    workers[0].add("prices", [ticket("c", "autre")])
+    workers[0].close(NAME, "a")
+    workers[0].close("prices", "c")
+    (store.folder("prices") / "model.json").write_bytes(b"{}")
+    clock.now_s += REWRITE_S
+
+    with pytest.raises(ArtifactRefused):
+        workers[1].tidy()
+    assert files_with(store, CANARY) == []
+    assert ids(workers[0]) == ["b"]
 
 
 def test_deleted_model_takes_its_queue_along(store: Store, workers: tuple[ReviewQueue, ReviewQueue]) -> None:
