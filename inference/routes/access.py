@@ -3,12 +3,13 @@
     role       opened by a token of       open to callers on this machine while there is no token of
     open       (needs no token)
     search     search, admin              search
-    view       search, label, admin       search                GET /models and versions: what every role has to choose from
+    view       search, label, admin       search                GET /models and versions, which everybody chooses from
     label      label, admin               label, admin
     feedback   label, admin               label, admin          POST /feedback; with feedback_role = "search" as search,
                                                                 and label tokens open it too
-    inspect    label, search, admin       label, admin          POST /inspect, which shows a caller's own file: who sorts
-    admin      admin                      admin                 one has its columns looked at first
+    inspect    label, search, admin       label, admin          POST /inspect, of a caller's own file: who sorts one has
+                                                                its columns looked at first
+    admin      admin                      admin
     job        search, label, admin       (each of the three)   /jobs: who may ask for any job may look after those
                                                                 that it asked for; an admin sees all (`asker_of`)
 

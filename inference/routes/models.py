@@ -58,6 +58,7 @@ class _Report(msgspec.Struct, frozen=True):
 
     validation: Figures | None = None
 
+
 def look(store: Store, registry: Registry, name: str) -> ModelAnswer:
     """Return what the store and this process know of a model; reads the disk.
 

@@ -7,7 +7,6 @@ and dark, and as on a telephone. Somebody has to look at the pictures: a test ca
 import csv
 import io
 import json
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,8 +62,8 @@ def take(tab: Tab, screen: str, above: str = "body") -> None:
         box = tab.page.locator(above).last.bounding_box()
         assert box is not None
         top = round(box["y"] + tab.page.evaluate("scrollY"))
-        image = Image.open(io.BytesIO(tab.page.screenshot(full_page=True)))
-        image = image.crop((0, top, image.width, min(image.height, top + HEIGHT)))
+        whole = Image.open(io.BytesIO(tab.page.screenshot(full_page=True)))
+        image = whole.crop((0, top, whole.width, min(whole.height, top + HEIGHT)))
         image.save(FOLDER / f"{screen}.{tab.language}.{kind}.webp", quality=QUALITY, method=6)
     tab.page.set_viewport_size({"width": 1000, "height": 800})
 
@@ -156,4 +155,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

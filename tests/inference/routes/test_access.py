@@ -81,8 +81,8 @@ PLACES = {
     "{item_id:str}": "t1",
     "{type:str}": "server-full",
 }  # what the paths above have for them
-# Tokens that are set, who calls -> the roles (o, s, v, l, f, i, a, j) whose routes are open to a request without a token,
-# with a wrong one, with the search token, with the admin token. A token that is not set is a wrong one.
+# Tokens that are set, who calls -> the roles (o, s, v, l, f, i, a, j) whose routes are open to a request without a
+# token, with a wrong one, with the search token, with the admin token. A token that is not set is a wrong one.
 MAY = {
     ("none", "here"): ("osvlfiaj", "osvlfiaj", "osvlfiaj", "osvlfiaj"),
     ("none", "elsewhere"): ("o", "o", "o", "o"),
