@@ -274,9 +274,10 @@ class JobTable:
             kinds,
         ).fetchone()
         num_queued += num_coming
+        if num_queued >= self._queue_limit and kind == "train":
+            raise QueueFull("training-queue-full", num_queued=num_queued, limit=self._queue_limit)
         if num_queued >= self._queue_limit:
-            slug = "training-queue-full" if kind == "train" else "job-queue-full"
-            raise QueueFull(slug, num_queued=num_queued, limit=self._queue_limit)
+            raise QueueFull("job-queue-full", num_queued=num_queued, limit=self._queue_limit)
 
     # What is changed in it
 

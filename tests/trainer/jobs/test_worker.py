@@ -15,7 +15,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import pytest
 
 from artifacts.errors import StoreRefused
 from artifacts.jobs.jobs import Jobs
-from artifacts.jobs.records import ASKED, BODY, LOG, RESULT, Job
+from artifacts.jobs.records import ASKED, BODY, LOG, RESULT, Job, JobKind
 from artifacts.problems.sentences import message
 from artifacts.store.store import Store
 from tests.trainer import small
@@ -486,10 +486,10 @@ def test_store_that_cannot_be_read_for_a_while_is_waited_for(
     broken.set()
     claim, get = Jobs.claim, Jobs.get
 
-    def try_claim(self: Jobs) -> Job | None:
+    def try_claim(self: Jobs, kinds: Sequence[JobKind]) -> Job | None:
         if broken.is_set():
             raise StoreRefused("not-valid", reason="no space")
-        return claim(self)
+        return claim(self, kinds)
 
     def try_get(self: Jobs, job_id: str) -> Job:
         if broken.is_set():
