@@ -76,17 +76,12 @@ function Drift({ api, words, model }) {
 function Traffic({ api, words }) {
   const { found, problem } = useLook(async (signal) => metricsIn(await api.get("/metrics", { signal, ask: false })), []);
   const sum = (name, keep) => (found ?? []).filter((one) => one.name === name && keep(one.labels)).reduce((total, one) => total + one.value, 0);
-  const searches = (first) => sum("puppet_requests_total", ({ route, status }) => route === "/search" && status.startsWith(first));
+  const count = (name) => words.number(sum(name, () => true));
+  const searches = (first) => words.number(sum("puppet_requests_total", ({ route, status }) => route === "/search" && status.startsWith(first)));
   const milliseconds = (share) => words.number(found && 1000 * within(found, share), { style: "unit", unit: "millisecond", maximumFractionDigits: 1 });
   const rows = [
-    ["searches", words.number(searches("2"))],
-    ["refused", words.number(searches("4"))],
-    ["failed", words.number(searches("5"))],
-    ["not-done", words.number(sum("puppet_refusals_total", () => true))],
-    ["p50", milliseconds(0.5)],
-    ["p99", milliseconds(0.99)],
-    ["queue", words.number(sum("puppet_queue_tokens", () => true))],
-    ["connections", words.number(sum("puppet_connections", () => true))],
+    ["searches", searches("2")], ["refused", searches("4")], ["failed", searches("5")], ["not-done", count("puppet_refusals_total")],
+    ["p50", milliseconds(0.5)], ["p99", milliseconds(0.99)], ["queue", count("puppet_queue_tokens")], ["connections", count("puppet_connections")],
   ].map(([id, value]) => ({ id, name: words(`watch.traffic.${id}`), value }));
   const columns = [{ key: "name", label: words("watch.what") }, { key: "value", label: words("watch.value"), number: true }];
   const shown = found && html`<${Table} caption=${words("watch.traffic.since")} columns=${columns} rows=${rows} />`;
