@@ -48,7 +48,6 @@ function App({ first }) {
   const choose = async (wanted) => {
     language.current = wanted;
     const found = await loadWords(wanted);
-    document.documentElement.lang = wanted;
     setWords(() => found);
   };
   useEffect(() => addEventListener("hashchange", () => setScreen(screenNow())), []); // as long as the page is open
@@ -86,5 +85,4 @@ function App({ first }) {
 }
 
 const first = await loadWords(preferred());
-document.documentElement.lang = first.language;
 render(html`<${App} first=${first} />`, document.body);

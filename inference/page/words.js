@@ -25,7 +25,7 @@ export async function loadWords(language) {
     const text = typeof found === "object" ? found[plural.select(parameters.n)] ?? found.other : found ?? key;
     return text.replace(/\{(\w+)\}/g, (_, name) => (typeof parameters[name] === "number" ? number(parameters[name]) : parameters[name] ?? ""));
   };
-  words.language = language;
+  words.language = document.documentElement.lang = language; // by which the browser hyphenates, and a screen reader speaks
   words.has = (key) => key in table;
   words.number = number; // "–" for what is not there
   words.percent = (share, digits = 1) => number(share, { style: "percent", maximumFractionDigits: digits });

@@ -321,7 +321,7 @@ async def test_document_says_which_token_opens_a_route(
     assert all((scheme["type"], scheme["scheme"]) == ("http", "bearer") for scheme in schemes.values())
     assert "security" not in document
     by_role = {"admin": admin, "label": admin, "search": search, "open": []}  # there is no label token here
-    # An admin token closes an inspection, which a search token opens; a job is closed where all who ask for one need one.
+    # An admin token closes inspections, which a search token opens; jobs are closed where all who ask for one need one.
     by_role |= {"view": search, "inspect": search or admin if admin else [], "job": search if admin else []}
     for path, method, operation in operations(document):
         if path in OTHERS:
