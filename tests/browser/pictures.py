@@ -24,7 +24,7 @@ from trainer.cli.main import main as train_main
 FOLDER = ROOT / "docs" / "page"
 NAME = "support"
 QUALITY = 30  # of WebP; text stays sharp, and all pictures together stay under 1.5 MB
-HEIGHT = 1500  # CSS pixels at most: what is further down is cut off
+HEIGHT = 1200  # CSS pixels at most: what is further down is cut off
 KINDS: dict[str, tuple[str, Size]] = {
     "light": ("light", (1000, 800)),
     "dark": ("dark", (1000, 800)),
@@ -99,6 +99,7 @@ def sort(tab: Tab, folder: Path) -> None:
     press(page, tab.language, "sort.sort", n=60)
     expect(page.get_by_role("heading", name=word(tab.language, "sort.result"))).to_be_visible()
     take(tab, "sort")
+    take(tab, "sorted", above="main h2 >> nth=2")
 
 
 def show(tab: Tab, server: Server, folder: Path) -> None:
@@ -110,7 +111,7 @@ def show(tab: Tab, server: Server, folder: Path) -> None:
     page.get_by_label(word(language, "ticket"), exact=True).fill("problème connexion conntecter mot de passe facture")
     press(page, language, "try.ask")
     expect(page.locator("#try-answer")).to_be_visible()
-    take(tab, "try")
+    take(tab, "try", above="main form >> nth=0")
     waiting = [{"id": f"R-{number}", "text": text} for number, (text, _) in enumerate(rows(folder, 20, 7))]
     assert server.client.post(f"/models/{NAME}/review", json={"tickets": waiting}).status_code == 200
     page = tab.go("label")

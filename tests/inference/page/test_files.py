@@ -166,7 +166,7 @@ def code_lines(path: Path) -> int:
 def test_page_stays_small_enough_to_be_read() -> None:
     """The page's own code keeps to its budget, a module a screen, and each module begins with what it is for."""
     assert sum(map(code_lines, OWN)) <= BUDGET_LINES
-    assert max(len(line) for path in OWN for line in path.read_text("utf-8").splitlines()) <= 180
+    assert max(len(line) for path in OWN for line in path.read_text("utf-8").splitlines()) <= 200
     for path in OWN:
         assert path.read_text("utf-8").removeprefix("<!doctype html>\n").startswith(("//", "/*", "<!--")), path
 
