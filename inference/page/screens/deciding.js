@@ -8,6 +8,15 @@ export const LEAVE_OUT = "\0"; // no category has this name: the server refuses 
 
 export const shortened = (text, limit = SHORT) => (text.length > limit ? `${text.slice(0, limit)}…` : text);
 
+// Sentences with numbers, of keys below a prefix: the first one always, the others unless they would say 0.
+export const counted = (words, prefix, counts) => Object.entries(counts)
+  .filter(([, n], index) => index === 0 || n > 0).map(([key, n]) => words(`${prefix}.${key}`, { n })).join(" ");
+
+// A radio button or a checkbox with what it says.
+export function Option({ children, ...rest }) {
+  return html`<label><input ...${rest} /> <span>${children}</span></label>`;
+}
+
 // The words of a ticket; a long one unfolds.
 export function Excerpt({ text }) {
   if (text.length <= SHORT) return html`<span class="ticket">${text}</span>`;
@@ -42,8 +51,7 @@ function Choice({ label, options, others, value, onChange, words, name }) {
   return html`
     <fieldset class="choice">
       <legend class="only-heard">${label}</legend>
-      ${options.map(([key, text]) => html`
-        <label key=${key}><input type="radio" name=${name} value=${key} checked=${key === value} onChange=${() => onChange(key)} /> ${text}</label>`)}
+      ${options.map(([key, text]) => html`<${Option} key=${key} type="radio" name=${name} value=${key} checked=${key === value} onChange=${() => onChange(key)}>${text}<//>`)}
       ${rest.length > 0 && html`
         <select aria-label=${`${label}: ${words("decide.other")}`} value=${isOther ? value : ""} onChange=${(event) => onChange(event.target.value)}>
           <option value="" disabled selected=${!isOther}>${words("decide.other")}</option>
@@ -60,15 +68,13 @@ function Choice({ label, options, others, value, onChange, words, name }) {
 //   onDecide(row, value)
 export function DecisionTable({ caption, rows, says, options, categories, decisions, onDecide, words }) {
   const [shown, setShown] = useState(MORE);
+  const choice = (row) => html`
+    <${Choice} label=${words("decide.of", row)} options=${options(row)} others=${categories} words=${words} name=${`${caption} ${row.line}`}
+      value=${decisions[row.line] ?? options(row)[0][0]} onChange=${(value) => onDecide(row, value)} />`;
   const columns = [
     { key: "line", label: words("decide.line"), show: ({ line }) => (typeof line === "number" ? words.number(line) : line) },
     { key: "text", label: words("decide.ticket"), show: (row) => html`<${Excerpt} text=${row.text} /><small>${says(row)}</small>` },
-    {
-      key: "choice",
-      label: words("decide.decision"),
-      show: (row) => html`<${Choice} label=${words("decide.of", { line: row.line })} options=${options(row)} others=${categories} words=${words}
-        name=${`${caption} ${row.line}`} value=${decisions[row.line] ?? options(row)[0][0]} onChange=${(value) => onDecide(row, value)} />`,
-    },
+    { key: "choice", label: words("decide.decision"), show: choice },
   ];
   return html`
     <div class="stack quiet"><${Table} caption=${caption} columns=${columns} rows=${rows.slice(0, shown)} rowKey=${({ line }) => line} /></div>

@@ -8,7 +8,7 @@
 // only makes it wait longer; who closes the page meanwhile is asked whether they mean it.
 
 import { Action, Field, ModelPick, Notice, ProblemNotice, announce, html, useEffect, useKept, useRef, useState, useTask } from "../parts.js";
-import { shortened, usableId, useVersion } from "./deciding.js";
+import { Option, counted, shortened, usableId, useVersion } from "./deciding.js";
 import { ReadingStep, useReading } from "./reading.js";
 
 const ORDERS = ["uncertain", "diverse", "oldest"];
@@ -32,10 +32,9 @@ const outbox = {
   },
   // Take back what is held, if it is of these tickets; false: it is on its way already.
   takeBack(ids) {
-    const isHeld = this.held.length > 0 && this.held.every(({ id }) => ids.includes(id));
-    if (isHeld) this.held = [];
+    const taken = ids.includes(this.held[0]?.id) ? this.held.splice(0) : [];
     this.changed();
-    return isHeld;
+    return taken.length > 0;
   },
   release(api) {
     this.waiting.push(...this.held.splice(0));
@@ -67,8 +66,7 @@ const wordsOf = (item) => item.text ?? (item.tokens ?? []).join(" ");
 function matching(categories, typed) {
   const plain = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
   const wanted = plain(typed);
-  const found = categories.filter((one) => plain(one).includes(wanted));
-  return found.sort((a, b) => plain(b).startsWith(wanted) - plain(a).startsWith(wanted));
+  return categories.filter((one) => plain(one).includes(wanted)).sort((a, b) => plain(b).startsWith(wanted) - plain(a).startsWith(wanted));
 }
 
 // One group of like tickets with its answers. It is a form, so Enter confirms wherever the focus is in it.
@@ -96,10 +94,9 @@ function Group({ items, before, categories, hasKeys, takesFocus, onDecide, onSki
     if (!hasKeys) return undefined;
     const pressed = (event) => {
       if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented || document.querySelector("dialog[open]")) return;
-      const at = event.target;
+      const at = event.target, key = event.key.toLowerCase();
       if (at === filter.current && event.key === "Escape") { setTyped(""); heading.current.focus(); return; }
       if (at.matches("textarea, select, input:not([type=radio], [type=checkbox])")) return; // letters are text there
-      const key = event.key.toLowerCase();
       // By the place of the key, since the digits of a French keyboard need Shift.
       const digit = /^(?:Digit|Numpad)([1-9])$/.exec(event.code)?.[1];
       if (digit && digit <= options.length) { setPicked(names[digit - 1]); form.current.elements.category[digit - 1]?.focus(); }
@@ -122,19 +119,14 @@ function Group({ items, before, categories, hasKeys, takesFocus, onDecide, onSki
       ${first.reason && html`<p>${words(`reason.${first.reason}`)}</p>`}
       ${more.length > 0 && html`<fieldset>
         <legend>${words("label.alike", { n: more.length })}</legend>
-        ${more.map(({ id, ...item }) => html`
-          <label key=${id}>
-            <input type="checkbox" checked=${!left.includes(id)} onChange=${(event) => toggle(id, event.target.checked)} />
-            <span class="ticket">${shortened(wordsOf(item))}</span>
-          </label>`)}
+        ${more.map((one) => html`
+          <${Option} key=${one.id} type="checkbox" checked=${!left.includes(one.id)} onChange=${(event) => toggle(one.id, event.target.checked)}>${shortened(wordsOf(one))}<//>`)}
       </fieldset>`}
       <fieldset>
         <legend>${words(wanted ? "label.matching" : "label.best")}</legend>
         ${options.map((one, index) => html`
-          <label key=${one.category}>
-            <input type="radio" name="category" value=${one.category} checked=${one.category === chosen} onChange=${() => setPicked(one.category)} />
-            ${" "}<kbd aria-hidden="true">${index + 1}</kbd> ${textOf(one)}
-          </label>`)}
+          <${Option} key=${one.category} type="radio" name="category" value=${one.category} checked=${one.category === chosen} onChange=${() => setPicked(one.category)}>
+            <kbd aria-hidden="true">${index + 1}</kbd> ${textOf(one)}<//>`)}
         ${options.length === 0 && html`<p>${words("label.no-guess")}</p>`}
         ${before && !names.includes(before) && html`<p>${words("label.before", { category: before })}</p>`}
       </fieldset>
@@ -154,20 +146,19 @@ function Load({ api, words, model, onLoaded }) {
   const task = useTask();
   const load = () => task.run(async (signal) => {
     setDone(null);
-    const asked = { reading: source.reading, num_rows: MAX_ROWS };
-    const { result } = await source.withUpload((job) => api.run("/inspect?preview=true", { ...asked, data_of: job }, { signal }), signal);
-    const { text, id } = source.reading;
+    const { reading, reading: { text, id } } = source;
+    const { result } = await source.withUpload((job) => api.run("/inspect?preview=true", { data_of: job, reading, num_rows: MAX_ROWS }, { signal }), signal);
     const textOf = (row) => (text ?? Object.keys(row)).map((column) => row[column].trim()).filter(Boolean).join("\n");
     const rows = result.rows.map((row) => ({ id: usableId(row[id]), text: textOf(row) }));
     const tickets = rows.filter((one) => /[\p{L}\p{N}]/u.test(one.text)); // one without a word cannot be labelled
-    const total = { num_added: 0, num_known: 0, num_left: rows.length - tickets.length };
+    const total = { loaded: 0, known: 0, "left-out": rows.length - tickets.length };
     for (let at = 0; at < tickets.length; at += CHUNK) {
       const found = await api.post(`/models/${model.name}/review`, { tickets: tickets.slice(at, at + CHUNK) }, { signal });
-      total.num_added += found.num_added;
-      total.num_known += found.num_known;
+      total.loaded += found.num_added;
+      total.known += found.num_known;
     }
     setDone(total);
-    announce(words("label.loaded", { n: total.num_added }));
+    announce(counted(words, "label", total));
     onLoaded();
   });
   return html`
@@ -176,11 +167,7 @@ function Load({ api, words, model, onLoaded }) {
       <${ReadingStep} words=${words} source=${source} />
       ${source.preview && source.preview.num_rows > MAX_ROWS && html`<p>${words("label.only-first", { n: MAX_ROWS })}</p>`}
       ${source.isReady && html`<${Action} task=${task} onClick=${load} label=${words("label.put")} busy=${words("label.loading")} words=${words} />`}
-      ${done && html`
-        <${Notice} kind="good" words=${words}>
-          ${words("label.loaded", { n: done.num_added })} ${done.num_known > 0 && words("label.known", { n: done.num_known })}
-          ${" "}${done.num_left > 0 && words("label.left-out", { n: done.num_left })}
-        <//>`}
+      ${done && html`<${Notice} kind="good" words=${words}>${counted(words, "label", done)}<//>`}
     </details>`;
 }
 
@@ -233,10 +220,9 @@ export function Screen({ api, words, go }) {
     setPinned(last);
     announce(words(isBack ? "label.undone" : "label.sent-already"));
   };
-  const exportLabels = () => exporting.run(async (signal) => {
-    await outbox.release(api);
-    await api.download(`/models/${model.name}/feedback`, `${model.name}-labels.jsonl`, { signal });
-  });
+  const exportLabels = () => exporting.run((signal) => outbox.release(api)
+    .then(() => api.download(`/models/${model.name}/feedback`, `${model.name}-labels.jsonl`, { signal })));
+  const numWaiting = queue && queue.num_waiting - queue.items.length + waiting.length;
   const numUnsent = outbox.waiting.length + outbox.held.length;
   return html`
     <p>${words("label.about")}</p>
@@ -244,13 +230,8 @@ export function Screen({ api, words, go }) {
     ${model && html`<${Field} label=${words("label.order")} value=${order} options=${ORDERS.map((one) => [one, words(`label.order.${one}`)])} onChange=${setOrder} />`}
     <${ProblemNotice} problem=${task.problem} words=${words} />
     ${queue && html`
-      <p>
-        ${words("label.waiting", { n: queue.num_waiting - queue.items.length + waiting.length })} ${numUnsent > 0 && words("label.unsent", { n: numUnsent })}
-        ${" "}${typeof queue.num_new_labels === "number" && words("label.new-labels", { n: queue.num_new_labels + outbox.numSent - queue.numSentBefore })}
-      </p>
-      ${outbox.problem && html`
-        <${ProblemNotice} problem=${outbox.problem} words=${words} />
-        <button type="button" onClick=${() => outbox.send(api)}>${words("label.send-again", { n: numUnsent })}</button>`}
+      <p>${counted(words, "label", { waiting: numWaiting, unsent: numUnsent, "new-labels": queue.num_new_labels + outbox.numSent - queue.numSentBefore })}</p>
+      ${outbox.problem && html`<${Action} task=${outbox} onClick=${() => outbox.send(api)} label=${words("label.send-again", { n: numUnsent })} words=${words} />`}
       ${group.length > 0
         ? html`<${Group} key=${`${group[0].id} ${history.length}`} items=${group} before=${pinned?.category} categories=${categories}
             hasKeys=${hasKeys} takesFocus=${history.length > 0 || pinned !== null}

@@ -46,13 +46,11 @@ export function useReading(api, words, key, needsCategory) {
   const upload = (file, signal) => {
     const query = { preview: true, filename: file.name, as: endingOf(file.name) === "json" ? "file" : undefined };
     const data = { file, type: TYPES[endingOf(file.name)] ?? "text/csv", query };
-    let job = "";
-    return api.run("/inspect", data, { onStart: (id) => { job = id; }, signal }).then(({ result }) => ({ job, preview: result }));
+    return api.run("/inspect", data, { signal }).then(({ job, result }) => ({ job: job.id, preview: result }));
   };
   // The guess is the server's: by the names of the columns, by what is in them, or as the last export was read.
-  const guessed = (preview) => Object.fromEntries(
-    preview.columns.filter(({ role }) => role && (needsCategory || role !== "category")).map(({ name, role }) => [name, role]),
-  );
+  const isRead = ({ role }) => role && (needsCategory || role !== "category");
+  const guessed = ({ columns }) => Object.fromEntries(columns.filter(isRead).map(({ name, role }) => [name, role]));
 
   const show = (found) => {
     set((now) => ({ ...now, ...found, roles: guessed(found.preview) }));

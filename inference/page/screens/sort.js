@@ -8,12 +8,12 @@
 // form, writes it in. So a workbook comes back as a workbook.
 
 import { Action, Field, ModelPick, Notice, Table, announce, html, useKept, useState, useTask } from "../parts.js";
-import { DecisionTable, usableId, useVersion } from "./deciding.js";
+import { DecisionTable, counted, usableId, useVersion } from "./deciding.js";
 import { ReadingStep, useReading } from "./reading.js";
 
 const OUTPUTS = ["csv", "xlsx", "jsonl", "parquet"];
 
-export function Screen({ api, words, go }) {
+export function Screen({ api, words }) {
   const [model, setModel] = useState(null);
   const [abstain, setAbstain] = useKept("sort.abstain", true);
   const [output, setOutput] = useKept("sort.output", "csv");
@@ -32,11 +32,7 @@ export function Screen({ api, words, go }) {
   const rowOf = (line) => sorted.result.unsure.find((row) => String(row.line) === line);
 
   // `asked` is what the first run was asked for: a second one, for the decisions, differs from it in these alone.
-  const classify = (asked, corrections, signal) => source.withUpload((job) => {
-    let own = "";
-    const body = { ...asked, data_of: job, corrections };
-    return api.run("/classify", body, { onStart: (id) => { own = id; }, signal }).then(({ result }) => ({ job: own, result }));
-  }, signal);
+  const classify = (asked, corrections, signal) => source.withUpload((job) => api.run("/classify", { ...asked, data_of: job, corrections }, { signal }), signal);
 
   const sort = () => task.run(async (signal) => {
     setSorted(null);
@@ -51,7 +47,7 @@ export function Screen({ api, words, go }) {
     const corrections = decided.map(([line, category]) => ({ line: rowOf(line).line, category }));
     const again = { ...sorted.asked, version: sorted.result.version, output };
     const { job } = corrections.length || output !== sorted.asked.output ? await classify(again, corrections, signal) : sorted;
-    await api.download(`/jobs/${job}/result`, `sorted.${output}`, { signal });
+    await api.download(`/jobs/${job.id}/result`, `sorted.${output}`, { signal });
     announce(words("sort.saved"));
   });
   // What a person has decided is what a model learns most from; it is sent one by one, and what was sent is ticked off,
@@ -59,7 +55,7 @@ export function Screen({ api, words, go }) {
   const teach = () => teaching.run(async (signal) => {
     for (const [line, category] of toTeach) {
       const { id, text } = rowOf(line);
-      await api.post("/feedback", { name: sorted.asked.name, id: usableId(id) ?? `${sorted.job}-${line}`, category, text, version: sorted.result.version }, { signal });
+      await api.post("/feedback", { name: sorted.asked.name, id: usableId(id) ?? `${sorted.job.id}-${line}`, category, text, version: sorted.result.version }, { signal });
       setTaught((now) => ({ ...now, [line]: category }));
     }
     announce(words("sort.taught", { n: toTeach.length }));
@@ -72,8 +68,7 @@ export function Screen({ api, words, go }) {
   return html`
     <p>${words("sort.about")}</p>
     <${ModelPick} api=${api} words=${words} kind="GRU" onChange=${setModel} />
-    ${model && !isTrained && html`
-      <${Notice} words=${words}>${words("sort.untrained")} <button type="button" class="outline" onClick=${() => go("train")}>${words("train.title")}</button><//>`}
+    ${model && !isTrained && html`<${Notice} words=${words}>${words("model.untrained")}<//>`}
     <section>
       <h2>${words("sort.file")}</h2>
       <${ReadingStep} words=${words} source=${source} />
@@ -91,8 +86,7 @@ export function Screen({ api, words, go }) {
     ${sorted && sorted.file === source.file && html`
       <section>
         <h2>${words("sort.result")}</h2>
-        <${Notice} kind="good" words=${words}>${words("sort.done", { n: sorted.result.num })} ${words("sort.unsure", { n: sorted.result.num_unsure })}
-          ${sorted.result.num_skipped > 0 && ` ${words("sort.skipped", { n: sorted.result.num_skipped })}`}<//>
+        <${Notice} kind="good" words=${words}>${counted(words, "sort", { done: sorted.result.num, unsure: sorted.result.num_unsure, skipped: sorted.result.num_skipped })}<//>
         <${Action} task=${saving} onClick=${save} label=${saveLabel} busy=${words("sort.writing")} words=${words} />
         <details>
           <summary>${words("sort.categories")}</summary>

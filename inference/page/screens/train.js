@@ -26,23 +26,16 @@ function mergesOf(type, result) {
   return [];
 }
 
-// What a finding lists that is no ticket: categories that are too small, kinds of personal data.
-function listOf(type, result, words) {
-  const found = { small_categories: result.small_categories, personal_data: result.num_personal }[type] ?? {};
-  return Object.entries(found).map(([name, count]) => `${name} (${words.number(count)})`);
-}
-
 // One thing that the inspection has found: what it is, what to do, and the controls that do it.
 function Finding({ finding, result, chosen, change, categories, words }) {
   const { type, count, what_to_do: advice, rows } = finding;
-  const list = listOf(type, result, words);
+  // What it lists that is no ticket: categories that are too small, kinds of personal data.
+  const listed = { small_categories: result.small_categories, personal_data: result.num_personal }[type] ?? {};
+  const list = Object.entries(listed).map(([name, number]) => `${name} (${words.number(number)})`);
   const setMerge = (others, kept, on) => change({ merge: { ...chosen.merge, ...Object.fromEntries(others.map((one) => [one, on ? kept : undefined])) } });
   const setName = (name, on) => change({ forbid: on ? [...chosen.forbid, name] : chosen.forbid.filter((one) => one !== name) });
-  const options = (row) => [
-    ["", words("train.keep", { category: row.category })],
-    ...(row.suggested ? [[row.suggested, words("train.take", { category: row.suggested })]] : []),
-    [LEAVE_OUT, words("train.leave-out")],
-  ];
+  const take = ({ suggested }) => (suggested ? [[suggested, words("train.take", { category: suggested })]] : []);
+  const options = (row) => [["", words("train.keep", row)], ...take(row), [LEAVE_OUT, words("train.leave-out")]];
   const says = ({ why, probability }) => html`<span lang="en">${why}</span> · ${words("train.probability", { share: words.percent(probability) })}`;
   const known = words.has(`train.find.${type}`);
   return html`
@@ -120,10 +113,9 @@ function Result({ api, words, trained, onServes }) {
         ? html`<${Notice} kind="good" words=${words}>${trained.decided === "new"
             ? words("train.serves", result) : words(serving ? "train.stays" : "train.none", { version: serving })}<//>`
         : html`
-          <button type="button" class=${isWorse ? "secondary" : ""} onClick=${promote} disabled=${task.busy}>${words("train.promote", result)}</button>
+          <${Action} task=${task} kind=${isWorse ? "secondary" : ""} onClick=${promote} label=${words("train.promote", result)} words=${words} />
           <button type="button" class=${isWorse ? "" : "secondary"} onClick=${() => onServes("old")} disabled=${task.busy}>
             ${words(serving ? "train.keep-old" : "train.not-yet", { version: serving })}</button>`}
-      <${ProblemNotice} problem=${task.problem} words=${words} />
     </section>`;
 }
 
@@ -159,7 +151,6 @@ export function Screen({ api, words }) {
 
   // Follow a training to its end; called for a new one, and for one that was left running when the screen changed.
   const follow = async (job, signal) => {
-    setEvents([]);
     const ended = await api.finish(job.job, { onEvent: (event) => setEvents((all) => [...all, event]), signal });
     setTrained({ ...job, result: ended.result });
     setShared(job.name);
@@ -167,13 +158,7 @@ export function Screen({ api, words }) {
     announce(words("train.done", { name: job.name, version: ended.result.version }));
   };
   // However it ends, but for a change of screen, it is no longer running; what was decided stays for another try.
-  const followed = (work) => training.run(async (signal) => {
-    try {
-      await work(signal);
-    } finally {
-      if (!signal.aborted) setRunning(null);
-    }
-  });
+  const followed = (work) => training.run((signal) => work(signal).finally(() => { if (!signal.aborted) setRunning(null); }));
   useEffect(() => { if (running) followed((signal) => follow(running, signal)); }, []);
 
   const lineOf = new Map((result?.findings ?? []).flatMap(({ rows }) => rows.map(({ line }) => [String(line), line])));
@@ -188,11 +173,14 @@ export function Screen({ api, words }) {
       reading: { ...source.reading, merge: withoutChains(chosen.merge) },
       corrections: corrections.map(([line, value]) => ({ line: lineOf.get(line), category: value === LEAVE_OUT ? null : value })),
     };
-    const job = await source.withUpload((upload) => api.start("/train_model", { ...body, data_of: upload }), signal); // not aborted, or its id were lost
+    // Not aborted by a change of screen, or the job would go on and nobody would know its id.
+    const job = await source.withUpload((upload) => api.start("/train_model", { ...body, data_of: upload }), signal);
     const started = { job, name, serving: makesNew ? null : model.version };
     setRunning(started);
     await follow(started, signal);
   });
+  const signalOf = ({ accuracy, largest_share: largest, largest_category: category }) =>
+    words("train.signal", { category, share: words.percent(accuracy), largest: words.percent(largest) });
   const cancel = () => cancelling.run(() => api.cancel(running.job));
   return html`
     <p>${words("train.about")}</p>
@@ -206,10 +194,7 @@ export function Screen({ api, words }) {
         <p>${words("train.look.why")}</p>
         <${Action} task=${inspecting} onClick=${inspect} label=${words("train.inspect")} busy=${words("train.inspecting")} words=${words} />
         ${result && html`
-          <p>${words("train.seen", { n: result.num_tickets, categories: result.num_categories })}
-            ${result.signal.num_tickets > 0 && html` ${words("train.signal", {
-              share: words.percent(result.signal.accuracy), largest: words.percent(result.signal.largest_share), category: result.signal.largest_category,
-            })}`}</p>
+          <p>${words("train.seen", { n: result.num_tickets, categories: result.num_categories })} ${result.signal.num_tickets > 0 && signalOf(result.signal)}</p>
           ${result.findings.length === 0 && html`<${Notice} kind="good" words=${words}>${words("train.nothing")}<//>`}
           ${result.findings.map((finding, index) => html`
             <${Finding} key=${`${finding.type}${index}`} finding=${finding} result=${result} chosen=${chosen} change=${change} categories=${categories} words=${words} />`)}`}
