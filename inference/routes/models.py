@@ -9,6 +9,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 
 from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, VersionChanged
+from artifacts.jobs.answers import WrittenReport
 from artifacts.jobs.records import AskedJob
 from artifacts.networks.manifest import Manifest
 from artifacts.problems.sentences import Language
@@ -22,7 +23,7 @@ from inference.monitoring.drift import Drift
 from inference.monitoring.drift_report import judged
 from inference.routes import access
 from inference.routes.declared import Routes
-from inference.routes.openapi import ADMIN, PROMOTE, READ, documented, file_answer, page_answer, refusals
+from inference.routes.openapi import ADMIN, PROMOTE, READ, documented, file_answer, job_answers, page_answer, refusals
 from inference.schemas import (
     Deleted,
     DriftAnswer,
@@ -170,7 +171,10 @@ class ModelRoutes(Routes):
         )
 
     @post(
-        "/{name:str}/versions/{version:int}/report", opt=access.ADMIN, status_code=200, responses=refusals(*ADMIN, 404)
+        "/{name:str}/versions/{version:int}/report",
+        opt=access.ADMIN,
+        status_code=200,
+        responses=job_answers(WrittenReport) | refusals(*ADMIN, 404),
     )
     async def write_report(
         self,
