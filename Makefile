@@ -11,7 +11,7 @@ PYTHONS := 3.12 3.13
 # What `make test` runs: parts of minutes, the longest first, so that two cores are busy to the end.
 TESTS := test-trainer test-documents test-serving test-system
 
-.PHONY: install demo demo-check test $(TESTS) test-pythons check bench peers mails faults docs release clean ci environments
+.PHONY: install demo demo-check test $(TESTS) test-pythons check bench peers mails faults browser pictures vendor docs release clean ci environments
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -66,7 +66,7 @@ test-trainer: .venv/dev
 	$(BIN)/python -m pytest -q tests/trainer tests/benchmarks
 
 test-system: .venv/dev
-	$(BIN)/python -m pytest -q tests/faults tests/system $(DOCUMENTS:%=--ignore=%)
+	$(BIN)/python -m pytest -q tests/faults tests/browser tests/system $(DOCUMENTS:%=--ignore=%)
 
 test-documents: .venv/dev
 	$(BIN)/python -m pytest -q $(DOCUMENTS)
@@ -95,6 +95,15 @@ mails: .venv/dev  ## 100,000 mutated e-mails: each is read, or refused with an e
 
 faults: .venv/dev  ## kills, disk errors and power cuts at every step of every change; needs root, writes docs/faults.md
 	$(BIN)/python -m tests.faults --save
+
+browser: .venv/dev  ## the page in a real browser, in both languages; needs Chromium
+	PUPPET_TEST_LANGUAGES="en fr" $(BIN)/python -m pytest -q tests/browser
+
+pictures: .venv/dev  ## photograph each screen of the page into docs/page; needs Chromium
+	$(BIN)/python -m tests.browser.pictures
+
+vendor:  ## fetch what the page takes from others (inference/page/vendor/vendor.toml) anew; needs only Python
+	$(PYTHON) .ci/fetch_vendor.py
 
 docs:  ## draw docs/architecture.svg and its French twin from the imports, list the problems; needs only Python
 	$(PYTHON) docs/draw_architecture.py

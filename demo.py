@@ -38,6 +38,7 @@ def main() -> None:
                 print("\nAll calls of the seed documents were answered as they should be.")
             else:
                 print(f"\nServing on http://{address}, documentation at http://{address}/schema. Ctrl-C ends it.")
+                print(f"The page for those who have no terminal: http://{address}/ui/", flush=True)
                 server.wait()
         except KeyboardInterrupt:
             pass

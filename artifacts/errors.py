@@ -201,6 +201,14 @@ class FeedbackFull(PuppetError):
     """A model has as many corrections as it may have."""
 
 
+class ReviewItemNotFound(PuppetError):
+    """No ticket of that id waits in the model's review queue; none came, or it was labelled, skipped or erased."""
+
+
+class ReviewFull(PuppetError):
+    """As many tickets wait in a model's review queue as may."""
+
+
 class IdempotencyConflict(PuppetError):
     """An idempotency key came a second time with another request."""
 

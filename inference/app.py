@@ -30,8 +30,10 @@ from artifacts.errors import InvalidInput, PuppetError, StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.problems.page import page_of
 from artifacts.problems.sentences import ADDRESS, sentences
+from artifacts.schemas import Answer
 from artifacts.store.audit import AuditLog
 from artifacts.store.forgetting import erase_old
+from artifacts.store.review import ReviewQueue
 from artifacts.store.store import Store
 from inference import errors
 from inference.corrections import Corrections
@@ -39,18 +41,24 @@ from inference.monitoring.counters import Counters
 from inference.monitoring.drift import Drift
 from inference.monitoring.observer import Observer
 from inference.monitoring.shared_counters import Board
+from inference.page.files import PageRoutes
+from inference.review.intake import FLUSH_S, TIDY_S, ReviewIntake
+from inference.review.retraining import Retraining
+from inference.review.routes import Review, ReviewRoutes
 from inference.routes import access
 from inference.routes.access import check_address
 from inference.routes.audit import AuditRoutes
 from inference.routes.declared import Declared
 from inference.routes.feedback import FeedbackRoutes
 from inference.routes.injected import Serving, parts_of
-from inference.routes.jobs import JobRoutes
+from inference.routes.jobs import AskRoutes, JobRoutes
 from inference.routes.models import ModelRoutes, days_asked
 from inference.routes.openapi import body_schemas, page_answer, refusals, token_schemes
 from inference.routes.probes import ProbeRoutes, counted
 from inference.routes.seeds import SeedRoutes
 from inference.search.batcher import Batcher
+from inference.search.context import QueuedRequest
+from inference.search.large import Listener
 from inference.search.registry import Registry
 from inference.server.connections import Connections, limits_of
 from inference.server.request_head import Heads
@@ -95,9 +103,12 @@ def create_app(settings: Settings, board: Board | None = None, tokens: Sequence[
             SeedRoutes,
             ModelRoutes,
             FeedbackRoutes,
+            AskRoutes,
+            ReviewRoutes,
             JobRoutes,
             AuditRoutes,
             ProbeRoutes,
+            PageRoutes,
             asset,
             problem_page,
         ],
@@ -133,6 +144,7 @@ def state_of(settings: Settings, board: Board | None, tokens: Sequence[NamedToke
     gate = access.Gate(settings, tokens)
     audit = AuditLog(store.root, settings.audit_days)
     counters = board.own() if board is not None else Counters()
+    queue = ReviewQueue(store, settings.review_days, settings.review_limit)
     return State(
         {
             "settings": settings,
@@ -145,7 +157,8 @@ def state_of(settings: Settings, board: Board | None, tokens: Sequence[NamedToke
             "board": board,
             "drift": Drift(store.root, settings.drift_days),
             "audit": audit,
-            "corrections": Corrections(store, settings.feedback_limit, audit),
+            "corrections": Corrections(*(store, settings.feedback_limit, audit, queue), is_reviewing=settings.review),
+            "review": Review(queue, settings),
         }
     )
 
@@ -155,12 +168,17 @@ async def running(app: Litestar) -> AsyncIterator[None]:
     """Start what needs an event loop, and end it with the application."""
     state = app.state
     store, settings, drift = state.registry.store, state.settings, state.drift
-    state.batcher = Batcher(settings.search_queue_tokens, state.counters, listen=drift.count)
+    intake = ReviewIntake(state.review.queue)
+    state.batcher = Batcher(
+        settings.search_queue_tokens, state.counters, listen=heard_by(drift, intake) if settings.review else drift.count
+    )
     state.training = Training(store, settings, state.audit)
+    state.retraining = Retraining(store, state.training, settings.train_after)
     state.serving = Serving(settings, state.registry, state.batcher)
     for sentence in await asyncio.to_thread(store.sweep):  # what a crash has left; safe beside other processes
         log.info("store: %s", sentence)
     watching = [asyncio.create_task(state.registry.watch()), asyncio.create_task(drift.watch())]
+    watching.append(asyncio.create_task(intake.watch(FLUSH_S if settings.review else TIDY_S)))
     watching.append(asyncio.create_task(prune(state.audit)))
     watching.append(asyncio.create_task(retain(store, state.training.jobs, settings)))
     if state.board is not None:
@@ -173,6 +191,17 @@ async def running(app: Litestar) -> AsyncIterator[None]:
             task.cancel()
         state.batcher.close()
         await drift.save()
+        await intake.save()
+
+
+def heard_by(drift: Drift, intake: ReviewIntake) -> Listener:
+    """Return what is called with each request that was answered, where the review queue is on; else drift alone is."""
+
+    def heard(request: QueuedRequest, answers: Sequence[Answer]) -> None:
+        drift.count(request, answers)
+        intake.note(request, answers)
+
+    return heard
 
 
 def read_tokens_again(state: State) -> None:
@@ -203,7 +232,14 @@ async def retain(store: Store, jobs: Jobs, settings: Settings) -> None:
     """Erase every hour what is older than it may be, for ever; each worker does, and finds nothing after another."""
     while True:
         for sentence in await asyncio.to_thread(
-            erase_old, store, jobs, settings.feedback_days, settings.jobs_days, time.time
+            erase_old,
+            store,
+            jobs,
+            settings.feedback_days,
+            settings.jobs_days,
+            time.time,
+            settings.files_hours,
+            settings.review_days,
         ):
             log.info("store: %s", sentence)
         await asyncio.sleep(RETAIN_S)

@@ -5,6 +5,7 @@ how one is erased from it is in artifacts/store/feedback.py; HTTP is in routes/f
 """
 
 import asyncio
+import logging
 import unicodedata
 
 import msgspec
@@ -14,6 +15,7 @@ from artifacts.kinds import KINDS, kind_named
 from artifacts.store import feedback
 from artifacts.store.audit import NO_TOKEN, AuditLog, Author
 from artifacts.store.feedback import Correction
+from artifacts.store.review import ReviewQueue
 from artifacts.store.store import Store
 from artifacts.text.tickets import read_tokens
 from inference.errors import ServerFull
@@ -23,6 +25,8 @@ from inference.search.registry import Registry
 
 WAITING_LIMIT = 256  # corrections that may wait for the disk, which takes some ms for each
 
+log = logging.getLogger("puppet")
+
 
 class Corrections:
     """Keeps corrections; belongs to one event loop.
@@ -31,8 +35,10 @@ class Corrections:
         num_waiting: corrections that wait for the disk, at most WAITING_LIMIT.
     """
 
-    def __init__(self, store: Store, limit: int, audit: AuditLog) -> None:
+    def __init__(self, store: Store, limit: int, audit: AuditLog, review: ReviewQueue, *, is_reviewing: bool) -> None:
         self.num_waiting = 0
+        self._review = review
+        self._is_reviewing = is_reviewing  # whether tickets are added to the queue, or wait there from before
         self._store = store
         self._limit = limit  # of one model
         self._audit = audit
@@ -59,7 +65,9 @@ class Corrections:
             with self._audit.change(
                 *(author, "keep_correction", body.name), version=correction.version, correction_id=correction.id
             ):
-                return correction, feedback.add(self._store, body.name, correction, self._limit)
+                is_known = feedback.add(self._store, body.name, correction, self._limit)
+            self._close(body.name, correction)
+            return correction, is_known
 
         self.num_waiting += 1
         try:
@@ -67,6 +75,14 @@ class Corrections:
                 return await asyncio.to_thread(keep)
         finally:
             self.num_waiting -= 1
+
+    def _close(self, name: str, correction: Correction) -> None:
+        """Take a ticket that was labelled out of the review queue, if it waits there; the correction is kept anyway."""
+        try:
+            if self._is_reviewing or self._review.has_folder(name):
+                self._review.close(name, correction.id, correction.content if self._is_reviewing else None)
+        except PuppetError as error:
+            log.error("a ticket of %s was labelled, but still waits for review: %s", name, error)
 
 
 def checked(store: Store, body: Feedback) -> Correction:

@@ -6,9 +6,10 @@
       ModelExists, ModelNotTrained, NoTrainingData, NoTestData                         400  (the seeds' sentences)
       TokenRefused                                                                     401
       ModelNotFound                                                                    404  (the seeds' sentence)
-      VersionNotFound, JobNotFound, CorrectionNotFound                                 404
+      VersionNotFound, JobNotFound, CorrectionNotFound, ReviewItemNotFound             404
+      ResultMissing                                                                    404
       RequestTimeout                                                                   408
-      VersionServes, NothingToRollBack, Fenced, TrainingStopped                        409
+      VersionServes, NothingToRollBack, Fenced, TrainingStopped, ReviewOff             409
       VersionChanged                                                                   412
       BodyTooLarge                                                                     413
       TargetTooLong                                                                    414
@@ -22,7 +23,7 @@
       ArtifactRefused, StoreRefused, ModelLoading, TrainerMissing, Draining            503
       QueueFull, ServerFull, ClientLeft                                                503
       TooLate                                                                          504
-      FeedbackFull                                                                     507
+      FeedbackFull, ReviewFull                                                         507
       UnsafeAddress                                                                    (stops the start, never answered)
 
 Domain modules raise these and know no status. An error that is not in the table is our bug: 500, its text stays in the
@@ -121,6 +122,14 @@ class TrainingStopped(PuppetError):
     """A training was cancelled, or ended with its trainer."""
 
 
+class ResultMissing(PuppetError):
+    """A job has no result, not yet or not any more; or a version has no report."""
+
+
+class ReviewOff(PuppetError):
+    """The server keeps no tickets to be reviewed."""
+
+
 class ModelLoading(PuppetError):
     """The server has just started and has not loaded this model yet."""
 
@@ -165,11 +174,14 @@ STATUS: dict[type[PuppetError], int] = {
     errors.VersionNotFound: 404,
     errors.JobNotFound: 404,
     errors.CorrectionNotFound: 404,
+    ResultMissing: 404,
+    errors.ReviewItemNotFound: 404,
     RequestTimeout: 408,
     errors.VersionServes: 409,
     errors.NothingToRollBack: 409,
     errors.Fenced: 409,
     TrainingStopped: 409,
+    ReviewOff: 409,
     errors.VersionChanged: 412,
     BodyTooLarge: 413,
     TargetTooLong: 414,
@@ -193,6 +205,7 @@ STATUS: dict[type[PuppetError], int] = {
     ClientLeft: 503,
     TooLate: 504,
     errors.FeedbackFull: 507,
+    errors.ReviewFull: 507,
     UnsafeAddress: 500,
 }
 HEADERS: dict[type[PuppetError], dict[str, str]] = {

@@ -16,7 +16,7 @@ from artifacts.text.tickets import Prediction, RankedPrediction
 from inference.schemas import Predict, PredictAnswer
 from inference.search.batcher import Batcher
 from inference.search.bodies import encode_all
-from inference.search.context import RequestContext
+from inference.search.context import AskedInput, RequestContext
 from inference.search.ranked import rank, ranking_of
 
 
@@ -39,13 +39,14 @@ async def label(
     check_reads_text(model)
     pointer = "/email_text" if mail is None else ""
     content = {pointer: body.email_text}
+    asked = AskedInput(body.id, body.email_text)
     ranking = ranking_of(model, body.ranking)
     if ranking is not None:
-        (ranked,) = await rank(model, content, ranking, batcher, context)
+        (ranked,) = await rank(model, content, ranking, batcher, context, lambda _: asked)
         found: Answer = ranked
     else:
         encoded = await encode_all(batcher.large, model, content)
-        (found,) = await batcher.predict(model, encoded, context)
+        (found,) = await batcher.predict(model, encoded, context, lambda _: asked)
     assert isinstance(found, Prediction | RankedPrediction), (
         "a kind that reads text answers with a category; internal error"
     )

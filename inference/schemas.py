@@ -8,10 +8,11 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 import msgspec
 
+from artifacts.evaluation.calibration import Interval
 from artifacts.jobs.events import Event, Phase
-from artifacts.jobs.records import State
+from artifacts.jobs.records import JobKind, State
 from artifacts.mail.message import Stripped
-from artifacts.networks.manifest import Manifest, Served
+from artifacts.networks.manifest import Comparison, Manifest, Served
 from artifacts.schemas import Answer, Id, KindName, Name, Ranking, Reason, Row, Summary
 from artifacts.store.audit import AuditEntry
 from artifacts.store.feedback import CorrectionId
@@ -117,6 +118,101 @@ class FeedbackErased(msgspec.Struct, frozen=True, kw_only=True):
     num_bodies: int
 
 
+class ReviewTicket(Body, frozen=True, kw_only=True):
+    """A ticket without a category, to wait for a person.
+
+    Attributes:
+        id: by which the desk knows the ticket; one is made of the ticket where it is left out.
+        tokens: of the ticket.
+        text: or its raw text; exactly one of the two.
+    """
+
+    id: CorrectionId | Annotated[int, msgspec.Meta(ge=0, lt=10**18)] | None = None
+    tokens: Tokens | None = None
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.tokens is None) == (self.text is None):
+            raise ValueError("expected exactly one of `tokens`, `text`")
+
+
+class ReviewLoad(Body, frozen=True):
+    """Tickets that are to wait for a person."""
+
+    tickets: list[ReviewTicket]
+
+
+class ReviewLoadRaw(Body, frozen=True):
+    """The same as the server decodes it: tickets stay bytes until their turn."""
+
+    tickets: list[msgspec.Raw]
+
+
+class ReviewLoaded(msgspec.Struct, frozen=True, kw_only=True):
+    """The tickets wait.
+
+    Attributes:
+        num_added: of those that were sent.
+        num_known: of those that were sent: waiting already, or labelled or skipped before.
+        num_waiting: of the model, now.
+    """
+
+    status: str = "tickets wait"
+    model_name: str
+    num_added: int
+    num_known: int
+    num_waiting: int
+
+
+class WaitingTicket(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A ticket that waits for a person, and what the version that serves thinks of it.
+
+    Attributes:
+        id: under which POST /feedback labels it.
+        tokens: of the ticket.
+        text: or its raw text.
+        created: when it came: RFC 3339, UTC.
+        category: the most probable; null where the version is not sure enough to say one.
+        confidence: of the most probable; null where no version was asked.
+        reason: why it is not sure enough.
+        best: the most probable categories, best first, nine at most.
+        version: that says so.
+        group: like tickets have the same number.
+        group_size: tickets of that group that wait.
+    """
+
+    id: str
+    tokens: list[str] | None = None
+    text: str | None = None
+    created: str
+    category: str | None
+    confidence: float | None
+    reason: Reason | None
+    best: list[Guess]
+    version: int | None
+    group: int
+    group_size: int
+
+
+ReviewOrder = Literal["uncertain", "diverse", "oldest"]
+
+
+class ReviewAnswer(msgspec.Struct, frozen=True):
+    """The tickets of a model that wait for a person: how many, and the first of them in the order asked for."""
+
+    model_name: str
+    num_waiting: int
+    items: list[WaitingTicket]
+
+
+class ReviewSkipped(msgspec.Struct, frozen=True, kw_only=True):
+    """The ticket waits no more, and does not come back."""
+
+    status: str = "skipped"
+    model_name: str
+    id: str
+
+
 class Created(msgspec.Struct, frozen=True, kw_only=True):
     """The model is recorded."""
 
@@ -142,6 +238,16 @@ class Trained(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class TrainedAnswer(Trained, frozen=True, kw_only=True):
+    """The result of a training, as its job keeps it.
+
+    Attributes:
+        comparison: with the version that served, where one was asked for.
+    """
+
+    comparison: Comparison | None = None
+
+
 class SearchAnswers(msgspec.Struct, Generic[A], frozen=True):
     """The answers to several inputs, in their order, all from the same version."""
 
@@ -156,6 +262,7 @@ class PredictAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         predicted_label: None where the model abstains.
         stripped: what an e-mail held that was not read; left out where only its text was sent.
+        text: of an e-mail, as it was read; left out where nobody asked to see it.
         reason, best: as in the answer to a search.
     """
 
@@ -169,14 +276,16 @@ class PredictAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     stripped: Stripped | None = None
     reason: Reason | None = None
     best: list[Guess] | None = None
+    text: str | None = None
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The training is queued; the header Location says where to look."""
+    """The job is queued; the header Location says where to look."""
 
     status: str = "training queued"
     model_name: str
     job: str
+    kind: JobKind = "train"
 
 
 class ProblemError(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -189,9 +298,12 @@ class ProblemError(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """A training job; the fields are those of `artifacts.jobs.records.Job`.
+    """A job; the fields are those of `artifacts.jobs.records.Job`.
 
     Attributes:
+        kind: what it does.
+        model_name: whose job it is; empty for an inspection.
+        has_result: whether GET /jobs/{id}/result gives something.
         detail: why it ended as it did, in the language of the request; so are `errors`.
         type: of the problem, as in an error answer; left out where it has none.
         errors: the faults of the request, at most 20 of `num_errors`.
@@ -202,6 +314,7 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
+    kind: JobKind
     state: State
     model_name: str
     neural_network_type: str
@@ -217,6 +330,7 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None
     promote: str
     cancel_requested: bool
+    has_result: bool
     phase: Phase | None
     seconds_left: float | None
     progress: Event | None
@@ -264,6 +378,7 @@ class ModelAnswer(msgspec.Struct, frozen=True, kw_only=True):
         current: that should serve.
         versions: that are there, oldest first.
         history: what served, oldest first; only the last 100.
+        before: that a rollback would let serve; None: nothing to roll back to.
     """
 
     name: str
@@ -274,6 +389,7 @@ class ModelAnswer(msgspec.Struct, frozen=True, kw_only=True):
     current: int | None
     versions: list[int]
     history: list[Served]
+    before: int | None
 
 
 class ModelsAnswer(msgspec.Struct, frozen=True):
@@ -282,11 +398,30 @@ class ModelsAnswer(msgspec.Struct, frozen=True):
     models: list[ModelAnswer]
 
 
+class Figures(msgspec.Struct, frozen=True):
+    """How sure the figures of a version's own validation are; older versions lack them.
+
+    Attributes:
+        accuracy_interval: of the accuracy, 95 %.
+        ece: expected calibration error, 0 is perfect.
+    """
+
+    accuracy_interval: Interval | None = None
+    ece: float | None = None
+
+
 class VersionAnswer(msgspec.Struct, frozen=True):
-    """A version's manifest, and whether this server answers with it."""
+    """A version's manifest, and whether this server answers with it.
+
+    Attributes:
+        categories: that it can answer, in the order of its output; none for a kind that answers with a number.
+        figures: beside `validation` of the manifest.
+    """
 
     manifest: Manifest
     serves: bool
+    categories: list[str]
+    figures: Figures
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -350,6 +485,18 @@ class DriftDay(msgspec.Struct, frozen=True):
     num_tickets: int
 
 
+class DriftShare(msgspec.Struct, frozen=True):
+    """The share of the tickets that get a category: at the training, and of those answered in these days.
+
+    Attributes:
+        expected, found: 0..1; None: no ticket was counted.
+    """
+
+    category: str
+    expected: float | None
+    found: float | None
+
+
 class DriftAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the tickets that a version answers are still like those of its training.
 
@@ -359,6 +506,7 @@ class DriftAnswer(msgspec.Struct, frozen=True, kw_only=True):
         num_tickets: that were answered in these days.
         num_expected: tickets that were kept out of the training, with which they are compared.
         days: on which tickets were answered.
+        shares: of each category, the most frequent ones of the training first.
         new_words: what the model does not know and ten tickets of a day held, most frequent first.
     """
 
@@ -370,4 +518,5 @@ class DriftAnswer(msgspec.Struct, frozen=True, kw_only=True):
     num_tickets: int
     num_expected: int
     days: list[DriftDay]
+    shares: list[DriftShare]
     new_words: list[NewWord]

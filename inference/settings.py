@@ -51,12 +51,21 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         search_body_bytes: longest body of /search, /create_model and /feedback, and of /predict as JSON.
         mail_body_bytes: longest e-mail that /predict takes, attachments included.
         test_body_bytes: longest body of /test.
-        train_body_bytes: longest body of /train_model.
-        queue_limit: trainings that may wait; one more is refused.
+        train_body_bytes: longest body, or file, of a route that makes a job: /train_model, /inspect, /evaluate,
+            /classify and /models/{name}/diff.
+        unpacked_bytes: bytes that such a file may hold once it is unpacked.
+        queue_limit: trainings that may wait, and as many jobs of other kinds; one more is refused.
         feedback_limit: corrections that a model may have; one more is refused.
         feedback_days: days after which a correction is erased; 0 keeps all of them until somebody erases them.
         jobs_days: days after which a training that has ended is erased from the jobs, with its log and with the body
             that was to be kept; 0 keeps the last 1000.
+        files_hours: hours after the end of a job at which the file that was posted for it, and what it gave back, are
+            erased.
+        review: whether a model keeps tickets on which it abstained or was not sure until a person has labelled them;
+            these are tickets with all that stands in them.
+        review_days: days after that of its coming (UTC) for which such a ticket waits.
+        review_limit: tickets of a model that may wait.
+        train_after: new corrections after which a training that includes them is queued; 0 never does.
         search_queue_tokens: tokens of tickets that may wait in a worker, each request 20 more; what is beyond is
             refused with 503 at once.
         keep_versions: newest versions of a model that stay after a training; older ones are deleted, but never the
@@ -89,10 +98,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mail_body_bytes: Bytes = MAX_MAIL_BYTES
     test_body_bytes: Bytes = 8 * 2**20
     train_body_bytes: Bytes = 256 * 2**20
+    unpacked_bytes: Bytes = 2**30
     queue_limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 16
     feedback_limit: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 100_000
     feedback_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 0
     jobs_days: Annotated[int, msgspec.Meta(ge=0, le=36_500)] = 365
+    files_hours: Annotated[int, msgspec.Meta(ge=1, le=8760)] = 24
+    review: bool = False
+    review_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 14
+    review_limit: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 5000
+    train_after: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 0
     search_queue_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4096
     keep_versions: Annotated[int, msgspec.Meta(ge=0)] = 0
     audit_days: Annotated[int, msgspec.Meta(ge=1, le=3660)] = 365

@@ -1,4 +1,4 @@
-"""A training that a request asks for: spool its body, have it checked, queue it as a job, and wait for its end.
+"""A job that a request asks for: spool its body, have it checked, queue it, and wait for its end.
 
 The event loop never decodes training data (93 MB decoded beside it held every search up for 1.4 s): chunks go to the
 disk in a thread, and processes of their own read them there. Torch lives in none of ours.
@@ -10,15 +10,27 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-from artifacts.errors import StoreRefused
+from artifacts.errors import JobNotFound, StoreRefused
 from artifacts.jobs.jobs import Jobs
-from artifacts.jobs.records import BODY, Checked, Job
+from artifacts.jobs.records import (
+    ASKED,
+    BODY,
+    UPLOAD,
+    UPLOAD_FACTS,
+    AskedJob,
+    Checked,
+    Job,
+    JobKind,
+    Upload,
+    lane_of,
+)
 from artifacts.problems.sentences import Language, Message
 from artifacts.store.audit import NO_TOKEN, NOBODY, AuditLog, Author
 from artifacts.store.store import Store
@@ -35,11 +47,28 @@ CHECK_S = 600.0  # a body of 256 MiB is checked in 2 s; beside searches that tak
 CHECK_BYTES = 2**20  # of its answer
 SAFE_PATH = ("-P",) if sys.flags.safe_path else ()  # a child finds modules where we do
 MAX_CHECKS = 2  # at once; each is a process of 80 MB, and what waits for its turn waits as a file
+KEPT_FILES = 16  # of the largest size that may be kept for jobs that have ended; beyond it the oldest are erased
+KEPT_JOBS = 1000  # that have ended; what is older is not found
 POLL_S = 0.1  # how soon the end of a job is noticed
 
 
+TRAIN = AskedJob()
+
+
+class Posted(NamedTuple):
+    """A file that is posted as it is.
+
+    Attributes:
+        body: the request for it, as JSON; it holds no row.
+        upload: what is known of the file.
+    """
+
+    body: bytes
+    upload: Upload
+
+
 class Training:
-    """Asks for trainings and follows them; belongs to one event loop."""
+    """Asks for jobs, trainings most of all, and follows them; belongs to one event loop."""
 
     def __init__(self, store: Store, settings: Settings, audit: AuditLog) -> None:
         self.jobs = Jobs(store, settings.queue_limit)
@@ -47,7 +76,7 @@ class Training:
         self._audit = audit
         self._draining = asyncio.Event()
         self._checks = asyncio.Semaphore(MAX_CHECKS)
-        self._num_coming = 0  # requests whose body is being taken or checked; they count as queued already
+        self._num_coming = Counter[tuple[JobKind, ...]]()  # requests whose body is being taken or checked, by lane
         self.followers = Followers(self.jobs, self._draining)
 
     def drain(self) -> None:
@@ -65,13 +94,24 @@ class Training:
             await asyncio.wait_for(self._draining.wait(), timeout_s)
         return self._draining.is_set()
 
-    async def submit(self, chunks: AsyncIterator[bytes], idempotency_key: str | None, author: Author = NOBODY) -> Job:
+    async def submit(
+        self,
+        chunks: AsyncIterator[bytes],
+        idempotency_key: str | None,
+        author: Author = NOBODY,
+        asked: AskedJob = TRAIN,
+        posted: Posted | None = None,
+        asker: tuple[str, str] | None = None,
+    ) -> Job:
         """Return the job that a body asks for, queued; or the earlier one that its key stands for.
 
         Args:
-            chunks: the body as it arrives.
+            chunks: the body as it arrives, or the file.
             idempotency_key: of the client, for a request that may come twice.
-            author: who asks for it, for the audit log, which notes a body that has passed the check.
+            author: who asks for it, for the audit log, which notes the body of a training that has passed the check.
+            asked: what the address says of the job.
+            posted: what is known where `chunks` are a file.
+            asker: whose jobs' files it may name; None: anybody's.
         Raises:
             TrainerMissing, Draining, QueueFull, IdempotencyConflict, StoreRefused (the body cannot be spooled), and
             every error that the check finds in the request.
@@ -81,19 +121,31 @@ class Training:
         if self.is_draining:
             raise Draining("draining")
         # Those in front of it count, or 50 requests would all find one free place, and start 50 processes.
-        await asyncio.to_thread(self.jobs.check_room, idempotency_key, self._num_coming)
-        self._num_coming += 1
+        lane = lane_of(asked.kind)
+        await asyncio.to_thread(self.jobs.check_room, idempotency_key, self._num_coming[lane], asked.kind)
+        self._num_coming[lane] += 1
         try:
-            return await self._take(chunks, idempotency_key, author)
+            return await self._take(chunks, idempotency_key, author, asked, posted, asker)
         finally:
-            self._num_coming -= 1
+            self._num_coming[lane] -= 1
 
-    async def _take(self, chunks: AsyncIterator[bytes], idempotency_key: str | None, author: Author) -> Job:
+    async def _take(
+        self,
+        chunks: AsyncIterator[bytes],
+        idempotency_key: str | None,
+        author: Author,
+        asked: AskedJob,
+        posted: Posted | None,
+        asker: tuple[str, str] | None,
+    ) -> Job:
         """Spool a body that has been admitted, have it checked, and return its job; see `submit`."""
         folder = await asyncio.to_thread(self.jobs.new_folder)
         is_job = False
         try:
-            digest = await _spool(chunks, folder / BODY)
+            if posted is not None:
+                await asyncio.to_thread(self.jobs.spare, KEPT_FILES * self._settings.train_body_bytes)
+            said = await asyncio.to_thread(_write_asked, folder, asked, posted)
+            digest = await _spool(chunks, folder / (BODY if posted is None else UPLOAD), said)
             async with self._checks:
                 checked = await _check(folder)
             if checked.refusal is not None:
@@ -101,27 +153,58 @@ class Training:
                 raise from_result(refusal.error, refusal.problem, refusal.detail, refusal.faults, refusal.num_faults)
 
             def submit() -> Job:
+                if checked.data_of:
+                    self._share(checked.data_of, folder, asker)
+                return self.jobs.submit(
+                    folder,
+                    checked.name,
+                    checked.neural_network_type,
+                    idempotency_key=idempotency_key,
+                    body_sha256=digest,
+                    promote=checked.promote,
+                    keep_data=checked.keep_data,
+                    token_name="" if author.token_name == NO_TOKEN else author.token_name,
+                    token_role=author.role,
+                    job_kind=asked.kind,
+                )
+
+            def submit_noted() -> Job:
                 with self._audit.change(author, "train", checked.name) as changed:
-                    job = self.jobs.submit(
-                        folder,
-                        checked.name,
-                        checked.neural_network_type,
-                        idempotency_key=idempotency_key,
-                        body_sha256=digest,
-                        promote=checked.promote,
-                        keep_data=checked.keep_data,
-                        token_name="" if author.token_name == NO_TOKEN else author.token_name,
-                    )
+                    job = submit()
                     changed.job = job.id
                 return job
 
-            job = await asyncio.to_thread(submit)
+            # The other kinds change nothing, so the audit log has nothing to note.
+            job = await asyncio.to_thread(submit_noted if asked.kind == "train" else submit)
             is_job = True
         except OSError as error:
             raise StoreRefused("body-not-stored", reason=error.strerror) from error
         finally:
             if not is_job:
                 await asyncio.to_thread(self.jobs.discard, folder)
+        return job
+
+    def _share(self, job_id: str, folder: Path, asker: tuple[str, str] | None) -> None:
+        """Let a new job read the file of an earlier one of the same asker.
+
+        Raises:
+            JobNotFound: there is none, or it is somebody else's, or its file has been erased.
+        """
+        self.job_of(job_id, asker)
+        self.jobs.share_upload(job_id, folder)
+
+    def job_of(self, job_id: str, asker: tuple[str, str] | None) -> Job:
+        """Return a job that an asker may see.
+
+        Args:
+            job_id: of the job.
+            asker: name and role of the token whose jobs may be seen; None: all.
+        Raises:
+            JobNotFound: there is none; or it is another's, which is not to be told apart.
+        """
+        job = self.jobs.get(job_id)
+        if asker is not None and asker != (job.token_name, job.token_role):
+            raise JobNotFound("job-not-found", job=job_id, num_kept=KEPT_JOBS)
         return job
 
     async def wait(self, job: Job) -> Job:
@@ -134,18 +217,27 @@ class Training:
         """
         while job.state in ("queued", "running"):
             if await self.drained(POLL_S):
-                raise Draining("training-goes-on", job=job.id)
+                raise Draining("training-goes-on" if job.kind == "train" else "job-goes-on", job=job.id)
             job = await asyncio.to_thread(self.jobs.get, job.id)
-        reason = reason_of(job)
-        if job.state == "cancelled":
-            raise TrainingStopped("training-cancelled", reason=reason)
-        if job.state == "interrupted":
-            raise TrainingStopped("training-interrupted", reason=reason)
-        if job.error:
-            raise from_result(job.error, job.problem, job.detail, job.faults, job.num_faults)
-        if job.state == "failed":
-            raise TrainingFailed("training-failed", reason=reason)
+        check_succeeded(job)
         return job
+
+
+def check_succeeded(job: Job) -> None:
+    """Raise the error with which a job has ended, unless it has succeeded.
+
+    Raises:
+        TrainingStopped, TrainingFailed, and every error that was found in the request.
+    """
+    reason, is_training = reason_of(job), job.kind == "train"
+    if job.state == "cancelled":
+        raise TrainingStopped("training-cancelled" if is_training else "job-stopped", reason=reason)
+    if job.state == "interrupted":
+        raise TrainingStopped("training-interrupted" if is_training else "job-stopped", reason=reason)
+    if job.error:
+        raise from_result(job.error, job.problem, job.detail, job.faults, job.num_faults)
+    if job.state == "failed":
+        raise TrainingFailed("training-failed" if is_training else "job-failed", reason=reason)
 
 
 def reason_of(job: Job) -> Message | str:
@@ -263,10 +355,22 @@ async def _read_all(stream: asyncio.StreamReader) -> bytes:
     return bytes(raw)
 
 
-async def _spool(chunks: AsyncIterator[bytes], path: Path) -> str:
-    """Write the body to a new file without holding up the loop, and return its SHA-256."""
+def _write_asked(folder: Path, asked: AskedJob, posted: Posted | None) -> bytes:
+    """Write what the address of a request says, and return what of it tells this request from another."""
+    said = b"" if asked == TRAIN else msgspec.json.encode(asked)
+    (folder / ASKED).write_bytes(msgspec.json.encode(asked))
+    if posted is not None:
+        facts = msgspec.json.encode(posted.upload)
+        (folder / BODY).write_bytes(posted.body)
+        (folder / UPLOAD_FACTS).write_bytes(facts)
+        said += posted.body + facts
+    return said
+
+
+async def _spool(chunks: AsyncIterator[bytes], path: Path, said: bytes = b"") -> str:
+    """Write the body to a new file without holding up the loop, and return its SHA-256, with what was said before."""
     file: BinaryIO = await asyncio.to_thread(open, path, "xb")
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(said)
 
     def write(part: bytes) -> None:
         file.write(part)

@@ -6,16 +6,26 @@ Called by `puppet-train fit` with a file, and by the worker's process with the f
 its rows is in its own module (kinds.py); what a job asks for is read in jobs/body.py.
 """
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
 
-from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, NoTrainingData, PuppetError
+from artifacts.errors import (
+    ArtifactRefused,
+    Fault,
+    InvalidContent,
+    InvalidInput,
+    ModelNotTrained,
+    NoTrainingData,
+    PuppetError,
+)
 from artifacts.evaluation.metrics import Metrics, Mistake
+from artifacts.jobs.answers import place_of_line
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import JobResult, write_result
-from artifacts.jobs.request import Promotion
+from artifacts.jobs.request import Promotion, ReadingAsked, RowCorrection
 from artifacts.kinds import Kind, kind_named, load
 from artifacts.networks.learnt import evaluate_apart, seen, trained_on, why_unknown, with_parts
 from artifacts.networks.manifest import Columns, Manifest, Report
@@ -23,16 +33,19 @@ from artifacts.problems.sentences import message
 from artifacts.schemas import Evaluation
 from artifacts.store import feedback
 from artifacts.store.store import Store
+from artifacts.system.validation import does_not_fit
 from artifacts.text.tickets import Ticket
 from trainer.config import TrainConfig
 from trainer.curation.unlabelled import read_unlabelled
 from trainer.curation.vectors import read_vectors
 from trainer.data import tickets
-from trainer.data.columns import AS_FOUND, Reading
+from trainer.data.columns import AS_FOUND, Reading, label_of
 from trainer.data.files import RawRow, excerpt
 from trainer.data.forms import read_file
+from trainer.data.source import MAX_BYTES
 from trainer.jobs.body import check_rows, read_body, refusal
 from trainer.jobs.progress import EventProgress
+from trainer.jobs.uploads import named_by_sender, reading_of, uploaded
 from trainer.kinds import Fitted, Progress, Rows, Silent, trainer_of
 from trainer.selection.compare import compare_fitted
 
@@ -222,8 +235,8 @@ def publish(
         promote: whether it serves then: always, never, or if_better, which is if it is surely better than the version
             that served when the training began and still serves, or if none does. A version whose text does not tell
             its categories takes the place of no other, whatever is asked: it serves where none does.
-        test_rows: to compare the two on, whatever `promote` says; if_better without them takes the rows kept out of
-            training.
+        test_rows: to compare the two on, whatever `promote` says; if_better and never, after which a person decides,
+            without them take the rows kept out of training.
         guard: see `Store.publish`.
     Raises:
         StoreRefused (the disk), and what the guard raises.
@@ -232,7 +245,7 @@ def publish(
     serve = promote != "never"
     if promote == "if_better":
         expected = manifest.parent or 0
-    if manifest.parent is not None and (promote == "if_better" or test_rows is not None):
+    if manifest.parent is not None and (promote != "always" or test_rows is not None):
         comparison = compare_fitted(
             store,
             load(manifest, fitted.files),
@@ -249,9 +262,71 @@ def publish(
     return store.publish(manifest, fitted.files, serve=serve, expected=expected, guard=guard)
 
 
-def fit_job(store: Store, folder: Path, attempt: int) -> JobResult:
+def posted_rows(
+    store: Store,
+    folder: Path,
+    kind: Kind,
+    name: str | None,
+    raw_rows: Sequence[msgspec.Raw] | None,
+    asked: ReadingAsked,
+    max_bytes: int,
+    field: str = "test_data",
+) -> Rows | None:
+    """Return the checked rows that a job is about: those of its body, or of the file that came with it; None if none.
+
+    Args:
+        store: of the model.
+        folder: of the job.
+        kind: of the model.
+        name: of the model, whose last training remembers how such a file is read; None: of none.
+        raw_rows: of the body, each as it was sent.
+        asked: how a file is to be read.
+        max_bytes: that a file may hold once unpacked.
+        field: of the body in which the rows stand.
+    Raises:
+        As `check_rows` and `read_rows`.
+    """
+    if (file := uploaded(folder, max_bytes)) is not None:
+        return read_rows(file[0], kind, reading_of(asked, max_bytes, store, name))
+    return check_rows(trainer_of(kind), raw_rows, field) if raw_rows else None
+
+
+def put_right(rows: Rows | None, corrections: Sequence[RowCorrection], reading: Reading) -> Rows | None:
+    """Return the rows of a file with the categories that a person has put right, spelt as those of the file are.
+
+    Raises:
+        InvalidInput: one is of no row, or its category is none.
+    """
+    if not corrections or not isinstance(rows, tickets.Rows):
+        return rows
+    return tickets.recategorised(rows, categories_by_place(corrections, reading))
+
+
+def categories_by_place(corrections: Sequence[RowCorrection], reading: Reading) -> dict[str, str | None]:
+    """Return place of a row -> the category that a person has given it, spelt as those of the file are.
+
+    Raises:
+        InvalidInput: a category is none.
+    """
+    categories: dict[str, str | None] = {}
+    for number, one in enumerate(corrections):
+        try:
+            category = None if one.category is None else label_of(one.category, reading)
+        except InvalidContent as error:
+            fault = Fault.of_error(f"/corrections/{number}/category", error)
+            raise does_not_fit("body", [fault]) from error
+        categories[place_of_line(one.line)] = category
+    return categories
+
+
+def fit_job(store: Store, folder: Path, attempt: int, max_bytes: int = MAX_BYTES) -> JobResult:
     """Train on the body in a job's folder and publish the version, as `fit` does with a file.
 
+    Args:
+        store: of the model.
+        folder: of the job.
+        attempt: which run of the job it is.
+        max_bytes: that a file which came with the job may hold once unpacked.
     Raises:
         As `read_body`, `train` and `publish`; Fenced if another attempt, a cancellation or an end has come before.
     """
@@ -261,7 +336,10 @@ def fit_job(store: Store, folder: Path, attempt: int) -> JobResult:
     progress.phase("check")
     kind = kind_named(body.neural_network_type)
     trainer = trainer_of(kind)
-    rows = check_rows(trainer, body.training_data, "training_data") if body.training_data else None
+    rows = posted_rows(
+        *(store, folder, kind, body.name, body.training_data, body.reading, max_bytes), field="training_data"
+    )
+    rows = put_right(rows, body.corrections, reading_of(body.reading, max_bytes, store, body.name))
     if body.include_feedback:
         rows = with_feedback(store, body.name, kind, rows)
     assert rows is not None, "checked by read_body"
@@ -283,17 +361,26 @@ def fit_job(store: Store, folder: Path, attempt: int) -> JobResult:
     )
 
 
-def run_job(folder: Path, attempt: int) -> JobResult:
-    """Train what the job asks for, publish it if the job is still this attempt's, and return how it ended.
+Runner = Callable[[Store, Path, int, int], JobResult]  # store, folder, attempt, bytes that a file may unpack to
+
+
+def run_job(folder: Path, attempt: int, run: Runner = fit_job, max_bytes: int = MAX_BYTES) -> JobResult:
+    """Do what the job asks for, publish it if the job is still this attempt's, and return how it ended.
 
     A version is recorded as the job's by the transaction that publishes it; anything else is left in `result.json`
     for the worker. Only errors that are the program's own are raised, once their result has been left.
+
+    Args:
+        folder: of the job.
+        attempt: which run of the job it is.
+        run: does the work; jobs/runners.py has the table.
+        max_bytes: that a file which came with the job may hold once unpacked.
     """
     store = Store(folder.parent.parent)
     try:
-        result = fit_job(store, folder, attempt)
+        result = run(store, folder, attempt, max_bytes)
     except PuppetError as error:
-        result = refusal(error)
+        result = refusal(named_by_sender(error, folder))
     except Exception as error:
         # The last door before the process ends: the one who waits gets the reason, the traceback goes to the log.
         why = message("job-crashed", {"reason": f"{type(error).__name__}: {error}"})

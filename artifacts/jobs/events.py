@@ -19,8 +19,9 @@ MAX_EVENTS_BYTES = 8 * 2**20  # a run says no more than this, some 40,000 events
 MAX_EVENTS_READ = 256 * 2**10  # at once
 
 
-# What a training does, in this order; "linear" and "network" come again where it learns from every ticket.
-Phase = Literal["read", "check", "linear", "network", "calibrate", "export", "publish"]
+# What a training does, in this order; "linear" and "network" come again where it learns from every ticket. A job of
+# another kind reads, then it checks (an inspection) or answers.
+Phase = Literal["read", "check", "linear", "network", "calibrate", "export", "publish", "answer"]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

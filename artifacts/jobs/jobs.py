@@ -1,7 +1,8 @@
-"""The training jobs: who asked for what, who runs it, how it ended.
+"""The jobs: who asked for what, who runs it, how it ended.
 
 A job is a row of `STORE/.jobs/jobs.sqlite` and a folder `STORE/.jobs/ID/` with `body.json` (the request as it came),
-`events.jsonl` (how it goes) and `log.txt`. Server, trainer worker and run process share nothing else, so any of them
+`events.jsonl` (how it goes) and `log.txt`; where a file was posted also `upload`, and of a job that publishes nothing
+`answer.json` and the file that it gives back. Server, trainer worker and run process share nothing else, so any of them
 may die at any moment without harming the others.
 
     new_folder -> submit -> queued -> claim -> running -> publishing -> succeeded
@@ -22,6 +23,7 @@ turned away before anybody can see its version (`Fenced`). If the process dies a
 before the commit, the version's manifest, which carries job and attempt, tells it: the job is rolled forward.
 """
 
+import codecs
 import contextlib
 import os
 import re
@@ -31,7 +33,9 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
+
+import msgspec
 
 from artifacts.errors import (
     ArtifactRefused,
@@ -43,17 +47,35 @@ from artifacts.errors import (
     VersionChanged,
 )
 from artifacts.jobs.events import Event, read_events
-from artifacts.jobs.records import BODY, EVENTS, LOG, Ended, Job
+from artifacts.jobs.records import (
+    ANSWER,
+    ANSWER_FILE,
+    ASKED,
+    BODY,
+    EVENTS,
+    KINDS_OF_JOBS,
+    LOG,
+    UPLOAD,
+    UPLOAD_FACTS,
+    Ended,
+    Job,
+    JobKind,
+    Upload,
+    read_result,
+    read_upload,
+)
 from artifacts.jobs.table import ERASABLE, ID, JobTable, check_key, key_conflict
 from artifacts.networks.manifest import NO_SIGNAL, Manifest
 from artifacts.problems.sentences import Message, message
 from artifacts.schemas import Summary
 from artifacts.store.store import Store
-from artifacts.store.versions import DAY_S, at, check_name
+from artifacts.store.versions import DAY_S, HOUR_S, at, check_name
 from artifacts.system.disk import flush, flush_file, try_lock, write
 from artifacts.text.people import Person
 
 SEARCHED_BYTES = 2**20  # of a body at once
+# Files of a folder that hold tickets as somebody sent them, or as they were given back; they are erased as a whole.
+COPIES = (BODY, UPLOAD, UPLOAD_FACTS, ANSWER)
 MAX_LOG_BYTES = 64 * 2**20  # of a log that is erased line by line; a longer one goes whole
 
 
@@ -76,6 +98,7 @@ class JobTrace(NamedTuple):
 
 
 _JobList: TypeAlias = list[Job]  # inside the class, `list` is the method
+_PathList: TypeAlias = list[Path]
 _EventList: TypeAlias = list[tuple[int, Event]]
 
 
@@ -119,7 +142,7 @@ class Jobs:
             with self._disk():
                 flush(store.root)  # or a power cut takes `.jobs` away with all that it holds
 
-    # Asking for a training
+    # Asking for a job
 
     def folder(self, job_id: str) -> Path:
         """Return the job's folder, there or not.
@@ -145,19 +168,20 @@ class Jobs:
         shutil.rmtree(folder, ignore_errors=True)  # what cannot be removed is found by `recover`
         self._let_go(folder.name)
 
-    def check_room(self, idempotency_key: str | None = None, num_coming: int = 0) -> None:
-        """Raise unless a training may be asked for, so that it is refused before a large body is read.
+    def check_room(self, idempotency_key: str | None = None, num_coming: int = 0, job_kind: JobKind = "train") -> None:
+        """Raise unless a job may be asked for, so that it is refused before a large body is read.
 
         Args:
             idempotency_key: of the request; one that is known needs no room.
             num_coming: further requests, which are being taken and will be queued.
+            job_kind: of the job; trainings and the others have each a queue.
         Raises:
             QueueFull, and InvalidInput for a key that cannot be one.
         """
         check_key(idempotency_key)
         with self._table.reading() as database:
             if self._table.find_key(database, idempotency_key) is None:
-                self._table.check_room(database, num_coming)
+                self._table.check_room(database, num_coming, job_kind)
 
     def submit(
         self,
@@ -170,19 +194,23 @@ class Jobs:
         promote: str = "always",
         keep_data: bool = False,
         token_name: str = "",
+        token_role: str = "",
+        job_kind: JobKind = "train",
     ) -> Job:
         """Return the queued job, once it and its body are on the disk.
 
         Args:
             folder: from `new_folder`, with the body in it. It is the job's afterwards; after an error it is still the
                 caller's, to `discard`.
-            model_name: what is to be trained.
+            model_name: whose job it is; empty for an inspection.
             kind: of network.
             idempotency_key: chosen by the client; the same key with the same body is the same job.
             body_sha256: of the body, hexadecimal.
             promote: see Job.
             keep_data: see Job.
             token_name: see Job.
+            token_role: see Job.
+            job_kind: see Job.
         Returns:
             the new job, whose id is the folder's name; or the one that the key stands for, whatever its state, and
             then the folder is gone.
@@ -190,21 +218,26 @@ class Jobs:
             QueueFull, IdempotencyConflict, InvalidName, InvalidInput (a key that cannot be one).
         """
         assert folder.name in self._held, "the folder is not from new_folder of this object; our bug"
-        check_name(model_name)
-        self.check_room(idempotency_key)
+        if model_name or job_kind == "train":
+            check_name(model_name)
+        self.check_room(idempotency_key, job_kind=job_kind)
         with self._disk():  # before the transaction, which others wait for
-            flush_file(folder / BODY)
+            for file in (BODY, ASKED, UPLOAD, UPLOAD_FACTS):
+                with contextlib.suppress(FileNotFoundError):
+                    flush_file(folder / file)
             flush(folder)
             flush(self._root)
         with self._table.writing() as database:
             earlier = self._table.find_key(database, idempotency_key)
             if earlier is None:
-                self._table.check_room(database)
+                self._table.check_room(database, kind=job_kind)
                 self._table.add(
                     *(database, folder.name, model_name, kind),
                     promote=promote,
                     keep_data=keep_data,
                     token_name=token_name,
+                    token_role=token_role,
+                    job_kind=job_kind,
                 )
                 if idempotency_key is not None:
                     self._table.add_key(database, idempotency_key, body_sha256, folder.name)
@@ -278,8 +311,83 @@ class Jobs:
         with self._table.writing() as database:
             job = self._table.cancel(database, job_id)
         if job.state != "running":
-            self._tidy(job.id, job.keep_data)
+            self._tidy(job.id, job.keep_data, job.kind)
         return job
+
+    def share_upload(self, job_id: str, folder: Path) -> None:
+        """Give a new folder the file that was posted with an earlier job, or its body; one copy serves both.
+
+        Args:
+            job_id: of the earlier job.
+            folder: from `new_folder`, with no file yet.
+        Raises:
+            JobNotFound: there is no such job, or its file has been erased.
+        """
+        earlier = self.folder(job_id)
+        self.get(job_id)
+        with self._disk():
+            try:
+                # A link and not a copy: the file may have 256 MiB, and each folder's name for it is erased by itself.
+                if read_upload(earlier) is not None:
+                    os.link(earlier / UPLOAD_FACTS, folder / UPLOAD_FACTS)
+                    os.link(earlier / UPLOAD, folder / UPLOAD)
+                else:
+                    facts = Upload("application/json", "tickets.json")
+                    (folder / UPLOAD_FACTS).write_bytes(msgspec.json.encode(facts))
+                    os.link(earlier / BODY, folder / UPLOAD)
+            except FileNotFoundError as error:
+                raise JobNotFound("upload-gone", job=job_id) from error
+
+    def answer_file(self, job: Job) -> Path | None:
+        """Return the file `answer.json` of a job; None while it has none, and of a training, which has a version."""
+        path = self.folder(job.id) / ANSWER
+        return path if job.state == "succeeded" and path.is_file() else None
+
+    def expire(self, hours: int, now_s: float) -> int:
+        """Remove the files that were posted and given back by jobs that ended so long ago; return of how many jobs.
+
+        Args:
+            hours: that they are kept after the end; the body that a training was to keep stays.
+            now_s: seconds since 1970.
+        """
+        before = at(now_s - hours * HOUR_S)
+        with self._table.reading() as database:
+            old = [one for one in self._table.known(database) if one.ended and one.ended < before]
+        return sum(self._remove_copies(one.id) > 0 for one in old if one.kind != "train")
+
+    def spare(self, limit_bytes: int) -> int:
+        """Remove the oldest files of ended jobs until what is left is within a limit; return of how many jobs.
+
+        So files that are sent one after the other fill no disk, however long they are to be kept.
+
+        Args:
+            limit_bytes: of all such files together; a file that two jobs share counts for each.
+        """
+        with self._table.reading() as database:
+            ended = [one for one in self._table.known(database) if one.ended and one.kind != "train"]
+        left, num_jobs = limit_bytes, 0
+        # The newest first; of those that ended in the same second the one that was asked for last.
+        for _, _, one in sorted(((one.ended, place, one) for place, one in enumerate(ended)), reverse=True):
+            left -= sum(entry.stat().st_size for entry in self._copies(one.id))
+            if left < 0:
+                num_jobs += self._remove_copies(one.id) > 0
+        return num_jobs
+
+    def _copies(self, job_id: str) -> _PathList:
+        """Return the files of a job that hold tickets as they were posted or given back."""
+        with self._disk():
+            try:
+                return [entry for entry in (self._root / job_id).iterdir() if is_copy(entry.name)]
+            except FileNotFoundError:
+                return []
+
+    def _remove_copies(self, job_id: str) -> int:
+        """Remove them, and return how many there were."""
+        found = self._copies(job_id)
+        with self._disk():
+            for entry in found:
+                entry.unlink(missing_ok=True)
+        return len(found)
 
     def drop_bodies(self, model_name: str, holding: Sequence[bytes] | None = None) -> int:
         """Remove the bodies of a model's trainings that were to be kept, and return how many.
@@ -344,7 +452,7 @@ class Jobs:
                 job = jobs.get(folder.name)
                 for file in sorted(entry for entry in folder.rglob("*") if entry.is_file()):
                     with contextlib.suppress(FileNotFoundError):  # its job has just ended
-                        if person.is_in_file(file) or (file.name == BODY and spellings and _holds(file, spellings)):
+                        if _names(file, person) or (is_copy(file.name) and spellings and _holds(file, spellings)):
                             model, state = (job.model_name, job.state) if job else ("", "queued")
                             is_over = state not in ("queued", "running")
                             found.append(JobTrace(folder.name, model, state, file.name, is_over))
@@ -364,7 +472,7 @@ class Jobs:
         erasable = [one for one in found if one.can_erase]
         for trace in erasable:
             if trace.job_id and trace.what not in ERASABLE:
-                if trace.what == BODY:
+                if trace.what in (BODY, UPLOAD):
                     with self._table.writing() as database:
                         self._table.keep_no_data(database, trace.job_id)
                 with self._disk(), contextlib.suppress(FileNotFoundError):
@@ -376,16 +484,19 @@ class Jobs:
 
     # Running it
 
-    def claim(self) -> Job | None:
-        """Return the job that waited longest for a model that nothing trains, now running; None if there is none.
+    def claim(self, kinds: Sequence[JobKind] = KINDS_OF_JOBS) -> Job | None:
+        """Return the job that waited longest and may begin, now running; None if there is none.
 
         This process then holds the job's lock, until the block of `run_lock` ends.
+
+        Args:
+            kinds: of which it may be.
         """
         with self._table.reading() as database:
-            if next(self._table.waiting(database), None) is None:
+            if next(self._table.waiting(database, kinds), None) is None:
                 return None  # nearly always; without making others wait
         with contextlib.ExitStack() as undo, self._table.writing() as database:
-            for job in self._table.waiting(database):
+            for job in self._table.waiting(database, kinds):
                 try:
                     with self._disk():
                         held = try_lock(self._root / job.id)
@@ -459,13 +570,13 @@ class Jobs:
             version, metrics, seconds = publishing.published
             self._table.succeed(database, job, version, metrics, seconds, self._decision(job, version))
             self._table.commit(database, made_again=True)
-        self._tidy(job.id, job.keep_data)
+        self._tidy(job.id, job.keep_data, job.kind)
 
     def finish(
         self,
         job_id: str,
         attempt: int,
-        state: Ended,
+        state: Ended | Literal["succeeded"],
         detail: Message | str = "",
         *,
         error: str = "",
@@ -474,6 +585,8 @@ class Jobs:
         seconds: float | None = None,
     ) -> bool:
         """Record that a run has ended without a version, and return whether that is so now.
+
+        A job of a kind that publishes nothing succeeds so: its answer is in its folder.
 
         False: this attempt is not running any more, or it has published just before it died and so has succeeded.
         End the process first: one that was stopped while it published holds the database.
@@ -492,7 +605,7 @@ class Jobs:
                 self._table.end(
                     database, job, state, detail, error=error, faults=faults, num_faults=found, seconds=seconds
                 )
-        self._tidy(job.id, job.keep_data)
+        self._tidy(job.id, job.keep_data, job.kind)
         return is_so
 
     def recover(self) -> list[str]:
@@ -528,7 +641,7 @@ class Jobs:
             told.append(f"folder {folder.name} belonged to no job: removed")
         for one in known:
             if one.state not in ("queued", "running"):
-                self._tidy(one.id, one.keep_data)
+                self._tidy(one.id, one.keep_data, one.kind)
         return told
 
     # What all of these are made of
@@ -549,6 +662,8 @@ class Jobs:
 
     def _roll_forward(self, database: sqlite3.Connection, job: Job) -> bool:
         """Record success if the version of the run is there, and return whether it is."""
+        if job.kind != "train":
+            return False
         manifest = self._store.made_by(job.model_name, job.id, job.attempt)
         if manifest is None:
             return False
@@ -611,13 +726,16 @@ class Jobs:
                 return []  # it ended between the list and the lock
             if self._roll_forward(database, job):
                 found = "its process had died after the version was published: it has succeeded"
+            elif job.kind != "train" and _is_done(self._root / job_id):
+                self._table.end(database, job, "succeeded", "")
+                found = "its process had died after its answer was complete: it has succeeded"
             elif job.cancel_requested:
                 self._table.end(database, job, "cancelled", message("job-cancelled", {}))
                 found = "its process had died, and it was to be cancelled: cancelled"
             else:
                 self._table.end(database, job, "interrupted", message("job-process-gone", {}))
                 found = "its process had died: interrupted"
-        self._tidy(job.id, job.keep_data)
+        self._tidy(job.id, job.keep_data, job.kind)
         return [f"job {job_id} of {job.model_name}: {found}"]
 
     def _orphans(self, jobs: set[str]) -> list[tuple[Path, int]]:
@@ -631,21 +749,70 @@ class Jobs:
                             orphans.append((folder, held))
         return orphans
 
-    def _tidy(self, job_id: str, keep_data: bool) -> None:
-        """Remove what a job needs no more once it has ended, its training text; what fails is left to `recover`."""
-        kept = {EVENTS, LOG, BODY} if keep_data else {EVENTS, LOG}
+    def _tidy(self, job_id: str, keep_data: bool, kind: str) -> None:
+        """Remove what a job needs no more once it has ended, its training text; what fails is left to `recover`.
+
+        What was posted for a job of another kind stays, so that a file is sent once for all that is done with it, and
+        so does its answer; `expire` takes them.
+        """
         with contextlib.suppress(OSError):
             for entry in (self._root / job_id).iterdir():
-                if entry.name not in kept:
+                is_kept = is_copy(entry.name) and (keep_data or kind != "train")
+                if entry.name not in (EVENTS, LOG) and not is_kept:
                     if entry.is_dir() and not entry.is_symlink():
                         shutil.rmtree(entry, ignore_errors=True)
                     else:
                         entry.unlink(missing_ok=True)
 
-    def list(self, limit: int = 100) -> _JobList:
-        """Return the newest jobs, the newest first, at most 1000."""
+    def list(self, limit: int = 100, asker: tuple[str, str] | None = None) -> _JobList:
+        """Return the newest jobs, the newest first, at most 1000.
+
+        Args:
+            limit: how many.
+            asker: name and role of the token that they were asked for with; None: all jobs.
+        """
         with self._table.reading() as database:
-            return self._table.newest(database, limit)
+            return self._table.newest(database, limit, asker)
+
+
+def is_copy(file: str) -> bool:
+    """Return whether a file of a job's folder holds tickets as they were posted or given back.
+
+    >>> [is_copy(file) for file in ("body.json", "upload", "answer.json", "answer.csv", "events.jsonl")]
+    [True, True, True, True, False]
+    """
+    return file in COPIES or file.startswith(f"{ANSWER_FILE}.")
+
+
+def _is_done(folder: Path) -> bool:
+    """Return whether the run of a job that publishes nothing has left its answer, whole."""
+    result = read_result(folder)
+    return result is not None and result.outcome == "done" and (folder / ANSWER).is_file()
+
+
+def _names(path: Path, person: Person) -> bool:
+    """Return whether a file of a job's folder names a person, or may do so where its bytes cannot be searched.
+
+    A workbook, an archive or a text of another encoding hides a name from a search for it. Such a copy lives for hours,
+    and erasing one too many costs a second upload; leaving one too many leaves a person.
+    """
+    if path.name != UPLOAD and not path.name.startswith(f"{ANSWER_FILE}."):
+        return person.is_in_file(path)
+    return not _is_utf8(path) or person.is_in_file(path)
+
+
+def _is_utf8(path: Path) -> bool:
+    """Return whether a file is text in UTF-8; a NUL is in no text, and in every UTF-16."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        with open(path, "rb") as file:
+            while piece := file.read(SEARCHED_BYTES):
+                if "\0" in decoder.decode(piece):
+                    return False
+            decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _holds(path: Path, wanted: Sequence[bytes]) -> bool:
@@ -665,8 +832,10 @@ def _holds(path: Path, wanted: Sequence[bytes]) -> bool:
 
 
 def _erase_in(path: Path, person: Person) -> None:
-    """Remove a body; of another file, blank the lines that name a person, and put it in place of the old one."""
-    if path.name != BODY and path.stat().st_size <= MAX_LOG_BYTES:
+    """Remove a copy of tickets; of another file, blank the lines that name a person, and put it in its place."""
+    if path.name == UPLOAD_FACTS:  # the name of a file may name a person
+        path.with_name(UPLOAD).unlink(missing_ok=True)
+    if not is_copy(path.name) and path.stat().st_size <= MAX_LOG_BYTES:
         lines = path.read_bytes().splitlines(keepends=True)
         for number, line in enumerate(lines):
             if person.is_in(line.decode("utf-8", "replace")):

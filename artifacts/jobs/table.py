@@ -9,12 +9,12 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
 from artifacts.errors import Fault, IdempotencyConflict, InvalidInput, JobNotFound, QueueFull, StoreRefused
-from artifacts.jobs.records import MAX_FAULT, Ended, Job, clean
+from artifacts.jobs.records import KINDS_OF_JOBS, MAX_FAULT, Ended, Job, JobKind, clean, lane_of
 from artifacts.problems.sentences import Message, message
 from artifacts.schemas import Summary
 from artifacts.store.versions import now
@@ -24,7 +24,7 @@ from artifacts.system.validation import MAX_FAULTS_SHOWN
 from artifacts.text.people import Person
 
 DATABASE = "jobs.sqlite"
-SCHEMA_VERSION = 3  # 1 had no token_name, 2 no problem; `make` adds the columns
+SCHEMA_VERSION = 4  # 1 had no token_name, 2 no problem, 3 no kind and no token_role; `make` brings them up to date
 MAX_LISTED = 1000
 ERASED = "(erased on request)"  # in place of a detail that named a person
 ID = re.compile(r"[0-9a-f]{32}")
@@ -51,9 +51,11 @@ CREATE TABLE jobs (
     keep_data INTEGER NOT NULL,
     cancel_requested INTEGER NOT NULL DEFAULT 0,
     token_name TEXT NOT NULL DEFAULT '',
-    problem TEXT NOT NULL DEFAULT 'null'
+    problem TEXT NOT NULL DEFAULT 'null',
+    kind TEXT NOT NULL DEFAULT 'train',
+    token_role TEXT NOT NULL DEFAULT ''
 );
-CREATE UNIQUE INDEX one_running_job_per_model ON jobs (model_name) WHERE state = 'running';
+CREATE UNIQUE INDEX one_running_training_per_model ON jobs (model_name) WHERE state = 'running' AND kind = 'train';
 CREATE INDEX jobs_by_state ON jobs (state, seq);
 CREATE TABLE keys (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -62,7 +64,18 @@ CREATE TABLE keys (
     job TEXT  -- NULL: the key of a request that makes no job
 );
 """
-_ADDED = {1: "token_name TEXT NOT NULL DEFAULT ''", 2: "problem TEXT NOT NULL DEFAULT 'null'"}  # by earlier schema
+# From each earlier schema to the next one. A job of schema 3 is a training; the index counted every running job.
+_UPGRADES: dict[int, tuple[str, ...]] = {
+    1: ("ALTER TABLE jobs ADD COLUMN token_name TEXT NOT NULL DEFAULT ''",),
+    2: ("ALTER TABLE jobs ADD COLUMN problem TEXT NOT NULL DEFAULT 'null'",),
+    3: (
+        "ALTER TABLE jobs ADD COLUMN kind TEXT NOT NULL DEFAULT 'train'",
+        "ALTER TABLE jobs ADD COLUMN token_role TEXT NOT NULL DEFAULT ''",
+        "DROP INDEX one_running_job_per_model",
+        "CREATE UNIQUE INDEX one_running_training_per_model ON jobs (model_name)"
+        " WHERE state = 'running' AND kind = 'train'",
+    ),
+}
 
 _FAULTS_DECODER = msgspec.json.Decoder(Annotated[list[Fault], msgspec.Meta(max_length=MAX_FAULTS_SHOWN)])
 _METRICS_DECODER = msgspec.json.Decoder(Summary | None)
@@ -75,6 +88,8 @@ class Known(NamedTuple):
     id: str
     state: str
     keep_data: bool
+    kind: str
+    ended: str
 
 
 class Key(NamedTuple):
@@ -132,11 +147,12 @@ class JobTable:
                         database.execute(statement)
                     database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
                 database.execute("COMMIT")
-            for earlier, column in _ADDED.items():
+            for earlier, statements in _UPGRADES.items():
                 if schema_version(database) == earlier:
                     database.execute("BEGIN IMMEDIATE")
                     if schema_version(database) == earlier:  # no other process was faster
-                        database.execute(f"ALTER TABLE jobs ADD COLUMN {column}")
+                        for statement in statements:
+                            database.execute(statement)
                         database.execute(f"PRAGMA user_version={earlier + 1}")
                     database.execute("COMMIT")
             if (found := schema_version(database)) != SCHEMA_VERSION:
@@ -214,16 +230,22 @@ class JobTable:
             raise JobNotFound("job-not-found", job=job_id, num_kept=self._keep_ended)
         return self._job(row)
 
-    def newest(self, database: sqlite3.Connection, limit: int) -> list[Job]:
-        """Return the newest jobs, the newest first, at most 1000."""
-        rows = database.execute("SELECT * FROM jobs ORDER BY seq DESC LIMIT ?", (min(max(limit, 0), MAX_LISTED),))
+    def newest(self, database: sqlite3.Connection, limit: int, asker: tuple[str, str] | None = None) -> list[Job]:
+        """Return the newest jobs, the newest first, at most 1000; of one asker, name and role of a token, or of all."""
+        whose = "" if asker is None else " WHERE token_name = ? AND token_role = ?"
+        rows = database.execute(
+            f"SELECT * FROM jobs{whose} ORDER BY seq DESC LIMIT ?",  # noqa: S608  # our own words
+            (*(asker or ()), min(max(limit, 0), MAX_LISTED)),
+        )
         return [self._job(row) for row in rows.fetchall()]
 
-    def waiting(self, database: sqlite3.Connection) -> Iterator[Job]:
-        """Give the jobs that wait for a model that nothing trains, the longest waiting first."""
+    def waiting(self, database: sqlite3.Connection, kinds: Sequence[JobKind] = KINDS_OF_JOBS) -> Iterator[Job]:
+        """Give the jobs of these kinds that may begin, the longest waiting first: a model is trained once at a time."""
         rows = database.execute(
-            "SELECT * FROM jobs AS waiting WHERE state = 'queued' AND NOT EXISTS"
-            " (SELECT 1 FROM jobs WHERE state = 'running' AND model_name = waiting.model_name) ORDER BY seq"
+            f"SELECT * FROM jobs AS waiting WHERE state = 'queued' AND kind IN ({', '.join('?' * len(kinds))})"  # noqa: S608  # question marks alone
+            " AND NOT (kind = 'train' AND EXISTS (SELECT 1 FROM jobs WHERE state = 'running' AND kind = 'train'"
+            " AND model_name = waiting.model_name)) ORDER BY seq",
+            tuple(kinds),
         )
         yield from map(self._job, rows.fetchall())  # one by one: a damaged job holds up those behind it and no other
 
@@ -237,19 +259,25 @@ class JobTable:
         return [row["id"] for row in rows]
 
     def known(self, database: sqlite3.Connection) -> list[Known]:
-        """Return id, state and `keep_data` of every job."""
-        rows = database.execute("SELECT id, state, keep_data FROM jobs").fetchall()
+        """Return id, state and `keep_data` of every job, and when it ended."""
+        rows = database.execute("SELECT id, state, keep_data, kind, ended FROM jobs").fetchall()
         for row in rows:
             if not ID.fullmatch(row["id"]):  # or a damaged id would have us delete in another folder
                 raise _damaged(self.path, message("invalid-job-id", {"job": row["id"]}))
-        return [Known(row["id"], row["state"], row["keep_data"] == 1) for row in rows]
+        return [Known(row["id"], row["state"], row["keep_data"] == 1, row["kind"], row["ended"] or "") for row in rows]
 
-    def check_room(self, database: sqlite3.Connection, num_coming: int = 0) -> None:
-        """Raise QueueFull unless one more job may wait, behind those that wait and `num_coming` more."""
-        (num_queued,) = database.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()
+    def check_room(self, database: sqlite3.Connection, num_coming: int = 0, kind: JobKind = "train") -> None:
+        """Raise QueueFull unless one more job of a kind may wait, behind those that wait and `num_coming` more."""
+        kinds = lane_of(kind)
+        (num_queued,) = database.execute(
+            f"SELECT count(*) FROM jobs WHERE state = 'queued' AND kind IN ({', '.join('?' * len(kinds))})",  # noqa: S608  # question marks alone
+            kinds,
+        ).fetchone()
         num_queued += num_coming
-        if num_queued >= self._queue_limit:
+        if num_queued >= self._queue_limit and kind == "train":
             raise QueueFull("training-queue-full", num_queued=num_queued, limit=self._queue_limit)
+        if num_queued >= self._queue_limit:
+            raise QueueFull("job-queue-full", num_queued=num_queued, limit=self._queue_limit)
 
     # What is changed in it
 
@@ -263,12 +291,17 @@ class JobTable:
         promote: str,
         keep_data: bool,
         token_name: str,
+        token_role: str,
+        job_kind: JobKind,
     ) -> None:
         """Let a new job wait behind the others."""
         database.execute(
-            "INSERT INTO jobs (id, model_name, neural_network_type, state, created, promote, keep_data, token_name)"
-            " VALUES (?, ?, ?, 'queued', ?, ?, ?, ?)",
-            (job_id, model_name, clean(kind, 100), now(), clean(promote, 100), keep_data, token_name),
+            "INSERT INTO jobs (id, model_name, neural_network_type, state, created, promote, keep_data, token_name,"
+            " token_role, kind) VALUES (?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
+            (
+                *(job_id, model_name, clean(kind, 100), now(), clean(promote, 100), keep_data),
+                *(token_name, token_role, job_kind),
+            ),
         )
 
     def begin(self, database: sqlite3.Connection, job_id: str) -> Job:
@@ -307,7 +340,7 @@ class JobTable:
         self,
         database: sqlite3.Connection,
         job: Job,
-        state: Ended,
+        state: Ended | Literal["succeeded"],
         detail: Message | str,
         *,
         error: str = "",

@@ -81,6 +81,8 @@ Action = Literal[
     "keep_correction",
     "erase_correction",
     "erase_corrections",
+    "load_review",
+    "skip_review",
 ]
 Outcome = Literal["done", "refused", "failed", "unknown"]
 

@@ -28,6 +28,8 @@ import msgspec
 from artifacts.errors import CorrectionNotFound, FeedbackFull, StoreRefused
 from artifacts.jobs.jobs import Jobs
 from artifacts.problems.sentences import Message, message
+from artifacts.store import review
+from artifacts.store.review import ReviewItem
 from artifacts.store.store import Store
 from artifacts.store.versions import DAY_S, at, now
 from artifacts.system.disk import flush, flush_file
@@ -170,8 +172,27 @@ def read_all(store: Store, name: str) -> Iterator[Correction]:
         after = found[-1][0]
 
 
+def count_after(store: Store, name: str, created: str) -> int:
+    """Return how many corrections came after a time, spelt as `versions.at` does; "" is before all of them.
+
+    Raises:
+        ModelNotFound, InvalidName, StoreRefused.
+    """
+    path = store.folder(name) / DATABASE
+    with store.lock(name):
+        if not path.exists():
+            return 0
+        with _opened(path) as database:
+            if _is_new(database):
+                return 0
+            (num,) = database.execute("SELECT count(*) FROM corrections WHERE created > ?", (created,)).fetchone()
+    return int(num)
+
+
 def erase(store: Store, jobs: Jobs, name: str, correction_id: str | None = None) -> Erased:
     """Erase one correction, or all, so that no file of the store holds it, and return what was erased.
+
+    The same ticket goes out of the review queue too, with what has closed there and is still in its files.
 
     A body of a training that was kept with `keep_data` goes too if it has the correction's id or ticket in one of the
     usual spellings of JSON; where all corrections are erased, every kept body of the model goes. What cannot be taken
@@ -182,10 +203,16 @@ def erase(store: Store, jobs: Jobs, name: str, correction_id: str | None = None)
         ModelNotFound, InvalidName, StoreRefused (then some of it may be gone: ask again).
     """
     correction = get(store, name, correction_id) if correction_id is not None else None
+    review.erase_where(store, name, lambda one: correction is not None and is_of(one, correction))
     # Not under the model's lock: who ends a dead training takes the jobs first, and then that lock.
     num_bodies = jobs.drop_bodies(name, spellings(correction) if correction is not None else None)
     num_erased = erase_where(store, name, (lambda one: one.id == correction_id) if correction is not None else None)
     return Erased(num_erased, num_bodies)
+
+
+def is_of(item: ReviewItem, correction: Correction) -> bool:
+    """Return whether a ticket that waits for review is the one that was corrected."""
+    return item.id == correction.id or item.content == correction.content
 
 
 def erase_where(store: Store, name: str, is_erased: Callable[[Correction], bool] | None) -> int:

@@ -1,9 +1,10 @@
 """Finding a person in the files of a store, and erasing what can be erased without training again.
 
 In: what names the person (text/people.py), or the id of a correction. Out: a `Trace` for each place. Corrections,
-bodies that were kept, what jobs say, and new words of the counts are erased from every byte of their files. A published
-version is never changed: if its vocabulary holds the person's words, a version without them has to take its place, and
-then it is deleted. So `find` after `erase` says what is left, and a caller believes nothing but that second look.
+tickets that wait for review, bodies that were kept, what jobs say, and new words of the counts are erased from every
+byte of their files. A published version is never changed: if its vocabulary holds the person's words, a version without
+them has to take its place, and then it is deleted. So `find` after `erase` says what is left, and a caller believes
+nothing but that second look.
 
 What it does not read: `model.onnx`, which holds numbers and no word; and the memory of a server, which writes a new
 word to the counts again only after another ticket has brought it.
@@ -21,12 +22,12 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from artifacts.errors import PuppetError, StoreRefused
-from artifacts.jobs.jobs import Jobs
-from artifacts.jobs.records import BODY
+from artifacts.jobs.jobs import Jobs, is_copy
 from artifacts.jobs.table import DATABASE as JOBS_DATABASE
-from artifacts.store import feedback
+from artifacts.store import feedback, review
 from artifacts.store.audit import DATABASE as AUDIT_DATABASE
 from artifacts.store.feedback import Correction
+from artifacts.store.review import ReviewItem
 from artifacts.store.store import Store
 from artifacts.store.versions import VERSION
 from artifacts.system.sqlite import code_of, compact, opened
@@ -37,7 +38,7 @@ GRAPH = ".onnx"  # a file of weights
 WORDS = "vocab.json"
 JOURNAL = "-journal"
 
-What = Literal["correction", "new_word", "version", "kept_body", "job", "model_name", "file"]
+What = Literal["correction", "review_ticket", "new_word", "version", "kept_body", "job", "model_name", "file"]
 
 
 class Wanted(NamedTuple):
@@ -53,9 +54,9 @@ class Wanted(NamedTuple):
     ids: frozenset[str] = frozenset()
     spellings: tuple[bytes, ...] = ()
 
-    def is_in(self, correction: Correction) -> bool:
-        """Return whether a correction is to be erased; every field of it counts."""
-        return correction.id in self.ids or self.person.is_in(msgspec.json.encode(correction).decode())
+    def is_in(self, one: Correction | ReviewItem) -> bool:
+        """Return whether a correction or a ticket that waits is to be erased; every field of it counts."""
+        return one.id in self.ids or self.person.is_in(msgspec.json.encode(one).decode())
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -98,6 +99,10 @@ def wanted(store: Store, person: Person, ids: Sequence[str], name: str | None = 
         for correction in feedback.read_all(store, model):
             if correction.id in ids:
                 spellings |= dict.fromkeys(feedback.spellings(correction))
+        for item in review.read_all(store, model):
+            if item.id in ids:
+                of_ticket = Correction(id=item.id, category="", tokens=item.tokens, text=item.text)
+                spellings |= dict.fromkeys(feedback.spellings(of_ticket))
     return Wanted(person, frozenset(ids), tuple(spellings))
 
 
@@ -117,10 +122,11 @@ def find(store: Store, jobs: Jobs, what: Wanted, name: str | None = None) -> lis
         found += _in_model(store, model, what)
     for one in jobs.traces(what.person, what.spellings):
         if name is None or one.model_name == name:
-            path = f"{one.job_id}/{one.what}" if one.job_id and "." in one.what else JOBS_DATABASE
+            is_file = "." in one.what or is_copy(one.what)
+            path = f"{one.job_id}/{one.what}" if one.job_id and is_file else JOBS_DATABASE
             found.append(
                 Trace(
-                    what="kept_body" if one.what == BODY else "job",
+                    what="kept_body" if is_copy(one.what) else "job",
                     path=f"{store.jobs_folder.name}/{path}",
                     model=one.model_name or None,
                     job=one.job_id or None,
@@ -141,6 +147,8 @@ def erase(store: Store, jobs: Jobs, what: Wanted, found: Sequence[Trace]) -> Non
     """
     for model in dict.fromkeys(trace.model for trace in found if trace.what == "correction" and trace.model):
         feedback.erase_where(store, model, what.is_in)
+    for model in dict.fromkeys(trace.model for trace in found if trace.what == "review_ticket" and trace.model):
+        review.erase_where(store, model, what.is_in)
     for model in dict.fromkeys(trace.model for trace in found if trace.what == "new_word" and trace.model):
         _erase_counts(store, model, what.person)
     if any(trace.what in ("kept_body", "job") for trace in found):
@@ -151,8 +159,16 @@ def erase(store: Store, jobs: Jobs, what: Wanted, found: Sequence[Trace]) -> Non
     store.sweep()
 
 
-def erase_old(store: Store, jobs: Jobs, feedback_days: int, jobs_days: int, clock: Callable[[], float]) -> list[str]:
-    """Erase corrections and ended jobs that are older than so many days, and return what was done, a sentence each.
+def erase_old(
+    store: Store,
+    jobs: Jobs,
+    feedback_days: int,
+    jobs_days: int,
+    clock: Callable[[], float],
+    files_hours: int = 24,
+    review_days: int = 0,
+) -> list[str]:
+    """Erase corrections, tickets that wait for review, ended jobs and their files that are too old; say what was done.
 
     What cannot be erased now is tried again the next time; so this raises nothing.
 
@@ -162,13 +178,28 @@ def erase_old(store: Store, jobs: Jobs, feedback_days: int, jobs_days: int, cloc
         feedback_days: that a correction is kept; 0: for ever.
         jobs_days: that a job is kept after its end; 0: for ever.
         clock: seconds since 1970.
+        files_hours: that a file which was posted for a job, and what the job gave back, are kept after its end.
+        review_days: that a ticket waits for review; 0: for ever.
     """
     said = []
+    try:
+        if num_jobs := jobs.expire(files_hours, clock()):
+            said.append(
+                f"removed the files of {num_jobs} jobs that ended more than {files_hours} hours ago (files_hours)"
+            )
+    except PuppetError as error:
+        said.append(f"old files of jobs cannot be removed: {error}")
     try:
         if num_jobs := jobs.erase_older(jobs_days, clock()):
             said.append(f"erased {num_jobs} trainings that ended more than {jobs_days} days ago (jobs_days)")
     except PuppetError as error:
         said.append(f"old trainings cannot be erased: {error}")
+    for name in store.models() if review_days else ():
+        try:
+            if num := review.erase_older(store, name, review_days, clock()):
+                said.append(f"erased {num} tickets of {name} that waited {review_days} days for review (review_days)")
+        except PuppetError as error:
+            said.append(f"old tickets of {name} that wait for review cannot be erased: {error}")
     for name in store.models() if feedback_days else ():
         try:
             if num := feedback.erase_older(store, name, feedback_days, clock()):
@@ -198,6 +229,11 @@ def _in_model(store: Store, name: str, what: Wanted) -> Iterator[Trace]:
     num_corrections = sum(what.is_in(one) for one in feedback.read_all(store, name))
     if num_corrections or _is_in_database(folder / feedback.DATABASE, person):
         yield Trace(what="correction", path=f"{name}/{feedback.DATABASE}", model=name, count=num_corrections)
+    for file in review.files_of(store, name):
+        num_waiting = sum(what.is_in(item) for item in review.items_in(store, name, file))
+        if num_waiting or _is_in_database(file, person):
+            path = f"{name}/{review.FOLDER}/{file.name}"
+            yield Trace(what="review_ticket", path=path, model=name, count=num_waiting)
     num_words = _count_words(store, name, person)
     if num_words or _is_in_database(folder / COUNTS, person):
         yield Trace(what="new_word", path=f"{name}/{COUNTS}", model=name, count=num_words)
@@ -301,6 +337,7 @@ def _elsewhere(store: Store, what: Wanted, known: set[str]) -> Iterator[Trace]:
             continue  # folders of jobs
         is_version = len(rest) > 1 and VERSION.fullmatch(rest[0])
         is_counted = first in models and (is_version or (rest and rest[0].startswith((feedback.DATABASE, COUNTS))))
+        is_counted = is_counted or (first in models and rest[:1] == [review.FOLDER] and inner.suffix == review.SUFFIX)
         if is_counted or str(inner) in known or inner.name.startswith(JOBS_DATABASE):
             continue
         with contextlib.suppress(FileNotFoundError):

@@ -25,7 +25,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -193,14 +193,24 @@ class Store(AnyStore):
             raise ArtifactRefused("version-unreadable", model=where, reason=error) from error
         return read_manifest(raw, name, version)
 
-    def read_version(self, name: str, version: int) -> tuple[Manifest, dict[str, bytes]]:
-        """See `AnyStore.read_version`; each file is read once, so that what was hashed is what is used."""
+    def read_version(
+        self, name: str, version: int, only: Collection[str] | None = None
+    ) -> tuple[Manifest, dict[str, bytes]]:
+        """See `AnyStore.read_version`; each file is read once, so that what was hashed is what is used.
+
+        Args:
+            name: of the model.
+            version: of it.
+            only: read no other files than these, where the weights are not needed; None: all.
+        """
         manifest = self.read_manifest(name, version)
         folder = self.root / name / str(version)
         where = f"{name} version {version}"
         files = {}
         try:
             for file, record in manifest.files.items():
+                if only is not None and file not in only:
+                    continue
                 files[file] = raw = read(folder / file, record.bytes)
                 check_file(where, file, raw, record)
         except OSError as error:

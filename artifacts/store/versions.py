@@ -26,6 +26,7 @@ from artifacts.networks.manifest import (
 MAX_RECORD_BYTES = 4 * 2**20
 MAX_NAMED = 10  # versions that a message names, the newest ones
 MAX_HISTORY = 100
+HOUR_S = 3600
 DAY_S = 86_400
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -40,6 +41,11 @@ def now() -> str:
 def at(seconds: float) -> str:
     """Return a time, in seconds since 1970, as `now` spells it: of two such times the earlier one sorts first."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def report_file(language: str) -> str:
+    """Return the name of a version's report in a language; it lies next to the files that the manifest lists."""
+    return f"report.{language}.html"
 
 
 def check_name(name: str) -> None:

@@ -175,7 +175,7 @@ def sorting(task: Task) -> Timed:
     """Sort a file as `classify` does, and then ask the model alone."""
     start, cpu = time.perf_counter(), time.process_time()
     model = load(*Store(Path(task.store)).read_version(NAME, 1))
-    found = classify(Path(task.path), Path(task.out), model, Asked(), AS_FOUND)
+    found, _ = classify(Path(task.path), Path(task.out), model, Asked(), AS_FOUND)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     peak = peak_bytes()
     with Path(task.path).open(encoding="utf-8", newline="") as file:

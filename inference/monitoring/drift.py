@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -47,6 +47,13 @@ log = logging.getLogger("puppet")
 
 Key = tuple[str, int, int]  # model, version, day since 1970
 Noted = tuple[Answerer[Any], Sequence[Encoded], Sequence[Any]]  # what was asked, and the answers
+
+
+class AnsweredRequest(Protocol):
+    """A request that was answered, as far as it is counted; the search's `QueuedRequest` is one."""
+
+    model: Answerer[Any]
+    encoded: Sequence[Any]
 
 
 class NewWords:
@@ -129,13 +136,14 @@ class Drift:
         self._lock = asyncio.Lock()
         self.is_saved = True
 
-    def count(self, model: Answerer[Any], encoded: Sequence[Any], answers: Sequence[Any]) -> None:
+    def count(self, request: AnsweredRequest, answers: Sequence[Any]) -> None:
         """Note the answers to some tickets; a version without a profile has nothing to be compared with."""
+        model = request.model
         if model.manifest.profile is None or not self._num_days:
             return
         if not self._noted:  # what is answered in one turn of the loop is counted together, in the next one
             asyncio.get_running_loop().call_soon(self._count_noted)
-        self._noted.append((model, encoded, answers))
+        self._noted.append((model, request.encoded, answers))
 
     def _count_noted(self) -> None:
         noted, self._noted = self._noted, []

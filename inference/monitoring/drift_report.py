@@ -4,10 +4,11 @@ manifest's profile, counts ─► enough of both? ─► drift_tests.reasons ─
 no ─► not_enough_data, and what to wait for
 """
 
+from artifacts.evaluation.profile import Profile
 from artifacts.networks.manifest import Manifest
 from inference.monitoring.drift import Found
 from inference.monitoring.drift_tests import MIN_TICKETS, reasons
-from inference.schemas import DriftAnswer, DriftDay, DriftReason, NewWord, Verdict
+from inference.schemas import DriftAnswer, DriftDay, DriftReason, DriftShare, NewWord, Verdict
 
 MAX_WORDS_SHOWN = 20
 
@@ -46,6 +47,25 @@ def judged(manifest: Manifest, found: Found, is_saved: bool) -> DriftAnswer:
         reasons=why,
         num_tickets=num_tickets,
         num_expected=num_expected,
+        shares=shares(expected, found.profile),
         days=[DriftDay(day, num) for day, num in sorted(found.days.items())],
         new_words=[NewWord(word, num) for word, num in often],
     )
+
+
+def shares(expected: Profile | None, found: Profile) -> list[DriftShare]:
+    """Return the share of each category before and now, the most frequent of the training first.
+
+    >>> shares(None, Profile(categories={"bill": 3, "login": 1}, lengths=[4] + [0] * 9))
+    [DriftShare(category='bill', expected=None, found=0.75), DriftShare(category='login', expected=None, found=0.25)]
+    """
+    before = expected if expected is not None else Profile()
+    categories = sorted(
+        before.categories.keys() | found.categories.keys(),
+        key=lambda one: (-before.categories.get(one, 0), -found.categories.get(one, 0), one),
+    )
+    return [DriftShare(one, _share(before, one), _share(found, one)) for one in categories]
+
+
+def _share(profile: Profile, category: str) -> float | None:
+    return profile.categories.get(category, 0) / profile.num_tickets if profile.num_tickets else None

@@ -3,9 +3,15 @@
     role       opened by a token of       open to callers on this machine while there is no token of
     open       (needs no token)
     search     search, admin              search
+    view       search, label, admin       search                GET /models and versions, which everybody chooses from
     label      label, admin               label, admin
     feedback   label, admin               label, admin          POST /feedback; with feedback_role = "search" as search,
-    admin      admin                      admin                 and label tokens open it too
+                                                                and label tokens open it too
+    inspect    label, search, admin       label, admin          POST /inspect, of a caller's own file: who sorts one has
+                                                                its columns looked at first
+    admin      admin                      admin
+    job        search, label, admin       (each of the three)   /jobs: who may ask for any job may look after those
+                                                                that it asked for; an admin sees all (`asker_of`)
 
 The routes of label show people's tickets and were the administrator's alone, so an admin token closes them too.
 A token is known by its SHA-256: those of the environment, and the named ones of tokens.toml, which may expire and are
@@ -33,20 +39,25 @@ from inference.settings import Settings, is_loopback
 from inference.tokens import NamedToken, as_time
 
 JSON, MAIL = "application/json", "message/rfc822"
-OPEN, SEARCH, LABEL, FEEDBACK, ADMIN = (  # a handler's `opt`
-    {"role": role} for role in ("open", "search", "label", "feedback", "admin")
+OPEN, SEARCH, VIEW, LABEL, FEEDBACK, INSPECT, ADMIN, JOB = (  # a handler's `opt`
+    {"role": role} for role in ("open", "search", "view", "label", "feedback", "inspect", "admin", "job")
 )
 Roles = dict[str, tuple[str, ...]]  # role of a route -> roles of tokens
 OPENED_BY: Roles = {
     "search": ("search", "admin"),
+    "view": ("search", "label", "admin"),
     "label": ("label", "admin"),
     "feedback": ("label", "admin"),
+    "inspect": ("label", "search", "admin"),
     "admin": ("admin",),
+    "job": ("search", "label", "admin"),
 }
 CLOSED_BY: Roles = {
     "search": ("search",),
+    "view": ("search",),
     "label": ("label", "admin"),
     "feedback": ("label", "admin"),
+    "inspect": ("label", "admin"),
     "admin": ("admin",),
 }
 # Roles whose tokens show words of a vocabulary, which may be names: the known words that an unknown one is spelt like,
@@ -148,6 +159,8 @@ class Gate:
 
     def needs_token(self, role: str) -> bool:
         """Return whether the routes of a role are closed to callers on this machine who send no token."""
+        if role == "job":  # whoever may ask for a job without a token may look after it without one
+            return all(self.needs_token(one) for one in ("search", "label", "admin"))
         return not self._roles.isdisjoint(self._closed_by[role])
 
     def roles_that_open(self, role: str) -> list[str]:
@@ -182,6 +195,10 @@ class Gate:
         if token.expires is not None and has_expired:
             raise TokenRefused("expired-token", role=wanted, token_name=token.name, expired_at=as_time(token.expires))
         raise TokenRefused("wrong-role", role=wanted, sent_role=token.role)
+
+    def is_open(self, role: str, peer: str | None) -> bool:
+        """Return whether the routes of a role are open to a caller who sends no token."""
+        return self._is_open(role, peer)
 
     def opens(self, role: str, authorization: bytes | None, peer: str | None) -> bool:
         """Return whether `check` would surely let a request in, with one header at most; no means only: ask it."""
@@ -257,6 +274,19 @@ def author_of(request: Request[Any, Any, Any]) -> Author:
     """Return the name and role of the token that a request came with, for what it changes."""
     token: NamedToken | None = request.scope["state"]["token"]
     return Author(token.name, token.role) if token is not None else NOBODY
+
+
+def asker_of(request: Request[Any, Any, Any]) -> tuple[str, str] | None:
+    """Return name and role of the token whose jobs the caller may see; None: it may see all.
+
+    An administrator sees all, and so does a caller without a token while the routes of administrators are open to it.
+    """
+    token: NamedToken | None = request.scope["state"]["token"]
+    if token is not None:
+        return None if token.role == "admin" else (token.name, token.role)
+    gate: Gate = request.app.state.gate
+    peer = request.client.host if request.client else None
+    return None if gate.is_open("admin", peer) else ("", "")
 
 
 def sees_words(request: Request[Any, Any, Any]) -> bool:

@@ -16,6 +16,7 @@ from artifacts.store.feedback import Correction
 from artifacts.store.store import Store
 from artifacts.store.versions import check_name
 from inference.corrections import Corrections, is_new_category
+from inference.review.retraining import Retraining
 from inference.routes import access
 from inference.routes.declared import Routes
 from inference.routes.openapi import ADMIN, FEEDBACK, JSON_LINES, READ, documented, lines_answer, refusals
@@ -64,11 +65,13 @@ class FeedbackRoutes(Routes):
         request: AnyRequest,
         corrections: NamedDependency[Corrections],
         registry: NamedDependency[Registry],
+        retraining: NamedDependency[Retraining],
     ) -> FeedbackStored:
         """Keep the right category of a ticket, once it is on the disk; of the same id the latest counts."""
         access.check_media_type(request)
         body = await decoded(await request.body(), Feedback)
         correction, replaced = await corrections.keep(body, access.author_of(request))
+        retraining.note(body.name)
         return FeedbackStored(
             model_name=body.name,
             id=correction.id,

@@ -13,7 +13,19 @@ from inference.search.batcher import Batcher
 from inference.search.registry import Registry
 from inference.settings import Settings
 
-PARTS = ("registry", "serving", "training", "corrections", "audit", "drift", "counters", "board", "draining")
+PARTS = (
+    "registry",
+    "serving",
+    "training",
+    "corrections",
+    "review",
+    "retraining",
+    "audit",
+    "drift",
+    "counters",
+    "board",
+    "draining",
+)
 
 
 class Serving:

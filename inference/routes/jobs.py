@@ -1,26 +1,42 @@
-"""The routes of training jobs: look, follow, cancel. One method each."""
+"""The routes of jobs: ask for one that publishes nothing; look, follow, take the result, cancel. One method each."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
-from litestar import Request, get, post
+from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 from msgspec import UNSET
 from msgspec.json import encode
 
+from artifacts.jobs.answers import ClassifiedFile, Difference, InspectionAnswer, Preview
 from artifacts.jobs.events import Event
-from artifacts.jobs.records import Job
+from artifacts.jobs.records import AskedJob, Job
+from artifacts.kinds import KINDS
 from artifacts.problems.sentences import ADDRESS, Language
 from artifacts.store.audit import AuditLog
+from artifacts.store.versions import check_name
 from inference.errors import fault_shown, language_of
 from inference.following import has_ended
+from inference.jobs.answered import result_of
+from inference.jobs.asking import answer_to, is_preview
 from inference.routes import access
 from inference.routes.declared import Routes
-from inference.routes.openapi import ADMIN, refusals
+from inference.routes.openapi import (
+    ADMIN,
+    CLASSIFY,
+    DIFF,
+    EVALUATE,
+    INSPECT,
+    documented,
+    job_answers,
+    job_results,
+    refusals,
+)
 from inference.schemas import JobAnswer, JobsAnswer, ProblemError
+from inference.search.registry import Registry
 from inference.training import Training, detail_of
 
 HEARTBEAT_S = 15.0  # a comment, so that proxies do not take a quiet connection for a dead one
@@ -56,6 +72,8 @@ def shown(training: Training, job: Job, language: Language) -> JobAnswer:
         seconds=job.seconds,
         promote=job.promote,
         cancel_requested=job.cancel_requested,
+        kind=job.kind,
+        has_result=job.version is not None or training.jobs.answer_file(job) is not None,
         token_name=job.token_name or UNSET,
         type=ADDRESS + job.problem.type if job.problem is not None and job.problem.is_known else UNSET,
         phase=latest.phase if latest is not None else None,
@@ -81,43 +99,124 @@ async def told(
             yield ServerSentEventMessage(data=None, comment="still there")
 
 
+class AskRoutes(Routes):
+    """The routes that make a job of a kind which publishes nothing."""
+
+    @post(
+        "/inspect",
+        operation_class=documented(INSPECT, job="inspect"),
+        opt=access.INSPECT,
+        body_limits=("train_body_bytes",),
+        status_code=200,
+        responses=job_answers(Preview, InspectionAnswer) | refusals(*ADMIN, 404, 409, 422, 500),
+    )
+    async def inspect(
+        self, request: AnyRequest, registry: NamedDependency[Registry], training: NamedDependency[Training]
+    ) -> Response[Any]:
+        """Look for wrong categories and other faults in labelled tickets, before they teach.
+
+        With `preview=true` it only says how a file is understood: its form, its columns, its first rows.
+        """
+        asked = AskedJob("inspect", is_preview=is_preview(request))
+        return await answer_to(request, training, registry, asked)
+
+    @post(
+        "/evaluate",
+        operation_class=documented(EVALUATE, job="evaluate"),
+        opt=access.SEARCH,
+        body_limits=("train_body_bytes",),
+        status_code=200,
+        responses=job_answers(*(kind.evaluation for kind in KINDS.values())) | refusals(*ADMIN, 404, 409, 422, 500),
+    )
+    async def evaluate(
+        self, request: AnyRequest, registry: NamedDependency[Registry], training: NamedDependency[Training]
+    ) -> Response[Any]:
+        """Measure a published version on the labelled rows of a file, as /test does on those of a small body."""
+        return await answer_to(request, training, registry, AskedJob("evaluate"))
+
+    @post(
+        "/classify",
+        operation_class=documented(CLASSIFY, job="classify"),
+        opt=access.SEARCH,
+        body_limits=("train_body_bytes",),
+        status_code=200,
+        responses=job_answers(ClassifiedFile, is_file=True) | refusals(*ADMIN, 404, 409, 422, 500),
+    )
+    async def classify(
+        self, request: AnyRequest, registry: NamedDependency[Registry], training: NamedDependency[Training]
+    ) -> Response[Any]:
+        """Give a file back with a category for each ticket; with Accept: application/json what came of it."""
+        return await answer_to(request, training, registry, AskedJob("classify"))
+
+    @post(
+        "/models/{name:str}/diff",
+        operation_class=documented(DIFF, job="diff"),
+        opt=access.SEARCH,
+        body_limits=("train_body_bytes",),
+        status_code=200,
+        responses=job_answers(Difference) | refusals(*ADMIN, 404, 409, 422, 500),
+    )
+    async def diff(
+        self,
+        request: AnyRequest,
+        name: FromPath[str],
+        registry: NamedDependency[Registry],
+        training: NamedDependency[Training],
+    ) -> Response[Any]:
+        """Compare two published versions on labelled rows: which is better, surely, and what changes."""
+        check_name(name)
+        return await answer_to(request, training, registry, AskedJob("diff", name))
+
+
 class JobRoutes(Routes):
-    """The routes under /jobs."""
+    """The routes under /jobs. A caller sees its own jobs; an administrator all."""
 
     path = "/jobs"
 
-    @get("/", opt=access.ADMIN, responses=refusals(*ADMIN))
+    @get("/", opt=access.JOB, responses=refusals(*ADMIN))
     async def jobs(self, request: AnyRequest, training: NamedDependency[Training]) -> JobsAnswer:
         """List the newest 100 jobs, newest first."""
-        language = language_of(request)
+        language, asker = language_of(request), access.asker_of(request)
 
         def found() -> list[JobAnswer]:
-            return [shown(training, job, language) for job in training.jobs.list()]
+            return [shown(training, job, language) for job in training.jobs.list(asker=asker)]
 
         return JobsAnswer(await asyncio.to_thread(found))
 
-    @get("/{job_id:str}", opt=access.ADMIN, responses=refusals(*ADMIN, 404))
+    @get("/{job_id:str}", opt=access.JOB, responses=refusals(*ADMIN, 404))
     async def job(self, request: AnyRequest, job_id: FromPath[str], training: NamedDependency[Training]) -> JobAnswer:
         """Show one job: its state, its phase and last epoch, the reason if it failed, the version that it made."""
-        language = language_of(request)
-        return await asyncio.to_thread(lambda: shown(training, training.jobs.get(job_id), language))
+        language, asker = language_of(request), access.asker_of(request)
+        return await asyncio.to_thread(lambda: shown(training, training.job_of(job_id, asker), language))
+
+    @get("/{job_id:str}/result", opt=access.JOB, responses=job_results() | refusals(*ADMIN, 404))
+    async def result(
+        self,
+        request: AnyRequest,
+        job_id: FromPath[str],
+        registry: NamedDependency[Registry],
+        training: NamedDependency[Training],
+    ) -> Response[Any]:
+        """Give what a job came to: JSON, or the file that was sorted unless Accept asks for JSON."""
+        job = await asyncio.to_thread(training.job_of, job_id, access.asker_of(request))
+        return await result_of(request, training, registry, job)
 
     @get(
         "/{job_id:str}/events",
         media_type="text/event-stream",
-        opt=access.ADMIN,
+        opt=access.JOB,
         responses=refusals(*ADMIN, 404),
     )
     async def events(
         self, request: AnyRequest, job_id: FromPath[str], training: NamedDependency[Training]
     ) -> ServerSentEvent:
         """Follow a job (Server-Sent Events): phases, epochs, then the end; Last-Event-ID goes on where one was."""
-        found = await asyncio.to_thread(training.jobs.get, job_id)
+        found = await asyncio.to_thread(training.job_of, job_id, access.asker_of(request))
         given = request.headers.get("last-event-id", "")
         offset = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
         return ServerSentEvent(told(training, found.id, offset, language_of(request)))
 
-    @post("/{job_id:str}/cancel", opt=access.ADMIN, status_code=200, responses=refusals(*ADMIN, 404))
+    @post("/{job_id:str}/cancel", opt=access.JOB, status_code=200, responses=refusals(*ADMIN, 404))
     async def cancel(
         self,
         request: AnyRequest,
@@ -128,8 +227,10 @@ class JobRoutes(Routes):
         """Cancel a job: at once if it waits, within a second if it runs; one that has ended stays as it is."""
         access.check_media_type(request)
 
+        asker = access.asker_of(request)
+
         def cancel() -> JobAnswer:
-            job = training.jobs.get(job_id)  # an id that no job has is a caller's own text, and is not noted
+            job = training.job_of(job_id, asker)  # an id that no job has is a caller's own text, and is not noted
             with audit.change(access.author_of(request), "cancel", job.model_name, job=job.id):
                 job = training.jobs.request_cancel(job.id)
             return shown(training, job, language_of(request))

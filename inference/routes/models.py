@@ -3,23 +3,31 @@
 import asyncio
 from typing import Annotated, Any
 
-from litestar import Request, Response, delete, get, post
+import msgspec
+from litestar import MediaType, Request, Response, delete, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 
 from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, VersionChanged
+from artifacts.jobs.answers import WrittenReport
+from artifacts.jobs.records import AskedJob
 from artifacts.networks.manifest import Manifest
+from artifacts.problems.sentences import Language
 from artifacts.store.audit import AuditLog
+from artifacts.store.bundle import pack
 from artifacts.store.store import Store
-from artifacts.store.versions import check_name
+from artifacts.store.versions import check_name, report_file, version_before
+from inference.errors import ResultMissing, language_of
+from inference.jobs.asking import answer_to
 from inference.monitoring.drift import Drift
 from inference.monitoring.drift_report import judged
 from inference.routes import access
 from inference.routes.declared import Routes
-from inference.routes.openapi import ADMIN, PROMOTE, READ, documented, refusals
+from inference.routes.openapi import ADMIN, PROMOTE, READ, documented, file_answer, job_answers, page_answer, refusals
 from inference.schemas import (
     Deleted,
     DriftAnswer,
+    Figures,
     ModelAnswer,
     ModelsAnswer,
     ModelState,
@@ -29,9 +37,27 @@ from inference.schemas import (
 )
 from inference.search.bodies import decoded
 from inference.search.registry import Registry
+from inference.training import Training
 
 AnyRequest = Request[Any, Any, Any]
 Days = Annotated[int, QueryParameter(description="So many days up to today (UTC).")]
+
+
+REPORT_HEADERS = {
+    # The page is one file: its style and its drawings stand in it, nothing runs, and nothing is loaded.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "private, no-cache",
+    "Vary": "Accept-Language",
+}
+
+
+class _Report(msgspec.Struct, frozen=True):
+    """As much of a version's report.json as is told with the version."""
+
+    validation: Figures | None = None
 
 
 def look(store: Store, registry: Registry, name: str) -> ModelAnswer:
@@ -41,11 +67,12 @@ def look(store: Store, registry: Registry, name: str) -> ModelAnswer:
         ModelNotFound, InvalidName, ArtifactRefused.
     """
     record = store.read_model(name)
+    versions = store.versions(name)
     try:
         current = store.current(name)
-        wanted, history = current.version, current.history
+        wanted, history, before = current.version, current.history, version_before(current, versions)
     except (ModelNotTrained, ArtifactRefused):
-        wanted, history = None, []
+        wanted, history, before = None, [], None
     loaded = registry.version_of(name)
     state: ModelState
     if loaded is not None:
@@ -61,8 +88,9 @@ def look(store: Store, registry: Registry, name: str) -> ModelAnswer:
         state=state,
         version=loaded,
         current=wanted,
-        versions=store.versions(name),
+        versions=versions,
         history=history,
+        before=before,
     )
 
 
@@ -76,7 +104,7 @@ class ModelRoutes(Routes):
 
     path = "/models"
 
-    @get("/", opt=access.SEARCH, responses=refusals(*READ))
+    @get("/", opt=access.VIEW, responses=refusals(*READ))
     async def models(self, registry: NamedDependency[Registry]) -> ModelsAnswer:
         """List the models: what serves, and what else there is."""
 
@@ -85,24 +113,98 @@ class ModelRoutes(Routes):
 
         return ModelsAnswer(await asyncio.to_thread(found))
 
-    @get("/{name:str}", opt=access.SEARCH, responses=refusals(*READ))
+    @get("/{name:str}", opt=access.VIEW, responses=refusals(*READ))
     async def model(self, name: FromPath[str], registry: NamedDependency[Registry]) -> ModelAnswer:
         """Show one model: its versions, which one serves, and which served before."""
         return await asyncio.to_thread(look, registry.store, registry, name)
 
-    @get("/{name:str}/versions/{version:int}", opt=access.SEARCH, responses=refusals(*READ))
+    @get("/{name:str}/versions/{version:int}", opt=access.VIEW, responses=refusals(*READ))
     async def version(
         self, name: FromPath[str], version: FromPath[int], registry: NamedDependency[Registry]
     ) -> Response[VersionAnswer]:
         """Show one version: metrics, settings, fingerprint of its data, proof of its graph; the ETag is its hash."""
 
-        def found() -> Manifest:
+        def found() -> VersionAnswer:
             registry.store.check_version(name, version)
-            return registry.store.read_manifest(name, version)
+            manifest, files = registry.store.read_version(name, version, only=("labels.json", "report.json"))
+            return VersionAnswer(
+                manifest=manifest,
+                serves=registry.version_of(name) == version,
+                categories=msgspec.json.decode(files.get("labels.json", b"[]"), type=list[str]),
+                figures=msgspec.json.decode(files["report.json"], type=_Report).validation or Figures(),
+            )
 
-        manifest = await asyncio.to_thread(found)
-        answer = VersionAnswer(manifest=manifest, serves=registry.version_of(name) == version)
-        return Response(answer, headers={"ETag": etag(manifest)})
+        answer = await asyncio.to_thread(found)
+        return Response(answer, headers={"ETag": etag(answer.manifest)})
+
+    @get(
+        "/{name:str}/versions/{version:int}/report",
+        opt=access.LABEL,
+        media_type=MediaType.HTML,
+        responses=page_answer() | refusals(*READ),
+    )
+    async def report(
+        self,
+        request: AnyRequest,
+        name: FromPath[str],
+        version: FromPath[int],
+        registry: NamedDependency[Registry],
+        lang: Annotated[
+            Language | None, QueryParameter(description="Of the page; else as Accept-Language says.")
+        ] = None,
+    ) -> Response[bytes]:
+        """Show the page that was written when the version was published: how good it is, how sure, where it errs."""
+        language = lang if lang is not None else language_of(request)
+        path = registry.store.folder(name) / str(version) / report_file(language)
+
+        def found() -> bytes:
+            registry.store.check_version(name, version)
+            try:
+                return path.read_bytes()
+            except FileNotFoundError as error:
+                raise ResultMissing("no-report", model=name, version=version) from error
+
+        return Response(
+            await asyncio.to_thread(found),
+            media_type=MediaType.HTML,
+            headers=REPORT_HEADERS | {"Content-Language": language},
+        )
+
+    @post(
+        "/{name:str}/versions/{version:int}/report",
+        opt=access.ADMIN,
+        status_code=200,
+        responses=job_answers(WrittenReport) | refusals(*ADMIN, 404),
+    )
+    async def write_report(
+        self,
+        request: AnyRequest,
+        name: FromPath[str],
+        version: FromPath[int],
+        registry: NamedDependency[Registry],
+        training: NamedDependency[Training],
+    ) -> Response[Any]:
+        """Write the page of a version again, in both languages; a job, as the trainings are."""
+        check_name(name)
+        return await answer_to(request, training, registry, AskedJob("report", name, version))
+
+    @get(
+        "/{name:str}/versions/{version:int}/download",
+        opt=access.ADMIN,
+        media_type="application/zip",
+        responses=file_answer("application/zip") | refusals(*ADMIN, 404),
+    )
+    async def download(
+        self, name: FromPath[str], version: FromPath[int], registry: NamedDependency[Registry]
+    ) -> Response[bytes]:
+        """Give a version as one file, verified, which `puppet-train import FILE` takes into another store."""
+        raw = await asyncio.to_thread(pack, registry.store, name, version)
+        headers = {
+            "Content-Disposition": f'attachment; filename="{name}-{version}.zip"',
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return Response(raw, media_type="application/zip", headers=headers)
 
     @get("/{name:str}/drift", opt=access.SEARCH, responses=refusals(*READ))
     async def show_drift(

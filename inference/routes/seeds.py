@@ -12,12 +12,15 @@ from litestar.params import FromQuery
 from litestar.types import HTTPReceiveMessage, Receive
 
 from artifacts.errors import InvalidInput
+from artifacts.jobs.records import AskedJob
 from artifacts.kinds import KINDS
 from artifacts.mail.message import read_mail
 from artifacts.schemas import Search
 from artifacts.store.audit import AuditLog
 from inference.errors import BodyTooLarge, language_of
 from inference.evaluation import evaluate
+from inference.jobs.asking import accepted as accepted_job
+from inference.jobs.asking import job_asked, wants_job
 from inference.prediction import label
 from inference.routes import access
 from inference.routes.declared import Routes
@@ -37,7 +40,7 @@ from inference.routes.openapi import (
     refusals,
     search_answers,
 )
-from inference.schemas import Accepted, Created, CreateModel, Predict, PredictAnswer, Test, Trained
+from inference.schemas import Created, CreateModel, Predict, PredictAnswer, Test
 from inference.search.bodies import decoded, kind_asked
 from inference.search.context import RequestContext
 from inference.search.registry import Registry
@@ -80,11 +83,6 @@ def check_size(raw: bytes, limit_bytes: int, media_type: str) -> None:
         raise BodyTooLarge("body-too-large", num_bytes=len(raw), media_type=media_type, limit_bytes=limit_bytes)
 
 
-def wants_job(request: AnyRequest) -> bool:
-    """Return whether the header Prefer asks for the job at its start, and not for its end (RFC 7240)."""
-    return "respond-async" in [word.partition(";")[0].strip() for word in request.headers.get("prefer", "").split(",")]
-
-
 class SeedRoutes(Routes):
     """The contract of the seed documents."""
 
@@ -112,7 +110,7 @@ class SeedRoutes(Routes):
 
     @post(
         "/train_model",
-        operation_class=documented(TRAIN),
+        operation_class=documented(TRAIN, job="train"),
         opt=access.ADMIN,
         body_limits=("train_body_bytes",),
         status_code=200,
@@ -120,18 +118,17 @@ class SeedRoutes(Routes):
     )
     async def train_model(
         self, request: AnyRequest, registry: NamedDependency[Registry], training: NamedDependency[Training]
-    ) -> Response[Trained | Accepted]:
+    ) -> Response[Any]:
         """Train a model on labelled rows in a process of its own, and wait until the new version serves.
 
+        The rows stand in the JSON, or in a file that is sent as it is, with the rest in the query of the address.
         With the header Prefer: respond-async it answers 202 at once, and Location says where the job can be followed.
         With Idempotency-Key a request that comes twice is one job.
         """
-        access.check_media_type(request)
-        job = await training.submit(request.stream(), request.headers.get("idempotency-key"), access.author_of(request))
-        headers = {"Location": f"/jobs/{job.id}"}
+        job = await job_asked(request, training, AskedJob("train"))
         if wants_job(request):
-            headers |= {"Retry-After": "1", "Preference-Applied": "respond-async"}
-            return Response(Accepted(model_name=job.model_name, job=job.id), status_code=202, headers=headers)
+            return accepted_job(job)
+        headers = {"Location": f"/jobs/{job.id}"}
         return Response(await served(await training.wait(job), registry, language_of(request)), headers=headers)
 
     @post(
@@ -185,8 +182,12 @@ class SeedRoutes(Routes):
         request: AnyRequest,
         serving: NamedDependency[Serving],
         name: FromQuery[str | None] = None,
+        show_text: FromQuery[bool] = False,
     ) -> PredictAnswer:
-        """Answer with the label of one e-mail: its text as JSON, or the e-mail itself as message/rfc822."""
+        """Answer with the label of one e-mail: its text as JSON, or the e-mail itself as message/rfc822.
+
+        With show_text the answer also has the text that was read of an e-mail, so that a person can see it.
+        """
         arrived = time.perf_counter()
         settings = serving.settings
         media_type = access.check_media_type(request, access.JSON, access.MAIL)
@@ -204,4 +205,5 @@ class SeedRoutes(Routes):
         if name is not None and body.name is not None:
             raise InvalidInput("model-named-twice")
         named = next(one for one in (body.name, name, settings.default_model) if one is not None)
-        return await label(serving.registry.serving(named), body, mail, serving.batcher, context)
+        found = await label(serving.registry.serving(named), body, mail, serving.batcher, context)
+        return msgspec.structs.replace(found, text=mail.text) if show_text and mail is not None else found

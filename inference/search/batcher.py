@@ -16,14 +16,14 @@ import asyncio
 import itertools
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from artifacts.networks.runtime import Answerer
 from artifacts.schemas import Answer
 from inference.monitoring.counters import TICKETS, Counters
 from inference.search.admission import INLINE_TOKENS, REQUEST_TOKENS, Admission
-from inference.search.context import Awaited, QueuedRequest, Reply, RequestContext
+from inference.search.context import AskedInput, Awaited, QueuedRequest, ReplyOfInputs, RequestContext
 from inference.search.large import LargeWork, Listener
 
 E = TypeVar("E")  # an input as the model's graph takes it
@@ -41,9 +41,9 @@ class Batcher:
     """
 
     def __init__(self, limit_tokens: int, counters: Counters | None = None, listen: Listener | None = None) -> None:
-        """Take the limit of the queue, the counters, and what is called with every model, its inputs and its answers.
+        """Take the limit of the queue, the counters, and what is called with every request and its answers.
 
-        `listen` is how drift is counted: from outside, after the answers have gone out.
+        `listen` is how drift is counted and tickets are kept for review: from outside, after the answers have gone out.
         """
         self._counters = counters if counters is not None else Counters()
         self._listen = listen if listen is not None else lambda *_: None
@@ -57,9 +57,13 @@ class Batcher:
         self.admission.check(1 + body_bytes // BYTES_A_TOKEN, None)
 
     async def predict(
-        self, model: Answerer[E], encoded: Sequence[E], context: RequestContext | None = None
+        self,
+        model: Answerer[E],
+        encoded: Sequence[E],
+        context: RequestContext | None = None,
+        asked: Callable[[int], AskedInput | None] = lambda _: None,
     ) -> Sequence[Answer]:
-        """Return the answer to each input, in order.
+        """Return the answer to each input, in order; `asked` says how each was sent, see `ReplyOfInputs`.
 
         Raises:
             ServerFull: too much work waits already.
@@ -69,13 +73,11 @@ class Batcher:
         """
         context = context or RequestContext()
         # A coroutine waits on a future; a connection takes its bytes without one. Both are a Reply to the queue.
-        reply: Awaited[Sequence[Answer]] = Awaited(context)
+        reply: Awaited[Sequence[Answer]] = Awaited(context, asked)
         self.submit(model, encoded, context, reply)
         return await reply.found
 
-    def submit(
-        self, model: Answerer[E], encoded: Sequence[E], context: RequestContext, reply: Reply[Sequence[Answer]]
-    ) -> None:
+    def submit(self, model: Answerer[E], encoded: Sequence[E], context: RequestContext, reply: ReplyOfInputs) -> None:
         """Let inputs wait for their turn; `reply` takes, on the loop, what `predict` would return or raise.
 
         A search on the fast way goes through here: a future, a coroutine and a task around it cost 10 us more.
@@ -143,7 +145,7 @@ class Batcher:
         for request, found in zip(requests, slices, strict=True):
             request.end(found, model_s)
         for request, found in zip(requests, slices, strict=True):  # only now: listening delays no answer
-            self._listen(model, request.encoded, found)
+            self._listen(request, found)
         return len(encoded)
 
     def close(self) -> None:

@@ -10,10 +10,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from artifacts.networks.runtime import Answerer
-from artifacts.schemas import Answer
+from artifacts.schemas import Answer, Id
 from inference.errors import ClientLeft, TooLate
 from inference.monitoring.counters import LATE, LEFT, Counters
 
@@ -57,6 +57,13 @@ class RequestContext:
         return "parse;dur=%.3f, ids;dur=%.3f, queue;dur=%.3f, model;dur=%.3f" % stages  # noqa: UP031
 
 
+class AskedInput(NamedTuple):
+    """An input as its caller sent it: the caller's own name for it, and what is asked about."""
+
+    id: Id
+    content: Any
+
+
 class Reply(Protocol[T_contra]):
     """The way back to whoever waits."""
 
@@ -64,17 +71,26 @@ class Reply(Protocol[T_contra]):
         """Take the answer, or the error instead of it; called once, on the event loop."""
 
 
+class ReplyOfInputs(Reply[Sequence[Answer]], Protocol):
+    """The way back of the answers to a request's inputs, which still knows how these were sent."""
+
+    def asked(self, index: int) -> AskedInput | None:
+        """Return an input as it was sent; None if the request asks for the server itself (a test, an explanation)."""
+
+
 class Awaited(Generic[T]):
     """A reply that a coroutine awaits.
 
     Attributes:
         found: the answer; awaiting it raises the error.
+        asked: see `ReplyOfInputs`.
     """
 
-    __slots__ = ("found",)
+    __slots__ = ("asked", "found")
 
-    def __init__(self, context: RequestContext) -> None:
+    def __init__(self, context: RequestContext, asked: Callable[[int], AskedInput | None] = lambda _: None) -> None:
         """Make the future, and let the context know when the coroutine that awaits it has been cancelled."""
+        self.asked = asked
         self.found: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         found, client_has_left = self.found, context.has_left
         context.has_left = lambda: found.cancelled() or client_has_left()
@@ -102,7 +118,7 @@ class QueuedRequest:
         encoded: Sequence[Any],
         cost: int,
         context: RequestContext,
-        reply: Reply[Sequence[Answer]],
+        reply: ReplyOfInputs,
     ) -> None:
         """Take what is to be asked, what it costs in tokens, and where the answers go."""
         self.model = model

@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar, cast
 
-from artifacts.networks.runtime import Answerer, Model
+from artifacts.networks.runtime import Model
 from artifacts.schemas import Answer
 from inference.monitoring.counters import TICKETS, Counters
 from inference.search.admission import REQUEST_TOKENS, Admission
@@ -25,7 +25,7 @@ from inference.search.context import Awaited, QueuedRequest, RequestContext
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Listener = Callable[[Answerer[Any], Sequence[Any], Sequence[Answer]], object]  # takes a model, its inputs, its answers
+Listener = Callable[[QueuedRequest, Sequence[Answer]], object]  # takes a request that was answered, and the answers
 
 
 class LargeWork:
@@ -74,7 +74,7 @@ class LargeWork:
         else:
             self._counters.batches.add(TICKETS, len(request.encoded))
             request.end(running.result(), time.perf_counter() - began)
-            self._listen(request.model, request.encoded, running.result())
+            self._listen(request, running.result())
         self._begin_next()
 
     async def in_steps(

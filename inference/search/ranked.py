@@ -7,6 +7,7 @@ it leaves to others: when a model is sure enough (artifacts/evaluation/abstain.p
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from artifacts.system.validation import does_not_fit
 from artifacts.text.tickets import RankedPrediction
 from inference.search.batcher import Batcher
 from inference.search.bodies import Faults, encode_one, in_turns
-from inference.search.context import RequestContext
+from inference.search.context import AskedInput, RequestContext
 
 NUM_GUESSES = 3  # beside no category, where the caller does not say how many
 
@@ -42,7 +43,12 @@ def ranking_of(model: Model[Any], asked: Ranking | None) -> Ranking | None:
 
 
 async def rank(
-    model: Model[Any], contents: dict[str, Any], ranking: Ranking, batcher: Batcher, context: RequestContext
+    model: Model[Any],
+    contents: dict[str, Any],
+    ranking: Ranking,
+    batcher: Batcher,
+    context: RequestContext,
+    asked: Callable[[int], AskedInput | None] = lambda _: None,
 ) -> list[RankedPrediction]:
     """Return the answer to each input, in order.
 
@@ -52,6 +58,7 @@ async def rank(
         ranking: from `ranking_of`.
         batcher: of the process.
         context: learns how long each stage took.
+        asked: returns an input as it was sent, by its place in `contents`.
     Raises:
         InvalidInput: inputs cannot be read, or the model cannot do what is asked.
         ServerFull, TooLate, ClientLeft, NotFinite: as `Batcher.predict`.
@@ -74,7 +81,13 @@ async def rank(
             faults.add(Fault.of_error(pointer, error))
     faults.refuse("body")
     context.ids_s = time.perf_counter() - began
-    found = await batcher.predict(model.ranker, list(encoded.values()), context) if encoded else []
+    # An empty ticket is not asked about, so those that are have places of their own.
+    places = [place for place, pointer in enumerate(contents) if pointer in encoded]
+    found = (
+        await batcher.predict(model.ranker, list(encoded.values()), context, lambda index: asked(places[index]))
+        if encoded
+        else []
+    )
     answers = dict(zip(encoded, found, strict=True))
     return [shaped(answers.get(pointer, EMPTY), ranking) for pointer in contents]
 

@@ -7,6 +7,7 @@ One function, `begin`, answers a plain search: the protocol of a connection (ser
 answer, it leaves to `answer`, which only the route calls: that takes turns of the event loop.
 """
 
+import functools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +22,7 @@ from artifacts.text.tickets import Explanation, RankedPrediction, TicketSearch
 from inference.schemas import SearchAnswers
 from inference.search.batcher import Batcher
 from inference.search.bodies import SLICE_TICKETS, encode_all, encode_one, is_long
-from inference.search.context import Awaited, Reply, RequestContext
+from inference.search.context import AskedInput, Awaited, Reply, RequestContext
 from inference.search.ranked import rank, ranking_of
 from inference.search.registry import Registry
 
@@ -43,6 +44,10 @@ class PlainSearch:
         self.body = body
         self.is_one = is_one
         self.reply = reply
+
+    def asked(self, index: int) -> AskedInput:
+        """Return an input as it was sent; see `ReplyOfInputs`."""
+        return asked_in(self.body, index)
 
     def take(self, found: Sequence[Answer] | BaseException) -> None:
         """Hand on the answers as JSON, or the error instead of them."""
@@ -125,11 +130,11 @@ async def answer(
     ranking = ranking_of(model, body.ranking)
     found: Sequence[Answer]
     if ranking is not None:
-        found = await rank(model, contents, ranking, batcher, context)
+        found = await rank(model, contents, ranking, batcher, context, functools.partial(asked_in, body))
     else:
         encoded = await encode_all(batcher.large, model, contents)
         context.ids_s = time.perf_counter() - parsed
-        found = await batcher.predict(model, encoded, context)
+        found = await batcher.predict(model, encoded, context, functools.partial(asked_in, body))
     # What each token weighs is found by leaving it out and asking again: as many runs as there are tokens.
     if explains(body) and not (isinstance(found[0], RankedPrediction) and found[0].reason == "empty"):
         explanation = await explained(kind, model, await encode_one(batcher.large, model, content), batcher, context)
@@ -137,6 +142,15 @@ async def answer(
             explanation = without_words(explanation)
         found = [msgspec.structs.replace(found[0], explanation=explanation)]
     return written(model, body, is_one, found)
+
+
+def asked_in(body: Search, index: int) -> AskedInput:
+    """Return an input of a search as it was sent."""
+    # From the body once more, and only for a ticket that is kept: carried along, it would cost every search.
+    field, content = body.given
+    if field in body.ONE:
+        return AskedInput(body.id, content)
+    return AskedInput(body.ids[index] if body.ids is not None else None, content[index])
 
 
 def model_asked(kind: Kind, body: Search, registry: Registry) -> Model[Any]:

@@ -29,6 +29,10 @@ from inference.server.supervisor import END_SIGNALS, WORKER_SIGNALS, Child, Star
 from inference.settings import PREFIX, Given, Settings, named_tokens, read_settings
 from inference.tokens import FILE, ROLES, NamedToken, Role, make_token
 
+# Of a worker: NumPy's products on several threads take the cores of the others, and four times the time of one thread
+# (groups of 5,000 tickets, docs/LOG.md). An environment that says otherwise is left so.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+
 log = logging.getLogger("puppet")
 
 
@@ -165,7 +169,7 @@ def worker(
             *program("inference.server.worker"),
             *(str(listening.fileno()), str(report_fd), str(os.getpid()), str(board_fd), str(number)),
         ),
-        environment={name: value for name, value in environment.items() if not name.startswith(PREFIX)},
+        environment=ONE_THREAD | {name: value for name, value in environment.items() if not name.startswith(PREFIX)},
         stdin=msgspec.json.encode(given),
         fds=(listening.fileno(), report_fd, board_fd),
         blocked=WORKER_SIGNALS,  # connections may be waiting on its socket before it can take a signal
@@ -181,6 +185,7 @@ def trainer(settings: Settings, report_fd: int, environment: Mapping[str, str]) 
             *(*program("trainer"), "work", "--store", settings.store),
             *("--timeout-s", str(settings.train_timeout_s), "--beside", str(settings.workers)),
             *("--keep-versions", str(settings.keep_versions)),
+            *("--unpacked-bytes", str(settings.unpacked_bytes)),
             *("--parent", str(os.getpid()), "--report", str(report_fd)),
         ),
         environment={name: value for name, value in environment.items() if not name.startswith(PREFIX)},

@@ -16,6 +16,7 @@ import pytest
 
 from artifacts.errors import StoreRefused
 from artifacts.evaluation.metrics import Metrics, ValueMetrics
+from artifacts.jobs.answers import ClassifiedFile, Difference, InspectionAnswer, Preview, WrittenReport
 from artifacts.jobs.request import TrainModel
 from artifacts.kinds import KINDS
 from artifacts.networks.simple_nn import Example, Value, ValueSearch
@@ -23,6 +24,8 @@ from artifacts.store.feedback import Correction
 from artifacts.text.tickets import Prediction, RankedPrediction, Ticket, TicketSearch
 from inference import schemas
 from inference.app import ASSET_TYPES, create_app
+from inference.jobs.posted import FILES
+from inference.schemas import TrainedAnswer
 from inference.settings import Settings
 from tests.inference.conftest import connect, started
 from tests.inference.helpers import POST_ROUTES, check_problem
@@ -32,6 +35,8 @@ STREAMS = {
     "/models/{name}/feedback": "application/jsonl",
     "/jobs/{job_id}/events": "text/event-stream",
     "/problems/{type}": "text/html",
+    "/models/{name}/versions/{version}/report": "text/html",
+    "/models/{name}/versions/{version}/download": "application/zip",
 }
 ROOT = Path(__file__).parents[2]
 BODIES: dict[str, dict[str, Any]] = {  # of each route: the name of its schema -> the type that says its fields
@@ -44,14 +49,21 @@ BODIES: dict[str, dict[str, Any]] = {  # of each route: the name of its schema -
     "/test": {"Test_Ticket_": schemas.Test[Ticket], "Test_Example_": schemas.Test[Example]},
     "/predict": {"Predict": schemas.Predict},
 }
-# Of each other route: method -> the role whose token opens it, and the schema of its answer.
-OTHERS: dict[str, dict[str, tuple[str, type[msgspec.Struct] | None]]] = {
-    "/models": {"get": ("search", schemas.ModelsAnswer)},
-    "/models/{name}": {"get": ("search", schemas.ModelAnswer), "delete": ("admin", schemas.Deleted)},
+EVALUATIONS = tuple(kind.evaluation for kind in KINDS.values())
+# Of each other route: method -> the role whose token opens it, and the schema of its answer, or those that it may have.
+OTHERS: dict[str, dict[str, tuple[str, type[msgspec.Struct] | tuple[type[msgspec.Struct], ...] | None]]] = {
+    "/models": {"get": ("view", schemas.ModelsAnswer)},
+    "/models/{name}": {"get": ("view", schemas.ModelAnswer), "delete": ("admin", schemas.Deleted)},
     "/models/{name}/versions/{version}": {
-        "get": ("search", schemas.VersionAnswer),
+        "get": ("view", schemas.VersionAnswer),
         "delete": ("admin", schemas.Deleted),
     },
+    "/models/{name}/versions/{version}/report": {"get": ("label", None), "post": ("admin", WrittenReport)},
+    "/models/{name}/versions/{version}/download": {"get": ("admin", None)},
+    "/models/{name}/diff": {"post": ("search", Difference)},
+    "/inspect": {"post": ("inspect", (Preview, InspectionAnswer))},
+    "/evaluate": {"post": ("search", EVALUATIONS)},
+    "/classify": {"post": ("search", ClassifiedFile)},
     "/models/{name}/drift": {"get": ("search", schemas.DriftAnswer)},
     "/models/{name}/feedback": {"get": ("label", None), "delete": ("admin", schemas.FeedbackErased)},
     "/models/{name}/feedback/{correction_id}": {
@@ -59,12 +71,20 @@ OTHERS: dict[str, dict[str, tuple[str, type[msgspec.Struct] | None]]] = {
         "delete": ("admin", schemas.FeedbackErased),
     },
     "/feedback": {"post": ("label", schemas.FeedbackStored)},
+    "/models/{name}/review": {"get": ("label", schemas.ReviewAnswer), "post": ("label", schemas.ReviewLoaded)},
+    "/models/{name}/review/{item_id}": {"delete": ("label", schemas.ReviewSkipped)},
     "/models/{name}/promote": {"post": ("admin", schemas.Serves)},
     "/models/{name}/rollback": {"post": ("admin", schemas.Serves)},
-    "/jobs": {"get": ("admin", schemas.JobsAnswer)},
-    "/jobs/{job_id}": {"get": ("admin", schemas.JobAnswer)},
-    "/jobs/{job_id}/events": {"get": ("admin", None)},  # a stream
-    "/jobs/{job_id}/cancel": {"post": ("admin", schemas.JobAnswer)},
+    "/jobs": {"get": ("job", schemas.JobsAnswer)},
+    "/jobs/{job_id}": {"get": ("job", schemas.JobAnswer)},
+    "/jobs/{job_id}/result": {
+        "get": (
+            "job",
+            (TrainedAnswer, Preview, InspectionAnswer, *EVALUATIONS, Difference, ClassifiedFile, WrittenReport),
+        )
+    },
+    "/jobs/{job_id}/events": {"get": ("job", None)},  # a stream
+    "/jobs/{job_id}/cancel": {"post": ("job", schemas.JobAnswer)},
     "/audit": {"get": ("admin", schemas.AuditAnswer)},
     "/metrics": {"get": ("search", None)},
     "/livez": {"get": ("open", schemas.Probe)},
@@ -157,7 +177,8 @@ async def test_document_shows_the_body_that_the_server_reads(document: dict[str,
     schema = body["content"]["application/json"]["schema"]
 
     assert body["required"] is True
-    assert set(body["content"]) - {"message/rfc822"} == {"application/json"}
+    files = set(FILES) if path == "/train_model" else {"message/rfc822"} if path == "/predict" else set()
+    assert set(body["content"]) == {"application/json"} | files
     assert ("anyOf" in schema) == (len(BODIES[path]) > 1)
     assert list(references(schema)) == [f"#/components/schemas/{name}" for name in BODIES[path]]
     for name, type_ in BODIES[path].items():
@@ -245,7 +266,8 @@ async def test_document_shows_every_answer(document: dict[str, Any]) -> None:
         assert "201" not in said
         if path in OTHERS:
             _, struct = OTHERS[path][method]
-            expected = {} if struct is None else {struct.__name__: struct}
+            structs = struct if isinstance(struct, tuple) else () if struct is None else (struct,)
+            expected = {one.__name__: one for one in structs}
         else:
             expected = answers[path]
         if not expected:
@@ -260,7 +282,7 @@ async def test_document_shows_every_answer(document: dict[str, Any]) -> None:
             if "results" in properties:
                 assert list(references(properties)) == [f"#/components/schemas/{name.split('_')[1]}"]
         for status, response in operation["responses"].items():
-            if (path, status) == ("/train_model", "202"):
+            if status == "202":
                 assert list(references(response)) == ["#/components/schemas/Accepted"]
             elif status != "200":
                 assert list(response["content"]) == ["application/problem+json"], (path, status)
@@ -299,6 +321,8 @@ async def test_document_says_which_token_opens_a_route(
     assert all((scheme["type"], scheme["scheme"]) == ("http", "bearer") for scheme in schemes.values())
     assert "security" not in document
     by_role = {"admin": admin, "label": admin, "search": search, "open": []}  # there is no label token here
+    # An admin token closes inspections, which a search token opens; jobs are closed where all who ask for one need one.
+    by_role |= {"view": search, "inspect": search or admin if admin else [], "job": search if admin else []}
     for path, method, operation in operations(document):
         if path in OTHERS:
             role, _ = OTHERS[path][method]

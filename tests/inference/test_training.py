@@ -147,7 +147,7 @@ async def test_checks_are_few_and_count_as_queued(
     assert most == MAX_CHECKS
     assert sum(isinstance(one, Job) for one in found) == 3  # queue_limit
     assert sum(isinstance(one, QueueFull) for one in found) == 9
-    assert training._num_coming == 0
+    assert training._num_coming.total() == 0
 
 
 def leave(result: JobResult) -> Callable[[Path, int], None]:

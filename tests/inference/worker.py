@@ -66,6 +66,8 @@ class WorkerHere:
         result = read_result(folder)
         if self._jobs.get(job.id).cancel_requested:
             self._jobs.finish(job.id, job.attempt, "cancelled", "cancelled on request; nothing was published")
+        elif result is not None and result.outcome == "done":
+            self._jobs.finish(job.id, job.attempt, "succeeded")
         elif result is None or result.outcome == "trained":
             self._jobs.finish(job.id, job.attempt, "failed", "its process ended with status 1 and left no result")
         else:

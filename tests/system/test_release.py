@@ -58,7 +58,7 @@ def test_wheel_holds_every_file() -> None:
     [
         "trainer/report/words.csv",
         "artifacts/new/module.py",
-        "inference/page/page.css",
+        "inference/page/other/page.css",
         "artifacts/problems/de/rows.toml",
         "artifacts/problems/en/module.py",
     ],

@@ -168,6 +168,17 @@ def test_version_that_is_not_to_serve_is_only_there(empty: Store) -> None:
     assert (job.state, job.version, job.promote) == ("succeeded", 1, "never")
 
 
+def test_version_that_is_not_to_serve_is_compared_for_whoever_decides(empty: Store) -> None:
+    """With the one that serves, on rows that were kept out; what serves stays, whatever comes of it."""
+    fit(empty, NAME, small.rows(small.tickets(10)), small.config(epochs=1))
+
+    manifest, _ = fit(empty, NAME, small.rows(small.tickets(12)), small.config(epochs=1), promote="never")
+
+    assert manifest.comparison is not None
+    assert (manifest.comparison.against, manifest.comparison.measured_on) == (1, "validation")
+    assert empty.serving(NAME) == 1
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_body_stays_only_if_that_was_asked_for(empty: Store, keep: bool) -> None:
     """The tickets are gone once the version is there, unless the request says `"keep_data": true`."""

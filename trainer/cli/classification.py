@@ -17,7 +17,7 @@ from artifacts.kinds import load
 from artifacts.problems.phrases import phrase
 from artifacts.store.store import Store
 from artifacts.text.tickets import MAX_TOP_K
-from trainer.cli.reading import excel_delimiter, reading_options, remembering
+from trainer.cli.reading import excel_delimiter, reading_options
 from trainer.cli.terminal import (
     data_argument,
     err,
@@ -29,7 +29,7 @@ from trainer.cli.terminal import (
     shows_errors,
     store_option,
 )
-from trainer.data.columns import Reading
+from trainer.data.columns import Reading, remembering
 from trainer.sorting import classify, corrections
 
 MAX_SHOWN = 10  # categories in the terminal
@@ -88,7 +88,7 @@ def classify_command(
     delimiter = ";" if excel_delimiter() == ";" else None
     with progress() as follow:
         asked = classify.Asked(abstain, top_k, explain)
-        found = classify.classify(data, target, model, asked, reading, delimiter, follow)
+        found, _ = classify.classify(data, target, model, asked, reading, delimiter, follow)
     out.print(f"{data}: {found.said}", soft_wrap=True)
     out.print(f"{found.num_tickets} tickets written to {target} by {name} version {number}", soft_wrap=True)
     for category, count in list(found.categories.items())[:MAX_SHOWN]:

@@ -24,7 +24,7 @@ MODULES = {
     "classification": ("classify", "apply"),
     "training": ("fit", "evaluate", "report"),
     "sample": ("sample",),
-    "versions": ("diff", "models", "versions", "verify", "promote", "rollback", "delete", "prune", "forget"),
+    "versions": ("diff", "models", "versions", "verify", "import", "promote", "rollback", "delete", "prune", "forget"),
     "explanation": ("explain", "steps"),
     "work": ("work", "run", "check"),
 }

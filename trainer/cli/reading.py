@@ -13,9 +13,8 @@ from typing import Any
 import click
 import msgspec
 
-from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotFound, ModelNotTrained
+from artifacts.errors import InvalidInput
 from artifacts.problems.phrases import phrase
-from artifacts.store.store import Store
 from trainer.cli.terminal import language, out, shows_errors
 from trainer.data.columns import Reading, check_merge, read_data_table
 from trainer.data.files import excerpt
@@ -124,15 +123,6 @@ def _reading(file: Path | None, given: dict[str, Any]) -> Reading:
             raise InvalidInput("reading-option-does-not-fit", reason=error) from error
         known = [field.name for field in msgspec.structs.fields(Reading) if field.name != "remembered"]
         raise InvalidInput("data-table-does-not-fit", file=file, reason=error, known=known) from error
-
-
-def remembering(reading: Reading, store: Store, name: str) -> Reading:
-    """Return how to read, with what the model's serving version remembers of its training file."""
-    try:
-        columns = store.read_manifest(name, store.current(name).version).columns
-    except (ModelNotFound, ModelNotTrained, ArtifactRefused):  # a damaged record is no reason not to read a file
-        return reading
-    return reading if columns is msgspec.UNSET else msgspec.structs.replace(reading, remembered=columns)
 
 
 def say_intake(rows: object, path: object) -> None:

@@ -136,6 +136,7 @@ PHASES: dict[Phase, str] = {
     "calibrate": "calibrating",
     "export": "exporting",
     "publish": "publishing",
+    "answer": "answering",
 }
 
 

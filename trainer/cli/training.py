@@ -18,7 +18,7 @@ from artifacts.networks.manifest import Manifest, Report
 from artifacts.schemas import Evaluation, Summary
 from artifacts.store.store import Store
 from artifacts.text.people import read_names
-from trainer.cli.reading import reading_options, remembering, say_intake, skipped
+from trainer.cli.reading import reading_options, say_intake, skipped
 from trainer.cli.terminal import (
     Bar,
     data_argument,
@@ -31,7 +31,7 @@ from trainer.cli.terminal import (
     store_option,
 )
 from trainer.config import read_config
-from trainer.data.columns import Reading, as_remembered
+from trainer.data.columns import Reading, as_remembered, remembering
 from trainer.kinds import Rows, trainer_of
 from trainer.run import enriched, evaluate, fit, read_rows, read_test_rows, with_feedback
 

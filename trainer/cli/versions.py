@@ -13,20 +13,20 @@ import click
 import msgspec
 from rich.table import Table
 
-from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, PuppetError, StoreRefused
+from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotFound, ModelNotTrained, PuppetError, StoreRefused
 from artifacts.jobs.jobs import Jobs
-from artifacts.kinds import kind_named, load
+from artifacts.kinds import check_kind, kind_named, load
 from artifacts.networks.learnt import read_trained_on, seen
 from artifacts.networks.manifest import Current
 from artifacts.problems.phrases import phrase
 from artifacts.schemas import Summary
-from artifacts.store import feedback, forgetting
+from artifacts.store import bundle, feedback, forgetting
 from artifacts.store.forgetting import Trace
 from artifacts.store.store import Store
 from artifacts.store.versions import version_before
 from artifacts.text.people import Person, read_names
 from artifacts.text.tickets import Ticket
-from trainer.cli.reading import place_of, reading_options, remembering, say_intake
+from trainer.cli.reading import place_of, reading_options, say_intake
 from trainer.cli.terminal import (
     data_argument,
     json_option,
@@ -38,7 +38,7 @@ from trainer.cli.terminal import (
     shows_errors,
     store_option,
 )
-from trainer.data.columns import Reading
+from trainer.data.columns import Reading, remembering
 from trainer.kinds import trainer_of
 from trainer.run import read_rows
 from trainer.selection.compare import MAX_CHANGES, compare_published
@@ -162,6 +162,43 @@ def verify_command(name: str, store: Path, version: int | None) -> None:
             out.print(f"ok      {name} version {number}{serves}, {manifest.sha256}", soft_wrap=True)
     if refused:
         sys.exit(1)
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="Of the model here; the name that it had by default.")
+@click.option(
+    "--promote", type=click.Choice(["always", "never"]), default="always", show_default=True, help="Whether it serves."
+)
+@store_option
+@json_option
+@shows_errors
+def import_command(file: Path, name: str | None, promote: str, store: Path, as_json: bool) -> None:
+    """Publish the version in FILE, which a server gave as a download, as the next version of a model of this store.
+
+    It is verified first as `verify` does. The model is created if it is missing.
+    """
+    from trainer.graph import EARLIER_OPERATORS, check_graph  # imports onnx
+
+    manifest, files = bundle.unpack(file)
+    trainer = trainer_of(kind_named(manifest.neural_network_type))
+    check_graph(files["model.onnx"], trainer.OPERATORS | EARLIER_OPERATORS)
+    load(manifest, files)
+    opened, name = Store(store), name if name is not None else manifest.name
+    try:
+        check_kind(manifest.neural_network_type, name, opened.read_model(name).neural_network_type)
+    except ModelNotFound:
+        opened.create_model(name, manifest.neural_network_type)
+    # What the manifest says of other versions and of a job is of another store, where these numbers mean something.
+    published = opened.publish(
+        msgspec.structs.replace(manifest, name=name, parent=None, comparison=None, job=None, attempt=0),
+        files,
+        serve=promote == "always",
+    )
+    out.print(f"published {name} version {published.version}: {manifest.name} version {manifest.version} of {file}")
+    if as_json:
+        serves = opened.serving(name) == published.version
+        print_line({"name": name, "version": published.version, "serves": serves, "from": manifest.sha256})
 
 
 @click.command("promote")
@@ -328,6 +365,7 @@ COMMANDS = (
     models_command,
     versions_command,
     verify_command,
+    import_command,
     promote_command,
     rollback_command,
     delete_command,

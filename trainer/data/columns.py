@@ -21,10 +21,11 @@ from typing import Annotated
 
 import msgspec
 
-from artifacts.errors import Fault, InvalidContent, InvalidInput
+from artifacts.errors import ArtifactRefused, Fault, InvalidContent, InvalidInput, ModelNotFound, ModelNotTrained
 from artifacts.networks.manifest import Columns
 from artifacts.problems.phrases import phrase
 from artifacts.problems.sentences import DEFAULT, Language
+from artifacts.store.interface import AnyStore
 from trainer.data.files import FaultyCell, Fields, Record, excerpt
 from trainer.data.forms import Export
 from trainer.data.source import MAX_BYTES
@@ -95,6 +96,15 @@ def as_remembered(reading: Reading) -> Reading:
     return msgspec.structs.replace(
         reading, category=None, text=(), id=None, encoding=None, delimiter=None, remembered=columns
     )
+
+
+def remembering(reading: Reading, store: AnyStore, name: str) -> Reading:
+    """Return how to read, with what the model's serving version remembers of its training file."""
+    try:
+        columns = store.read_manifest(name, store.current(name).version).columns
+    except (ModelNotFound, ModelNotTrained, ArtifactRefused):  # a damaged record is no reason not to read a file
+        return reading
+    return reading if columns is msgspec.UNSET else msgspec.structs.replace(reading, remembered=columns)
 
 
 class Chosen(msgspec.Struct, frozen=True):

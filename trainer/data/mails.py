@@ -118,7 +118,7 @@ def read_folder(
     """
     skipped = skipped if skipped is not None else Skipped()
     for category, file, place in _files(folder, skipped, needs_category):
-        for row in _rows(file, category if needs_category else None, place, skipped):
+        for row in _rows(file, category if needs_category else None, place, skipped, needs_category):
             fault = row.fault
             if skip_faulty and fault is None and _is_empty(row):
                 fault = Fault.of(row.pointer, "mail-without-words")
@@ -183,7 +183,9 @@ def _files_in(folder: Path, root: Path, skipped: Skipped, is_deep: bool = True) 
                 yield entry, str(entry.relative_to(root))
 
 
-def _rows(file: Path, category: str | None, place: str, skipped: Skipped) -> Iterator[RawRow]:
+def _rows(
+    file: Path, category: str | None, place: str, skipped: Skipped, needs_category: bool = True
+) -> Iterator[RawRow]:
     """Yield a row for each e-mail of a file."""
     try:
         head = _head(file)
@@ -192,7 +194,9 @@ def _rows(file: Path, category: str | None, place: str, skipped: Skipped) -> Ite
             stem = unicodedata.normalize("NFC", file.stem if file.suffix in _FOLDER_SUFFIXES else file.name)
             for number, raw in enumerate(read_mbox(file)):
                 found = _label(raw) if by_labels else category if category is not None else stem
-                if found is None:
+                if not needs_category:  # neither a label nor the file's name is a category that anybody asked for
+                    yield row_of(raw, None, f"{place}/{number}")
+                elif found is None:
                     skipped.num_uncategorised += 1
                 else:
                     yield row_of(raw, found, f"{place}/{number}")

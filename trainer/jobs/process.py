@@ -22,6 +22,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         file_bytes: of one file that it writes; what is longer is its output gone wild.
         open_files: at once.
         cores: that it may run on; empty: all.
+        unpacked_bytes: that a posted file may hold once it is unpacked.
     """
 
     timeout_s: float = 4 * 3600.0
@@ -30,6 +31,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file_bytes: int = 4 * 2**30
     open_files: int = 1024
     cores: tuple[int, ...] = ()
+    unpacked_bytes: int = 2**30
 
 
 def spare_cores(num_serving: int) -> tuple[int, ...]:

@@ -1,8 +1,9 @@
 """The trainer's worker: claims jobs from the store and runs each in a process of its own, until it is asked to end.
 
-In: queued jobs (artifacts/jobs/jobs.py). Out: their states; the versions are published by the processes that it runs. A
-training can so be cancelled by killing it, cannot leak into anything else, and cannot outlive the worker. One worker a
-store: it holds a lock, and a second one is refused.
+In: queued jobs (artifacts/jobs/jobs.py). Out: their states; versions and answers come from the processes that it runs.
+A job can so be cancelled by killing it, cannot leak into anything else, and cannot outlive the worker. It has two
+lanes, one for trainings and one for the shorter kinds: who looks at a file does not wait for hours of training. One
+worker a store: it holds a lock, and a second one is refused.
 """
 
 import contextlib
@@ -15,12 +16,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Literal
 
 import msgspec
 
 from artifacts.errors import PuppetError, StoreRefused
 from artifacts.jobs.jobs import Jobs
-from artifacts.jobs.records import LOG, Ended, Job, read_result
+from artifacts.jobs.records import LOG, SHORT_KINDS, Ended, Job, JobKind, read_result
 from artifacts.problems.sentences import Message, message
 from artifacts.store.store import Store
 from artifacts.system.processes import give_way
@@ -33,12 +35,25 @@ POLL_S = 0.1  # how soon a new job, a cancellation or an end is noticed
 RECOVER_S = 2.0  # between two looks for what dead processes have left; a look costs a millisecond
 TROUBLE_S = 1.0  # between two tries while the store cannot be used
 LOG_TAIL_BYTES = 4000
+LANES: tuple[tuple[JobKind, ...], ...] = (("train",), SHORT_KINDS)  # kinds of which one job runs at a time
 SCRUBBED = "PUPPET_"  # variables that a training has no use for: tokens are among them
 LOCK = "worker.lock"
 
 
+class Run:
+    """A job that runs: its process, when it has to be over, and the lock that says that it lives."""
+
+    def __init__(
+        self, job: Job, process: "subprocess.Popen[bytes]", timeout_s: float, lock: contextlib.ExitStack
+    ) -> None:
+        self.job = job
+        self.process = process
+        self.deadline_s = time.monotonic() + timeout_s
+        self.lock = lock  # held until its end is written down
+
+
 class Worker:
-    """Runs jobs one after the other."""
+    """Runs the jobs of a store, one of each lane at a time."""
 
     def __init__(self, store: Store, limits: Limits, keep_versions: int = 0) -> None:
         """Open the jobs of the store.
@@ -54,9 +69,10 @@ class Worker:
         self._limits = limits
         self._stopping = False
         self._parent: int | None = None
+        self._runs: dict[tuple[JobKind, ...], Run] = {}  # by lane
 
     def stop(self) -> None:
-        """Ask `work` to end; a running training is ended and marked as interrupted."""
+        """Ask `work` to end; jobs that run are ended and marked as interrupted."""
         self._stopping = True
 
     def work(self, parent: int | None = None) -> None:
@@ -78,15 +94,17 @@ class Worker:
                     if time.monotonic() - recovered_s > RECOVER_S:
                         self._recover()
                         recovered_s = time.monotonic()
-                    job = self._jobs.claim()
+                    for lane in LANES:
+                        if lane not in self._runs and (job := self._jobs.claim(lane)) is not None:
+                            self._begin(job, lane)
                 except StoreRefused as error:  # a full or read-only disk may be mended; nothing was changed
                     log.error("no job can be claimed: %s", error)
+                    self._end_those_over()
                     time.sleep(TROUBLE_S)
                     continue
-                if job is None:
-                    time.sleep(POLL_S)
-                else:
-                    self._run(job)
+                self._end_those_over()
+                time.sleep(POLL_S)
+            self._end_those_over()  # all of them, since the worker ends
 
     def _wait_until_writable(self) -> bool:
         """Wait until this store's lock can be opened, and return whether it can; False at the end of the worker.
@@ -136,32 +154,40 @@ class Worker:
         finally:
             os.close(fd)
 
-    def _run(self, job: Job) -> None:
-        """Run one job to its end, its deadline, its cancellation or our own end, whichever comes first."""
-        with self._jobs.run_lock(job.id) as lock_fd:  # held until its end is written down: who holds it lives
+    def _begin(self, job: Job, lane: tuple[JobKind, ...]) -> None:
+        """Start a claimed job, which then runs until `_end_those_over` finds it over."""
+        with contextlib.ExitStack() as lock:
+            lock_fd = lock.enter_context(self._jobs.run_lock(job.id))
             try:
                 process = self._start(job, lock_fd)
             except OSError as error:
                 why = message("job-not-started", {"reason": error.strerror})
                 self._jobs.finish(job.id, job.attempt, "failed", why)
                 return
-            log.info("job %s of model %s runs in process %d", job.id, job.model_name, process.pid)
-            deadline = time.monotonic() + self._limits.timeout_s
+            log.info("job %s (%s) of model %s runs in process %d", job.id, job.kind, job.model_name or "-", process.pid)
+            self._runs[lane] = Run(job, process, self._limits.timeout_s, lock.pop_all())
+
+    def _end_those_over(self) -> None:
+        """End each run that has come to its end, its deadline, its cancellation or our own end; write down which."""
+        for lane, run in list(self._runs.items()):
             killed: Ended | None = None
-            while process.poll() is None and killed is None:
+            if run.process.poll() is None:
                 if self._is_ending():
                     killed = "interrupted"
-                elif self._is_cancelled(job):
+                elif self._is_cancelled(run.job):
                     killed = "cancelled"
-                elif time.monotonic() > deadline:
+                elif time.monotonic() > run.deadline_s:
                     killed = "failed"
                 else:
-                    time.sleep(POLL_S)
-            with contextlib.suppress(ProcessLookupError):  # it has ended, and so has all that it may have started
-                os.killpg(process.pid, signal.SIGKILL)  # its own group: the training and nothing else
-            process.wait()
-            self._settle(job, process.returncode, killed)
-            self._prune(job.model_name)
+                    continue
+            with run.lock:
+                with contextlib.suppress(ProcessLookupError):  # it has ended, and so has all that it may have started
+                    os.killpg(run.process.pid, signal.SIGKILL)  # its own group: this job and nothing else
+                run.process.wait()
+                del self._runs[lane]
+                self._settle(run.job, run.process.returncode, killed)
+                if run.job.kind == "train":
+                    self._prune(run.job.model_name)
 
     def _is_cancelled(self, job: Job) -> bool:
         """Return whether the job is to be ended; a disk that cannot be read now is no reason to end it."""
@@ -195,7 +221,7 @@ class Worker:
     def _settle(self, job: Job, status: int, killed: Ended | None) -> None:
         """Write down how a job ended, unless it has published and so is written down already."""
         result = read_result(self._jobs.folder(job.id))
-        ended: Ended = killed or "failed"
+        ended: Ended | Literal["succeeded"] = killed or "failed"
         detail: Message | str
         error, faults, num_faults = "", [], 0
         if killed == "cancelled":
@@ -204,6 +230,8 @@ class Worker:
             detail = message("job-interrupted", {})
         elif killed == "failed":
             detail = message("job-timed-out", {"limit_s": self._limits.timeout_s})
+        elif result is not None and result.outcome == "done":
+            ended, detail = "succeeded", ""
         elif result is not None and result.outcome != "trained":
             detail, error = result.problem or result.detail, result.error
             faults, num_faults = result.faults, result.num_faults
@@ -214,8 +242,9 @@ class Worker:
         else:
             detail = message("job-without-result", {"exit_status": status})
         if self._jobs.finish(job.id, job.attempt, ended, detail, error=error, faults=faults, num_faults=num_faults):
-            tail = "" if error or killed else f": {self._output(job)}"
-            log.info("job %s ended, %s: %s%s", job.id, ended, error or detail, tail)  # a refusal may quote a ticket
+            tail = "" if error or killed or ended == "succeeded" else f": {self._output(job)}"
+            why = f": {error or detail}{tail}" if error or detail else ""  # a refusal may quote a ticket
+            log.info("job %s ended, %s%s", job.id, ended, why)
         else:
             log.info("job %s ended, %s", job.id, self._jobs.get(job.id).state)
 

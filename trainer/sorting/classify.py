@@ -8,29 +8,33 @@ needs neither torch nor what else a training needs.
 """
 
 import contextlib
+import heapq
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
 from artifacts.errors import Fault, InvalidContent, InvalidInput, KindMismatch
+from artifacts.jobs.answers import MAX_LISTED_ROWS, MAX_TEXT, UnsureTicket, line_of
 from artifacts.kinds import Kind, kind_named
 from artifacts.networks.explain import finish
 from artifacts.networks.runtime import Model
 from artifacts.system.validation import does_not_fit
-from artifacts.text.tickets import RankedPrediction
+from artifacts.text.tickets import Guess, RankedPrediction
 from trainer.data.columns import Chosen, FaultyCategory, Reading, choose, content_of
 from trainer.data.files import FaultLog, FaultyCell, Fields, Record
 from trainer.data.forms import Export
-from trainer.data.tickets import SKIP_FAULTY, export_of, repaired_content
+from trainer.data.tickets import SKIP_FAULTY, export_of, id_of, repaired_content
 from trainer.sorting import writers
 
 BATCH = 512  # tickets that are answered together: sorted by length, so that a run costs little padding
 NUM_WEIGHTS = 5  # tokens of an explanation
-UNREADABLE = "unreadable"
+UNREADABLE, DECIDED = "unreadable", "decided"
+LOW = 0.5  # confidence below which a ticket is unsure to a model that has no rule of its own
+MAX_GUESSES = 9  # of an unsure ticket: as many as a person picks from with a digit
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -40,11 +44,14 @@ class Asked(msgspec.Struct, frozen=True):
         abstain: leave the category empty where the model is not sure; None: as the model's own setting has it.
         top_k: how many categories to name; above 1 each further one is two columns.
         explain: name the tokens that weigh most.
+        decided: place of a row, as `Record.place` has it -> the category that a person has given it, which is written
+            and not the model's; None leaves it empty.
     """
 
     abstain: bool | None = None
     top_k: int = 1
     explain: bool = False
+    decided: Mapping[str, str | None] = {}
 
 
 class Sorted(msgspec.Struct, frozen=True):
@@ -74,6 +81,58 @@ class Sorted(msgspec.Struct, frozen=True):
     num_repaired: int = 0
 
 
+class AnsweredTicket(msgspec.Struct, frozen=True):
+    """What a model says of one ticket of a file.
+
+    Attributes:
+        cells: the added cells, by what they hold.
+        confidence: of the most probable category.
+        doubt: why the model would abstain, whether it may or not; "" if it would not.
+        best: the most probable categories, best first.
+    """
+
+    cells: Fields
+    confidence: float = 0.0
+    doubt: str = ""
+    best: list[Guess] = []
+
+
+class Unsure:
+    """The tickets of a file that the model is least sure of: those that it would abstain on, or below LOW.
+
+    Attributes:
+        num_tickets: how many there are in all.
+    """
+
+    def __init__(self, has_rule: bool) -> None:
+        self.num_tickets = 0
+        self._has_rule = has_rule
+        self._kept: list[tuple[float, int, UnsureTicket]] = []  # a heap, the surest first
+
+    def take(self, record: Record, chosen: Chosen, text: list[str] | str, answer: AnsweredTicket) -> None:
+        """Take a ticket with its answer; it is kept if it is among the least sure so far."""
+        is_unsure = bool(answer.doubt) if self._has_rule or not answer.best else answer.confidence < LOW
+        if not is_unsure:
+            return
+        self.num_tickets += 1
+        ticket = UnsureTicket(
+            line=line_of(record.place),
+            id=known_id(record, chosen),
+            text=(text if isinstance(text, str) else " ".join(text)).replace("\0", "")[:MAX_TEXT],
+            category=answer.cells["category"],  # type: ignore[arg-type]  # a name, or None
+            confidence=round(answer.confidence, 4),
+            reason=answer.doubt,
+            best=[msgspec.structs.replace(one, confidence=round(one.confidence, 4)) for one in answer.best],
+        )
+        # Of equally sure ones the first of the file stay.
+        put = heapq.heappush if len(self._kept) < MAX_LISTED_ROWS else heapq.heappushpop
+        put(self._kept, (-answer.confidence, -self.num_tickets, ticket))
+
+    def sorted(self) -> list[UnsureTicket]:
+        """Return them, the least sure first."""
+        return [ticket for _, _, ticket in sorted(self._kept, reverse=True)]
+
+
 class Sorter:
     """A model as what fills the added columns."""
 
@@ -94,8 +153,13 @@ class Sorter:
         if asked.explain:
             self.columns.append("explanation")
 
-    def answer(self, contents: Sequence[list[str] | str]) -> list[Fields]:
-        """Return the added cells of each ticket, in order."""
+    @property
+    def has_rule(self) -> bool:
+        """Whether the model knows when it had better abstain."""
+        return self._model.abstention is not None
+
+    def answer(self, contents: Sequence[list[str] | str]) -> list[AnsweredTicket]:
+        """Return the added cells of each ticket, in order, and how sure the model is."""
         encoded: list[Any] = []
         reasons: list[str] = []
         for content in contents:
@@ -109,10 +173,11 @@ class Sorter:
         answers = iter(zip(encoded, predicted, strict=True))
         return [self._nothing(reason) if reason else self._cells(*next(answers)) for reason in reasons]
 
-    def _nothing(self, reason: str) -> Fields:
-        return dict.fromkeys(self.columns) | {"confidence": 0.0, "reason": reason, "version": self._model.version}
+    def _nothing(self, reason: str) -> AnsweredTicket:
+        cells = dict.fromkeys(self.columns) | {"confidence": 0.0, "reason": reason, "version": self._model.version}
+        return AnsweredTicket(cells, doubt=reason)
 
-    def _cells(self, encoded: Any, answer: RankedPrediction) -> Fields:
+    def _cells(self, encoded: Any, answer: RankedPrediction) -> AnsweredTicket:
         reason = answer.reason if self._abstains else None
         cells: Fields = {
             "category": answer.category if reason is None else None,
@@ -129,7 +194,7 @@ class Sorter:
             tokens = finish(self._explain(self._model, encoded)).tokens
             heaviest = sorted(tokens, key=lambda token: -abs(token.weight))[:NUM_WEIGHTS]
             cells["explanation"] = ", ".join(f"{one.token} ({one.weight:+.2f})" for one in heaviest)
-        return cells
+        return AnsweredTicket(cells, answer.confidence, answer.reason or "", best[:MAX_GUESSES])
 
 
 def classify(
@@ -140,8 +205,8 @@ def classify(
     reading: Reading,
     delimiter: str | None = None,
     progress: Callable[[int, int, int], None] = lambda *_: None,
-) -> Sorted:
-    """Write an export with the model's answers, and return what came of it.
+) -> tuple[Sorted, Unsure]:
+    """Write an export with the model's answers, and return what came of it, and what the model is not sure of.
 
     Args:
         data: of any form that is read; `-`: standard input.
@@ -153,14 +218,17 @@ def classify(
         progress: is called with the rows done, the bytes read, and the bytes of the file.
 
     Raises:
-        InvalidInput: the export cannot be read, its columns are unclear, rows of it cannot be kept, or OUT not written.
+        InvalidInput: the export cannot be read, its columns are unclear, rows of it cannot be kept, one that was
+            decided is not there, or OUT cannot be written.
         KindMismatch: the model answers no tickets.
         NotFinite: see `Model.predict`.
     """
     writers.check_out(out, data)
     answerer = Sorter(model, asked)
+    unsure = Unsure(answerer.has_rule)
     faults, counts, reasons = FaultLog(), Counter[str](), Counter[str]()
     num_tickets = num_repaired = 0
+    places = set(asked.decided)  # whose rows have not come yet
     with export_of(data, reading, reading.text, needs_category=False) as export, contextlib.ExitStack() as stack:
         chosen = choose(export, reading, needs_category=False)
         kept, export.records = columns_of(export)
@@ -179,19 +247,27 @@ def classify(
             written = [content(one, chosen) for one in good]
             meant = [repaired_content(one) for one in written]
             num_repaired += sum(one != other for one, other in zip(written, meant, strict=True))
-            for record, cells in zip(good, answerer.answer(meant), strict=True):
+            for record, text, answer in zip(good, meant, answerer.answer(meant), strict=True):
+                cells = answer.cells
+                if is_decided := record.place in asked.decided:
+                    cells = cells | {"category": asked.decided[record.place], "reason": DECIDED}
+                    places.discard(record.place)
                 if allowed is not None and (more := record.fields.keys() - allowed):
                     fault = Fault.of(f"{record.pointer}/{min(more)}", "field-that-came-late", record.line)
                     raise does_not_fit(export.name, [fault])
                 writer.write(record.fields | {added[name]: cell for name, cell in cells.items()})
                 counts[str(cells["category"])] += cells["category"] is not None
                 reasons[str(cells["reason"])] += cells["category"] is None
+                if not is_decided:
+                    unsure.take(record, chosen, text, answer)
             num_tickets += len(good)
             progress(num_tickets, export.source.file.tell(), export.source.num_bytes)
         if not num_tickets:
             raise InvalidInput("no-ticket-to-classify", file=export.name)
+        if places:
+            raise InvalidInput("row-correction-of-no-row", place=min(places), count=len(places))
         said = f"{export.said}; {chosen.said}"
-        return Sorted(
+        found = Sorted(
             name=model.name,
             version=model.version,
             num_tickets=num_tickets,
@@ -204,6 +280,15 @@ def classify(
             said=said,
             num_repaired=num_repaired,
         )
+    return found, unsure
+
+
+def known_id(record: Record, chosen: Chosen) -> str | int | None:
+    """Return the id of a record; None where its cell holds none."""
+    try:
+        return id_of(record.fields, chosen)
+    except FaultyCell:
+        return None
 
 
 def content(record: Record, chosen: Chosen) -> list[str] | str:

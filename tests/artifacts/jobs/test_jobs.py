@@ -35,12 +35,14 @@ from artifacts.jobs import table
 from artifacts.jobs.events import MAX_EVENTS_BYTES, MAX_EVENTS_READ, Event, append_event
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import (
+    ANSWER,
     BODY,
     EVENTS,
     LOG,
     MAX_DETAIL,
     MAX_RESULT_BYTES,
     RESULT,
+    SHORT_KINDS,
     Job,
     JobResult,
     read_result,
@@ -1052,14 +1054,16 @@ def test_database_that_is_gone_is_not_made_anew_behind_our_back(jobs: Jobs) -> N
     assert not jobs._table.path.exists()
 
 
-@pytest.mark.parametrize(("schema", "missing"), [(1, ["token_name", "problem"]), (2, ["problem"])])
+@pytest.mark.parametrize(("schema", "missing"), [(1, ["token_name", "problem"]), (2, ["problem"]), (3, list[str]())])
 def test_older_jobs_go_on_being_read(jobs: Jobs, store: Store, schema: int, missing: list[str]) -> None:
-    """A database without names of tokens (schema 1) or problems (2) gets the columns; its jobs stay as they were."""
+    """A database of schema 1, 2 or 3 gets the columns that it lacks; its jobs stay as they were: trainings."""
     before = [submit(jobs, "a"), submit(jobs, "b")]
     jobs.request_cancel(before[0].id)
     before[0] = jobs.get(before[0].id)
     database = sqlite3.connect(store.root / ".jobs" / DATABASE)
-    for column in missing:
+    database.execute("DROP INDEX one_running_training_per_model")
+    database.execute("CREATE UNIQUE INDEX one_running_job_per_model ON jobs (model_name) WHERE state = 'running'")
+    for column in (*missing, "kind", "token_role"):
         database.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
     database.execute(f"PRAGMA user_version={schema}")
     database.close()
@@ -1072,6 +1076,49 @@ def test_older_jobs_go_on_being_read(jobs: Jobs, store: Store, schema: int, miss
     again.claim()
     assert again.finish(before[1].id, 1, "failed", message("job-killed", {}))
     assert again.get(before[1].id).problem == message("job-killed", {})
+
+
+def test_short_jobs_wait_for_no_training(jobs: Jobs) -> None:
+    """A model is trained once at a time; what is done with it besides begins, and a lane takes its own kinds alone."""
+    training, second = submit(jobs), submit(jobs)
+    sorting = submit(jobs, job_kind="classify")
+    looking = submit(jobs, "", job_kind="inspect")
+
+    assert jobs.claim(("train",)) == jobs.get(training.id)
+    assert jobs.claim(("train",)) is None
+    assert [job.id for job in (jobs.claim(SHORT_KINDS), jobs.claim(SHORT_KINDS)) if job] == [sorting.id, looking.id]
+    assert jobs.get(second.id).state == "queued"
+    assert jobs.finish(sorting.id, 1, "succeeded")
+    assert (jobs.get(sorting.id).state, jobs.get(looking.id).model_name) == ("succeeded", "")
+
+
+def test_each_lane_has_its_own_room(jobs: Jobs) -> None:
+    """Files that wait keep no training out, and trainings that wait keep no file out."""
+    for _ in range(3):
+        submit(jobs, job_kind="classify")
+    with pytest.raises(QueueFull, match="3 jobs are waiting"):
+        submit(jobs, job_kind="evaluate")
+    for name in ("a", "b", "c"):
+        submit(jobs, name)
+    with pytest.raises(QueueFull, match="3 trainings are waiting"):
+        submit(jobs, "d")
+
+
+@pytest.mark.parametrize("has_answer", [True, False])
+def test_answer_of_a_dead_run_counts_if_it_is_whole(jobs: Jobs, store: Store, has_answer: bool) -> None:
+    """A process that died after its answer was complete has succeeded; one that died before is interrupted."""
+    job = submit(jobs, job_kind="classify")
+    jobs.claim()
+    folder = jobs.folder(job.id)
+    write_result(folder, JobResult("done"))
+    if has_answer:
+        (folder / ANSWER).write_bytes(b"{}")
+    jobs._let_go(job.id)
+
+    Jobs(store).recover()
+
+    assert jobs.get(job.id).state == ("succeeded" if has_answer else "interrupted")
+    assert (jobs.answer_file(jobs.get(job.id)) is not None) == has_answer
 
 
 def test_two_processes_may_open_a_new_store_at_once(store: Store) -> None:

@@ -17,6 +17,7 @@ from artifacts.problems.sentences import Message, message
 from artifacts.store import feedback, forgetting
 from artifacts.store.feedback import Correction
 from artifacts.store.forgetting import COUNTS, Trace, Wanted, erase, erase_old, find, wanted
+from artifacts.store.review import ReviewItem, ReviewQueue
 from artifacts.store.store import Store
 from artifacts.store.versions import DAY_S
 from artifacts.text.people import Person
@@ -108,6 +109,36 @@ def test_everything_that_can_be_erased_is(store: Store, jobs: Jobs) -> None:
     with sqlite3.connect(store.folder(NAME) / COUNTS) as file:
         assert sorted(bin_ for (bin_,) in file.execute("SELECT bin FROM counts")) == ["Nouveau", "connexion"]
     file.close()
+
+
+def test_tickets_to_be_reviewed_are_forgotten(store: Store, jobs: Jobs) -> None:
+    """By name or by id, those that wait and those that have closed, from every file; the others wait on."""
+    days = [1.8e9, 1.8e9 + DAY_S]
+    for number, now_s in enumerate(days):
+        queue = ReviewQueue(store, 100, 100, lambda now_s=now_s: now_s)  # type: ignore[misc]
+        texts = [f"Mme {CANARY.upper()} attend", "rien", f"encore {CANARY}", f"fermé {CANARY}"]
+        queue.add(
+            NAME, [ReviewItem(id=f"{number}-{place}", text=f"{number} {text}") for place, text in enumerate(texts)]
+        )
+        queue.close(NAME, f"{number}-3")
+    queue.add(NAME, [ReviewItem(id=f"{CANARY}-4", tokens=["sans", "nom"])])
+    what = wanted(store, Person([CANARY]), ())
+    found = find(store, jobs, what)
+    assert [(one.what, one.count, one.can_erase) for one in found] == [
+        ("review_ticket", 2, True),  # what had closed there was due to go
+        ("review_ticket", 4, True),
+    ]
+    assert all((store.root / one.path).is_file() for one in found)
+
+    left = forget(store, jobs, CANARY)
+
+    assert left == []
+    assert files_with(store, CANARY, CANARY.upper()) == []
+    assert [item.id for item in queue.waiting(NAME)] == ["0-1", "1-1"]
+    job = ended_job(store, jobs, {"training_data": [{"text": "1 rien"}]})
+    assert forget(store, jobs, ids=("1-1",)) == []
+    assert [item.id for item in queue.waiting(NAME)] == ["0-1"]
+    assert not (jobs.folder(job) / BODY).exists()  # a kept body that held the same ticket
 
 
 def test_problem_of_a_job_is_erased_with_its_words(store: Store, jobs: Jobs) -> None:

@@ -14,6 +14,7 @@ from artifacts.networks.gru import GruModel
 from artifacts.store.store import Store
 from artifacts.text.vocabulary import Encoded
 from inference.monitoring.drift import FILE, MAX_COUNTED, MAX_HASHES, MIN_WORD_TICKETS, Drift, NewWords, is_word
+from inference.search.context import Awaited, QueuedRequest, RequestContext
 from inference.settings import Settings
 from tests.conftest import gru_version
 from tests.inference.conftest import connect, started
@@ -220,8 +221,9 @@ async def test_large_request_is_sampled(model: GruModel, store: Store) -> None:
     drift = Drift(store.root, 30)
     encoded = [watched.encode(CONNECTION)] * (3 * MAX_COUNTED)
     (answer,) = watched.predict(encoded[:1])
+    context = RequestContext()
 
-    drift.count(watched, encoded, [answer] * len(encoded))
+    drift.count(QueuedRequest(watched, encoded, 1, context, Awaited(context)), [answer] * len(encoded))
 
     assert (await drift.found("puppet-o2", 2, 1)).profile.num_tickets == MAX_COUNTED
 

@@ -32,9 +32,16 @@ ROLES = {
     ("POST", "/search"): "search",
     ("POST", "/test"): "search",
     ("POST", "/predict"): "search",
-    ("GET", "/models"): "search",
-    ("GET", "/models/nobody"): "search",
-    ("GET", "/models/nobody/versions/1"): "search",
+    ("POST", "/inspect"): "inspect",
+    ("POST", "/evaluate"): "search",
+    ("POST", "/classify"): "search",
+    ("POST", "/models/nobody/diff"): "search",
+    ("GET", "/models/nobody/versions/1/report"): "label",
+    ("POST", "/models/nobody/versions/1/report"): "admin",
+    ("GET", "/models/nobody/versions/1/download"): "admin",
+    ("GET", "/models"): "view",
+    ("GET", "/models/nobody"): "view",
+    ("GET", "/models/nobody/versions/1"): "view",
     ("GET", "/models/nobody/drift"): "search",
     ("POST", "/models/nobody/promote"): "admin",
     ("POST", "/models/nobody/rollback"): "admin",
@@ -45,15 +52,22 @@ ROLES = {
     ("GET", "/models/nobody/feedback/t1"): "label",
     ("DELETE", "/models/nobody/feedback"): "admin",
     ("DELETE", "/models/nobody/feedback/t1"): "admin",
-    ("GET", "/jobs"): "admin",
-    ("GET", "/jobs/0a"): "admin",
-    ("GET", "/jobs/0a/events"): "admin",
-    ("POST", "/jobs/0a/cancel"): "admin",
+    ("GET", "/models/nobody/review"): "label",
+    ("POST", "/models/nobody/review"): "label",
+    ("DELETE", "/models/nobody/review/t1"): "label",
+    ("GET", "/jobs"): "job",
+    ("GET", "/jobs/0a"): "job",
+    ("GET", "/jobs/0a/events"): "job",
+    ("GET", "/jobs/0a/result"): "job",
+    ("POST", "/jobs/0a/cancel"): "job",
     ("GET", "/audit"): "admin",
     ("GET", "/metrics"): "search",
     ("GET", "/livez"): "open",
     ("GET", "/readyz"): "open",
     ("GET", "/problems/server-full"): "open",
+    ("GET", "/"): "open",
+    ("GET", "/ui"): "open",
+    ("GET", "/ui/main.js"): "open",
     ("GET", "/schema"): "open",
     ("GET", "/schema/openapi.json"): "open",
     ("GET", "/schema/assets/swagger-ui.css"): "open",
@@ -61,35 +75,37 @@ ROLES = {
 PLACES = {
     "{name:str}": "nobody",
     "{version:int}": "1",
+    "/{path:path}": "/main.js",
     "{job_id:str}": "0a",
     "{correction_id:str}": "t1",
+    "{item_id:str}": "t1",
     "{type:str}": "server-full",
 }  # what the paths above have for them
-# Tokens that are set, who calls -> the roles (o, s, l, f, a) whose routes are open to a request without a token, with a
-# wrong one, with the search token, with the admin token. A token that is not set is a wrong one.
+# Tokens that are set, who calls -> the roles (o, s, v, l, f, i, a, j) whose routes are open to a request without a
+# token, with a wrong one, with the search token, with the admin token. A token that is not set is a wrong one.
 MAY = {
-    ("none", "here"): ("oslfa", "oslfa", "oslfa", "oslfa"),
+    ("none", "here"): ("osvlfiaj", "osvlfiaj", "osvlfiaj", "osvlfiaj"),
     ("none", "elsewhere"): ("o", "o", "o", "o"),
-    ("search", "here"): ("olfa", "olfa", "oslfa", "olfa"),
-    ("search", "elsewhere"): ("o", "o", "os", "o"),
-    ("admin", "here"): ("os", "os", "os", "oslfa"),
-    ("admin", "elsewhere"): ("o", "o", "o", "oslfa"),
-    ("both", "here"): ("o", "o", "os", "oslfa"),
-    ("both", "elsewhere"): ("o", "o", "os", "oslfa"),
+    ("search", "here"): ("olfiaj", "olfiaj", "osvlfiaj", "olfiaj"),
+    ("search", "elsewhere"): ("o", "o", "osvij", "o"),
+    ("admin", "here"): ("osvj", "osvj", "osvj", "osvlfiaj"),
+    ("admin", "elsewhere"): ("o", "o", "o", "osvlfiaj"),
+    ("both", "here"): ("o", "o", "osvij", "osvlfiaj"),
+    ("both", "elsewhere"): ("o", "o", "osvij", "osvlfiaj"),
 }
 # A token of each role and origin -> the roles whose routes it opens, on a server that has all of them; the second with
 # feedback_role = "search". Where the caller is makes no difference.
 SENT = {
     "none": ("o", "o"),
     "wrong": ("o", "o"),
-    "PUPPET_SEARCH_TOKEN": ("os", "osf"),
-    "PUPPET_ADMIN_TOKEN": ("oslfa", "oslfa"),
-    "search": ("os", "osf"),
-    "label": ("olf", "olf"),
-    "admin": ("oslfa", "oslfa"),
-    "search, lasting": ("os", "osf"),
-    "label, lasting": ("olf", "olf"),
-    "admin, lasting": ("oslfa", "oslfa"),
+    "PUPPET_SEARCH_TOKEN": ("osvij", "osvfij"),
+    "PUPPET_ADMIN_TOKEN": ("osvlfiaj", "osvlfiaj"),
+    "search": ("osvij", "osvfij"),
+    "label": ("ovlfij", "ovlfij"),
+    "admin": ("osvlfiaj", "osvlfiaj"),
+    "search, lasting": ("osvij", "osvfij"),
+    "label, lasting": ("ovlfij", "ovlfij"),
+    "admin, lasting": ("osvlfiaj", "osvlfiaj"),
     "search, expired": ("o", "o"),
     "label, expired": ("o", "o"),
     "admin, expired": ("o", "o"),
@@ -97,15 +113,15 @@ SENT = {
 # Named tokens that there are, feedback_role -> the roles that are open to callers on this machine without a token. One
 # that has expired closes its routes all the same.
 OPEN_HERE = {
-    ("search", "label"): "olfa",
-    ("search, expired", "label"): "olfa",
-    ("search", "search"): "ola",
-    ("label", "label"): "osa",
-    ("label, expired", "label"): "osa",
-    ("label", "search"): "osfa",
-    ("admin", "label"): "os",
-    ("admin, expired", "label"): "os",
-    ("admin", "search"): "osf",
+    ("search", "label"): "olfiaj",
+    ("search, expired", "label"): "olfiaj",
+    ("search", "search"): "oliaj",
+    ("label", "label"): "osvaj",
+    ("label, expired", "label"): "osvaj",
+    ("label", "search"): "osvfaj",
+    ("admin", "label"): "osvj",
+    ("admin, expired", "label"): "osvj",
+    ("admin", "search"): "osvfj",
 }
 # Who calls -> may they call a route that needs a token, while none is set?
 WITHOUT_TOKEN_SET = {
@@ -247,15 +263,15 @@ async def test_a_named_token_closes_the_routes_of_its_role(settings: Settings, w
 async def test_tokens_are_replaced_while_the_server_runs(settings: Settings) -> None:
     """A new token opens, one that is gone opens nothing, and a role whose last token is gone is not open to all."""
     async with started(settings, [named("admin")]) as app, connect(app) as client:
-        assert (await client.get("/jobs", headers=bearer("admin"))).status_code == 200
-        check_problem(await client.get("/jobs"), 401)
+        assert (await client.get("/audit", headers=bearer("admin"))).status_code == 200
+        check_problem(await client.get("/audit"), 401)
 
         app.state.gate.take([named("label")])
 
-        check_problem(await client.get("/jobs", headers=bearer("admin")), 401)
+        check_problem(await client.get("/audit", headers=bearer("admin")), 401)
         assert (await client.get("/models/puppet-o2/feedback", headers=bearer("label"))).status_code == 200
         app.state.gate.take([])
-        for path in ("/jobs", "/models/puppet-o2/feedback"):
+        for path in ("/audit", "/models/puppet-o2/feedback"):
             check_problem(await client.get(path), 401)
             check_problem(await client.get(path, headers=bearer("label")), 401)
 
@@ -273,7 +289,8 @@ async def test_without_a_token_set_only_this_machine_is_let_in(settings: Setting
                 assert (response.status_code != 401) == may, f"{method} {path} from {address}: {response.text}"
                 if not may:
                     problem = check_problem(response, 401)
-                    role = "label" if ROLES[method, path] == "feedback" else ROLES[method, path]
+                    # The least of the roles that open it.
+                    role = {"feedback": "label", "job": "search"}.get(ROLES[method, path], ROLES[method, path])
                     assert (problem["type"], problem["role"]) == ("/problems/only-this-machine", role)
                     assert f"puppet-serve token NAME --role {role}" in problem["detail"]
 

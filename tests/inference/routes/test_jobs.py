@@ -102,7 +102,7 @@ async def test_training_without_waiting_is_202(client: httpx.AsyncClient, traini
 
     (job,) = training.jobs.list()
     assert (response.status_code, response.json()) == (
-        202, {"status": "training queued", "model_name": "puppet-o2", "job": job.id},
+        202, {"status": "training queued", "model_name": "puppet-o2", "job": job.id, "kind": "train"},
     )  # fmt: skip
     assert response.headers["location"] == f"/jobs/{job.id}"
     assert response.headers["preference-applied"] == "respond-async"
@@ -175,7 +175,7 @@ async def test_jobs_are_listed_newest_first(client: httpx.AsyncClient) -> None:
         "id": "", "state": "queued", "model_name": "puppet-o2", "neural_network_type": "GRU", "attempt": 0,
         "created": "", "started": None, "ended": None, "detail": "", "errors": [], "num_errors": 0, "version": None,
         "metrics": None, "seconds": None, "promote": "always", "cancel_requested": False, "phase": None,
-        "seconds_left": None, "progress": None,
+        "seconds_left": None, "progress": None, "kind": "train", "has_result": False,
     }  # fmt: skip
 
 

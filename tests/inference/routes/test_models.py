@@ -37,7 +37,7 @@ async def test_models_are_listed(client: httpx.AsyncClient) -> None:
     assert [served["version"] for served in shown["history"]] == [1]
     assert models["untrained"] | {"created": ""} == {
         "name": "untrained", "neural_network_type": "GRU", "created": "", "state": "untrained", "version": None,
-        "current": None, "versions": [], "history": [],
+        "current": None, "versions": [], "history": [], "before": None,
     }  # fmt: skip
 
 

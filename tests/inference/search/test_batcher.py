@@ -17,7 +17,7 @@ from inference.errors import ClientLeft, ServerFull, TooLate
 from inference.search.admission import INLINE_TOKENS, LARGE_FACTOR, REQUEST_TOKENS
 from inference.search.batcher import BYTES_A_TOKEN, TURN_TOKENS, Batcher
 from inference.search.bodies import INLINE_CHARACTERS, encode_one
-from inference.search.context import RequestContext
+from inference.search.context import AskedInput, RequestContext
 from tests.inference.helpers import ACCESS, CLIENT, CONNECTION, DEADLINE_S, eventually
 
 pytestmark = pytest.mark.anyio
@@ -92,6 +92,9 @@ class Told:
 
     def __init__(self) -> None:
         self.found: list[object] = []
+
+    def asked(self, index: int) -> AskedInput | None:
+        """Say that nobody needs to know; see `ReplyOfInputs`."""
 
     def take(self, found: Sequence[Answer] | BaseException) -> None:
         """Keep it."""

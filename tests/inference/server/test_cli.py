@@ -19,7 +19,7 @@ from artifacts.errors import InvalidInput
 from artifacts.system import cores
 from artifacts.system.logs import JsonLines
 from inference.server import cli
-from inference.server.cli import choose_trainer, main, trainer_is_installed, worker
+from inference.server.cli import ONE_THREAD, choose_trainer, main, trainer_is_installed, worker
 from inference.server.listeners import close, listen, turn_away
 from inference.server.supervisor import StartRefusal, Supervisor
 from inference.settings import Given, Settings
@@ -385,7 +385,7 @@ def test_worker_gets_the_settings_where_nobody_sees_them() -> None:
         child = worker(2, given, one, 9, 8, {"PATH": "/bin", "PUPPET_ADMIN_TOKEN": TOKEN, "PUPPET_PORT": "1"})
 
         assert msgspec.json.decode(child.stdin, type=Given) == given
-        assert child.environment == {"PATH": "/bin"}
+        assert child.environment == {"PATH": "/bin"} | ONE_THREAD
         assert child.command[-5:] == (str(one.fileno()), "9", str(os.getpid()), "8", "2")
         assert child.fds == (one.fileno(), 9, 8)
         assert child.name == "worker 2"

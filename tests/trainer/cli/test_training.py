@@ -345,6 +345,7 @@ def test_help_names_the_commands() -> None:
             "explain",
             "fit",
             "forget",
+            "import",
             "inspect",
             "models",
             "promote",

@@ -15,7 +15,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import pytest
 
 from artifacts.errors import StoreRefused
 from artifacts.jobs.jobs import Jobs
-from artifacts.jobs.records import BODY, LOG, RESULT, Job
+from artifacts.jobs.records import ASKED, BODY, LOG, RESULT, Job, JobKind
 from artifacts.problems.sentences import message
 from artifacts.store.store import Store
 from tests.trainer import small
@@ -172,6 +172,35 @@ def pid_of_run(worker: "subprocess.Popen[str]") -> int:
 def trains(store: Store, job: Job) -> bool:
     """Return whether the job has come to its second epoch."""
     return any((event.epoch or 0) >= 2 for _, event in Jobs(store).read_events(job.id))
+
+
+def test_short_job_runs_next_to_a_training(empty: Store, script: Script) -> None:
+    """Who looks at a file does not wait for the end of a training; the two are ended apart."""
+    script.use(
+        """
+(HERE / FOLDER.name).write_text(f"{os.getpid()}\\n")
+if (FOLDER / "asked.json").exists():
+    (FOLDER / "answer.json").write_text("{}")
+    (FOLDER / "result.json").write_text('{"outcome": "done"}')
+else:
+    time.sleep(600)
+"""
+    )
+    jobs = Jobs(empty)
+    training = queued(empty, body())
+    folder = jobs.new_folder()
+    (folder / BODY).write_bytes(b"{}")
+    (folder / ASKED).write_bytes(b'{"kind": "inspect"}')
+    looking = jobs.submit(folder, "", "GRU", job_kind="inspect")
+
+    with working(empty):
+        script.told(training.id)
+        found = ended(empty, looking)
+        assert jobs.get(training.id).state == "running"
+
+    assert (found.state, found.kind, found.version) == ("succeeded", "inspect", None)
+    assert jobs.answer_file(found) is not None
+    assert jobs.get(training.id).state == "interrupted"
 
 
 @pytest.mark.torch
@@ -457,10 +486,10 @@ def test_store_that_cannot_be_read_for_a_while_is_waited_for(
     broken.set()
     claim, get = Jobs.claim, Jobs.get
 
-    def try_claim(self: Jobs) -> Job | None:
+    def try_claim(self: Jobs, kinds: Sequence[JobKind]) -> Job | None:
         if broken.is_set():
             raise StoreRefused("not-valid", reason="no space")
-        return claim(self)
+        return claim(self, kinds)
 
     def try_get(self: Jobs, job_id: str) -> Job:
         if broken.is_set():

@@ -49,7 +49,7 @@ def sorted_rows(path: Path) -> list[dict[str, object]]:
 
 def run(model: GruModel, data: Path, out: Path, asked: Asked = Asked(), reading: Reading = AS_FOUND) -> Sorted:  # noqa: B008
     """Write an export with the answers of a model."""
-    return classify(data, out, model, asked, reading)
+    return classify(data, out, model, asked, reading)[0]
 
 
 def puppet_train(*words: object, status: int = 0) -> Result:
@@ -162,6 +162,25 @@ def test_unsure_rows_are_left_empty_with_the_reason(model: GruModel, tmp_path: P
     model.abstention = None
     with pytest.raises(InvalidInput, match="does not know when to abstain"):
         run(model, data, tmp_path / "none.csv", Asked(abstain=True))
+    assert not (tmp_path / "none.csv").exists()
+
+
+def test_what_a_person_has_decided_is_written(model: GruModel, tmp_path: Path) -> None:
+    """In place of the model's category, and no longer among what it is not sure of; of no row it is refused."""
+    data = written(tmp_path, "export.csv", table([("connexion",), ("zzzz qqqq wwww",)], ",", ("text",)))
+    model.abstention = SURE
+    place = "line 3"
+    before = classify(data, tmp_path / "before.csv", model, Asked(abstain=True), AS_FOUND)[1]
+    assert 3 in [one.line for one in before.sorted()]
+
+    found, unsure = classify(data, tmp_path / "out.csv", model, Asked(abstain=True, decided={place: "Neu"}), AS_FOUND)
+
+    row = sorted_rows(tmp_path / "out.csv")[1]
+    assert (row["category"], row["reason"]) == ("Neu", "decided")
+    assert found.categories["Neu"] == 1
+    assert unsure.num_tickets == before.num_tickets - 1
+    with pytest.raises(InvalidInput, match="no ticket stands at line 9"):
+        run(model, data, tmp_path / "none.csv", Asked(decided={"line 9": "Neu"}))
     assert not (tmp_path / "none.csv").exists()
 
 
