@@ -23,7 +23,10 @@ KEPT_OUT = ("__pycache__", "models")  # bytecode, and the default store artifact
 
 def files(root: Path = ROOT) -> list[Path]:
     """Return the files of the three packages, relative to the root."""
-    found = (path for package in PACKAGES for path in (root / package).rglob("*") if path.is_file())
+    # Not what an editable installation has compiled: setup.py puts the kernel into a wheel.
+    found = (
+        path for package in PACKAGES for path in (root / package).rglob("*") if path.is_file() and path.suffix != ".so"
+    )
     return sorted(path.relative_to(root) for path in found if not set(KEPT_OUT) & set(path.relative_to(root).parts))
 
 

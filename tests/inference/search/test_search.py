@@ -12,7 +12,6 @@ from artifacts.errors import InvalidInput
 from artifacts.kinds import KINDS
 from artifacts.networks.engines.build import EngineName
 from artifacts.networks.explain import explain
-from artifacts.networks.gru import GruModel
 from inference.search.admission import LARGE_FACTOR
 from inference.search.batcher import Batcher
 from inference.search.search import deadline_after
