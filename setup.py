@@ -1,8 +1,9 @@
 """Compile the kernel of artifacts/networks/engines as part of an installation, where there is a C compiler.
 
-All else about the package stands in pyproject.toml. The kernel is optional: an installation never fails for it, and says
-in one line what there is. A wheel that holds objects is of one system and processor, and of any Python, since nothing in
-them knows of Python; a wheel without is for every machine. `CC=none` makes such a wheel where there is a compiler.
+All else about the package stands in pyproject.toml. The kernel is optional: an installation never fails for it, and
+says in one line what there is. A wheel that holds objects is of one system and processor, and of any Python, since
+nothing in them knows of Python; a wheel without is for every machine. `CC=none` makes such a wheel where there is a
+compiler.
 """
 
 import runpy
@@ -22,7 +23,7 @@ class BuildKernel(Command):
     """Compile into the build folder, or next to the source for an editable installation."""
 
     description = "compile the kernel, if there is a C compiler"
-    user_options: list[tuple[str, str | None, str]] = []
+    user_options = ()
     editable_mode = False  # setuptools sets it (setuptools.command.build.SubCommand)
 
     def initialize_options(self) -> None:

@@ -3,9 +3,13 @@
 import copy
 import ctypes
 import logging
+import os
+import random
+import shutil
 import subprocess
 import sys
 from array import array
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -355,6 +359,58 @@ def test_message_that_does_not_fit_is_refused(kernel: fused.Fused, message: list
     room = array("i", message or [0])
 
     assert kernel._answer(kernel._address, room.buffer_info()[0], len(message), 1, None, None) == 2
+
+
+# The sanitisers, and another processor
+
+
+def compiled_program(name: str, folder: Path, command: Sequence[str], *flags: str) -> Path:
+    """Return a program of these tests, compiled."""
+    target = folder / name
+    source = Path(__file__).with_name(f"{name}.c")
+    options = ["-std=c11", "-Wall", "-Wextra", "-Werror", *flags]
+    subprocess.run([*command, *options, "-o", str(target), str(source), "-lm"], check=True)
+    return target
+
+
+def test_sanitisers_find_nothing(tmp_path: Path) -> None:
+    """Random networks and messages, half of them damaged, read and write nothing that is not theirs.
+
+    PUPPET_TEST_KERNELS is how many networks (`make fuzz`); 50 take some ten seconds.
+    """
+    rounds, seed = os.environ.get("PUPPET_TEST_KERNELS", "50"), str(random.randrange(2**32))
+    flags = ("-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    fuzz = compiled_program("fuzz_gru", tmp_path, build.compiler(), *flags)
+
+    done = subprocess.run([fuzz, seed, rounds], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, f"seed {seed}: {done.stdout}{done.stderr}"
+
+
+ARM = ("aarch64-linux-gnu-gcc", "qemu-aarch64")  # Debian: gcc-aarch64-linux-gnu, qemu-user
+
+
+@pytest.mark.skipif(None in map(shutil.which, ARM), reason=f"needs {' and '.join(ARM)}; `make arm` installs nothing")
+def test_arm_answers_as_onnxruntime(tmp_path: Path, onnxruntime: OnnxRuntime, kernel: fused.Fused) -> None:
+    """Compiled for ARM64 and run on an emulated one, the kernel gives the same probabilities."""
+    (arm,) = build.levels("aarch64")
+    flags = [flag for flag in build.FLAGS if flag not in ("-shared", "-std=c11")]
+    program = compiled_program("ask_gru", tmp_path, ARM[:1], *flags, *arm.flags, "-static")
+    asked = tickets(60)
+    tables = [np.ascontiguousarray(kernel._kept[name], np.float32) for name in fused.TABLES]
+    message = array("i", fused.message_of(asked))
+    parts = [
+        bytes(kernel._network)[: fused.NetworkStruct.word_rows.offset],
+        np.array([table.size for table in tables], np.int64).tobytes(),
+        *(table.tobytes() for table in tables),
+        np.array([len(message), len(asked)], np.int64).tobytes(),
+        message.tobytes(),
+    ]
+
+    done = subprocess.run([ARM[1], program], input=b"".join(parts), capture_output=True, check=True)
+
+    found_NC = np.frombuffer(done.stdout, np.float32).reshape(len(asked), -1)
+    np.testing.assert_allclose(found_NC, onnxruntime.probabilities(asked), rtol=0, atol=1e-5)
 
 
 # The objects
