@@ -217,7 +217,7 @@ def _layout(weights: Mapping[str, NDArray[np.generic]]) -> tuple[dict[str, int],
         "pair_rows": pairs,
         "basis": basis if basis is not None else np.zeros(0, np.float32),
         "ways": aligned_copy(ways),
-        "head": aligned_copy([weights["head_weight"].T]),
+        "head": aligned_copy([padded(weights["head_weight"].T, 4, 16)]),
         "head_bias": weights["head_bias"],
     }
 
@@ -234,6 +234,11 @@ def by_gate(weight: NDArray[np.generic]) -> NDArray[np.generic]:
     """Return a weight of three gates in the order of the equations: ONNX has z, r, n and the chapter r, z, n."""
     z, r, n = np.split(weight, 3)
     return np.concatenate((r, z, n))
+
+
+def padded(matrix: NDArray[np.generic], rows: int, columns: int) -> NDArray[np.generic]:
+    """Return a matrix with zeros below and on the right, up to multiples of these numbers of rows and columns."""
+    return np.pad(matrix, ((0, -len(matrix) % rows), (0, -matrix.shape[1] % columns)))
 
 
 def aligned(size: int) -> Floats:

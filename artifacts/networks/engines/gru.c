@@ -34,7 +34,7 @@ keeps the sums in registers, which is a third of the time. */
 #define ALIGNED __attribute__((aligned(64))) /* a cache line, and a vector of AVX-512 */
 
 enum { OK, BAD_NETWORK, BAD_TICKETS, NO_MEMORY };
-enum { MAX_HIDDEN = 1024, MAX_SIZE = 1 << 17, MAX_ROWS = 1 << 24, MAX_TOKENS = 1 << 16 }; /* no product leaves 63 bits */
+enum { MAX_HIDDEN = 1024, MAX_INPUT = 2 * MAX_HIDDEN, MAX_SIZE = 1 << 17, MAX_ROWS = 1 << 24, MAX_TOKENS = 1 << 16 }; /* no product leaves 63 bits */
 enum { PAD = 0 };
 
 /* Rows of the tables may be read from where they stand in the file, which need not be a multiple of 4 bytes. */
@@ -55,7 +55,8 @@ typedef struct {
   Table pair_rows; /* [P, R] */
   Table basis;     /* [R, C], only of tables of low rank */
   Table ways;      /* of each member, layer and direction: W [I, 3H], U [H, 3H], b [3H], c [3H]; gates r, z, n */
-  Table head;      /* [2 D M H, C]; the rows are ordered by direction, largest or mean, member, entry */
+  Table head;      /* [2 D M H, C], with zeros up to a multiple of 4 rows and of 16 columns; the rows are ordered by
+                      direction, largest or mean, member, entry */
   Table head_bias; /* [C] */
   Table products;  /* [V, M D 3H], see gru_products; count 0: they are computed for each token */
 } Network;
@@ -81,6 +82,8 @@ typedef struct {
 INLINE int64_t input_size(const Network *n, int64_t layer) {
   return layer ? (int64_t)n->directions * n->hidden : n->embedding;
 }
+INLINE int64_t rounded(int64_t size, int64_t step) { return (size + step - 1) / step * step; }
+INLINE int64_t pooled_size(const Network *n) { return 2 * (int64_t)n->directions * n->members * n->hidden; }
 INLINE int64_t way_size(int64_t I, int64_t H) { return 3 * H * (I + H + 2); }
 INLINE int64_t gates_size(const Network *n) { return (int64_t)n->members * n->directions * 3 * n->hidden; }
 INLINE int64_t layers_size(const Network *n) { /* of all layers of a member */
@@ -122,12 +125,14 @@ INLINE float hyperbolic(float x) { return 2.f / (1.f + exponential(-2.f * x)) - 
 /* W x + b of one token, one way; and c of r and z, which is added to it anyway, while c of n waits for r. */
 INLINE void multiply(int64_t I, int64_t H, const float *x, const float *way, float *restrict out) {
   const float *W = way, *b = way + 3 * H * (I + H), *c = b + 3 * H;
-  float sum[3 * MAX_HIDDEN] ALIGNED;
-  for (int64_t k = 0; k < 3 * H; k++) sum[k] = b[k] + (k < 2 * H ? c[k] : 0.f);
+  float sum[3 * MAX_HIDDEN] ALIGNED, copied[MAX_INPUT] ALIGNED; /* nobody else's memory, so nothing can alias it */
+  for (int64_t i = 0; i < I; i++) copied[i] = x[i];
+  for (int64_t k = 0; k < 3 * H; k++) sum[k] = 0.f;
   /* Row by row of W, so that all 3 H sums grow side by side and none waits for its own last addition. */
   for (int64_t i = 0; i < I; i++)
-    for (int64_t k = 0; k < 3 * H; k++) sum[k] += x[i] * W[i * 3 * H + k];
-  for (int64_t k = 0; k < 3 * H; k++) out[k] = sum[k];
+    for (int64_t k = 0; k < 3 * H; k++) sum[k] += copied[i] * W[i * 3 * H + k];
+  for (int64_t k = 0; k < 2 * H; k++) out[k] = sum[k] + b[k] + c[k];
+  for (int64_t k = 2 * H; k < 3 * H; k++) out[k] = sum[k] + b[k];
 }
 
 /* One way through a ticket: forward, or backwards from its own end.
@@ -230,15 +235,23 @@ static void look_up(const Network *n, const Ticket *t, const Scratch *s) {
 
 /* logits = head x pooled + sum of columns (x basis) / sqrt(T) + bias; then their softmax, in their place. */
 static void head_and_softmax(const Network *n, const Scratch *s, int64_t T) {
-  int64_t C = n->categories, K = 2 * (int64_t)n->directions * n->members * n->hidden;
+  int64_t C = n->categories, K = pooled_size(n), width = rounded(C, 16);
   const float *head = n->head.values, *bias = n->head_bias.values, *basis = n->basis.values;
   float *restrict logits = s->logits, scale = 1.f / sqrtf((float)T); /* a long ticket is surer, but not without bound */
   for (int64_t k = 0; k < C; k++) logits[k] = n->is_low_rank ? 0.f : s->columns[k];
   for (int64_t j = 0; n->is_low_rank && j < n->columns; j++)
     for (int64_t k = 0; k < C; k++) logits[k] += s->columns[j] * basis[j * C + k];
   for (int64_t k = 0; k < C; k++) logits[k] = logits[k] * scale + bias[k];
-  for (int64_t j = 0; j < K; j++)
-    for (int64_t k = 0; k < C; k++) logits[k] += s->pooled[j] * head[j * C + k];
+  /* Four rows at a time, because then a logit is read and written a quarter as often; and in whole vectors, because the
+  77 columns of a set are 4 vectors and 13 single numbers, which would take longer than these. Zeros fill both up. */
+  for (int64_t k = C; k < width; k++) logits[k] = 0.f;
+  for (int64_t j = K; j < rounded(K, 4); j++) s->pooled[j] = 0.f;
+  for (int64_t j = 0; j < K; j += 4) {
+    const float *p = s->pooled + j, *row = head + j * width;
+    for (int64_t k = 0; k < width; k += 16)
+      for (int64_t i = k; i < k + 16; i++)
+        logits[i] += p[0] * row[i] + p[1] * row[width + i] + p[2] * row[2 * width + i] + p[3] * row[3 * width + i];
+  }
   uint32_t largest = 0, bits;
   for (int64_t k = 0; k < C; k++) {
     memcpy(&bits, &logits[k], 4);
@@ -279,9 +292,9 @@ static int is_sound(const Network *n) {
     return 0;
   if (!n->is_low_rank && n->columns != n->categories) return 0;
   int64_t F = (int64_t)n->members * n->embedding + n->columns, C = n->categories;
-  int64_t K = 2 * (int64_t)n->directions * n->members * n->hidden;
+  int64_t head = rounded(pooled_size(n), 4) * rounded(C, 16);
   return n->word_rows.count == n->words * F && n->gram_rows.count == n->grams * (F + 1) &&
-         n->pair_rows.count == (int64_t)n->pairs * n->columns && n->head.count == K * C && n->head_bias.count == C &&
+         n->pair_rows.count == (int64_t)n->pairs * n->columns && n->head.count == head && n->head_bias.count == C &&
          n->basis.count == (n->is_low_rank ? n->columns * C : 0) &&
          n->ways.count == n->members * layers_size(n) &&
          (n->products.count == 0 || n->products.count == n->words * gates_size(n));
@@ -319,17 +332,17 @@ static int take_memory(const Network *n, int64_t T, int64_t U, Scratch *s) {
       {&s->tokens, T * n->members * n->embedding}, {&s->inputs, T * gates_size(n)},
       {&s->deep, is_deep * T * D * 3 * H},         {&s->states, is_deep * T * D * H},
       {&s->next, is_deep * T * D * H},             {&s->columns, n->columns},
-      {&s->logits, n->categories},                 {&s->pooled, 2 * D * n->members * H},
+      {&s->logits, rounded(n->categories, 16)},     {&s->pooled, rounded(pooled_size(n), 4)},
   };
   int64_t size = 64 + (2 * T + U) * (int64_t)sizeof(void *);
-  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) size += (parts[i].count * 4 + 63) / 64 * 64;
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) size += rounded(parts[i].count * 4, 64);
   char *at = s->memory = malloc((size_t)size);
   if (!at) return 0;
   s->rows = (const float **)at, s->deep_rows = s->rows + T, s->grams = (const int32_t **)(s->deep_rows + T);
   at = (char *)(((uintptr_t)(s->grams + U) + 63) / 64 * 64);
   for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
     *parts[i].place = (float *)at;
-    at += (parts[i].count * 4 + 63) / 64 * 64;
+    at += rounded(parts[i].count * 4, 64);
   }
   return 1;
 }

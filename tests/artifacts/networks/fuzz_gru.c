@@ -32,12 +32,12 @@ static Network random_network(void) {
   n.columns = n.is_low_rank ? 1 + (int)chance(20) : n.categories;
   n.words = 2 + (int)chance(30), n.trained = 2 + (int)chance((uint32_t)n.words - 2), n.unknown = 1;
   n.grams = 2 + (int)chance(20), n.pairs = (int)chance(1) * (1 + (int)chance(50)), n.factor = (int)chance(2000);
-  int64_t F = n.members * n.embedding + n.columns, K = 2 * n.directions * n.members * n.hidden;
+  int64_t F = n.members * n.embedding + n.columns, head = rounded(pooled_size(&n), 4) * rounded(n.categories, 16);
   n.word_rows = table(n.words * F, 1.f), n.gram_rows = table(n.grams * (F + 1), 1.f);
   n.pair_rows = table((int64_t)n.pairs * n.columns, 1.f);
   n.basis = table(n.is_low_rank ? (int64_t)n.columns * n.categories : 0, 1.f);
   n.ways = table(n.members * layers_size(&n), chance(9) ? .5f : 1e4f); /* large ones drive every gate to its end */
-  n.head = table(K * n.categories, 1.f), n.head_bias = table(n.categories, 1.f);
+  n.head = table(head, 1.f), n.head_bias = table(n.categories, 1.f);
   if (chance(1)) { /* the products of known words, kept */
     float *out = numbers(n.words * gates_size(&n), 0.f);
     if (gru_products(&n, out) != OK) printf("products refused\n"), exit(1);
