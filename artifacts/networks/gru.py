@@ -209,9 +209,11 @@ class GruModel(Model[Encoded]):
     def start_engine(self, choice: EngineChoice, files: Mapping[str, bytes]) -> None:
         """Let the kernel answer if it is wanted and proves equal, else onnxruntime; see `Model.start_engine`."""
         if choice != "onnxruntime":
+            in_python = self.vocabulary.ngrams
             try:
                 self.engine = self._proven(files)  # and lets the session go, with all its memory
             except EngineRefused as error:
+                self.vocabulary.ngrams = in_python
                 log.warning("%s: onnxruntime serves, and not the kernel: %s", self.where, error)
         if self.engine.name == "onnxruntime":
             self._warm()
@@ -224,16 +226,20 @@ class GruModel(Model[Encoded]):
         """
         if (found := fused.kernel()) is None:
             raise EngineRefused("it is not compiled; run python -m artifacts.networks.engines.build")
-        engine = fused.Fused(files["model.onnx"], found[1])
+        level, library = found
+        engine = fused.Fused(files["model.onnx"], library)
         rows = msgspec.json.decode(files["golden.json"], type=list[GoldenRow])
         encoding = self.manifest.encoding
+        self.vocabulary.ngrams = fused.hasher(library, encoding.ngram_buckets, self.vocabulary.rules)
         # Golden rows are the version's own, read by its vocabulary; the invented ones reach every row of the tables.
         tickets = [self.vocabulary.encode(row.tokens) for row in rows]
+        if [ticket.grams for ticket in tickets] != [row.grams for row in rows]:
+            raise EngineRefused("it hashes the n-grams of a golden row otherwise")
         tickets += invented(encoding.num_words, encoding.ngram_buckets, encoding.max_tokens, encoding.max_ngrams)
         difference = prove(engine, self.engine, tickets)
         log.info(
             "%s: the kernel for %s answers %d tickets as onnxruntime does (%.1e)",
-            *(self.where, found[0], len(tickets), difference),
+            *(self.where, level, len(tickets), difference),
         )
         return engine
 

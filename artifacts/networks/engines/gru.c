@@ -35,7 +35,7 @@ keeps the sums in registers, which is a third of the time. */
 
 enum { OK, BAD_NETWORK, BAD_TICKETS, NO_MEMORY };
 enum { MAX_HIDDEN = 1024, MAX_INPUT = 2 * MAX_HIDDEN, MAX_SIZE = 1 << 17, MAX_ROWS = 1 << 24, MAX_TOKENS = 1 << 16 }; /* no product leaves 63 bits */
-enum { PAD = 0 };
+enum { PAD = 0, MAX_CHARACTERS = 512 };
 
 /* Rows of the tables may be read from where they stand in the file, which need not be a multiple of 4 bytes. */
 typedef float loose __attribute__((aligned(1), may_alias));
@@ -276,6 +276,37 @@ static void answer_ticket(const Network *n, const Ticket *t, const Scratch *s) {
   else
     read_all(n, t, s, n->embedding, n->hidden);
   head_and_softmax(n, s, t->length);
+}
+
+/* ---- Unknown words ----------------------------------------------------------------------------------------------- */
+
+/* CRC-32 as in zlib (ISO 3309), eight steps a byte: of a few letters a table would be slower to fetch than to do without. */
+static uint32_t crc32(const uint8_t *bytes, int64_t size) {
+  uint32_t crc = 0xffffffff;
+  for (int64_t i = 0; i < size; i++) {
+    crc ^= bytes[i];
+    for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return ~crc;
+}
+
+/* The rows of the n-gram table that stand for a word, as `ngrams` of artifacts/text/tokens.py finds them.
+
+word [size]: UTF-8, between its marks < and >. lengths: of the pieces, in characters, in their order. rows: takes `most`
+rows at most. Returns how many there are, or -1 of a word that is longer than a token may be. */
+int32_t gru_ngrams(const uint8_t *word, int64_t size, const int32_t *lengths, int32_t num_lengths, int32_t most,
+                   int32_t num_buckets, int32_t *rows) {
+  int32_t starts[MAX_CHARACTERS + 1], num_characters = 0, num = 0; /* where each character begins, and where all end */
+  for (int64_t i = 0; i < size; i++) {
+    if ((word[i] & 0xc0) == 0x80) continue; /* of UTF-8, a byte that goes on with a character has the bits 10xxxxxx */
+    if (num_characters == MAX_CHARACTERS) return -1;
+    starts[num_characters++] = (int32_t)i;
+  }
+  starts[num_characters] = (int32_t)size;
+  for (int32_t l = 0; l < num_lengths; l++)
+    for (int32_t i = 0; i + lengths[l] <= num_characters && num < most; i++, num++)
+      rows[num] = 1 + (int32_t)(crc32(word + starts[i], starts[i + lengths[l]] - starts[i]) % (uint32_t)num_buckets);
+  return num;
 }
 
 /* ---- The edge: nothing behind it looks at an index or a size again ----------------------------------------------- */

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from artifacts.errors import NotFinite
@@ -28,6 +28,7 @@ from artifacts.networks.gru import GruModel, OnnxRuntime
 from artifacts.networks.gru_records import GruManifest
 from artifacts.networks.runtime import open_session
 from artifacts.store.store import Store
+from artifacts.text.tokens import NEWEST, RULES, Rules, ngrams
 from artifacts.text.vocabulary import Encoded
 from tests.artifacts.networks.kernels import best, compiled
 from tests.conftest import FROZEN, frozen_store, gru_version
@@ -254,6 +255,35 @@ def test_kernel_that_names_another_category_does_not_serve(onnxruntime: OnnxRunt
         prove(other, onnxruntime, tickets())
 
 
+# The n-grams
+
+
+@given(token=st.text(min_size=1, max_size=256), rules=st.sampled_from(list(RULES.values())))
+@example(token="e\u0301" * 128, rules=NEWEST)
+@example(token="\U0001f600" * 256, rules=NEWEST)
+def test_kernel_hashes_as_python(token: str, rules: Rules) -> None:
+    """Of any word the rows of its n-grams are those of `ngrams`, in their order."""
+    try:
+        token.encode()
+    except UnicodeEncodeError:
+        return
+
+    assert fused.hasher(best()[1], 20_000, rules)(token) == ngrams(token, 20_000, rules)
+
+
+def test_kernel_that_hashes_otherwise_does_not_serve(
+    version: Version, has_kernel: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The n-grams of golden rows must be theirs, and where they are not Python hashes on."""
+    monkeypatch.setattr(fused, "hasher", lambda *_: lambda _: [1])
+
+    model = GruModel(*version, "fused")
+
+    assert model.engine_name == "onnxruntime"
+    assert "hashes the n-grams of a golden row otherwise" in caplog.text
+    assert model.encode(["conntecter"]).grams == [ngrams("conntecter", NUM_BUCKETS, model.vocabulary.rules)]
+
+
 # The weights
 
 
@@ -324,12 +354,12 @@ def test_weights_of_another_shape_are_refused(version: Version, changes: dict[st
 def test_tables_of_another_size_never_reach_the_network(version: Version) -> None:
     """The kernel itself compares each table with the sizes: one number too few, and it does nothing."""
     engine = fused.Fused(version[1]["model.onnx"], best()[1])
-    message = array("i", fused.message_of([Encoded([2], [], [], 0)]))
+    message = array("i", fused.message_of([Encoded([2], [], [], 0)])).tobytes()
 
     for name in fused.TABLES:
         network = fused.NetworkStruct.from_buffer_copy(engine._network)
         getattr(network, name).count -= 1
-        status = engine._answer(ctypes.addressof(network), *message.buffer_info(), 1, None, None)
+        status = engine._answer(ctypes.addressof(network), message, len(message) // 4, 1, None, None)
         assert status == 1, name
 
 
@@ -356,9 +386,9 @@ def test_tables_of_another_size_never_reach_the_network(version: Version) -> Non
 )
 def test_message_that_does_not_fit_is_refused(kernel: fused.Fused, message: list[int]) -> None:
     """A length, an id or an n-gram outside its range, and numbers too few or too many, are the status 2."""
-    room = array("i", message or [0])
+    packed = array("i", message).tobytes()
 
-    assert kernel._answer(kernel._address, room.buffer_info()[0], len(message), 1, None, None) == 2
+    assert kernel._answer(kernel._address, packed, len(message), 1, None, None) == 2
 
 
 # The sanitisers, and another processor
