@@ -9,7 +9,7 @@ EXTRAS := train,mail,report,tables
 # Where the serving side is tested beside $(PYTHON).
 PYTHONS := 3.12 3.13
 
-.PHONY: install demo demo-check test test-serving test-training test-documents test-pythons check bench peers mails faults docs release clean
+.PHONY: install demo demo-check test test-serving test-training test-documents test-pythons check bench peers mails fuzz faults docs release clean
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -86,6 +86,9 @@ peers: .venv-peers/peers  ## the environment of the servers that `benchmarks thr
 
 mails: .venv/dev  ## 100,000 mutated e-mails: each is read, or refused with an error of this project
 	PUPPET_TEST_MAILS=100000 $(BIN)/python -m pytest -q tests/artifacts/mail -k fuzzed
+
+fuzz: .venv-serve/test  ## the kernel under the sanitisers, with 5,000 random networks: some ten minutes
+	PUPPET_TEST_KERNELS=5000 $(SERVE)/python -m pytest -q tests/artifacts/networks/test_engines.py -k sanitisers
 
 faults: .venv/dev  ## kills, disk errors and power cuts at every step of every change; needs root, writes docs/faults.md
 	$(BIN)/python -m tests.faults --save

@@ -420,7 +420,7 @@ def test_sanitisers_find_nothing(tmp_path: Path) -> None:
 ARM = ("aarch64-linux-gnu-gcc", "qemu-aarch64")  # Debian: gcc-aarch64-linux-gnu, qemu-user
 
 
-@pytest.mark.skipif(None in map(shutil.which, ARM), reason=f"needs {' and '.join(ARM)}; `make arm` installs nothing")
+@pytest.mark.skipif(None in map(shutil.which, ARM), reason=f"needs {' and '.join(ARM)}, which .ci/run installs")
 def test_arm_answers_as_onnxruntime(tmp_path: Path, onnxruntime: OnnxRuntime, kernel: fused.Fused) -> None:
     """Compiled for ARM64 and run on an emulated one, the kernel gives the same probabilities."""
     (arm,) = build.levels("aarch64")
