@@ -208,6 +208,7 @@ class GruModel(Model[Encoded]):
 
     def start_engine(self, choice: EngineChoice, files: Mapping[str, bytes]) -> None:
         """Let the kernel answer if it is wanted and proves equal, else onnxruntime; see `Model.start_engine`."""
+        # Only after the golden rows: what is compared with must itself be right.
         if choice != "onnxruntime":
             in_python = self.vocabulary.ngrams
             try:
@@ -226,6 +227,7 @@ class GruModel(Model[Encoded]):
         """
         if (found := fused.kernel()) is None:
             raise EngineRefused("it is not compiled; run python -m artifacts.networks.engines.build")
+        # Its weights are those of the bytes that were hashed, as the session's are; no file is opened again.
         level, library = found
         engine = fused.Fused(files["model.onnx"], library)
         rows = msgspec.json.decode(files["golden.json"], type=list[GoldenRow])

@@ -34,12 +34,7 @@ MISTAKES = {
     "ex14_exponential": ("np.rint(t_N)", "np.trunc(t_N)"),  # towards 0, so the rest is up to 1
 }
 WITHOUT_TORCH = (
-    "ex1_ngrams",
-    "ex9_batches",
-    "ex10_abstain",
-    "ex11_occlusion",
-    "ex12_wrong_categories",
-    "ex13_names",
+    *("ex1_ngrams", "ex9_batches", "ex10_abstain", "ex11_occlusion", "ex12_wrong_categories", "ex13_names"),
     "ex14_exponential",
 )
 NAMES = [name if name in WITHOUT_TORCH else pytest.param(name, marks=pytest.mark.torch) for name in MISTAKES]
