@@ -76,9 +76,8 @@ def opened(path: Path) -> Any:
         raise EngineRefused("it was compiled of another source; run python -m artifacts.networks.engines.build")
     # The messages are bytes: ctypes hands on the address of theirs without copying them.
     library.gru_answer.argtypes = [ctypes.c_void_p, ctypes.c_char_p, *[ctypes.c_int64] * 2, *[ctypes.c_void_p] * 2]
-    library.gru_ngrams.argtypes = [
-        *(ctypes.c_char_p, ctypes.c_int64, ctypes.c_void_p, *[ctypes.c_int32] * 3, ctypes.c_void_p)
-    ]
+    sizes, rows, number = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32
+    library.gru_ngrams.argtypes = [ctypes.c_char_p, ctypes.c_int64, sizes, number, number, number, rows]
     library.gru_products.argtypes = [ctypes.c_void_p] * 2
     return library
 
