@@ -2,9 +2,9 @@
 
     python -m artifacts.networks.engines.build
 
-In: gru.c. Out: `gru-LEVEL.so` next to it, or one line that says why there is none: the kernel is optional, and without
-it onnxruntime serves as before. An installation does the same (setup.py), so this module imports the standard library
-alone and can be run before anything is installed.
+In: gru.c. Out: `gru-LEVEL.kernel` next to it, or one line that says why there is none: the kernel is optional, and
+without it onnxruntime serves as before. An installation does the same (setup.py), so this module imports the standard
+library alone and can be run before anything is installed.
 """
 
 import hashlib
@@ -105,8 +105,8 @@ def compile_level(level: Level, target: Path, command: Sequence[str], more: Sequ
 
 
 def object_name(level: Level) -> str:
-    """Return the name of the file of a level."""
-    return f"gru-{level.name}.so"
+    """Return the name of the file of a level: not .so, which Python would take for a module of its own."""
+    return f"gru-{level.name}.kernel"
 
 
 def compile_all(folder: Path) -> tuple[list[Path], str]:
