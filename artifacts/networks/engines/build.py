@@ -61,13 +61,15 @@ def levels(machine: str = "") -> Sequence[Level]:
 
 
 def objects() -> list[tuple[str, Path]]:
-    """Return the compiled kernels that this processor can run, best first, each with the name of its level."""
+    """Return the kernels of this source that this processor can run, best first, each with the name of its level."""
     try:
         features = set(Path("/proc/cpuinfo").read_text("ascii", "replace").split())
     except OSError:
         features = set()  # so only the level that every processor has
     found = [(level, SOURCE.with_name(object_name(level))) for level in levels() if level.features <= features]
-    return [(level.name, path) for level, path in found if path.is_file()]
+    # The digest stands among an object's bytes. One that was compiled before the source changed counts as none, so that
+    # a server is refused at its start, and not each version when it is loaded.
+    return [(level.name, path) for level, path in found if path.is_file() and digest().encode() in path.read_bytes()]
 
 
 def digest() -> str:

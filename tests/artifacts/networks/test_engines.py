@@ -460,9 +460,13 @@ def test_object_of_another_source_is_not_called(tmp_path: Path, monkeypatch: pyt
 def test_best_object_of_the_processor_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the objects that are there, those whose features the processor lists, best first."""
     monkeypatch.setattr(build, "SOURCE", tmp_path / "gru.c")
+    build.SOURCE.write_text("int x;")
     assert build.objects() == []
     for level in build.levels():
-        (tmp_path / build.object_name(level)).touch()
+        (tmp_path / build.object_name(level)).write_bytes(b"of another source")
+    assert build.objects() == []
+    for level in build.levels():
+        (tmp_path / build.object_name(level)).write_bytes(b"..." + build.digest().encode() + b"...")
     found = [name for name, _ in build.objects()]
 
     assert found == [name for name in LEVELS if name in compiled()]
