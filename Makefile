@@ -11,7 +11,7 @@ PYTHONS := 3.12 3.13
 # What `make test` runs: parts of minutes, the longest first, so that two cores are busy to the end.
 TESTS := test-trainer test-documents test-serving test-system
 
-.PHONY: install demo demo-check test $(TESTS) test-pythons check bench peers mails faults browser pictures vendor docs release clean ci environments
+.PHONY: install demo demo-check test $(TESTS) test-pythons check bench peers mails fuzz faults browser pictures vendor docs release clean ci environments
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -92,6 +92,9 @@ peers: .venv-peers/peers  ## the environment of the servers that `benchmarks thr
 
 mails: .venv/dev  ## 100,000 mutated e-mails: each is read, or refused with an error of this project
 	PUPPET_TEST_MAILS=100000 $(BIN)/python -m pytest -q tests/artifacts/mail -k fuzzed
+
+fuzz: .venv-serve/test  ## the kernel under the sanitisers, with 5,000 random networks: some ten minutes
+	PUPPET_TEST_KERNELS=5000 $(SERVE)/python -m pytest -q tests/artifacts/networks/test_engines.py -k sanitisers
 
 faults: .venv/dev  ## kills, disk errors and power cuts at every step of every change; needs root, writes docs/faults.md
 	$(BIN)/python -m tests.faults --save

@@ -26,6 +26,9 @@ for package in (artifacts, inference, trainer):
     assert resources.files(package).joinpath("py.typed").is_file(), package
 for name in ("report.html", "card.md"):
     assert resources.files("trainer.report").joinpath(name).read_text("utf-8").strip(), name
+from artifacts.networks.engines import build, fused
+# An installation compiles the kernel where there is a compiler, or brings it along; it is opened and not just there.
+assert bool(fused.kernel()) == bool(build.levels() and build.compiler()), build.objects()
 assert importlib.metadata.version("puppet-o2") == VERSION
 """
 

@@ -12,6 +12,7 @@ import msgspec
 from artifacts.errors import KindMismatch, UnknownKind
 from artifacts.evaluation.metrics import Metrics, ValueMetrics
 from artifacts.networks import gru, gru_records, simple_nn
+from artifacts.networks.engines.build import EngineChoice
 from artifacts.networks.explain import Explaining, begin
 from artifacts.networks.manifest import Manifest
 from artifacts.networks.runtime import Model
@@ -112,13 +113,14 @@ def check_kind(asked: str, model_name: str, kind: str) -> None:
         raise KindMismatch("network-type-mismatch", model=model_name, expected=kind, found=asked)
 
 
-def load(manifest: Manifest, files: Mapping[str, bytes]) -> Model[Any]:
+def load(manifest: Manifest, files: Mapping[str, bytes], engine: EngineChoice = "onnxruntime") -> Model[Any]:
     """Return a version as a model that answers.
 
     Args:
         manifest: of the version.
         files: name -> the very bytes whose hashes were checked.
+        engine: that is to answer, as far as it can; see `Model.start_engine`.
     Raises:
         ArtifactRefused: the files do not fit each other, or a golden row comes out differently.
     """
-    return kind_named(manifest.neural_network_type).model(manifest, files)
+    return kind_named(manifest.neural_network_type).model(manifest, files, engine)

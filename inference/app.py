@@ -148,7 +148,7 @@ def state_of(settings: Settings, board: Board | None, tokens: Sequence[NamedToke
     return State(
         {
             "settings": settings,
-            "registry": Registry(store),
+            "registry": Registry(store, settings.engine),
             "gate": gate,
             "heads": Heads(settings, gate),
             "draining": False,

@@ -12,6 +12,7 @@ from artifacts.evaluation.calibration import Interval
 from artifacts.jobs.events import Event, Phase
 from artifacts.jobs.records import JobKind, State
 from artifacts.mail.message import Stripped
+from artifacts.networks.engines.build import EngineName
 from artifacts.networks.manifest import Comparison, Manifest, Served
 from artifacts.schemas import Answer, Id, KindName, Name, Ranking, Reason, Row, Summary
 from artifacts.store.audit import AuditEntry
@@ -375,6 +376,7 @@ class ModelAnswer(msgspec.Struct, frozen=True, kw_only=True):
         state: serving; serving another version (the one that should cannot be verified); loading; refused (none can
             be verified); untrained.
         version: that this server answers with; None while it has none.
+        engine: that computes its answers: onnxruntime, or fused, the kernel; None while it has no version.
         current: that should serve.
         versions: that are there, oldest first.
         history: what served, oldest first; only the last 100.
@@ -386,6 +388,7 @@ class ModelAnswer(msgspec.Struct, frozen=True, kw_only=True):
     created: str
     state: ModelState
     version: int | None
+    engine: EngineName | None
     current: int | None
     versions: list[int]
     history: list[Served]

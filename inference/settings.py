@@ -11,6 +11,7 @@ import msgspec
 
 from artifacts.errors import Fault, InvalidInput, PuppetError
 from artifacts.mail.message import MAX_MAIL_BYTES
+from artifacts.networks.engines.build import EngineChoice
 from artifacts.networks.manifest import ModelName
 from inference.tokens import FILE, NamedToken, Role, read_private, read_tokens, sha256_of
 
@@ -36,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         port: to listen on; 0 takes any free one and prints it.
         workers: processes that answer; one per core is the most that is of use.
         store: folder that holds the models.
+        engine: that answers: onnxruntime, or fused, a kernel of this project that serves each version only once it has
+            proven equal to onnxruntime; auto is fused where the kernel has been compiled.
         trainer: local trains in a process beside the server, none refuses to train; auto is local where PyTorch is
             installed.
         default_model: that /predict asks when the body names none.
@@ -85,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     store: str = "artifacts/models"
+    engine: EngineChoice = "onnxruntime"
     trainer: Literal["auto", "local", "none"] = "auto"
     default_model: ModelName = "puppet-o2"
     admin_token: Secret = ""

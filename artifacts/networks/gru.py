@@ -2,11 +2,12 @@
 
 In: ids of tickets (vocabulary.py). Out: a probability per category. What it leaves to others: the session and the
 checks that all kinds share (runtime.py), the records on disk (gru_records.py), the next best categories (ranker.py),
-how the network is trained (trainer/gru/fit.py).
+the kernel that may answer in place of onnxruntime (engines/), how the network is trained (trainer/gru/fit.py).
 """
 
 # Axes: B tickets in a run, T tokens (padded), U unknown tokens of the run, K n-grams of a token, C categories.
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -17,6 +18,9 @@ from artifacts.arrays import Floats, Ints
 from artifacts.errors import ArtifactRefused, NotFinite
 from artifacts.evaluation.metrics import Metrics, measure
 from artifacts.evaluation.similar_words import Spellings
+from artifacts.networks.engines import fused
+from artifacts.networks.engines.build import EngineChoice, EngineName
+from artifacts.networks.engines.engine import Engine, EngineRefused, invented, prove
 from artifacts.networks.gru_records import GoldenRow, GruManifest, rules_of
 from artifacts.networks.ranker import Ranker
 from artifacts.networks.runtime import Model, Session, open_session
@@ -31,6 +35,8 @@ MAX_RUN_TOKENS = CHUNK_TICKETS * MAX_TOKENS  # B x T of one run; bounds its memo
 RUN_TOKENS, RUN_UNKNOWN = 1024, MAX_TOKENS
 MEASURED_TICKETS = 4096  # of which the probabilities are kept at once: of 150 categories 2.5 MB, however long a test is
 GOLDEN_TOLERANCE = 1e-4  # processors round differently; real bugs move probabilities by 3e-4 and more
+
+log = logging.getLogger("puppet")
 
 
 def pad(tickets: Sequence[Encoded], num_words: int) -> tuple[Ints, Ints, Ints]:
@@ -94,6 +100,57 @@ def _largest(numbers: Ints) -> int:
     return int(np.maximum.reduce(numbers.view(np.uint32), axis=None))
 
 
+class OnnxRuntime:
+    """onnxruntime as the engine of a version: the default, and what any other is compared with."""
+
+    name: EngineName = "onnxruntime"
+
+    def __init__(self, session: Session, num_words: int, num_rows: int) -> None:
+        """Take the session, V, and the rows of the n-gram table, the padding row included."""
+        self._session = session
+        self._num_words = num_words
+        self._num_rows = num_rows
+
+    def probabilities(self, tickets: Sequence[Encoded]) -> Floats:
+        """Return probabilities_NC float32, rows in the order of `tickets`, each summing to 1.
+
+        Runs in chunks of like length, because a run costs its longest ticket: of at most 8 tickets, 1,024 tokens and
+        512 unknown ones.
+        """
+        if len(tickets) == 1:  # as most searches are; sorting and copying back would only cost
+            return self._run(tickets)
+        # Short ones together and long ones together: a run pads all its tickets to the longest.
+        order = sorted(range(len(tickets)), key=lambda i: len(tickets[i].ids))
+        runs = []
+        lengths = [len(tickets[i].ids) for i in order]
+        end = 0
+        while end < len(order):
+            start, end = end, end + 1  # one ticket always fits, whatever its length
+            # In ascending order the last ticket is the longest, so its length alone is that of the run.
+            num_unknown = len(tickets[order[start]].grams)
+            while end < min(len(order), start + CHUNK_TICKETS) and (end + 1 - start) * lengths[end] <= RUN_TOKENS:
+                num_unknown += len(tickets[order[end]].grams)
+                if num_unknown > RUN_UNKNOWN:
+                    break
+                end += 1
+            runs.append(self._run([tickets[i] for i in order[start:end]]))
+        together_NC = np.concatenate(runs)
+        found_NC = np.empty_like(together_NC)
+        found_NC[order] = together_NC  # once, and not run by run, which took 2 us each
+        return found_NC
+
+    def _run(self, tickets: Sequence[Encoded]) -> Floats:
+        """Return probabilities_NC of 1 to 8 tickets in their order, in one run."""
+        return run(self._session, pad(tickets, self._num_words), self._num_words, self._num_rows)
+
+    def best(self, tickets: Sequence[Encoded]) -> list[tuple[int, float]]:
+        """Return the label and the probability of the most probable category of each ticket, in order."""
+        found_NC = self.probabilities(tickets)
+        # tolist: Python's own ints and floats at once, for NumPy's would be turned one by one when JSON is written. The
+        # highest is NaN wherever a row holds one.
+        return list(zip(found_NC.argmax(axis=1).tolist(), found_NC.max(axis=1).tolist(), strict=True))
+
+
 class GruModel(Model[Encoded]):
     """A loaded GRU over its vocabulary."""
 
@@ -107,7 +164,8 @@ class GruModel(Model[Encoded]):
         # By the rules of its own training, however old: an input is then what the weights have learnt to read.
         self.vocabulary = Vocabulary(rows, encoding.ngram_buckets, rules_of(encoding, self.where))
         self.spellings = Spellings(self.vocabulary)
-        self._session = open_session(files["model.onnx"])
+        session = open_session(files["model.onnx"])
+        self.engine: Engine = OnnxRuntime(session, len(self.vocabulary), self.vocabulary.num_buckets + 1)
         self.abstention = self.manifest.abstain
         self.ranker = Ranker(self)
         # The graph's table of words has as many rows as its manifest says; with fewer here, ids would name other words.
@@ -118,7 +176,7 @@ class GruModel(Model[Encoded]):
                 found=len(self.vocabulary),
                 expected=encoding.num_words,
             )
-        answers = self._session.get_outputs()[0].shape  # ["B", C]
+        answers = session.get_outputs()[0].shape  # ["B", C]
         if answers[-1:] != [len(self.labels)]:
             raise ArtifactRefused(
                 "labels-of-another-size", model=self.where, num_labels=len(self.labels), graph=str(answers)
@@ -142,7 +200,50 @@ class GruModel(Model[Encoded]):
         difference = float(np.abs(found_NC - expected_NC).max())
         if not difference <= GOLDEN_TOLERANCE:  # written so that NaN is refused too
             raise ArtifactRefused("golden-rows-differ", model=self.where, difference=difference, limit=GOLDEN_TOLERANCE)
-        self._warm()
+
+    @property
+    def engine_name(self) -> EngineName:
+        """Which engine answers."""
+        return self.engine.name
+
+    def start_engine(self, choice: EngineChoice, files: Mapping[str, bytes]) -> None:
+        """Let the kernel answer if it is wanted and proves equal, else onnxruntime; see `Model.start_engine`."""
+        # Only after the golden rows: what is compared with must itself be right.
+        if choice != "onnxruntime":
+            in_python = self.vocabulary.ngrams
+            try:
+                self.engine = self._proven(files)  # and lets the session go, with all its memory
+            except EngineRefused as error:
+                self.vocabulary.ngrams = in_python
+                log.warning("%s: onnxruntime serves, and not the kernel: %s", self.where, error)
+        if self.engine.name == "onnxruntime":
+            self._warm()
+
+    def _proven(self, files: Mapping[str, bytes]) -> Engine:
+        """Return the kernel with this version's weights, which answers as onnxruntime does.
+
+        Raises:
+            EngineRefused: it is not there, or does not.
+        """
+        if (found := fused.kernel()) is None:
+            raise EngineRefused("it is not compiled; run python -m artifacts.networks.engines.build")
+        # Its weights are those of the bytes that were hashed, as the session's are; no file is opened again.
+        level, library = found
+        engine = fused.Fused(files["model.onnx"], library)
+        rows = msgspec.json.decode(files["golden.json"], type=list[GoldenRow])
+        encoding = self.manifest.encoding
+        self.vocabulary.ngrams = fused.hasher(library, encoding.ngram_buckets, self.vocabulary.rules)
+        # Golden rows are the version's own, read by its vocabulary; the invented ones reach every row of the tables.
+        tickets = [self.vocabulary.encode(row.tokens) for row in rows]
+        if [ticket.grams for ticket in tickets] != [row.grams for row in rows]:
+            raise EngineRefused("it hashes the n-grams of a golden row otherwise")
+        tickets += invented(encoding.num_words, encoding.ngram_buckets, encoding.max_tokens, encoding.max_ngrams)
+        difference = prove(engine, self.engine, tickets)
+        log.info(
+            "%s: the kernel for %s answers %d tickets as onnxruntime does (%.1e)",
+            *(self.where, level, len(tickets), difference),
+        )
+        return engine
 
     def _warm(self) -> None:
         """Run the largest shapes once, so that the runtime takes its memory now and not under load."""
@@ -157,38 +258,10 @@ class GruModel(Model[Encoded]):
         return self.vocabulary.encode(content)
 
     def probabilities(self, tickets: Sequence[Encoded]) -> Floats:
-        """Return probabilities_NC float32, rows in the order of `tickets`, each summing to 1.
-
-        Runs in chunks of like length, because a run costs its longest ticket: of at most 8 tickets, 1,024 tokens and
-        512 unknown ones.
-        """
-        if not tickets:  # the runtime ends the process at an empty batch
+        """Return probabilities_NC float32, rows in the order of `tickets`, each summing to 1."""
+        if not tickets:  # onnxruntime ends the process at an empty batch
             return np.empty((0, len(self.labels)), dtype=np.float32)
-        if len(tickets) == 1:  # as most searches are; sorting and copying back would only cost
-            return self._run(tickets)
-        # Short ones together and long ones together: a run pads all its tickets to the longest.
-        order = sorted(range(len(tickets)), key=lambda i: len(tickets[i].ids))
-        runs = []
-        lengths = [len(tickets[i].ids) for i in order]
-        end = 0
-        while end < len(order):
-            start, end = end, end + 1  # one ticket always fits, whatever its length
-            # In ascending order the last ticket is the longest, so its length alone is that of the run.
-            num_unknown = len(tickets[order[start]].grams)
-            while end < min(len(order), start + CHUNK_TICKETS) and (end + 1 - start) * lengths[end] <= RUN_TOKENS:
-                num_unknown += len(tickets[order[end]].grams)
-                if num_unknown > RUN_UNKNOWN:
-                    break
-                end += 1
-            runs.append(self._run([tickets[i] for i in order[start:end]]))
-        found_NC = np.empty((len(tickets), len(self.labels)), dtype=np.float32)
-        found_NC[order] = np.concatenate(runs)  # once, and not run by run, which took 2 us each
-        return found_NC
-
-    def _run(self, tickets: Sequence[Encoded]) -> Floats:
-        """Return probabilities_NC of 1 to 8 tickets in their order, in one run."""
-        num_words = len(self.vocabulary)
-        return run(self._session, pad(tickets, num_words), num_words, self.vocabulary.num_buckets + 1)
+        return self.engine.probabilities(tickets)
 
     def cost(self, encoded: Encoded) -> int:
         """Return the ticket's length."""
@@ -196,25 +269,23 @@ class GruModel(Model[Encoded]):
 
     def predict(self, encoded: Sequence[Encoded]) -> list[Prediction]:
         """Return the answer to each ticket, in order; see `Model.predict`."""
-        found_NC = self.probabilities(encoded)
-        # tolist: Python's own ints and floats at once, for NumPy's would be turned one by one when JSON is written.
+        if not encoded:
+            return []
         labels = self.labels
-        best = found_NC.argmax(axis=1).tolist()
         return [
-            Prediction(labels[label], probability, ticket.unknown, ticket.num_truncated)
-            for label, probability, ticket in zip(best, self._highest(found_NC), encoded, strict=True)
+            Prediction(labels[label], self._finite(probability), ticket.unknown, ticket.num_truncated)
+            for (label, probability), ticket in zip(self.engine.best(encoded), encoded, strict=True)
         ]
 
-    def _highest(self, found_NC: Floats) -> list[float]:
-        """Return each ticket's highest probability.
+    def _finite(self, probability: float) -> float:
+        """Return a probability.
 
         Raises:
-            NotFinite: a probability is no finite number.
+            NotFinite: it is no finite number.
         """
-        highest: list[float] = found_NC.max(axis=1).tolist()  # NaN wherever a row holds one
-        if not all(map(math.isfinite, highest)):
+        if not math.isfinite(probability):
             raise NotFinite("answer-not-finite", model=self.where)
-        return highest
+        return probability
 
     def measure(self, rows: Sequence[Ticket], encoded: Sequence[Encoded]) -> Metrics:
         """Return the metrics on labelled rows and their encoded tickets, at least one.
@@ -236,7 +307,7 @@ class GruModel(Model[Encoded]):
         """Give the probabilities of many tickets, some thousand at a time."""
         for start in range(0, len(encoded), MEASURED_TICKETS):
             found_NC = self.probabilities(encoded[start : start + MEASURED_TICKETS])
-            self._highest(found_NC)  # only for its error: metrics of NaN would look like a bad model, not a broken one
+            self._finite(float(found_NC.sum()))  # metrics of NaN would look like a bad model, and not like a broken one
             yield found_NC
 
     def evaluate(self, rows: Sequence[Ticket], encoded: Sequence[Encoded]) -> Metrics:

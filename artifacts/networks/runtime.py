@@ -14,6 +14,7 @@ import msgspec
 
 from artifacts.errors import ArtifactRefused, InvalidContent, NotFinite
 from artifacts.evaluation.abstain import Abstention
+from artifacts.networks.engines.build import EngineChoice, EngineName
 from artifacts.networks.learnt import read_trained_on
 from artifacts.networks.manifest import Manifest, TrainedOn
 from artifacts.schemas import Answer, Evaluation
@@ -76,12 +77,13 @@ class Model(abc.ABC, Generic[Encoded]):
     abstention: Abstention | None = None
     ranker: Answerer[Encoded] | None = None
 
-    def __init__(self, manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    def __init__(self, manifest: Manifest, files: Mapping[str, bytes], engine: EngineChoice = "onnxruntime") -> None:
         """Open the session and replay the golden rows, which is warm-up, parity check and readiness gate in one.
 
         Args:
             manifest: of the version.
             files: name -> the very bytes whose hashes were checked.
+            engine: that is to answer, as far as it can.
         Raises:
             ArtifactRefused: the files do not fit each other, or a golden row comes out differently.
         """
@@ -96,6 +98,7 @@ class Model(abc.ABC, Generic[Encoded]):
         try:
             self.load(files)
             self.replay(files["golden.json"])
+            self.start_engine(engine, files)
         except (msgspec.DecodeError, ValueError, RecursionError, RuntimeError, InvalidContent, NotFinite) as error:
             raise ArtifactRefused("version-not-loadable", model=self.where, reason=error) from error
         except Exception as error:
@@ -118,6 +121,19 @@ class Model(abc.ABC, Generic[Encoded]):
 
         Raises:
             ArtifactRefused: they do not, or there is none.
+        """
+
+    @property
+    def engine_name(self) -> EngineName:
+        """Which engine answers."""
+        return "onnxruntime"
+
+    def start_engine(self, choice: EngineChoice, files: Mapping[str, bytes]) -> None:  # most have one
+        """Let the engine that is to answer take its memory; another than onnxruntime proves first that it is equal.
+
+        Args:
+            choice: which one is wanted; where it cannot serve, onnxruntime does.
+            files: as given to `load`.
         """
 
     @abc.abstractmethod

@@ -5,6 +5,7 @@ table) and brings its character n-grams along, so that the model can build a vec
 text handling for a word that is known.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -60,6 +61,8 @@ class Vocabulary:
         self.num_buckets = num_buckets
         # The rules stay with the rows: read by others, "12,50" would be a word that this table does not hold.
         self.rules = rules
+        # A word's n-grams; what serves may put a quicker function in its place (networks/engines/fused.py).
+        self.ngrams: Callable[[str], list[int]] = functools.partial(ngrams, num_buckets=num_buckets, rules=rules)
         # A row that no word has would be a weight that nothing can reach, so the file is another model's.
         found = set(self.rows.values())
         self.num_rows = len(found)  # V
@@ -105,7 +108,7 @@ class Vocabulary:
         if not rows:
             raise EmptyTicket("empty-ticket")
         # One list for each distinct unknown word, however often it stands there: its vector is built once.
-        grams = [ngrams(token, self.num_buckets, rules) for token in unknown]
+        grams = [self.ngrams(token) for token in unknown]
         return Encoded(rows, list(unknown), grams, num_truncated)
 
     def _row_of(self, spelling: str, unknown: dict[str, int]) -> int | None:

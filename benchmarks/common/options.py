@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 import msgspec
 
+from artifacts.networks.engines.build import EngineName
 from benchmarks.common.rounds import MIN_ROUNDS
 from benchmarks.load.contenders import CONTENDERS
 
@@ -59,6 +60,14 @@ def connections(default: int, most: int, what: str) -> Callable[[C], C]:
 def servers(what: str) -> Callable[[C], C]:
     """Return the option of the contenders."""
     return click.option("--server", "servers", multiple=True, type=click.Choice(list(CONTENDERS)), help=what)
+
+
+def engine(command: C) -> C:
+    """Add the engine of our server."""
+    choices = click.Choice(get_args(EngineName))
+    return click.option("--engine", type=choices, default="onnxruntime", show_default=True, help="That answers.")(
+        command
+    )
 
 
 def settings(what: str) -> Callable[[C], C]:

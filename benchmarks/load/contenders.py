@@ -13,6 +13,8 @@ from typing import Literal
 
 import msgspec
 
+from artifacts.networks.engines import build
+from artifacts.networks.engines.build import EngineName
 from benchmarks.common.machine import ROOT
 from benchmarks.load.server import Server, running_peer, running_server
 
@@ -32,6 +34,7 @@ class Contender(msgspec.Struct, frozen=True):
         module: in peers/servers; empty for our own server.
         needs: packages of the peers' environment.
         ready_path: where it says that it is ready.
+        engine: of our own server.
     """
 
     title: str
@@ -39,12 +42,14 @@ class Contender(msgspec.Struct, frozen=True):
     module: str = ""
     needs: tuple[str, ...] = ()
     ready_path: str = "/readyz"
+    engine: EngineName = "onnxruntime"
 
 
-CEILING, PUPPET, PUPPET_SEED, SEED_WAY = "nothing", "puppet", "puppet-seed", "seed"
+CEILING, PUPPET, PUPPET_FUSED, PUPPET_SEED, SEED_WAY = "nothing", "puppet", "puppet-fused", "puppet-seed", "seed"
 CONTENDERS = {
     CEILING: Contender("Litestar, does nothing", "nobody", "nothing"),
     PUPPET: Contender("Puppet, its own model", "puppet"),
+    PUPPET_FUSED: Contender("Puppet, its own model and kernel", "puppet", engine="fused"),
     PUPPET_SEED: Contender("Puppet, the seed's weights", "seed"),
     SEED_WAY: Contender("the seed's way: FastAPI + PyTorch", "seed", "seed_way", ("fastapi", "torch")),
     "fastapi-seed": Contender("FastAPI + onnxruntime, the seed's weights", "seed", "fastapi_ort", ("fastapi",)),
@@ -70,9 +75,13 @@ class Stage(msgspec.Struct, frozen=True):
 
 def missing(keys: Sequence[str], peers_python: Path) -> dict[str, str]:
     """Return why those of these contenders cannot be measured that cannot be."""
+    left_out = {}
+    if not build.objects():
+        why = "the kernel is not compiled; run: python -m artifacts.networks.engines.build"
+        left_out = {key: why for key in keys if CONTENDERS[key].engine == "fused"}
     wanted = sorted({package for key in keys for package in CONTENDERS[key].needs})
     if not wanted:
-        return {}
+        return left_out
     if not peers_python.exists():
         absent, why = set(wanted), f"the peers' environment is not there; {HOW_TO_INSTALL}"
     else:
@@ -80,7 +89,7 @@ def missing(keys: Sequence[str], peers_python: Path) -> dict[str, str]:
         done = subprocess.run([peers_python, "-c", code, *wanted], capture_output=True, text=True, check=False)
         absent = set(done.stdout.split()) if done.returncode == 0 else set(wanted)
         why = f"{', '.join(sorted(absent))} cannot be imported in the peers' environment; {HOW_TO_INSTALL}"
-    return {key: why for key in keys if absent.intersection(CONTENDERS[key].needs)}
+    return left_out | {key: why for key in keys if absent.intersection(CONTENDERS[key].needs)}
 
 
 def peer_versions(keys: Sequence[str], peers_python: Path) -> dict[str, str]:
@@ -118,5 +127,6 @@ def running(key: str, stage: Stage, cores: int | Collection[int] | None, *, work
         with running_peer(command_of(contender, stage), contender.ready_path, cores) as server:
             yield server
     else:
-        with running_server(Path(stage.models[contender.model].store), cores, workers=workers) as server:
+        store = Path(stage.models[contender.model].store)
+        with running_server(store, cores, workers=workers, engine=contender.engine) as server:
             yield server

@@ -22,6 +22,7 @@ from typing import IO, NamedTuple
 import click
 import msgspec
 
+from artifacts.networks.engines.build import EngineName
 from benchmarks.common.machine import ROOT
 from benchmarks.load.client import Address, BadAnswer, Connection, request
 from inference.settings import PREFIX
@@ -87,7 +88,12 @@ def an_installed_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def running_server(
-    store: Path, cores: int | Collection[int] | None = None, *, workers: int = 1, trainer: str = "none"
+    store: Path,
+    cores: int | Collection[int] | None = None,
+    *,
+    workers: int = 1,
+    trainer: str = "none",
+    engine: EngineName = "onnxruntime",
 ) -> Iterator[Server]:
     """Give a server over `store`, ready, and end it unless it has ended.
 
@@ -95,6 +101,7 @@ def running_server(
         click.ClickException: it ended or was not ready in a minute; with the end of its log.
     """
     options = {"--port": "0", "--store": str(store.absolute()), "--trainer": trainer, "--workers": str(workers)}
+    options["--engine"] = engine
     command = [sys.executable, "-m", "inference", *(word for option in options.items() for word in option)]
     environment = {name: value for name, value in an_installed_environment().items() if not name.startswith(PREFIX)}
     with tempfile.TemporaryFile() as log:  # a pipe that nobody empties would stop the server one day

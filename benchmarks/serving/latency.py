@@ -26,6 +26,7 @@ import msgspec
 import numpy as np
 import uvloop
 
+from artifacts.networks.engines.build import EngineName
 from artifacts.networks.gru import GruModel, pad
 from artifacts.networks.runtime import open_session
 from artifacts.store.store import Store
@@ -73,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True):
     connections: int
     tokens: int
     seed: int
+    engine: EngineName
     server_core: int | None
     generator_core: int | None
 
@@ -176,6 +178,7 @@ class FloorTask(msgspec.Struct):
 @options.connections(16, 1000, "Of the open loop.")
 @options.tokens
 @options.seed
+@options.engine
 @click.option("--peers", is_flag=True, help="Beside the peers, and at shares of each server's saturation; needs wrk.")
 @options.servers("With --peers.  [all]")
 @options.save
@@ -235,7 +238,7 @@ def measure_round(
     if address is not None:
         return measure_server(settings, number, tickets, address, store, None)
     assert store is not None, "neither a server nor a store; this is our bug"
-    with running_server(store, settings.server_core) as server:
+    with running_server(store, settings.server_core, engine=settings.engine) as server:
         return measure_server(settings, number, tickets, Address.of(server.url), store, server)
 
 

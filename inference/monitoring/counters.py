@@ -46,6 +46,7 @@ class Counters(msgspec.Struct):
         refusals: why -> how many requests for a model's answer were not worth it.
         queue_tokens: that wait now.
         versions: model -> the version that serves.
+        engines: "MODEL ENGINE" -> how many workers answer with it.
         connections: that are open now.
         closings: why -> how many connections the server has ended by itself.
     """
@@ -56,6 +57,7 @@ class Counters(msgspec.Struct):
     refusals: dict[str, int] = {}
     queue_tokens: int = 0
     versions: dict[str, int] = {}
+    engines: dict[str, int] = {}
     connections: int = 0
     closings: dict[str, int] = {}
 
@@ -88,5 +90,7 @@ class Counters(msgspec.Struct):
         self.connections += other.connections
         for why, count in other.closings.items():
             self.closings[why] = self.closings.get(why, 0) + count
+        for line, count in other.engines.items():
+            self.engines[line] = self.engines.get(line, 0) + count
         for model, version in other.versions.items():
             self.versions[model] = max(version, self.versions.get(model, 0))

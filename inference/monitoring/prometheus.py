@@ -59,6 +59,12 @@ class Told(Collector):
         for model, version in sorted(counters.versions.items()):
             versions.add_metric([model], version)
         yield versions
+        engines = GaugeMetricFamily(
+            "puppet_model_engine", "Workers that answer with the engine.", labels=["model", "engine"]
+        )
+        for line, count in sorted(counters.engines.items()):
+            engines.add_metric(line.split(" "), count)
+        yield engines
 
 
 def buckets(bounds: Sequence[float], histogram: Histogram) -> list[tuple[str, float]]:

@@ -87,6 +87,7 @@ def look(store: Store, registry: Registry, name: str) -> ModelAnswer:
         created=record.created,
         state=state,
         version=loaded,
+        engine=registry.engine_of(name),
         current=wanted,
         versions=versions,
         history=history,

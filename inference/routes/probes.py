@@ -20,10 +20,12 @@ from inference.search.registry import Registry
 
 
 def counted(counters: Counters, serving: Serving) -> Counters:
-    """Return what this worker has counted until now, with what waits and which versions serve."""
+    """Return what this worker has counted until now, with what waits and which versions serve, on which engine."""
     admission = serving.batcher.admission
     counters.queue_tokens = admission.waiting_tokens + admission.large_tokens
     counters.versions = dict(itertools.islice(serving.registry.versions().items(), MAX_MODELS))
+    engines = itertools.islice(serving.registry.engines().items(), MAX_MODELS)
+    counters.engines = {f"{model} {engine}": 1 for model, engine in engines}
     return counters
 
 

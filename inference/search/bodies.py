@@ -46,6 +46,15 @@ def read_search(raw: bytes) -> tuple[Kind, Search]:
         UnknownKind: naming the known ones.
         One of UNREADABLE: it does not fit; `decoded` says in what.
     """
+    # Most ask the default kind, and fit: the body is then decoded once, and not a first time for the kind alone.
+    default = KINDS[DEFAULT]
+    try:
+        search = decoder_of(default.search).decode(raw)
+    except UNREADABLE:
+        pass  # of another kind, or wrong; below it is found out which
+    else:
+        if search.neural_network_type == DEFAULT:
+            return default, search
     kind = kind_asked(raw)
     return kind, decoder_of(kind.search).decode(raw)
 

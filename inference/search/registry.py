@@ -12,6 +12,7 @@ from typing import Any
 
 from artifacts.errors import ArtifactRefused, ModelNotTrained, PuppetError
 from artifacts.kinds import load
+from artifacts.networks.engines.build import EngineChoice, EngineName
 from artifacts.networks.runtime import Model
 from artifacts.store.store import Store
 from inference.errors import ModelLoading
@@ -24,8 +25,9 @@ log = logging.getLogger("puppet")
 class Registry:
     """The loaded models of a store; belongs to one event loop."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, engine: EngineChoice = "onnxruntime") -> None:
         self.store = store
+        self.engine = engine  # that is to answer, as far as it can
         self.on_load: Callable[[], object] = lambda: None  # called whenever something new serves
         self.is_ready = False  # every model with a `current` has been loaded or refused
         self._serving: dict[str, Model[Any]] = {}
@@ -52,6 +54,15 @@ class Registry:
         """Return the version that answers for `name` now; None if there is none."""
         model = self._serving.get(name)
         return model.version if model is not None else None
+
+    def engine_of(self, name: str) -> EngineName | None:
+        """Return the engine that answers for `name` now; None if there is none."""
+        model = self._serving.get(name)
+        return model.engine_name if model is not None else None
+
+    def engines(self) -> dict[str, str]:
+        """Return the engine of each model that answers now."""
+        return {name: model.engine_name for name, model in self._serving.items()}
 
     def versions(self) -> dict[str, int]:
         """Return the version of each model that answers now."""
@@ -105,10 +116,12 @@ class Registry:
             earlier = []  # the present one is verified and in memory: rather that than an older one
         for version in [wanted, *reversed(earlier)]:
             try:
-                model = load(*self.store.read_version(name, version))
+                model = load(*self.store.read_version(name, version), self.engine)
             except PuppetError as error:
                 log.error("version refused, the previous one goes on serving: %s", error)
             else:
-                log.info("model %s version %d serves (%s)", name, version, model.manifest.sha256)
+                log.info(
+                    "model %s version %d serves on %s (%s)", name, version, model.engine_name, model.manifest.sha256
+                )
                 return model
         return None

@@ -11,12 +11,14 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 import click
 import msgspec
 
 from artifacts.errors import InvalidInput, PuppetError
+from artifacts.networks.engines import build
+from artifacts.networks.engines.build import EngineChoice
 from artifacts.problems.phrases import phrase
 from artifacts.problems.sentences import language_of
 from artifacts.system import cores
@@ -41,6 +43,11 @@ log = logging.getLogger("puppet")
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one and prints it.  [8000]")
 @click.option("--workers", type=int, help="Processes that answer, one per core; 1 to 64.  [1]")
 @click.option("--store", help="Folder that holds the models.  [artifacts/models]")
+@click.option(
+    "--engine",
+    type=click.Choice(get_args(EngineChoice)),
+    help="What answers; fused is a kernel of its own, auto takes it if it has been compiled.  [onnxruntime]",
+)
 @click.option("--trainer", type=click.Choice(["local", "none"]), help="Train beside the server, or not at all.")
 @click.version_option(package_name="puppet-o2")
 @click.pass_context
@@ -50,7 +57,7 @@ def main(context: click.Context, /, **options: object) -> None:
         return
     start_log()
     try:
-        settings = choose_trainer(read_settings(os.environ, options))
+        settings = choose_engine(choose_trainer(read_settings(os.environ, options)))
         tokens = named_tokens(settings)
         is_new = not settings.store_path.exists()
         listening = listen(settings)
@@ -210,4 +217,18 @@ def choose_trainer(settings: Settings) -> Settings:
         return msgspec.structs.replace(settings, trainer="local" if installed else "none")
     if settings.trainer == "local" and not installed:
         raise InvalidInput("no-trainer-installed")
+    return settings
+
+
+def choose_engine(settings: Settings) -> Settings:
+    """Return the settings with `engine` decided; which one serves a version, the version's proof decides.
+
+    Raises:
+        InvalidInput: the kernel is asked for where none that this processor can run has been compiled.
+    """
+    is_compiled = bool(build.objects())
+    if settings.engine == "auto":
+        return msgspec.structs.replace(settings, engine="fused" if is_compiled else "onnxruntime")
+    if settings.engine == "fused" and not is_compiled:
+        raise InvalidInput("no-kernel-compiled")
     return settings

@@ -14,11 +14,14 @@ import pytest
 from litestar import Litestar
 
 from artifacts.jobs.records import Checked
+from artifacts.networks.engines import fused
+from artifacts.networks.engines.build import EngineName
 from artifacts.store.store import Store
 from inference import training
 from inference.app import create_app
 from inference.settings import Settings
 from inference.tokens import NamedToken
+from tests.artifacts.networks.kernels import best
 from tests.inference.worker import WorkerHere
 
 
@@ -29,9 +32,17 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def settings(store: Store) -> Settings:
+def engine() -> EngineName:
+    """Give the engine that serves: the default. A file of tests that says `both_engines` runs them on each."""
+    return "onnxruntime"
+
+
+@pytest.fixture
+def settings(store: Store, engine: EngineName, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Give the settings of a server over the fixture store that does not train."""
-    return Settings(store=str(store.root), trainer="none")
+    if engine == "fused":
+        monkeypatch.setattr(fused, "kernel", best)
+    return Settings(store=str(store.root), trainer="none", engine=engine)
 
 
 @contextlib.asynccontextmanager

@@ -44,6 +44,7 @@ def test_environment_sets_every_field() -> None:
         port=1234,
         workers=2,
         store="/srv/models",
+        engine="fused",
         trainer="none",
         default_model="mails",
         admin_token=TOKEN,

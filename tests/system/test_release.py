@@ -23,8 +23,10 @@ KEPT_OUT = ("__pycache__", "models")  # bytecode, and the default store artifact
 
 def files(root: Path = ROOT) -> list[Path]:
     """Return the files of the three packages, relative to the root."""
+    # Not what an editable installation has compiled: setup.py puts the kernel into a wheel.
     found = (path for package in PACKAGES for path in (root / package).rglob("*") if path.is_file())
-    return sorted(path.relative_to(root) for path in found if not set(KEPT_OUT) & set(path.relative_to(root).parts))
+    kept = (path.relative_to(root) for path in found if path.suffix != ".kernel")
+    return sorted(path for path in kept if not set(KEPT_OUT) & set(path.parts))
 
 
 def packaged(root: Path, path: Path) -> bool:

@@ -19,19 +19,10 @@ import numpy as np
 import onnx.numpy_helper
 from numpy.typing import NDArray
 
+from artifacts.networks.engines.weights import FORMER_NAMES
 from artifacts.text.vocabulary import PAD, UNK, Encoded
 
 Array = NDArray[np.float64]
-
-# What the weights were called before decision 0021 -> their names now. Versions that were published before stay in
-# stores for years, and `puppet-train steps` must still explain what they answer.
-FORMER_NAMES = {
-    "words": "word_embedding",
-    "grams_of_unknown": "ngram_embedding",
-    "pairs": "bigram_weight",
-    "num_words": "vocab_size",
-    "num_taught": "num_trained_words",
-}
 
 
 class Table(NamedTuple):
@@ -203,6 +194,7 @@ def from_onnx(raw: bytes) -> Together:
 
     So is what all of them add to every ticket: the biases stand with the linear part.
     """
+    # Versions that were published before decision 0021 stay in stores for years, and must still be explained.
     constants = onnx.load_model_from_string(raw).graph.initializer
     weights = {
         FORMER_NAMES.get(constant.name, constant.name): onnx.numpy_helper.to_array(constant).astype(np.float64)

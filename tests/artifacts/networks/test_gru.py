@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from artifacts.errors import ArtifactRefused
 from artifacts.evaluation.metrics import Metrics
 from artifacts.networks import gru
-from artifacts.networks.gru import CHUNK_TICKETS, MAX_RUN_TOKENS, GruModel, pad, run
+from artifacts.networks.gru import CHUNK_TICKETS, MAX_RUN_TOKENS, GruModel, OnnxRuntime, pad, run
 from artifacts.networks.gru_records import TENSORS, GoldenRow, GruManifest, encoding, rules_of
 from artifacts.networks.ranker import Ranker
 from artifacts.networks.runtime import open_session
@@ -160,9 +160,9 @@ def test_batch_outside_the_limits_is_our_bug(wrong: tuple[Any, Any, Any]) -> Non
 @pytest.mark.parametrize(
     "good", [batch(), batch(b=CHUNK_TICKETS, t=MAX_TOKENS), batch(k=24), changed(0, V), changed(2, NUM_ROWS - 1)]
 )
-def test_batch_at_the_limits_is_run(model: GruModel, good: tuple[Any, Any, Any]) -> None:
+def test_batch_at_the_limits_is_run(version: tuple[GruManifest, dict[str, bytes]], good: tuple[Any, Any, Any]) -> None:
     """The largest batch, the last unknown token and the last row of n-grams are within the limits."""
-    probabilities_BC = run(model._session, good, V, NUM_ROWS)
+    probabilities_BC = run(open_session(version[1]["model.onnx"]), good, V, NUM_ROWS)
 
     assert probabilities_BC.shape == (len(good[0]), 3)
     assert probabilities_BC.dtype == np.float32
@@ -233,7 +233,7 @@ class Echo:
 def test_order_is_kept_for_mixed_lengths(model: GruModel) -> None:
     """Tickets are run by length, eight at most together, and answered in the order in which they came."""
     echo = Echo()
-    model._session = echo
+    model.engine = OnnxRuntime(echo, V, NUM_ROWS)
     rng = np.random.default_rng(3)
     rows = [rng.integers(2, V, rng.integers(1, 60)).tolist() for _ in range(50)]
 
@@ -258,7 +258,7 @@ def test_order_is_kept_for_mixed_lengths(model: GruModel) -> None:
 def test_run_is_bounded_in_tokens(model: GruModel, lengths: list[int], runs: list[int]) -> None:
     """Long tickets run with fewer others, 1,024 tokens together with the padding, so that memory does not grow."""
     echo = Echo()
-    model._session = echo
+    model.engine = OnnxRuntime(echo, V, NUM_ROWS)
 
     found_NC = model.probabilities([Encoded([2] * length, [], [], 0) for length in lengths])
 
@@ -270,7 +270,7 @@ def test_run_is_bounded_in_tokens(model: GruModel, lengths: list[int], runs: lis
 def test_run_is_bounded_in_unknown_tokens(model: GruModel, num_unknown: int, runs: list[int]) -> None:
     """Tickets of unknown tokens run with fewer others, 512 such tokens together, because each brings 24 vectors."""
     echo = Echo()
-    model._session = echo
+    model.engine = OnnxRuntime(echo, V, NUM_ROWS)
     unknown = Encoded([*range(V, V + num_unknown)][:200], [], [[1] * 24] * num_unknown, 0)
 
     model.probabilities([unknown] * 4)

@@ -92,6 +92,7 @@ async def test_requests_are_counted_by_template(app: Litestar, client: httpx.Asy
     assert 0 < found[("puppet_request_seconds_sum", (("route", "/search"),))] < 60
     assert found[("puppet_refusals_total", (("why", "full"),))] == 1
     assert found[("puppet_model_version", (("model", "puppet-o2"),))] == 1
+    assert found[("puppet_model_engine", (("engine", "onnxruntime"), ("model", "puppet-o2")))] == 1
     assert found[("puppet_queue_tokens", ())] == 0
 
 
@@ -155,6 +156,7 @@ def test_counters_merge() -> None:
     one.batches.add(TICKETS, 8)
     other.batches.add(TICKETS, 9)
     one.queue_tokens, other.queue_tokens = 5, 7
+    one.engines, other.engines = {"a fused": 1, "b fused": 1}, {"a fused": 1, "b onnxruntime": 1}
     one.versions, other.versions = {"a": 3}, {"a": 2, "b": 1}
 
     one.merge(other)
@@ -169,6 +171,7 @@ def test_counters_merge() -> None:
     assert one.refusals == {"late": 1}
     assert one.queue_tokens == 12
     assert one.versions == {"a": 3, "b": 1}
+    assert one.engines == {"a fused": 2, "b fused": 1, "b onnxruntime": 1}
 
 
 def test_board_shows_what_was_hung_last(board_fd: int) -> None:

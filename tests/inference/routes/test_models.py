@@ -35,9 +35,10 @@ async def test_models_are_listed(client: httpx.AsyncClient) -> None:
     shown = models["puppet-o2"]
     assert (shown["state"], shown["version"], shown["current"], shown["versions"]) == ("serving", 1, 1, [1])
     assert [served["version"] for served in shown["history"]] == [1]
+    assert shown["engine"] == "onnxruntime"
     assert models["untrained"] | {"created": ""} == {
         "name": "untrained", "neural_network_type": "GRU", "created": "", "state": "untrained", "version": None,
-        "current": None, "versions": [], "history": [], "before": None,
+        "engine": None, "current": None, "versions": [], "history": [], "before": None,
     }  # fmt: skip
 
 

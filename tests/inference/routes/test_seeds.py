@@ -5,7 +5,7 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import msgspec
@@ -15,6 +15,7 @@ from litestar import Litestar
 
 from artifacts import kinds
 from artifacts.evaluation.metrics import Metrics, ValueMetrics, measure, measure_values
+from artifacts.networks.engines.build import EngineName
 from artifacts.networks.gru import GruModel
 from artifacts.networks.gru_records import GoldenRow
 from artifacts.networks.learnt import trained_on
@@ -40,6 +41,13 @@ from tests.inference.helpers import (
 )
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=get_args(EngineName))
+def engine(request: pytest.FixtureRequest) -> str:
+    """Let every test that starts a server run on each engine."""
+    return str(request.param)
+
 
 UNTRAINED = MODEL | {"name": "untrained"}
 NOBODY = MODEL | {"name": "nobody"}

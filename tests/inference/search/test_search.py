@@ -1,6 +1,7 @@
 """What /search says of time and room, and why: a deadline by header, a queue that is full, what a token weighs."""
 
 import asyncio
+from typing import get_args
 
 import httpx
 import msgspec
@@ -9,8 +10,8 @@ from litestar import Litestar
 
 from artifacts.errors import InvalidInput
 from artifacts.kinds import KINDS
+from artifacts.networks.engines.build import EngineName
 from artifacts.networks.explain import explain
-from artifacts.networks.gru import GruModel
 from inference.search.admission import LARGE_FACTOR
 from inference.search.batcher import Batcher
 from inference.search.search import deadline_after
@@ -19,6 +20,13 @@ from tests.inference.conftest import connect, started
 from tests.inference.helpers import CONNECTION, MODEL, check_problem
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=get_args(EngineName))
+def engine(request: pytest.FixtureRequest) -> str:
+    """Let every test that starts a server run on each engine."""
+    return str(request.param)
+
 
 BODY = MODEL | {"vector": CONNECTION}
 
@@ -107,8 +115,9 @@ async def test_wrong_timeout_is_answered_400(client: httpx.AsyncClient) -> None:
     check_problem(response, 400)
 
 
-async def test_explanation_stands_beside_the_plain_answer(model: GruModel, client: httpx.AsyncClient) -> None:
+async def test_explanation_stands_beside_the_plain_answer(app: Litestar, client: httpx.AsyncClient) -> None:
     """With `explain` the answer is the same and says what each token weighs, as asking without it does."""
+    model = app.state.registry.serving("puppet-o2")
     tokens = ["problème", "conntecter", "coffre", "<PRODUCT>"]
     plain = await client.post("/search", json=MODEL | {"vector": tokens, "id": 5})
     off = await client.post("/search", json=MODEL | {"vector": tokens, "id": 5, "explain": False})

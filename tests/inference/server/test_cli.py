@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from artifacts.errors import InvalidInput
+from artifacts.networks.engines import build
 from artifacts.system import cores
 from artifacts.system.logs import JsonLines
 from inference.server import cli
-from inference.server.cli import ONE_THREAD, choose_trainer, main, trainer_is_installed, worker
+from inference.server.cli import ONE_THREAD, choose_engine, choose_trainer, main, trainer_is_installed, worker
 from inference.server.listeners import close, listen, turn_away
 from inference.server.supervisor import StartRefusal, Supervisor
 from inference.settings import Given, Settings
@@ -130,6 +131,34 @@ def test_trainer_needs_torch_and_our_package(monkeypatch: pytest.MonkeyPatch, mi
     assert trainer_is_installed() == (missing is None)
     assert set(looked) <= {"torch", "trainer"}
     assert ("torch" in sys.modules) == had_torch
+
+
+# Which engine
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_compiled", "chosen"),
+    [
+        ("auto", True, "fused"),
+        ("auto", False, "onnxruntime"),
+        ("fused", True, "fused"),
+        ("onnxruntime", True, "onnxruntime"),
+        ("onnxruntime", False, "onnxruntime"),
+    ],
+)
+def test_engine_is_chosen(monkeypatch: pytest.MonkeyPatch, asked: Any, is_compiled: bool, chosen: str) -> None:
+    """`auto` is the kernel where one has been compiled; what is asked for is done."""
+    monkeypatch.setattr(build, "objects", lambda: [("x86-64", Path("gru.so"))] if is_compiled else [])
+
+    assert choose_engine(Settings(engine=asked)).engine == chosen
+
+
+def test_missing_kernel_is_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """--engine fused without a kernel stops the start and says how to compile it."""
+    monkeypatch.setattr(build, "objects", list)
+
+    with pytest.raises(InvalidInput, match=r"python -m artifacts\.networks\.engines\.build"):
+        choose_engine(Settings(engine="fused"))
 
 
 # Where it listens
@@ -303,7 +332,9 @@ def test_child_that_cannot_start_is_told_in_the_language_of_the_terminal(
     assert result.stderr.splitlines()[-1] == f"erreur\u00a0: {words}"
 
 
-@pytest.mark.parametrize("args", [["--workers", "many"], ["--trainer", "remote"], ["--nope"], ["x"]])
+@pytest.mark.parametrize(
+    "args", [["--workers", "many"], ["--trainer", "remote"], ["--engine", "gpu"], ["--nope"], ["x"]]
+)
 def test_wrong_option_is_status_2(runs: list[Any], args: list[str]) -> None:
     """An option that is none, or a value that it does not take, is the usual status 2."""
     assert puppet_serve(*args).exit_code == 2
@@ -371,7 +402,7 @@ def test_help_names_every_option() -> None:
     """-h shows the options that DESIGN promises."""
     shown = puppet_serve("-h").output
 
-    assert all(option in shown for option in ("--host", "--port", "--workers", "--store", "--trainer"))
+    assert all(option in shown for option in ("--host", "--port", "--workers", "--store", "--engine", "--trainer"))
 
 
 # Workers

@@ -7,7 +7,7 @@ import asyncio
 import gzip
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 import pytest
@@ -17,6 +17,7 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.server import ServerState
 
 from artifacts.evaluation.abstain import Abstention
+from artifacts.networks.engines.build import EngineName
 from artifacts.networks.gru import GruModel
 from artifacts.store.store import Store
 from artifacts.text.tickets import Prediction
@@ -34,6 +35,13 @@ from tests.inference.conftest import started
 from tests.inference.helpers import ACCESS, CLIENT, CONNECTION, MODEL, PRICES, eventually
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=get_args(EngineName))
+def engine(request: pytest.FixtureRequest) -> str:
+    """Let every test that starts a server run on each engine."""
+    return str(request.param)
+
 
 LIMIT_BYTES = 64 * 1024
 SEARCH_TOKEN, ADMIN_TOKEN = "search-token-of-the-tests", "admin-token-of-the-tests"

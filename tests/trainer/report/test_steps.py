@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper
 
 from artifacts.errors import ArtifactRefused
-from artifacts.networks.gru import GruModel
+from artifacts.networks.gru import GruModel, OnnxRuntime
 from artifacts.networks.runtime import open_session
 from artifacts.store.store import Store
 from tests.conftest import gru_version
@@ -38,7 +38,7 @@ def with_graph(model: GruModel, mixture: Mixture, temperature: float) -> bytes:
     """Give the model the networks of `small`, and return their graph."""
     raw = build(mixture, temperature)
     model.vocabulary, model.labels = small.VOCABULARY, [f"category {label}" for label in range(5)]
-    model._session = open_session(raw)
+    model.engine = OnnxRuntime(open_session(raw), len(model.vocabulary), model.vocabulary.num_buckets + 1)
     return raw
 
 
