@@ -7,7 +7,7 @@ import click
 
 from benchmarks.accuracy import accuracy, audit, frontier, frontier_costs
 from benchmarks.mail import reading
-from benchmarks.serving import batch, drain, latency, overload, soak, stalled, startup, swaps, throughput
+from benchmarks.serving import batch, drain, engines, latency, overload, soak, stalled, startup, swaps, throughput
 from benchmarks.training import epoch, epoch_loops, intake, memory, thresholds, training
 
 
@@ -19,6 +19,7 @@ def main() -> None:
 main.add_command(latency.latency_command)
 main.add_command(latency.floor_command)
 main.add_command(throughput.throughput_command)
+main.add_command(engines.engines_command)
 main.add_command(batch.batch_command)
 main.add_command(batch.learner_command)
 main.add_command(startup.startup_command)

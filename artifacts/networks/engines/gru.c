@@ -293,7 +293,7 @@ static uint32_t crc32(const uint8_t *bytes, int64_t size) {
 /* The rows of the n-gram table that stand for a word, as `ngrams` of artifacts/text/tokens.py finds them.
 
 word [size]: UTF-8, between its marks < and >. lengths: of the pieces, in characters, in their order. rows: takes `most`
-rows at most. Returns how many there are, or -1 of a word that is longer than a token may be. */
+rows at most. Returns how many there are, or -1 of a word that is longer than a token may be, or of lengths or buckets below 1. */
 int32_t gru_ngrams(const uint8_t *word, int64_t size, const int32_t *lengths, int32_t num_lengths, int32_t most,
                    int32_t num_buckets, int32_t *rows) {
   int32_t starts[MAX_CHARACTERS + 1], num_characters = 0, num = 0; /* where each character begins, and where all end */
@@ -303,9 +303,12 @@ int32_t gru_ngrams(const uint8_t *word, int64_t size, const int32_t *lengths, in
     starts[num_characters++] = (int32_t)i;
   }
   starts[num_characters] = (int32_t)size;
-  for (int32_t l = 0; l < num_lengths; l++)
+  if (num_buckets < 1) return -1;
+  for (int32_t l = 0; l < num_lengths; l++) {
+    if (lengths[l] < 1) return -1;
     for (int32_t i = 0; i + lengths[l] <= num_characters && num < most; i++, num++)
       rows[num] = 1 + (int32_t)(crc32(word + starts[i], starts[i + lengths[l]] - starts[i]) % (uint32_t)num_buckets);
+  }
   return num;
 }
 

@@ -103,6 +103,20 @@ static void ask_wrong_network(Network n, const int32_t *message, int64_t size, i
   if (gru_answer(&n, message, size, num_tickets, NULL, NULL) != BAD_NETWORK) printf("wrong network %u\n", which), exit(1);
 }
 
+/* Any bytes are hashed within their own memory, or refused. */
+static void ask_ngrams(const Network *n) {
+  int32_t lengths[3] = {3, 4, 5}, most = (int32_t)chance(24), *rows = malloc(sizeof(int32_t) * (size_t)(most + 1));
+  int64_t size = chance(chance(9) ? 40 : 1200);
+  uint8_t *word = malloc((size_t)(size ? size : 1));
+  for (int64_t i = 0; i < size; i++) word[i] = (uint8_t)chance(255);
+  if (chance(9) == 0) lengths[chance(2)] = (int32_t)chance(600) - 3;
+  int32_t num = gru_ngrams(word, size, lengths, 3, most, n->grams - 1, rows);
+  for (int32_t i = 0; i < num; i++)
+    if (rows[i] < 1 || rows[i] >= n->grams) printf("a row outside the table\n"), exit(1);
+  if (num > most) printf("too many rows\n"), exit(1);
+  free(word), free(rows);
+}
+
 int main(int argc, char **argv) {
   if (argc < 3) return 2;
   long rounds = atol(argv[2]), num_answered = 0, num_refused = 0;
@@ -127,6 +141,7 @@ int main(int argc, char **argv) {
       else
         printf("status %d of a message that is %s\n", status, is_damaged ? "damaged" : "right"), exit(1);
       ask_wrong_network(n, message, size, num_tickets);
+      ask_ngrams(&n);
       free(message), free(probabilities), free(best);
     }
     forget(&n);
