@@ -53,6 +53,15 @@ async def test_mail_is_answered_by_what_its_author_wrote(client: httpx.AsyncClie
     assert answer["stripped"].keys() == set(Stripped.__struct_fields__)
 
 
+async def test_text_that_was_read_is_shown_on_request(client: httpx.AsyncClient) -> None:
+    """With show_text the answer has subject and body as they were read, and without it no word of the mail."""
+    shown = await client.post("/predict?name=puppet-o2&show_text=true", content=QUESTION, headers=MAIL)
+    silent = await client.post("/predict?name=puppet-o2", content=QUESTION, headers=MAIL)
+
+    assert shown.json()["text"].split() == ["connexion", "avoir", "problème", "connexion", "<PRODUCT>"]
+    assert silent.json() == {name: value for name, value in shown.json().items() if name != "text"}
+
+
 async def test_mail_is_read_as_its_text_is(client: httpx.AsyncClient) -> None:
     """A mail gets the answer that its subject and body get as `email_text`, from the default model too."""
     by_text = await client.post("/predict", json={"email_text": "connexion\n\navoir problème connexion <PRODUCT>"})

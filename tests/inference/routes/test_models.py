@@ -1,6 +1,7 @@
 """The routes under /models: what is shown, what changes which version serves, what is refused."""
 
 import httpx
+import msgspec
 import pytest
 from litestar import Litestar
 
@@ -40,6 +41,31 @@ async def test_models_are_listed(client: httpx.AsyncClient) -> None:
         "name": "untrained", "neural_network_type": "GRU", "created": "", "state": "untrained", "version": None,
         "engine": None, "current": None, "versions": [], "history": [], "before": None,
     }  # fmt: skip
+
+
+async def test_version_tells_its_categories_and_how_sure_it_is(client: httpx.AsyncClient, store: Store) -> None:
+    """The categories are those of labels.json, the figures those of the report; older versions and kinds have none."""
+    manifest, files = store.read_version("puppet-o2", 1)
+    report = msgspec.json.decode(files["report.json"])
+    figures = {"accuracy_interval": {"low": 0.76, "high": 1.0}, "ece": 0.03}
+    report["validation"] |= figures
+    store.publish(manifest, files | {"report.json": msgspec.json.encode(report)})
+    paths = ("puppet-o2/versions/2", "puppet-o2/versions/1", "prices/versions/1")
+    newer, older, prices = [(await client.get(f"/models/{path}")).json() for path in paths]
+
+    assert newer["categories"] == older["categories"] == msgspec.json.decode(files["labels.json"])
+    assert newer["figures"] == figures
+    assert older["figures"] == prices["figures"] == dict.fromkeys(figures)
+    assert prices["categories"] == []
+
+
+async def test_model_tells_what_a_rollback_would_let_serve(two: httpx.AsyncClient) -> None:
+    """It is the version that a rollback then does let serve; with nothing before it there is none."""
+    before = [(await two.get("/models/puppet-o2")).json()["before"]]
+    rolled_back = (await two.post("/models/puppet-o2/rollback", json={})).json()["version"]
+    before.append((await two.get("/models/puppet-o2")).json()["before"])
+
+    assert before == [rolled_back, None]
 
 
 async def test_one_model_is_shown_as_in_the_list(client: httpx.AsyncClient) -> None:
