@@ -108,7 +108,8 @@ def test_proof_notices_a_wrong_export(
         values = onnx.numpy_helper.to_array(weights["W"])
         swapped = np.concatenate(np.split(values, 3, axis=1)[::-1], axis=1)
         weights["W"].CopyFrom(onnx.numpy_helper.from_array(swapped, "W"))
-        return graph.SerializeToString()
+        raw: bytes = graph.SerializeToString()
+        return raw
 
     monkeypatch.setattr(mini, "export", wrong)
     monkeypatch.setattr(mini, "EPOCHS", 1)
