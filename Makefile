@@ -57,7 +57,7 @@ test: .venv/dev .venv-serve/test  ## every test, those of the server where there
 test-serving: .venv-serve/test
 	$(SERVE)/python -m pytest -q tests/artifacts tests/inference tests/trainer/data tests/trainer/sorting -m "not torch"
 
-DOCUMENTS := $(addprefix tests/system/test_,docs.py readme.py exercises.py lessons.py reference.py)
+DOCUMENTS := $(addprefix tests/system/test_,docs.py readme.py exercises.py lessons.py reference.py mini.py mini_steps.py figures.py)
 
 test-training: .venv/dev
 	$(BIN)/python -m pytest -q tests/artifacts tests/inference -m torch
@@ -90,9 +90,10 @@ mails: .venv/dev  ## 100,000 mutated e-mails: each is read, or refused with an e
 faults: .venv/dev  ## kills, disk errors and power cuts at every step of every change; needs root, writes docs/faults.md
 	$(BIN)/python -m tests.faults --save
 
-docs:  ## draw docs/architecture.svg and its French twin from the imports, list the problems; needs only Python
+docs:  ## draw the architecture from the imports and the figures from their runs, list the problems; needs only Python
 	$(PYTHON) docs/draw_architecture.py
 	$(PYTHON) docs/write_problems.py
+	$(PYTHON) docs/figures/draw.py
 
 release: .venv/dev  ## the wheel and the sdist in dist/, each installed and tried in a fresh environment
 	rm -rf build dist

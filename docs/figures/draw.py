@@ -83,19 +83,24 @@ def ids(runs: Any, words: Words, _language: str) -> Drawing:
 
 
 def unrolled(runs: Any, words: Words, _language: str) -> Drawing:
-    """Draw the GRU once for each token of the ticket: the same weights, another state."""
+    """Draw the GRU once for each token of the ticket, those in the middle left out: the same weights, another state."""
     tokens = runs["ticket"]["tokens"]
     step, left = 118, 70
     body = [text(16, 100, "h = 0", "id")]
-    for place, token in enumerate(tokens):
-        x = left + place * step
+    shown = [*range(4), len(tokens) - 1]
+    for column, place in enumerate(shown):
+        token = tokens[place]
+        x = left + column * step
+        if place == len(tokens) - 1:
+            body.append(text(x + 8, 101, "\u2026", "strong", "middle"))
+            x += 16
         body += arrow(x, 96, x + 22, 96)
         body += [box(x + 24, 70, 66, 52, "cell"), text(x + 57, 101, "GRU", "strong", "middle")]
         body += [text(x + 57, 200, token, "", "middle"), text(x + 57, 48, f"h{place + 1}", "id", "middle")]
         body += [box(x + 32, 150, 50, 22, "empty"), text(x + 57, 166, f"x{place + 1}", "id", "middle")]
         body.append(f'<path class="arrow" d="M{x + 57},150 V124"/>')
         body.append(f'<path class="arrow" d="M{x + 90},96 H{x + step}"/>')
-    end = left + len(tokens) * step
+    end = left + len(shown) * step + 16
     body += arrow(end, 96, end + 22, 96)
     body += [text(end + 28, 92, words["last"]), text(end + 28, 109, words["logits"], "small")]
     body.append(text(16, 230, words["same"], "small"))
@@ -187,7 +192,8 @@ def curves(bug: str, measure: str) -> Callable[[Any, Words, str], Drawing]:
             y = found["floor"] / top
             body.append(line(frame, [(0, y), (1, y)], "floor"))
             said = words["floor"].format(floor=number(found["floor"], language, 4))
-            body.append(text(64, frame[1] + frame[3] * (1 - y) + 16, said, "small"))
+            # On the right, where no curve passes below the floor's line.
+            body.append(text(frame[0] + frame[2] - 4, frame[1] + frame[3] * (1 - y) + 16, said, "small", "end"))
         ends = {"first": number(correct[-1], language), "second": number(wrong[-1], language), "epochs": epochs}
         return 700, 350, body, {**ends, "floor": number(found["floor"], language, 4)}
 

@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from artifacts.kinds import load
 from artifacts.networks.gru import GruModel
 from artifacts.store.store import Store
-from docs.mini import mini
+from docs.mini import check, mini
 from trainer.gru import reference
 
 PARTS = {
@@ -104,6 +104,14 @@ def mini_with(make_network: Any, taught: str, folder: str, other: str) -> float:
     return 100 * float(np.mean([labels[a] == c for a, c in zip(answers_N, categories, strict=True)]))
 
 
+def counted(taught: str, other: str) -> float:
+    """Return the accuracy on `other` of step 1 of the course: a softmax regression on counts of words."""
+    with check.loaded(check.sources_of(check.SOLUTIONS, 1), check.SOLUTIONS) as step1:
+        predict = step1.fit(step1.read_tickets(taught))
+        categories, texts = zip(*step1.read_tickets(other), strict=True)
+        return 100 * float(np.mean([a == c for a, c in zip(predict(list(texts)), categories, strict=True)]))
+
+
 def networks_alone(store: Store, name: str, other: str) -> float:
     """Return the accuracy of a version's networks without its linear expert, computed by the NumPy reference."""
     manifest, files = store.read_version(name, store.current(name).version)
@@ -132,6 +140,7 @@ def main() -> None:
         taught, other, store = (str(Path(made, name)) for name in ("taught.jsonl", "other.jsonl", "store"))
         puppet("sample", taught, "--num-tickets", "1500")
         puppet("sample", other, "--num-tickets", "3000", "--seed", "1")
+        print(f"counting words, step 1 {counted(taught, other):.1f}")
         for idea, make_network in IDEAS.items():
             with contextlib.redirect_stdout(io.StringIO()):
                 accuracy = mini_with(make_network, taught, str(Path(made, "mini")), other)
@@ -142,7 +151,7 @@ def main() -> None:
             sets = [word for setting in (*ALWAYS, *settings) for word in ("--set", setting)]
             name = f"part{number}"
             out = puppet("fit", taught, "--store", store, "--name", name, "--test", other, *sets, "--json")
-            accuracy = 100 * msgspec.json.decode(out)["accuracy"]
+            accuracy = 100 * msgspec.json.decode(out.splitlines()[-1])["accuracy"]
             whole = whole or accuracy
             print(f"{part} {accuracy:.1f} {whole - accuracy:+.1f}", flush=True)
         alone = networks_alone(Store(Path(store)), "part0", other)

@@ -154,6 +154,21 @@ def test_wrong_words_show_the_usage() -> None:
     assert done.stderr.startswith("usage: mini.py train DATA.jsonl FOLDER")
 
 
+def test_ideas_of_the_comparison_read_no_padding() -> None:
+    """The networks that `points.py` puts in the place of mini.py's answer a ticket alone as in a batch."""
+    import torch
+
+    points = importlib.import_module("docs.mini.points")
+    for make_network in points.IDEAS.values():
+        torch.manual_seed(0)
+        network = make_network(9, 3)
+        with torch.no_grad():
+            together_BC = network(torch.tensor([[2, 3, 4, 5], [6, 0, 0, 0]]), torch.tensor([4, 1], dtype=torch.int32))
+            alone_BC = network(torch.tensor([[6]]), torch.tensor([1], dtype=torch.int32))
+        assert together_BC.shape == (2, 3)
+        torch.testing.assert_close(together_BC[1:], alone_BC)
+
+
 def test_table_names_files_that_are_there() -> None:
     """Each file of the product that the table at the end names exists."""
     table = SCRIPT.read_text("utf-8").partition("# What the product does better")[2]
