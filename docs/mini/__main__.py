@@ -8,11 +8,6 @@
 The chapter is docs/mini/README.md (docs/mini/README.fr.md).
 """
 
-import os
-
-# Before NumPy is imported: on matrices this small several threads only wait for each other.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import tempfile
 import tomllib
 from pathlib import Path

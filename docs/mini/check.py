@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # scikit-learn brings it
 
 from docs.mini.probes import PROBES, Probe
 
@@ -160,7 +161,9 @@ def measure(number: int, folder: Path, data: Path, seed: int = 0) -> list[Measur
     with loaded(sources_of(SOLUTIONS, 1), SOLUTIONS) as first:
         tickets = {name: first.read_tickets(str(data / f"{name}.jsonl")) for name in SETS}
         accuracy_of = first.held_out_accuracy
-    with loaded(sources_of(folder, number), folder) as step, contextlib.redirect_stdout(io.StringIO()):
+    # One thread: on matrices this small several only wait for each other, and cost others the cores.
+    limits = threadpool_limits(limits=1)
+    with limits, loaded(sources_of(folder, number), folder) as step, contextlib.redirect_stdout(io.StringIO()):
         for name, rows in tickets.items():
             start = time.process_time()
             accuracy = accuracy_of(step.fit, rows, seed)

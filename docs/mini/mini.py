@@ -306,7 +306,7 @@ if __name__ == "__main__":
 #   network   largest and mean state instead of the last   trainer/gru/model.py           +1.9 in this file
 #             a second direction, a second network         trainer/gru/ensemble.py        -0.3 and +0.1: none here
 #             a linear expert next to the GRUs             trainer/gru/linear.py          +0.6
-#   training  dropout                                      trainer/gru/train.py           +1.2; with the former +5.1
+#   training  dropout                                      trainer/gru/train.py           +1.2; with pooling +5.1
 #             temperature, an honest confidence            trainer/gru/calibrate.py       none: answers stay the same
 #   export    proof on larger weights, golden rows         trainer/gru/export.py          none: for safety
 #   Model     hashes, versions, publishing all or nothing  artifacts/store/store.py       none: for safety

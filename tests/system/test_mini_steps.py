@@ -363,7 +363,8 @@ def test_chapter_says_the_same_in_both_languages() -> None:
     assert blocks(french) == blocks(english)
     shapes = [[re.match(r"#+|- |\||\[|\*", line) for line in prose(path)] for path in (english, french)]
     assert [match and match[0] for match in shapes[1]] == [match and match[0] for match in shapes[0]]
-    assert [line for line in prose(french) if re.search(rf"(?<!{SPACE})[;:!?»]|«(?!{SPACE})|['\"]", line)] == []
+    french_lines = [line for line in prose(french) if not line.startswith("<!--")]
+    assert [line for line in french_lines if re.search(rf"(?<!{SPACE})[;:!?»]|«(?!{SPACE})|['\"]", line)] == []
     commands = [line for block in blocks(english) if block.language == "sh" for line in block.text.splitlines()]
     assert commands[2:] == [f"python -m docs.mini check {step}" for step in STEPS]
 
