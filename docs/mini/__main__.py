@@ -115,9 +115,12 @@ def check_command(context: click.Context, step: int, folder: Path, lang: str) ->
     """Say what is wrong with a step, and what to look at; if nothing is, how often it is right."""
     words = words_of(lang)
     found = check.findings(step, folder.resolve())
+    said: set[str] = set()
     for finding in found:
         first, *others = in_words(finding, step, words)
-        click.echo("\n".join([first, *(f"    {line}" for line in others)]))
+        # One mistake may show in several answers; it is explained once.
+        click.echo("\n".join([first, *(f"    {line}" for line in others if line not in said)]))
+        said.update(others)
     if any(finding.kind != "ok" for finding in found):
         context.exit(1)
     with tempfile.TemporaryDirectory() as data:
