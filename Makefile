@@ -59,7 +59,7 @@ test: .venv/dev .venv-serve/test  ## every test, those of the server where there
 test-serving: .venv-serve/test
 	$(SERVE)/python -m pytest -q tests/artifacts tests/inference tests/trainer/data tests/trainer/sorting -m "not torch"
 
-DOCUMENTS := $(addprefix tests/system/test_,docs.py readme.py exercises.py lessons.py reference.py)
+DOCUMENTS := $(addprefix tests/system/test_,docs.py readme.py exercises.py lessons.py reference.py mini.py mini_steps.py figures.py)
 
 test-trainer: .venv/dev
 	$(BIN)/python -m pytest -q -m torch $$(grep -rl 'mark\.torch' --include='test_*.py' tests/artifacts tests/inference)
@@ -108,9 +108,10 @@ pictures: .venv/dev  ## photograph each screen of the page into docs/page; needs
 vendor:  ## fetch what the page takes from others (inference/page/vendor/vendor.toml) anew; needs only Python
 	$(PYTHON) .ci/fetch_vendor.py
 
-docs:  ## draw docs/architecture.svg and its French twin from the imports, list the problems; needs only Python
+docs:  ## draw the architecture from the imports and the figures from their runs, list the problems; needs only Python
 	$(PYTHON) docs/draw_architecture.py
 	$(PYTHON) docs/write_problems.py
+	$(PYTHON) docs/figures/draw.py
 
 release: .venv/dev  ## the wheel and the sdist in dist/, each tried in a fresh environment
 	rm -rf build dist
