@@ -9,6 +9,7 @@ from typing import Annotated, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
+from artifacts.kinds import DEFAULT
 from artifacts.networks.manifest import ModelName
 from artifacts.schemas import Id, KindName, Row
 from artifacts.text.tickets import Tokens, TopK
@@ -112,7 +113,7 @@ class InspectData(msgspec.Struct, Generic[R], frozen=True, forbid_unknown_fields
     """
 
     training_data: list[R] | None = None
-    neural_network_type: KindName = "GRU"
+    neural_network_type: KindName = DEFAULT
     name: Name | None = None
     data_of: JobId | None = None
     reading: ReadingAsked = ReadingAsked()

@@ -80,7 +80,7 @@ def test_ids_go_with_their_tickets(fields: dict[str, Any], fits: bool) -> None:
 def test_all_bodies_are_under_test() -> None:
     """The list of bodies in this file is the list of the module."""
     assert {found.__name__ for found in BODIES} == {
-        "CreateModel", "Test", "Predict", "Promote", "Feedback",
+        "CreateModel", "Test", "Predict", "Promote", "Feedback", "ReviewLoad", "ReviewLoadRaw", "ReviewTicket",
     }  # fmt: skip
 
 

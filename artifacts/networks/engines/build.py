@@ -94,7 +94,8 @@ def compile_level(level: Level, target: Path, command: Sequence[str], more: Sequ
     Raises:
         OSError, subprocess.CalledProcessError: the compiler or the disk refuses.
     """
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:  # two installations may compile side by side
+    # Of its own, since two installations may compile side by side; with a dot, or setuptools takes it for a package.
+    with tempfile.TemporaryDirectory(prefix=".", dir=target.parent) as folder:
         made = Path(folder) / target.name
         source = f'-DSOURCE="{digest()}"'
         subprocess.run(  # noqa: S603  # the compiler of this machine, on our own source

@@ -290,7 +290,8 @@ async def test_without_a_token_set_only_this_machine_is_let_in(settings: Setting
                 if not may:
                     problem = check_problem(response, 401)
                     # The least of the roles that open it.
-                    role = {"feedback": "label", "job": "search"}.get(ROLES[method, path], ROLES[method, path])
+                    least = {"feedback": "label", "inspect": "label", "job": "search", "view": "search"}
+                    role = least.get(ROLES[method, path], ROLES[method, path])
                     assert (problem["type"], problem["role"]) == ("/problems/only-this-machine", role)
                     assert f"puppet-serve token NAME --role {role}" in problem["detail"]
 

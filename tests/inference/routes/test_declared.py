@@ -90,11 +90,12 @@ def test_limit_of_a_body_is_the_largest_setting_named(settings: Settings) -> Non
     }
 
     assert limits["/train_model"] == 300_001
-    assert limits["/test"] == 300_002
+    assert limits["/test"] == limits["/models/{name}/review"] == 300_002
     assert limits["/predict"] == max(settings.search_body_bytes, settings.mail_body_bytes)
     files = {"/train_model", "/inspect", "/evaluate", "/classify", "/models/{name}/diff"}
     assert {limits[path] for path in files} == {300_001}
-    assert {limits[path] for path in limits.keys() - files - {"/test", "/predict"}} == {settings.search_body_bytes}
+    others = limits.keys() - files - {"/test", "/models/{name}/review", "/predict"}
+    assert {limits[path] for path in others} == {settings.search_body_bytes}
 
     @post("/", body_limits=("no_such_bytes",))
     async def wrong() -> str:

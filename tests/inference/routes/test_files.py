@@ -355,7 +355,7 @@ async def test_query_that_does_not_fit_is_refused_with_each_fault(
     """Before a byte of the file is kept."""
     response = await client.post("/classify", params=query, content=export(), headers=CSV)
 
-    assert pointers(check_problem(response, 400)) == wrong
+    assert sorted(pointers(check_problem(response, 400))) == sorted(wrong)  # the framework keeps no order of names
 
 
 @pytest.mark.parametrize(
