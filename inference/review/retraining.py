@@ -2,18 +2,18 @@
 
     POST /feedback ─► kept ─► how many since the model's last training was asked for? ─► POST /train_model of our own
 
-It trains as a request with `include_feedback` and `promote = "if_better"` would: the new version serves only if it is
-surely better than the one that serves.
+It trains on what the last training with `keep_data` was given, and on the corrections; on the corrections alone where
+no such data is kept. The new version serves only if it is surely better than the one that serves.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import msgspec
 
 from artifacts.errors import PuppetError
-from artifacts.jobs.records import Job
+from artifacts.jobs.records import BODY, Job, read_upload
 from artifacts.jobs.request import TrainModel
 from artifacts.store import feedback
 from artifacts.store.audit import Author
@@ -51,17 +51,35 @@ class Retraining:
             num_new = await asyncio.to_thread(feedback.count_after, self._store, name, created)
             if num_new < self._train_after:
                 return
-            record = await asyncio.to_thread(self._store.read_model, name)
-            body = TrainModel[msgspec.Raw](name, record.neural_network_type, promote="if_better", include_feedback=True)
+            body = await asyncio.to_thread(self._request, name)
             # Every worker counts the same corrections: the key makes one training of what two of them ask for.
             key = f"train_after-{name}-{last.id if last is not None else 'first'}"
             job = await self._training.submit(_once(msgspec.json.encode(body)), key, NOBODY_ASKED)
             log.info("model %s: %d new corrections, training %s is queued (train_after)", name, num_new, job.id)
-        except PuppetError as error:
+        except (PuppetError, OSError, msgspec.DecodeError) as error:
             log.error("model %s: the training that is due cannot be queued (train_after): %s", name, error)
 
     def _last_training(self, name: str) -> Job | None:
-        return next((job for job in self._training.jobs.list(LOOKED_AT) if job.model_name == name), None)
+        return next(self._trainings(name), None)
+
+    def _trainings(self, name: str) -> Iterator[Job]:
+        """Yield the trainings of a model, the newest first."""
+        return (job for job in self._training.jobs.list(LOOKED_AT) if (job.kind, job.model_name) == ("train", name))
+
+    def _request(self, name: str) -> TrainModel[msgspec.Raw]:
+        """Return what is asked for: the newest training whose data is kept once more, and the corrections with it."""
+        record = self._store.read_model(name)
+        body = TrainModel[msgspec.Raw](name, record.neural_network_type)
+        kept = next((job for job in self._trainings(name) if job.state == "succeeded" and job.keep_data), None)
+        if kept is not None:
+            folder = self._training.jobs.folder(kept.id)
+            # Where a file was posted, its request holds no row, and says how the file was read and what was put right.
+            # A body of rows may have 256 MiB, which no server decodes: it is read as a file, with the default settings.
+            if read_upload(folder) is not None:
+                body = msgspec.json.decode((folder / BODY).read_bytes(), type=TrainModel[msgspec.Raw])
+            body = msgspec.structs.replace(body, data_of=kept.id)
+        # Its own data is kept as well, so that the next one finds it.
+        return msgspec.structs.replace(body, promote="if_better", include_feedback=True, keep_data=kept is not None)
 
 
 async def _once(raw: bytes) -> AsyncIterator[bytes]:

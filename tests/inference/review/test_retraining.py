@@ -1,5 +1,6 @@
 """Enough corrections queue a training by themselves, once, whichever worker they come to."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -7,8 +8,9 @@ import msgspec
 import pytest
 from litestar import Litestar
 
-from artifacts.jobs.records import BODY
+from artifacts.jobs.records import BODY, UPLOAD
 from artifacts.jobs.request import TrainModel
+from artifacts.jobs.table import DATABASE
 from artifacts.store.store import Store
 from artifacts.text.tickets import Ticket
 from inference.settings import Settings
@@ -102,3 +104,30 @@ async def test_training_that_is_refused_costs_no_correction(
         assert (await client.get(f"/models/{NAME}/feedback")).text.count("\n") == 5
         assert await jobs(app) == []
     assert "train_after" in caplog.text
+
+
+async def test_data_that_was_kept_is_trained_on_again(apps: list[Litestar]) -> None:
+    """The newest training with `keep_data` is asked for once more, as its file was read, with the corrections."""
+    asked = {"name": NAME, "neural_network_type": "GRU", "text": "Texte", "category": "Sorte", "keep_data": "true"}
+    rows = b"Texte,Sorte\n" + b"".join(b"mot %d,a\nautre %d,b\n" % (number, number) for number in range(20))
+    async with connect(apps[0]) as client:
+        response = await client.post(
+            "/train_model",
+            params=asked | {"config": '{"epochs": 3}'},
+            content=rows,
+            headers={"Content-Type": "text/csv", "Prefer": "respond-async"},
+        )
+    kept = response.json()["job"]
+    folder = apps[0].state.training.jobs.folder
+    with sqlite3.connect(folder(kept).parent / DATABASE) as database:  # as if a trainer had run it, long ago
+        database.execute("UPDATE jobs SET state = 'succeeded', created = '2026-11-01' WHERE id = ?", (kept,))
+    for id_ in "abcd":
+        await correct(apps[0], id_)
+
+    job = (await jobs(apps[0]))[0]["id"]
+    body = msgspec.json.decode((folder(job) / BODY).read_bytes(), type=TrainModel[Ticket])
+    assert job != kept
+    assert (body.data_of, body.include_feedback, body.promote, body.keep_data) == (kept, True, "if_better", True)
+    assert (body.reading.text, body.reading.category) == (["Texte"], "Sorte")
+    assert msgspec.json.decode(msgspec.json.encode(body.config)) == {"epochs": 3}
+    assert (folder(job) / UPLOAD).read_bytes() == rows
