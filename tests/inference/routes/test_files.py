@@ -215,9 +215,9 @@ async def test_preview_of_named_columns_is_certain(client: httpx.AsyncClient) ->
     }  # fmt: skip
 
 
+@pytest.mark.torch  # it needs what trains
 async def test_inspection_says_what_to_look_at_row_by_row(client: httpx.AsyncClient) -> None:
     """A finding has the rows that it is of, by the lines by which a training's corrections name them."""
-    pytest.importorskip("scipy")
     twice = export("utf-8") + export("utf-8").split(b"\r\n", 1)[1]
 
     response = await client.post("/inspect", params=WHERE, content=twice, headers=CSV)
@@ -243,6 +243,7 @@ async def test_file_is_measured_as_a_body_is(client: httpx.AsyncClient) -> None:
         assert response.json()["model_name"] == "puppet-o2"
 
 
+@pytest.mark.torch  # it needs what trains
 async def test_versions_are_compared_ticket_by_ticket(client: httpx.AsyncClient, store: Store) -> None:
     """A version that says another category is shown with the ticket's line and words."""
     manifest, files = store.read_version("puppet-o2", 1)
@@ -489,10 +490,9 @@ async def test_report_that_is_not_there_is_said_with_the_remedy(client: httpx.As
     check_problem(wrong, 400)
 
 
+@pytest.mark.torch  # it needs what trains
 async def test_report_is_written_again_in_both_languages(client: httpx.AsyncClient) -> None:
     """It comes under a policy of its own, in the language of the request."""
-    pytest.importorskip("matplotlib")
-    pytest.importorskip("jinja2")
     written = await client.post("/models/puppet-o2/versions/1/report", json={})
     assert written.status_code == 200, written.text
 

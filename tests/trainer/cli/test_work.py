@@ -26,7 +26,7 @@ def test_work_says_what_it_does() -> None:
     """The help has the options a person may set, and not the one that only the server gives."""
     text = " ".join(puppet_train("work", "--help").stdout.split())
 
-    assert "Train what is asked for through the server, one training after the other, until Ctrl+C." in text
+    assert "Do what is asked for through the server until Ctrl+C: a training, and a shorter job next to it." in text
     for option in ("--store", "--timeout-s", "--memory-bytes", "--cpu-s", "--keep-versions", "--beside"):
         assert option in text
     assert "--parent" not in text
@@ -112,6 +112,7 @@ def test_check_prints_what_a_body_asks_for(empty: Store) -> None:
         "neural_network_type": "GRU",
         "promote": "never",
         "keep_data": True,
+        "data_of": "",
         "refusal": None,
     }
     refused = json.loads(wrong.stdout)["refusal"]

@@ -245,7 +245,7 @@ def test_worker_that_is_asked_to_end_interrupts_its_training(empty: Store) -> No
     assert found.detail == "the trainer was shut down, nothing was published; ask for the training again"
     assert Jobs(empty).get(waiting.id).state == "queued"
     assert [json.loads(line)["event"].split(" ", 2)[2] for line in log.splitlines()] == [
-        f"of model {NAME} runs in process {run}",
+        f"(train) of model {NAME} runs in process {run}",
         f"ended, interrupted: {found.detail}",
     ]
 
