@@ -73,9 +73,11 @@ test-documents: .venv/dev
 
 test-pythons: $(PYTHONS:%=test-python-%)  ## the server's tests on the other Pythons, where there is no torch
 
-# Without what a Python does not change: a kill at any moment, a race of processes, a cost that must not grow too fast.
+# Without what a Python does not change: a kill at any moment, a race of processes, a cost that must not grow too fast,
+# the kernel. The newest runs everything else; one between two that pass, the server alone, which all libraries meet in.
+PYTHON_TESTS = $(if $(filter 3.12,$*),tests/inference,tests/artifacts tests/inference)
 test-python-%: .venv-serve-%/test
-	.venv-serve-$*/bin/python -m pytest -q tests/artifacts tests/inference -m "not torch and not one_python"
+	.venv-serve-$*/bin/python -m pytest -q $(PYTHON_TESTS) -m "not torch and not one_python"
 
 .PRECIOUS: .venv-serve-%/test
 

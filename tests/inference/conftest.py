@@ -33,7 +33,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def engine() -> EngineName:
-    """Give the engine that serves: the default. A file of tests that says `both_engines` runs them on each."""
+    """Give the engine that serves: the default. A file of tests that has a fixture of this name runs them on each."""
     return "onnxruntime"
 
 

@@ -33,6 +33,8 @@ from artifacts.text.vocabulary import Encoded
 from tests.artifacts.networks.kernels import best, compiled
 from tests.conftest import FROZEN, frozen_store, gru_version
 
+pytestmark = pytest.mark.one_python  # the kernel is C, and is the same for each
+
 V, NUM_BUCKETS = 16, 64  # of the fixture
 LEVELS = [level.name for level in build.levels()]
 Version = tuple[GruManifest, dict[str, bytes]]

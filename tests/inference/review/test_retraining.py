@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -119,7 +120,8 @@ async def test_data_that_was_kept_is_trained_on_again(apps: list[Litestar]) -> N
         )
     kept = response.json()["job"]
     folder = apps[0].state.training.jobs.folder
-    with sqlite3.connect(folder(kept).parent / DATABASE) as database:  # as if a trainer had run it, long ago
+    # As if a trainer had run it, long ago.
+    with closing(sqlite3.connect(folder(kept).parent / DATABASE)) as database, database:
         database.execute("UPDATE jobs SET state = 'succeeded', created = '2026-11-01' WHERE id = ?", (kept,))
     for id_ in "abcd":
         await correct(apps[0], id_)

@@ -5,7 +5,7 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import httpx
 import msgspec
@@ -15,7 +15,6 @@ from litestar import Litestar
 
 from artifacts import kinds
 from artifacts.evaluation.metrics import Metrics, ValueMetrics, measure, measure_values
-from artifacts.networks.engines.build import EngineName
 from artifacts.networks.gru import GruModel
 from artifacts.networks.gru_records import GoldenRow
 from artifacts.networks.learnt import trained_on
@@ -43,7 +42,7 @@ from tests.inference.helpers import (
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=get_args(EngineName))
+@pytest.fixture(params=["onnxruntime", pytest.param("fused", marks=pytest.mark.one_python)])
 def engine(request: pytest.FixtureRequest) -> str:
     """Let every test that starts a server run on each engine."""
     return str(request.param)

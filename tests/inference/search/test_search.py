@@ -1,7 +1,6 @@
 """What /search says of time and room, and why: a deadline by header, a queue that is full, what a token weighs."""
 
 import asyncio
-from typing import get_args
 
 import httpx
 import msgspec
@@ -10,7 +9,6 @@ from litestar import Litestar
 
 from artifacts.errors import InvalidInput
 from artifacts.kinds import KINDS
-from artifacts.networks.engines.build import EngineName
 from artifacts.networks.explain import explain
 from inference.search.admission import LARGE_FACTOR
 from inference.search.batcher import Batcher
@@ -22,7 +20,7 @@ from tests.inference.helpers import CONNECTION, MODEL, check_problem
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=get_args(EngineName))
+@pytest.fixture(params=["onnxruntime", pytest.param("fused", marks=pytest.mark.one_python)])
 def engine(request: pytest.FixtureRequest) -> str:
     """Let every test that starts a server run on each engine."""
     return str(request.param)

@@ -7,7 +7,7 @@ import asyncio
 import gzip
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -17,7 +17,6 @@ from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.server import ServerState
 
 from artifacts.evaluation.abstain import Abstention
-from artifacts.networks.engines.build import EngineName
 from artifacts.networks.gru import GruModel
 from artifacts.store.store import Store
 from artifacts.text.tickets import Prediction
@@ -37,7 +36,7 @@ from tests.inference.helpers import ACCESS, CLIENT, CONNECTION, MODEL, PRICES, e
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=get_args(EngineName))
+@pytest.fixture(params=["onnxruntime", pytest.param("fused", marks=pytest.mark.one_python)])
 def engine(request: pytest.FixtureRequest) -> str:
     """Let every test that starts a server run on each engine."""
     return str(request.param)
