@@ -8,8 +8,8 @@ PEERS := .venv-peers/bin
 EXTRAS := train,mail,report,tables
 # Where the serving side is tested beside $(PYTHON).
 PYTHONS := 3.12 3.13
-# What `make test` runs: parts of minutes, the longest first, so that two cores are busy to the end.
-TESTS := test-trainer test-documents test-serving test-system
+# What `make test` runs: parts of minutes, the longest first. Three at a time, for that of the system waits most of its time.
+TESTS := test-system test-trainer test-serving test-documents
 
 .PHONY: install demo demo-check test $(TESTS) test-pythons check bench peers mails fuzz faults browser pictures vendor docs release clean ci environments
 
@@ -53,8 +53,8 @@ demo: .venv/train  ## train on synthetic tickets, serve on 127.0.0.1:8000, show 
 demo-check: .venv/train  ## the demo on a free port, then the seeds' calls, then exit
 	$(BIN)/python demo.py --check
 
-test: .venv/dev .venv-serve/test  ## every test, those of the server where there is no torch; two at a time
-	$(MAKE) --no-print-directory -j2 --output-sync=target $(TESTS)
+test: .venv/dev .venv-serve/test  ## every test, those of the server where there is no torch; three at a time
+	$(MAKE) --no-print-directory -j3 --output-sync=target $(TESTS)
 
 test-serving: .venv-serve/test
 	$(SERVE)/python -m pytest -q tests/artifacts tests/inference tests/trainer/data tests/trainer/sorting -m "not torch"
@@ -120,7 +120,7 @@ release: .venv/dev  ## the wheel and the sdist in dist/, each tried in a fresh e
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/python .ci/check_release.py dist/*.whl dist/*.tar.gz
 
-# What .ci/run asks for, two targets at a time and the short ones last. Apart from the environments, because a release is
+# What .ci/run asks for, three targets at a time and the short ones last. Apart from the environments, because a release is
 # built from files that an installation of this folder writes too (*.egg-info).
 ENVIRONMENTS := .venv/dev .venv-serve/test $(PYTHONS:%=.venv-serve-%/test)
 

@@ -60,7 +60,7 @@ def test_make_targets_are_run_by_ci() -> None:
     for name in shown:
         assert re.search(rf"^{name}:", makefile, re.MULTILINE), name
         assert TARGETS_RUN_BY_CI[name] in run_by_ci, name
-    assert "$(MAKE) --no-print-directory -j2 --output-sync=target $(TESTS)\n" in makefile  # which is `make test`
+    assert "$(MAKE) --no-print-directory -j3 --output-sync=target $(TESTS)\n" in makefile  # which is `make test`
 
 
 def targets_of_ci(makefile: str) -> list[str]:
