@@ -12,6 +12,7 @@ import msgspec
 
 from artifacts.errors import Fault, InvalidContent, KindMismatch, PuppetError
 from artifacts.kinds import KINDS, kind_named
+from artifacts.networks.manifest import ModelRecord
 from artifacts.store import feedback
 from artifacts.store.audit import NO_TOKEN, AuditLog, Author
 from artifacts.store.feedback import Correction
@@ -85,6 +86,24 @@ class Corrections:
             log.error("a ticket of %s was labelled, but still waits for review: %s", name, error)
 
 
+def labelled(store: Store, name: str) -> ModelRecord:
+    """Return the record of a model that tells categories of tickets apart; reads the disk.
+
+    Raises:
+        KindMismatch: it does not.
+        ModelNotFound, InvalidName, ArtifactRefused.
+    """
+    record = store.read_model(name)
+    if not kind_named(record.neural_network_type).reads_text:
+        raise KindMismatch(
+            "no-categories",
+            model_name=name,
+            neural_network_type=record.neural_network_type,
+            known=[one.name for one in KINDS.values() if one.reads_text],
+        )
+    return record
+
+
 def checked(store: Store, body: Feedback) -> Correction:
     """Return what a body asks to keep; reads the disk.
 
@@ -93,14 +112,7 @@ def checked(store: Store, body: Feedback) -> Correction:
         KindMismatch: the model does not tell categories of tickets apart.
         ModelNotFound, InvalidName, ArtifactRefused.
     """
-    record = store.read_model(body.name)
-    if not kind_named(record.neural_network_type).reads_text:
-        raise KindMismatch(
-            "no-categories",
-            model_name=body.name,
-            neural_network_type=record.neural_network_type,
-            known=[one.name for one in KINDS.values() if one.reads_text],
-        )
+    record = labelled(store, body.name)
     faults = Faults()
     category = unicodedata.normalize("NFC", body.category).strip()
     if not category:

@@ -290,19 +290,24 @@ async def served(job: Job, registry: Registry, language: Language) -> Trained:
     Raises:
         TrainingFailed: the version is to serve, and this server refuses it.
     """
+    await registry.refresh()
+    answer = trained(job, registry, language)
+    if not answer.serves and await asyncio.to_thread(registry.store.serving, job.model_name) == job.version:
+        raise TrainingFailed("version-not-loaded", version=answer.version)
+    return answer
+
+
+def trained(job: Job, registry: Registry, language: Language) -> Trained:
+    """Return what a training that has succeeded came to, as this server knows it now."""
     assert job.version is not None, "a job that succeeded has its version; this is our bug"
     assert job.metrics is not None, "and its metrics"
-    await registry.refresh()
-    serves = registry.version_of(job.model_name) == job.version
-    if not serves and await asyncio.to_thread(registry.store.serving, job.model_name) == job.version:
-        raise TrainingFailed("version-not-loaded", version=job.version)
     return Trained(
         model_name=job.model_name,
         version=job.version,
         job=job.id,
         metrics=job.metrics,
         seconds=job.seconds or 0.0,
-        serves=serves,
+        serves=registry.version_of(job.model_name) == job.version,
         detail=detail_of(job, language),
     )
 

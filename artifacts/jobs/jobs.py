@@ -389,25 +389,34 @@ class Jobs:
                 entry.unlink(missing_ok=True)
         return len(found)
 
-    def drop_bodies(self, model_name: str, holding: Sequence[bytes] | None = None) -> int:
-        """Remove the bodies of a model's trainings that were to be kept, and return how many.
+    def drop_bodies(
+        self, model_name: str, holding: Sequence[bytes] | None = None, in_files: Sequence[bytes] = ()
+    ) -> int:
+        """Remove the data of a model's trainings that was to be kept, body and file, and return of how many trainings.
 
         That of a training which has not ended is removed when it ends.
 
         Args:
             model_name: whose trainings.
-            holding: only bodies in which one of these stands; None: all.
+            holding: only data in which one of these stands, or may stand in a file that cannot be searched; None: all.
+            in_files: further strings that are looked for in files, which need not be JSON.
         """
         with self._table.reading() as database:
             kept = self._table.with_kept_data(database, model_name)
         with self._disk():
-            kept = [one for one in kept if holding is None or _holds(self.folder(one) / BODY, holding)]
+            kept = [
+                one
+                for one in kept
+                if holding is None
+                or _holds(self.folder(one) / BODY, holding)
+                or _may_hold(self.folder(one) / UPLOAD, [*holding, *in_files])
+            ]
         for job_id in kept:
             with self._table.writing() as database:
                 job = self._table.keep_no_data(database, job_id)
             if job.state not in ("queued", "running"):
+                self._remove_copies(job_id)
                 with self._disk(), contextlib.suppress(FileNotFoundError):
-                    (self.folder(job_id) / BODY).unlink()
                     flush(self.folder(job_id))
         return len(kept)
 
@@ -764,15 +773,16 @@ class Jobs:
                     else:
                         entry.unlink(missing_ok=True)
 
-    def list(self, limit: int = 100, asker: tuple[str, str] | None = None) -> _JobList:
+    def list(self, limit: int = 100, asker: tuple[str, str] | None = None, trained: str | None = None) -> _JobList:
         """Return the newest jobs, the newest first, at most 1000.
 
         Args:
             limit: how many.
             asker: name and role of the token that they were asked for with; None: all jobs.
+            trained: only trainings of this model; None: all jobs.
         """
         with self._table.reading() as database:
-            return self._table.newest(database, limit, asker)
+            return self._table.newest(database, limit, asker, trained)
 
 
 def is_copy(file: str) -> bool:
@@ -829,6 +839,11 @@ def _holds(path: Path, wanted: Sequence[bytes]) -> bool:
     except FileNotFoundError:
         pass
     return False
+
+
+def _may_hold(path: Path, wanted: Sequence[bytes]) -> bool:
+    """Return whether one of the strings stands in a posted file, or may stand in one that cannot be searched."""
+    return path.is_file() and (not _is_utf8(path) or _holds(path, wanted))
 
 
 def _erase_in(path: Path, person: Person) -> None:

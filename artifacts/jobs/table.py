@@ -230,12 +230,20 @@ class JobTable:
             raise JobNotFound("job-not-found", job=job_id, num_kept=self._keep_ended)
         return self._job(row)
 
-    def newest(self, database: sqlite3.Connection, limit: int, asker: tuple[str, str] | None = None) -> list[Job]:
-        """Return the newest jobs, the newest first, at most 1000; of one asker, name and role of a token, or of all."""
-        whose = "" if asker is None else " WHERE token_name = ? AND token_role = ?"
+    def newest(
+        self,
+        database: sqlite3.Connection,
+        limit: int,
+        asker: tuple[str, str] | None = None,
+        trained: str | None = None,
+    ) -> list[Job]:
+        """Return the newest jobs, the newest first, at most 1000; see `Jobs.list`."""
+        whose = "TRUE" if asker is None else "token_name = ? AND token_role = ?"
+        which = "TRUE" if trained is None else "kind = 'train' AND model_name = ?"
+        values = (*(asker or ()), *((trained,) if trained is not None else ()), min(max(limit, 0), MAX_LISTED))
         rows = database.execute(
-            f"SELECT * FROM jobs{whose} ORDER BY seq DESC LIMIT ?",  # noqa: S608  # our own words
-            (*(asker or ()), min(max(limit, 0), MAX_LISTED)),
+            f"SELECT * FROM jobs WHERE {whose} AND {which} ORDER BY seq DESC LIMIT ?",  # noqa: S608  # our own words
+            values,
         )
         return [self._job(row) for row in rows.fetchall()]
 

@@ -128,7 +128,7 @@ class Model(abc.ABC, Generic[Encoded]):
         """Which engine answers."""
         return "onnxruntime"
 
-    def start_engine(self, choice: EngineChoice, files: Mapping[str, bytes]) -> None:  # most have one
+    def start_engine(self, choice: EngineChoice, files: Mapping[str, bytes]) -> None:
         """Let the engine that is to answer take its memory; another than onnxruntime proves first that it is equal.
 
         Args:

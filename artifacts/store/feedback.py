@@ -194,9 +194,10 @@ def erase(store: Store, jobs: Jobs, name: str, correction_id: str | None = None)
 
     The same ticket goes out of the review queue too, with what has closed there and is still in its files.
 
-    A body of a training that was kept with `keep_data` goes too if it has the correction's id or ticket in one of the
-    usual spellings of JSON; where all corrections are erased, every kept body of the model goes. What cannot be taken
-    back is what a version has learnt: its vocabulary keeps frequent words.
+    The data of a training that was kept with `keep_data` goes too: a body that has the correction's id or ticket in one
+    of the usual spellings of JSON, a file that has the ticket's words or cannot be searched; where all corrections are
+    erased, all kept data of the model. What cannot be taken back is what a version has learnt: its vocabulary keeps
+    frequent words.
 
     Raises:
         CorrectionNotFound: there is none of this id.
@@ -205,7 +206,8 @@ def erase(store: Store, jobs: Jobs, name: str, correction_id: str | None = None)
     correction = get(store, name, correction_id) if correction_id is not None else None
     review.erase_where(store, name, lambda one: correction is not None and is_of(one, correction))
     # Not under the model's lock: who ends a dead training takes the jobs first, and then that lock.
-    num_bodies = jobs.drop_bodies(name, spellings(correction) if correction is not None else None)
+    wanted = (spellings(correction), in_tables(correction)) if correction is not None else ()
+    num_bodies = jobs.drop_bodies(name, *wanted)
     num_erased = erase_where(store, name, (lambda one: one.id == correction_id) if correction is not None else None)
     return Erased(num_erased, num_bodies)
 
@@ -288,6 +290,12 @@ def spellings(correction: Correction) -> list[bytes]:
             # What follows a number tells 12 from 123.
             found += [f'"id"{colon}{spelt(one)}{end}' for one in ids for end in (",", "}")]
     return [one.encode() for one in dict.fromkeys(found)]
+
+
+def in_tables(correction: Correction) -> list[bytes]:
+    """Return what to look for in the bytes of a table or a list of lines: the ticket, also with its quotes doubled."""
+    text = correction.text if correction.text is not None else " ".join(correction.tokens or ())
+    return [one.encode() for one in dict.fromkeys((text, text.replace('"', '""')))]
 
 
 def _read(store: Store, name: str, which: str, value: object) -> list[tuple[int, Correction]]:

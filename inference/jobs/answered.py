@@ -5,6 +5,7 @@ a training has no such file, its result is the version that it has published.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from artifacts.networks.manifest import Comparison
 from inference.errors import ResultMissing, language_of
 from inference.schemas import TrainedAnswer
 from inference.search.registry import Registry
-from inference.training import Training, detail_of, reason_of
+from inference.training import Training, reason_of, trained
 
 JSON = "application/json"
 MEDIA_TYPES: Mapping[str, str] = {
@@ -91,20 +92,8 @@ def _file(path: Path, raw: bytes, headers: Mapping[str, str]) -> File:
 
 def _trained(request: AnyRequest, registry: Registry, job: Job) -> TrainedAnswer:
     """Return what a training came to: its version, and how that compares with the one before."""
-    assert job.version is not None, "a training that succeeded has its version; this is a bug in Puppet"
-    assert job.metrics is not None, "and its metrics"
+    answer = trained(job, registry, language_of(request))
     comparison: Comparison | None = None
-    try:
-        comparison = registry.store.read_manifest(job.model_name, job.version).comparison
-    except ArtifactRefused:  # it has been deleted since
-        comparison = None
-    return TrainedAnswer(
-        model_name=job.model_name,
-        version=job.version,
-        job=job.id,
-        metrics=job.metrics,
-        seconds=job.seconds or 0.0,
-        serves=registry.version_of(job.model_name) == job.version,
-        detail=detail_of(job, language_of(request)),
-        comparison=comparison,
-    )
+    with contextlib.suppress(ArtifactRefused):  # it has been deleted since
+        comparison = registry.store.read_manifest(job.model_name, answer.version).comparison
+    return TrainedAnswer(**msgspec.structs.asdict(answer), comparison=comparison)

@@ -20,7 +20,7 @@ from artifacts.store.audit import Author
 from artifacts.store.store import Store
 from inference.training import Training
 
-LOOKED_AT = 100  # newest jobs in which the model's last training is looked for
+LOOKED_AT = 100  # newest trainings of a model in which one whose data is kept is looked for
 NOBODY_ASKED = Author("(train_after)", "")  # in the audit log; brackets are in no token's name
 
 log = logging.getLogger("puppet")
@@ -64,7 +64,7 @@ class Retraining:
 
     def _trainings(self, name: str) -> Iterator[Job]:
         """Yield the trainings of a model, the newest first."""
-        return (job for job in self._training.jobs.list(LOOKED_AT) if (job.kind, job.model_name) == ("train", name))
+        return iter(self._training.jobs.list(LOOKED_AT, trained=name))
 
     def _request(self, name: str) -> TrainModel[msgspec.Raw]:
         """Return what is asked for: the newest training whose data is kept once more, and the corrections with it."""

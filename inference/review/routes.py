@@ -12,14 +12,13 @@ from litestar import Request, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 
-from artifacts.errors import ArtifactRefused, Fault, InvalidContent, KindMismatch, ModelNotTrained
-from artifacts.kinds import KINDS, kind_named
+from artifacts.errors import ArtifactRefused, Fault, InvalidContent, ModelNotTrained
 from artifacts.networks.runtime import Model
 from artifacts.store.audit import AuditLog
 from artifacts.store.review import MAX_TICKET_BYTES, Added, ReviewItem, ReviewQueue, id_of
-from artifacts.store.store import Store
 from artifacts.system.validation import decoder_of, find_faults
 from artifacts.text.tickets import read_tokens
+from inference.corrections import labelled
 from inference.errors import ReviewOff
 from inference.review.guesses import Guessed, Guesses, Likeness, sizes_of, sureness
 from inference.review.intake import num_bytes
@@ -73,22 +72,6 @@ class Review:
         """Raise ReviewOff unless the server keeps tickets to be reviewed."""
         if not self.settings.review:
             raise ReviewOff("review-off")
-
-
-def check_labels(store: Store, name: str) -> None:
-    """Raise KindMismatch unless a model tells categories of tickets apart; reads the disk.
-
-    Raises:
-        ModelNotFound, InvalidName, ArtifactRefused.
-    """
-    record = store.read_model(name)
-    if not kind_named(record.neural_network_type).reads_text:
-        raise KindMismatch(
-            "no-categories",
-            model_name=name,
-            neural_network_type=record.neural_network_type,
-            known=[one.name for one in KINDS.values() if one.reads_text],
-        )
 
 
 def serving_or_none(registry: Registry, name: str) -> Model[Any] | None:
@@ -188,7 +171,7 @@ class ReviewRoutes(Routes):
     ) -> ReviewAnswer:
         """Show tickets that wait for a person, with the best guesses of the version that serves."""
         review.check_on()
-        await asyncio.to_thread(check_labels, registry.store, name)
+        await asyncio.to_thread(labelled, registry.store, name)
         model = serving_or_none(registry, name)
         async with review.turn:
             return await asyncio.to_thread(looked_at, review, model, name, order, limit)
@@ -216,7 +199,7 @@ class ReviewRoutes(Routes):
         author = access.author_of(request)
 
         def load() -> Added:
-            check_labels(registry.store, name)
+            labelled(registry.store, name)
             items = checked(body.tickets)
             with audit.change(author, "load_review", name):
                 return review.queue.add(name, items)

@@ -23,11 +23,11 @@ from trainer.data.columns import Reading, check_merge, remembering
 from trainer.data.source import CHUNK, ZIP
 
 MAIL = "message/rfc822"
+E = TypeVar("E", bound=PuppetError)
 MAX_FILES = 200_000  # of an archive: one mail a file, so ten times the largest folder that we know
 MAX_DIRECTORY_BYTES = 64 * 2**20  # of an archive's list of its files, all of which zipfile keeps in memory
 MAIL_SUFFIXES = (".eml", ".emlx", ".msg", ".mbox")
 _END = b"PK\x05\x06"  # begins the end of a zip archive (APPNOTE 4.3.16)
-E = TypeVar("E", bound=PuppetError)
 _END_BYTES = 22 + 65_535  # with the longest comment
 
 

@@ -1263,3 +1263,15 @@ def test_event_on_a_full_disk_is_said(running: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.undo()
     append_event(running, event(2))
     assert (running / EVENTS).read_bytes().splitlines()[1:] == [msgspec.json.encode(event(2))]
+
+
+def test_trainings_of_a_model_are_found_behind_other_jobs(jobs: Jobs) -> None:
+    """However many files are sorted after it: `train_after` counts from the model's last training."""
+    first, last = submit(jobs), submit(jobs)
+    submit(jobs, "other")
+    sorting = submit(jobs, job_kind="classify")
+
+    assert [one.id for one in jobs.list(1)] == [sorting.id]
+    assert [one.id for one in jobs.list(1, trained=NAME)] == [last.id]
+    assert [one.id for one in jobs.list(9, trained=NAME)] == [last.id, first.id]
+    assert jobs.list(9, asker=("nobody", "search"), trained=NAME) == []

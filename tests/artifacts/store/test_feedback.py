@@ -10,7 +10,7 @@ import pytest
 
 from artifacts.errors import CorrectionNotFound, FeedbackFull, ModelNotFound, StoreRefused
 from artifacts.jobs.jobs import Jobs
-from artifacts.jobs.records import BODY
+from artifacts.jobs.records import BODY, UPLOAD
 from artifacts.store import feedback
 from artifacts.store.feedback import Correction, spellings
 from artifacts.store.store import Store
@@ -223,6 +223,28 @@ def test_kept_bodies_go_with_what_they_hold(store: Store, jobs: Jobs) -> None:
     assert not holding[2].exists()
     jobs.request_cancel(other.parent.name)
     assert other.exists()
+
+
+def test_kept_files_go_with_what_they_hold(store: Store, jobs: Jobs) -> None:
+    """A file of a kept training goes if it holds the ticket, however a table quotes it, or cannot be searched."""
+    one = Correction(id="7", category="x", text=f'Le "coffre" de {CANARY}')
+    feedback.add(store, NAME, one, LIMIT)
+    quoted = f'x,"Le ""coffre"" de {CANARY}"\n'
+    files = {"quoted": quoted.encode(), "latin": "x,é\n".encode("cp1252"), "other": b"x,autre\n"}
+    folders = {}
+    for name, content in files.items():
+        folders[name] = kept_body(store, jobs, {"name": NAME}).parent
+        (folders[name] / UPLOAD).write_bytes(content)
+        jobs.request_cancel(folders[name].name)
+
+    assert feedback.erase(store, jobs, NAME, "7").num_bodies == 2
+    assert {name: (folder / UPLOAD).exists() for name, folder in folders.items()} == {
+        "quoted": False, "latin": False, "other": True,
+    }  # fmt: skip
+    assert files_with(store, CANARY) == []
+
+    feedback.erase(store, jobs, NAME)  # all corrections, and so all that was kept
+    assert not (folders["other"] / UPLOAD).exists()
 
 
 def test_body_is_searched_across_its_pieces(store: Store, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
