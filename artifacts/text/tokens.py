@@ -171,7 +171,11 @@ def normalise(token: str, rules: Rules = NEWEST) -> str:
         return token
     # Lower case can undo NFC and lengthen ("İ" becomes two characters), so compose and cut once more.
     token = unicodedata.normalize("NFC", rules.lower(token))[: rules.max_token_characters]
-    token = rules.without_unseen(token).rstrip()  # a joiner at the cut joins nothing
+    # A joiner at the cut joins nothing. Marks that one held apart stand side by side without it, perhaps in another
+    # order than NFC has them in; and in that order another joiner may join nothing.
+    while (seen := rules.without_unseen(token)) != token:
+        token = unicodedata.normalize("NFC", seen)
+    token = token.rstrip()
     for pattern, placeholder in rules.personal:
         if pattern.fullmatch(token):
             return placeholder

@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from artifacts.errors import InvalidText
@@ -277,7 +277,8 @@ def test_characters_that_no_text_has_are_refused(read: object, bad: str) -> None
             read(text)
 
 
-@given(TEXTS)
+@given(TEXTS | st.text(st.sampled_from("aß\u093c\u0591\u17d2\u0345\u0744\u0958\u0f71\u0f73\u200c\u200d"), max_size=9))
+@example("\u0345\u17d2\u200c\u08e4\u200c\u0744\u200d")  # a joiner that joins nothing once another one has gone
 def test_normalise_is_idempotent(text: str) -> None:
     """A normalised token is its own spelling, composed, at most 256 characters and without outer white space."""
     once = normalise(text)
