@@ -112,7 +112,11 @@ def test_files_are_copied_and_sets_are_invented(tmp_path: Path) -> None:
 def test_command_trains_twice_and_prints_json(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looked into in one process, and with the default ones."""
     asked: list[Task] = []
-    monkeypatch.setattr(speed, "train", lambda task: asked.append(task) or ONE)
+    def train(task: Task) -> Measured:
+        asked.append(task)
+        return ONE
+
+    monkeypatch.setattr(speed, "train", train)
 
     done = CliRunner().invoke(speed_command, ["--tickets", "40", "--words", "5", "--set", "epochs=1"])
 

@@ -11,8 +11,11 @@ from artifacts.text.tokens import ngrams
 from artifacts.text.vocabulary import PAD, UNK, Encoded
 from tests import oracle
 from tests.trainer import small
+from trainer.config import TrainConfig
 from trainer.gru import reference
-from trainer.gru.model import LOWEST, TicketClassifier
+from trainer.gru.model import TicketClassifier
+from trainer.kernels.cell import LOWEST
+from trainer.stepping.ragged import Ragged
 
 pytestmark = pytest.mark.torch
 
@@ -151,11 +154,20 @@ def test_evaluation_is_deterministic() -> None:
 def test_training_uses_each_dropout(kind: str) -> None:
     """In training each of the three dropouts alone makes two passes differ; with none they are equal."""
     off = {"dropout": 0.0, "word_dropout": 0.0, "ngram_dropout": 0.0}
-    still, shaken = small.network(small.config(**off)).train(), small.network(small.config(**off | {kind: 0.5})).train()
-    tickets = small.ragged(6, 12)
+    tickets, random = small.ragged(6, 12), np.random.default_rng(0)
 
-    assert torch.equal(logits(still, tickets), logits(still, tickets))
-    assert not torch.equal(logits(shaken, tickets), logits(shaken, tickets))
+    def read(config: TrainConfig) -> torch.Tensor:
+        model = small.network(config).train()
+        ragged = Ragged(tickets, model.grams_VK.numpy(), model.num_taught)
+        batch = ragged.batch(range(6), random, config.word_dropout, config.ngram_dropout)
+        embedding = model.embedding
+        with torch.no_grad():
+            torch.manual_seed(int(random.integers(1000)))
+            return model.read(batch, embedding.word.weight[batch.words_R], embedding.gram.weight[batch.grams_S])
+
+    still, shaken = small.config(**off), small.config(**off | {kind: 0.5})
+    assert torch.equal(read(still), read(still))
+    assert not torch.equal(read(shaken), read(shaken))
 
 
 def test_dropout_is_on_the_vectors_and_on_the_pooled_state() -> None:

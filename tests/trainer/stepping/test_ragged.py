@@ -1,0 +1,133 @@
+"""Tickets behind one another: what a batch reads, what is left out of it, and the gradients of its rows."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from artifacts.text.vocabulary import UNK
+from tests.trainer import small
+from trainer.gru.model import TicketClassifier
+from trainer.gru.train import answers, logits
+from trainer.stepping.ragged import Batch, Ragged, counted, distinct, matrix, ranges, summed
+
+pytestmark = pytest.mark.torch
+
+NUM_WORDS = len(small.VOCABULARY)
+
+
+def read(model: TicketClassifier, batch: Batch) -> torch.Tensor:
+    """Return the logits of a batch."""
+    embedding = model.embedding
+    with torch.no_grad():
+        return model.read(batch, embedding.word.weight[batch.words_R], embedding.gram.weight[batch.grams_S])
+
+
+@pytest.mark.parametrize("with_vectors", [False, True])
+def test_a_batch_is_read_as_the_padded_one(with_vectors: bool) -> None:
+    """The same tickets, unknown words and words of the file of vectors included, get the same logits either way."""
+    model = small.network(small.CONFIG, with_vectors=with_vectors)
+    tickets = small.ragged(30, longest=12)
+    padded_NC = logits(model, tickets, NUM_WORDS, torch.device("cpu"))
+    ragged = Ragged(tickets, model.grams_VK.numpy(), model.num_taught)
+
+    found_BC = read(model, ragged.batch([7, 29, 0, 3]))
+
+    torch.testing.assert_close(found_BC, padded_NC[[7, 29, 0, 3]], rtol=0, atol=1e-5)
+    torch.testing.assert_close(answers(model, ragged), padded_NC, rtol=0, atol=1e-5)
+
+
+def test_an_unknown_word_of_two_tickets_is_one_token() -> None:
+    """Its number within each ticket differs; its n-grams are looked up once."""
+    tickets = [small.VOCABULARY.encode(tokens) for tokens in (["inconnu", "a"], ["x", "a", "inconnu"])]
+    model = small.network(small.CONFIG)
+
+    batch = Ragged(tickets, model.grams_VK.numpy(), model.num_taught).batch([0, 1])
+
+    assert batch.token_US.shape[0] == 3
+    assert batch.lengths_B.tolist() == [2, 3]
+    assert sorted(batch.words_R.tolist()) == [UNK, small.VOCABULARY.rows["a"]]
+    places_N = batch.sum_NT.indices[1::2]
+    assert places_N[0] == places_N[4] != places_N[2]
+    assert places_N[1] == places_N[3]
+
+
+def test_left_out_words_take_the_row_of_unk_and_keep_their_n_grams() -> None:
+    """With a word dropout of nearly 1 every token reads row 0 of the batch, which is <UNK>'s, and its own n-grams."""
+    tickets = small.ragged(20, longest=12)
+    model = small.network(small.CONFIG)
+    ragged = Ragged(tickets, model.grams_VK.numpy(), model.num_taught)
+
+    batch = ragged.batch(range(20), np.random.default_rng(0), word_dropout=0.999999)
+
+    assert batch.words_R[0] == UNK
+    assert set(batch.sum_NT.indices[::2]) == {0}
+    assert (batch.token_US != ragged.batch(range(20)).token_US).nnz == 0
+
+
+def test_kept_n_grams_are_averaged() -> None:
+    """With half of the n-grams left out a token is the mean of those that are kept; with none it is 0."""
+    tickets = small.ragged(20, longest=12)
+    model = small.network(small.CONFIG)
+    ragged = Ragged(tickets, model.grams_VK.numpy(), model.num_taught)
+
+    batch = ragged.batch(range(20), np.random.default_rng(0), ngram_dropout=0.5)
+
+    whole = ragged.batch(range(20)).token_US.nnz
+    assert 0.3 * whole < batch.token_US.nnz < 0.7 * whole
+    sums_U = np.asarray(batch.token_US.sum(axis=1)).ravel()
+    assert all(one == pytest.approx(1.0) or one == 0.0 for one in sums_U)
+
+
+def test_rows_are_named_once() -> None:
+    """A row that stood there twice would be stepped twice."""
+    tickets = small.ragged(40, longest=30)
+    model = small.network(small.CONFIG)
+
+    batch = Ragged(tickets, model.grams_VK.numpy(), model.num_taught).batch(range(40))
+
+    for rows in (batch.words_R, batch.grams_S):
+        assert len(rows) == len(rows.unique())
+    assert 0 not in batch.grams_S, "row 0 is padding"
+
+
+@given(st.lists(st.integers(0, 20), max_size=60))
+def test_distinct_values_and_their_places(values: list[int]) -> None:
+    """Each value once, and every value found again, whatever stood in the slots before."""
+    slots = np.full(21, 1_000, dtype=np.int32)
+
+    found_U, place_N = distinct(np.array(values, dtype=np.int64), slots)
+
+    assert sorted(found_U.tolist()) == sorted(set(values))
+    assert found_U[place_N].tolist() == values
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5)), max_size=20))
+def test_ranges_and_counts_hold_empty_ones(parts: list[tuple[int, int]]) -> None:
+    """Ranges one behind the other, of which some are empty, and how many flags of each are set."""
+    starts, lengths = (np.array([part[place] for part in parts], dtype=np.int64) for place in (0, 1))
+
+    found = ranges(starts, lengths)
+
+    assert found.tolist() == [number for start, length in parts for number in range(start, start + length)]
+    even_M = found % 2 == 0
+    assert counted(even_M, lengths).tolist() == [
+        sum(number % 2 == 0 for number in range(start, start + length)) for start, length in parts
+    ]
+
+
+def test_gradient_of_a_sum_of_rows() -> None:
+    """y = M x: the gradient by x is M^T times that by y, whichever way the product is computed."""
+    random = np.random.default_rng(0)
+    dense_NS = random.normal(size=(5, 4)).astype(np.float32) * (random.random((5, 4)) < 0.5)
+    columns, rows = np.nonzero(dense_NS.T)[::-1], np.nonzero(dense_NS)
+    del columns
+    ends = np.concatenate(([0], np.cumsum((dense_NS != 0).sum(axis=1)))).astype(np.int32)
+    weights_NS = matrix(dense_NS[rows], rows[1].astype(np.int32), ends, 4)
+    rows_SE = torch.from_numpy(random.normal(size=(4, 3)).astype(np.float32)).requires_grad_()
+
+    summed(rows_SE, weights_NS).square().sum().backward()
+
+    sums_NE = torch.from_numpy(dense_NS) @ rows_SE.detach()
+    torch.testing.assert_close(rows_SE.grad, torch.from_numpy(dense_NS.T.copy()) @ (2 * sums_NE))
