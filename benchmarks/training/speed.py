@@ -10,12 +10,12 @@ it does nothing else (arithmetic.py); the ratio is that time as a share of what 
 """
 
 import math
+import statistics
 import tempfile
 from pathlib import Path
 
 import click
 import msgspec
-import numpy as np
 
 from benchmarks.common import machine, options, report
 from benchmarks.training.epoch import choose_files
@@ -152,13 +152,13 @@ def exponents(lines: list[Line]) -> dict[int, float]:
     """
     found = {}
     for num_words in sorted({line.num_words for line in lines if line.num_words}):
-        points = [
-            (math.log(line.looked_into.num_tickets), math.log(line.looked_into.cpu_s))
-            for line in lines
-            if line.num_words == num_words and line.looked_into.num_tickets >= FROM
-        ]
-        if len(points) > 1:
-            found[num_words] = round(float(np.polyfit(*zip(*points, strict=True), 1)[0]), 3)
+        measured = [line.looked_into for line in lines if line.num_words == num_words]
+        large = [one for one in measured if one.num_tickets >= FROM]
+        if len(large) > 1:
+            slope, _ = statistics.linear_regression(
+                [math.log(one.num_tickets) for one in large], [math.log(one.cpu_s) for one in large]
+            )
+            found[num_words] = round(slope, 3)
     return found
 
 

@@ -37,6 +37,7 @@ GRU: Cho et al. 2014, arXiv 1406.1078, in the variant of cuDNN and PyTorch (rese
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -46,7 +47,7 @@ from artifacts.text.vocabulary import PAD, RESERVED, UNK
 from trainer.config import TrainConfig
 from trainer.gru.linear import PAIR_FACTOR, Linear
 from trainer.kernels import cell
-from trainer.stepping.ragged import Batch, summed
+from trainer.stepping.ragged import Batch, left_out, summed
 
 PROJECTION_STD = 0.1  # a pretrained vector has length 1, and its projection begins as large as a word's row
 
@@ -171,8 +172,6 @@ class TicketClassifier(nn.Module):
             batch_first=True,
             dropout=config.dropout if config.num_layers > 1 else 0.0,
         )
-        # One dropout for both ends of the GRU. Inside it, from step to step, it would break the memory.
-        self.dropout = nn.Dropout(config.dropout)
         num_directions = 2 if config.bidirectional else 1
         # 2 x: the maximum and the mean stand side by side.
         self.head = nn.Linear(2 * num_directions * config.hidden, num_categories)
@@ -220,27 +219,32 @@ class TicketClassifier(nn.Module):
         # Padding ends here: from now on the tokens stand one behind the other, ticket after ticket.
         return self.answer(vectors_BTE[cell.inside(lengths_B, ids_BT.device)], lengths_B)
 
-    def read(self, batch: Batch, words_RE: Tensor, grams_SE: Tensor) -> Tensor:
+    def read(
+        self, batch: Batch, words_RE: Tensor, grams_SE: Tensor, random: np.random.Generator | None = None
+    ) -> Tensor:
         """Return the logits [B, C] of a batch of a training.
 
         Args:
-            batch: what was left out of it is left out of the network's vectors.
+            batch: of `Ragged.batch`.
             words_RE: the rows of the word table that the batch names.
             grams_SE: those of the n-gram table.
+            random: draws what the dropout leaves out; without it nothing is.
         """
         token_UE = summed(grams_SE, batch.token_US)
         if self.projection is not None:
             used_U = batch.used_U.to(words_RE.device).clamp(max=len(self.grams_VK))
             token_UE = token_UE + self.projection(self.pretrained_VD[used_U])
         # Each token: the row of its word plus the vector of its n-grams, which equal tokens of the batch share.
-        return self.answer(summed(torch.cat((words_RE, token_UE)), batch.sum_NT), batch.lengths_B)
+        return self.answer(summed(torch.cat((words_RE, token_UE)), batch.sum_NT), batch.lengths_B, random)
 
-    def answer(self, vectors_NE: Tensor, lengths_B: Tensor) -> Tensor:
+    def answer(self, vectors_NE: Tensor, lengths_B: Tensor, random: np.random.Generator | None = None) -> Tensor:
         """Return the logits [B, C] of tickets of which the tokens' vectors stand one behind the other."""
-        h_NH = cell.gru(self.dropout(vectors_NE), lengths_B, self.gru)
+        # One dropout for both ends of the GRU. Inside it, from step to step, it would break the memory.
+        share = self.config.dropout
+        h_NH = cell.gru(left_out(vectors_NE, share, random), lengths_B, self.gru)
         # Pooling over the ticket's own tokens. The maximum finds a word wherever it stands; with the mean it beats the
         # last state by up to a point on 600 tickets (docs/LOG.md, "Without the joint linear part").
-        logits_BC: Tensor = self.head(self.dropout(cell.pool(h_NH, lengths_B)))
+        logits_BC: Tensor = self.head(left_out(cell.pool(h_NH, lengths_B), share, random))
         return logits_BC
 
 

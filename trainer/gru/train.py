@@ -23,7 +23,7 @@ from artifacts.text.vocabulary import Encoded
 from trainer.config import TrainConfig
 from trainer.gru.model import Mixture, TicketClassifier
 from trainer.stepping.ragged import Ragged
-from trainer.stepping.rows import SQUARES, Rows, Schedule
+from trainer.stepping.rows import Rows, Schedule, as_one_row, shortening
 
 BUCKET_BATCHES = 50  # batches that are sorted by length together: enough for little padding, few enough to stay random
 
@@ -120,13 +120,11 @@ def train(
     criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
     num_steps = config.epochs * -(-len(tickets) // config.batch)  # rounded up: the last batch may be short
     schedule = Schedule(num_steps, config.lr, config.weight_decay)
-    # A batch touches few rows of the two tables, so these step by rows; every other weight takes part in every step.
-    tables = model.embedding.word.weight, model.embedding.gram.weight
-    words, grams = (Rows(table, schedule) for table in tables)
-    others = [weight for weight in model.parameters() if all(weight is not table for table in tables)]
-    # fused: one pass over each weight in place of ten; an epoch takes a third of the time (docs/LOG.md).
-    optimizer = torch.optim.AdamW(others, lr=config.lr, weight_decay=config.weight_decay, fused=True)
-    step = 0
+    # A batch touches few rows of the two tables, so these step by rows (AdamW). Every other weight takes part in every
+    # step: together they are the only row of a third table.
+    others_1P, d_others_1P = as_one_row([one for name, one in model.named_parameters() if "embedding" not in name])
+    tables = model.embedding.word.weight, model.embedding.gram.weight, others_1P
+    words, grams, others = (Rows(table, schedule) for table in tables)
     curve: list[Epoch] = []
     best_epoch, best_loss, best_weights = 0, float("inf"), None
     for epoch in range(1, config.epochs + 1):
@@ -136,19 +134,17 @@ def train(
         for chosen in batches(reading.lengths, config.batch, random):
             batch = reading.batch(chosen, random, config.word_dropout, config.ngram_dropout)
             words_RE, grams_SE = words.take(batch.words_R), grams.take(batch.grams_S)
+            others.take(torch.tensor([0]))
             # loss = mean over the batch of -(sum over c of q_c ln p_c): q is the smoothed truth, p softmax(logits).
-            loss = criterion(model.read(batch, words_RE, grams_SE), targets_N[chosen].to(device))
-            optimizer.zero_grad()  # PyTorch adds each gradient to what is there
+            loss = criterion(model.read(batch, words_RE, grams_SE, random), targets_N[chosen].to(device))
+            d_others_1P.zero_()  # PyTorch adds each gradient to what is there
             loss.backward()
             # A recurrent network multiplies gradients along the ticket; now and then one is so long that its step would
             # undo all others. It is shortened to `clip` and keeps its direction.
-            nn.utils.clip_grad_norm_((*others, words_RE, grams_SE), config.clip)
-            step += 1
-            for group in optimizer.param_groups:
-                group["lr"], group["betas"] = schedule.rate_J[step], (schedule.momentum_J[step], SQUARES)
-            optimizer.step()
-            words.step()
-            grams.step()
+            gradients = words_RE.grad, grams_SE.grad, d_others_1P
+            factor = shortening(gradients, config.clip)
+            for rows, gradient in zip((words, grams, others), gradients, strict=True):
+                rows.step(gradient, factor)
             total_loss += loss.item() * len(chosen)
             num_done += len(chosen)
             on_step(epoch, num_done, total_loss / num_done)

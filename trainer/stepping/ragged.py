@@ -20,16 +20,35 @@ M^T d_t.
 #       S n-gram rows that the batch touches, E entries of a row.
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 from torch import Tensor
 
 from artifacts.arrays import Longs
 from artifacts.text.vocabulary import UNK, Encoded
+from trainer.stepping.rows import addresses, kernel
+
+if TYPE_CHECKING:
+    from scipy import sparse
+
+
+class Sums(NamedTuple):
+    """Sums of weighted rows: the terms of all sums one behind the other, as a sparse matrix of compressed rows is kept.
+
+    Attributes:
+        ends: int32 [N + 1], 0 and where the terms of each sum end.
+        columns_M: int32, which row each term is of.
+        weights_M: float32.
+        num_rows: S.
+    """
+
+    ends: NDArray[np.int32]
+    columns_M: NDArray[np.int32]
+    weights_M: NDArray[np.float32]
+    num_rows: int
 
 
 class Batch(NamedTuple):
@@ -45,8 +64,8 @@ class Batch(NamedTuple):
 
     words_R: Tensor
     grams_S: Tensor
-    token_US: sparse.csr_matrix
-    sum_NT: sparse.csr_matrix
+    token_US: Sums
+    sum_NT: Sums
     used_U: Tensor
     lengths_B: Tensor
 
@@ -132,13 +151,13 @@ class Ragged:
             gram_M, counts_U = gram_M[kept_M], counted(kept_M, counts_U)
         grams_S, column_M = distinct(gram_M, self._slot_G)
         share_M = np.repeat((1 / np.maximum(counts_U, 1)).astype(np.float32), counts_U)
-        token_US = matrix(share_M, column_M, ends(counts_U), len(grams_S))
+        token_US = Sums(ends(counts_U), column_M, share_M, len(grams_S))
         pairs_N2 = np.stack((word_N, place_N + np.int32(len(words_R))), axis=1)
         num_N = len(token_N)
-        sum_NT = matrix(
-            np.ones(2 * num_N, dtype=np.float32),
-            pairs_N2.ravel(),
+        sum_NT = Sums(
             np.arange(0, 2 * num_N + 1, 2, dtype=np.int32),
+            pairs_N2.ravel(),
+            np.ones(2 * num_N, dtype=np.float32),
             len(words_R) + len(used_U),
         )
         tensors = map(torch.from_numpy, (words_R, grams_S, self.token_Q[used_U], lengths_B))
@@ -186,40 +205,69 @@ def ends(lengths_U: Longs) -> NDArray[np.int32]:
     return np.concatenate(([0], np.cumsum(lengths_U))).astype(np.int32)
 
 
-def matrix(
-    values_M: NDArray[np.float32], columns_M: NDArray[np.int32], ends_N: NDArray[np.int32], num_columns: int
-) -> sparse.csr_matrix:
-    """Return a sparse matrix of these parts, which are not copied."""
-    return sparse.csr_matrix((values_M, columns_M, ends_N), (len(ends_N) - 1, num_columns))
-
-
-class _Product(torch.autograd.Function):
-    """A sparse matrix, which has no gradient, times a table, which has one."""
+class _Summed(torch.autograd.Function):
+    """Sums of rows, which have a gradient, by weights, which have none."""
 
     @staticmethod
-    def forward(ctx: Any, rows_SE: Tensor, weights_NS: sparse.csr_matrix) -> Tensor:
-        ctx.weights_NS = weights_NS
-        return torch.from_numpy(weights_NS @ rows_SE.numpy())
+    def forward(ctx: Any, rows_SE: Tensor, sums: Sums) -> Tensor:
+        ctx.sums = sums
+        rows_SE = rows_SE.contiguous()
+        if (library := kernel()) is None:
+            return torch.from_numpy(matrix(sums) @ rows_SE.numpy())
+        found_NE = rows_SE.new_empty(len(sums.ends) - 1, rows_SE.shape[1])
+        call(library.rows_sum, sums, rows_SE, found_NE)
+        return found_NE
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_sums_NE: Tensor) -> tuple[Tensor, None]:
-        return torch.from_numpy(ctx.weights_NS.T @ d_sums_NE.contiguous().numpy()), None
+        sums, d_sums_NE = ctx.sums, d_sums_NE.contiguous()
+        if (library := kernel()) is None:
+            return torch.from_numpy(matrix(sums).T @ d_sums_NE.numpy()), None
+        d_rows_SE = d_sums_NE.new_empty(sums.num_rows, d_sums_NE.shape[1])
+        call(library.rows_sum_back, sums, d_sums_NE, d_rows_SE)
+        return d_rows_SE, None
 
 
-def summed(rows_SE: Tensor, weights_NS: sparse.csr_matrix) -> Tensor:
-    """Return weights_NS rows_SE, [N, E], differentiable by the rows.
+def call(function: Any, sums: Sums, given: Tensor, taken: Tensor) -> None:
+    """Call the kernel on float32 of the CPU."""
+    sizes = len(sums.ends) - 1, len(sums.columns_M), sums.num_rows, given.shape[1]
+    arrays = (array.ctypes.data for array in (sums.ends, sums.columns_M, sums.weights_M))
+    status = function(*sizes, *arrays, *addresses(given, taken))
+    assert status == 0, f"the kernel refuses its input ({status}): terms of no sum or of no row; internal error"
 
-    By SciPy, whose products go through a row of E numbers as one: PyTorch's own sums of rows take their gradient apart
-    row by row, at a microsecond each (docs/LOG.md).
+
+def matrix(sums: Sums) -> "sparse.csr_matrix":
+    """Return the weights as a sparse matrix, [N, S]."""
+    from scipy import sparse  # only where there is no kernel: it takes a third of a second to import
+
+    shape = (len(sums.ends) - 1, sums.num_rows)
+    return sparse.csr_matrix((sums.weights_M, sums.columns_M, sums.ends), shape)
+
+
+def summed(rows_SE: Tensor, sums: Sums) -> Tensor:
+    """Return the sums of rows, [N, E], differentiable by the rows.
+
+    By the kernel, or else by SciPy, whose products go through a row of E numbers as one: PyTorch's own sums of rows
+    take their gradient apart row by row, at a microsecond each (docs/LOG.md).
     """
     if rows_SE.device.type == "cpu":
-        found_NE: Tensor = _Product.apply(rows_SE, weights_NS)
+        found_NE: Tensor = _Summed.apply(rows_SE, sums)
         return found_NE
-    device = rows_SE.device
-    row_M = np.repeat(np.arange(weights_NS.shape[0]), np.diff(weights_NS.indptr))
-    value_M1 = torch.from_numpy(weights_NS.data).to(device)[:, None]
-    terms_ME = rows_SE[torch.from_numpy(weights_NS.indices).long().to(device)] * value_M1
-    return rows_SE.new_zeros(weights_NS.shape[0], rows_SE.shape[1]).index_add(
-        0, torch.from_numpy(row_M).to(device), terms_ME
-    )
+    device, counts_N = rows_SE.device, np.diff(sums.ends)
+    row_M = torch.from_numpy(np.repeat(np.arange(len(counts_N)), counts_N)).to(device)
+    weight_M1 = torch.from_numpy(sums.weights_M).to(device)[:, None]
+    terms_ME = rows_SE[torch.from_numpy(sums.columns_M).long().to(device)] * weight_M1
+    return rows_SE.new_zeros(len(counts_N), rows_SE.shape[1]).index_add(0, row_M, terms_ME)
+
+
+def left_out(values_NE: Tensor, share: float, random: np.random.Generator | None) -> Tensor:
+    """Return the values with so large a share of them 0, and the others larger by as much; all of them without `random`.
+
+    Dropout (Srivastava et al. 2014), drawn by NumPy, which takes a fifth of the time of PyTorch's generator.
+    """
+    if random is None or not share:
+        return values_NE
+    kept_NE = random.random(values_NE.shape, dtype=np.float32) >= share
+    factors_NE = np.multiply(kept_NE, np.float32(1 / (1 - share)), dtype=np.float32)
+    return values_NE * torch.from_numpy(factors_NE).to(values_NE.device)

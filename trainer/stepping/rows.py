@@ -23,11 +23,12 @@ operation; where it was not compiled, PyTorch does.
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from artifacts.arrays import Doubles
 from trainer.kernels import native
@@ -94,6 +95,7 @@ def kernel() -> Any | None:
     size, address, number = native.ctypes.c_int64, native.ctypes.c_void_p, native.ctypes.c_float
     library.rows_take.argtypes = [*[size] * 3, address, address, number, *[address] * 4]
     library.rows_step.argtypes = [*[size] * 3, *[address] * 6]
+    library.rows_sum.argtypes = library.rows_sum_back.argtypes = [*[size] * 4, *[address] * 5]
     return library
 
 
@@ -107,42 +109,50 @@ class Rows:
         self._parts = (table_VE, torch.zeros_like(table_VE), torch.zeros_like(table_VE))
         self._seen_V = np.zeros(len(table_VE), dtype=np.int64)  # the step that each row is of
         self._step = 0
-        self._taken: tuple[Tensor, Tensor] | None = None
+        self._taken: Tensor | None = None
         is_plain = table_VE.device.type == "cpu" and table_VE.dtype == torch.float32 and table_VE.is_contiguous()
         self._kernel = kernel() if is_plain else None
 
+    @property
+    def rate(self) -> float:
+        """The rate of the last step."""
+        return float(self._schedule.rate_J[self._step])
+
     def take(self, rows_S: Tensor) -> Tensor:
-        """Return these rows as they are now, as a leaf whose gradient `step` is going to read.
+        """Return these rows as they are now, as a leaf that a gradient can be computed of.
 
         Args:
             rows_S: int64 on the CPU, each once.
         """
         taken_SE = self._caught_up(rows_S)
         self._seen_V[rows_S.numpy()] = self._step + 1  # which `step` is about to do
-        self._taken = rows_S, taken_SE.requires_grad_()
-        return taken_SE
+        self._taken = rows_S
+        return taken_SE.requires_grad_()
 
-    def step(self) -> None:
-        """Step the rows that were taken, by their gradients; every other row misses this step."""
-        assert self._taken is not None, "no rows were taken; internal error"
-        rows_S, taken_SE = self._taken
-        self._taken = None
-        assert taken_SE.grad is not None, "no gradient was computed; internal error"
+    def step(self, gradient_SE: Tensor | None, factor: float = 1.0) -> None:
+        """Step the rows that were taken; every other row misses this step.
+
+        Args:
+            gradient_SE: of the rows.
+            factor: that it is to be multiplied by.
+        """
+        rows_S, self._taken = self._taken, None
+        assert rows_S is not None, "no rows were taken; internal error"
+        assert gradient_SE is not None, "no gradient was computed; internal error"
         self._step += 1
         now, schedule = self._step, self._schedule
         # How far the mean and the square go towards the gradient's, what the square's root is divided by, AdamW's
-        # epsilon, what is left of a weight after its decay, and the length of the step.
+        # epsilon, what is left of a weight after its decay, the length of the step, and the gradient's factor.
         numbers = (
             *(1 - schedule.momentum_J[now], 1 - SQUARES, schedule.bias_J[now], EPSILON),
-            *(1 - schedule.rate_J[now] * schedule.weight_decay, schedule.size_J[now]),
+            *(1 - schedule.rate_J[now] * schedule.weight_decay, schedule.size_J[now], factor),
         )
         if self._kernel is not None:
-            numbers_6 = torch.tensor(numbers, dtype=torch.float32)
-            gradient_SE = taken_SE.grad.contiguous()
-            self._call(self._kernel.rows_step, rows_S, *addresses(rows_S, numbers_6, gradient_SE, *self._parts))
+            given = rows_S, torch.tensor(numbers, dtype=torch.float32), gradient_SE.contiguous(), *self._parts
+            self._call(self._kernel.rows_step, rows_S, *addresses(*given))
             return
-        towards, new, bias, epsilon, kept, size = map(float, numbers)
-        rows_S, gradient_SE = rows_S.to(taken_SE.device), taken_SE.grad
+        towards, new, bias, epsilon, kept, size, _ = map(float, numbers)
+        rows_S, gradient_SE = rows_S.to(gradient_SE.device), gradient_SE * factor
         row_SE, mean_SE, square_SE = (part.index_select(0, rows_S) for part in self._parts)
         mean_SE.lerp_(gradient_SE, towards)
         square_SE.lerp_(gradient_SE.square(), new)
@@ -186,6 +196,23 @@ class Rows:
         """Call the kernel on rows of the table."""
         status = function(len(rows_S), *self._parts[0].shape, *given)
         assert status == 0, f"the kernel refuses its input ({status}): a row is not the table's; internal error"
+
+
+@torch.no_grad()
+def as_one_row(weights: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
+    """Return weights, and their gradients, as a table of one row each; from now on they are views of it."""
+    table_1P = torch.cat([weight.flatten() for weight in weights])[None]
+    gradient_1P = torch.zeros_like(table_1P)
+    sizes = [weight.numel() for weight in weights]
+    for weight, own_P, gradient_P in zip(weights, table_1P[0].split(sizes), gradient_1P[0].split(sizes), strict=True):
+        weight.data, weight.grad = own_P.view_as(weight), gradient_P.view_as(weight)
+    return table_1P, gradient_1P
+
+
+def shortening(gradients: Sequence[Tensor | None], longest: float) -> float:
+    """Return what gradients are to be multiplied by so that all of them together are no longer than that; 1 at most."""
+    length = math.sqrt(sum(float(one.square().sum()) for one in gradients if one is not None))
+    return longest / length if length > longest else 1.0
 
 
 def addresses(*tensors: Tensor) -> list[int]:

@@ -112,6 +112,7 @@ def test_files_are_copied_and_sets_are_invented(tmp_path: Path) -> None:
 def test_command_trains_twice_and_prints_json(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looked into in one process, and with the default ones."""
     asked: list[Task] = []
+
     def train(task: Task) -> Measured:
         asked.append(task)
         return ONE

@@ -43,7 +43,9 @@ def with_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cell, "kernel", lambda: best)
 
 
-def network(num_layers: int = 1, bidirectional: bool = True, embedding: int = 5, hidden: int = 7, seed: int = 0) -> nn.GRU:
+def network(
+    num_layers: int = 1, bidirectional: bool = True, embedding: int = 5, hidden: int = 7, seed: int = 0
+) -> nn.GRU:
     """Return a random torch.nn.GRU, its weights about as large as trained ones."""
     torch.manual_seed(seed)
     made = nn.GRU(embedding, hidden, num_layers, bidirectional=bidirectional, batch_first=True)
@@ -198,17 +200,23 @@ def test_without_a_kernel_pytorch_computes(monkeypatch: pytest.MonkeyPatch) -> N
     assert_close(found(x_NI, lengths_B, module), expected)
 
 
-def test_kernel_that_was_not_compiled_is_none(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_kernel_that_was_not_compiled_is_none(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """One line says so, and what to run."""
     caplog.set_level("INFO", "puppet")
     monkeypatch.setattr(build, "objects", lambda _: [])
 
     assert native.library.__wrapped__("cell") is None
 
-    assert caplog.messages == ["no kernel cell: not compiled for this processor; run python -m artifacts.networks.engines.build"]
+    assert caplog.messages == [
+        "no kernel cell: not compiled for this processor; run python -m artifacts.networks.engines.build"
+    ]
 
 
-def test_object_that_cannot_be_opened_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_object_that_cannot_be_opened_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """A file that is no library is a warning, and the next level is tried."""
     (tmp_path / "broken").write_bytes(b"no library")
     build.compile_level(build.levels()[-1], tmp_path / "good", build.compiler(), source=build.CELL)
@@ -278,7 +286,9 @@ def test_values_of_another_shape_are_refused(with_kernel: None) -> None:
         cell.gru(x_NI, lengths_B, nn.GRU(5, 3, bias=False))
 
 
-@pytest.mark.parametrize("sizes", [(4, 1, 0, 3), (4, 1, 3, 3), (4, 1, 1, 0), (4, 1, 1, 1025), (0, 1, 1, 3), (4, 0, 1, 3)])
+@pytest.mark.parametrize(
+    "sizes", [(4, 1, 0, 3), (4, 1, 3, 3), (4, 1, 1, 0), (4, 1, 1, 1025), (0, 1, 1, 3), (4, 0, 1, 3)]
+)
 def test_sizes_beyond_the_limits_are_refused(sizes: tuple[int, ...]) -> None:
     """Tokens, tickets, directions and entries have limits that the kernel itself checks: status 1."""
     lengths_B = torch.tensor([4])
@@ -290,7 +300,9 @@ def test_sizes_beyond_the_limits_are_refused(sizes: tuple[int, ...]) -> None:
 # The sanitisers, other compilers and another processor
 
 
-def fuzzed(folder: Path, command: Sequence[str], flags: Sequence[str], run: Sequence[str] = (), rounds: str = "40") -> None:
+def fuzzed(
+    folder: Path, command: Sequence[str], flags: Sequence[str], run: Sequence[str] = (), rounds: str = "40"
+) -> None:
     """Compile fuzz_cell.c and let it compare random batches with the plain equations."""
     program, seed = folder / "fuzz", str(random.randrange(2**32))
     options = ["-std=c11", "-Wall", "-Wextra", "-Werror", *flags]

@@ -10,7 +10,7 @@ from artifacts.text.vocabulary import UNK
 from tests.trainer import small
 from trainer.gru.model import TicketClassifier
 from trainer.gru.train import answers, logits
-from trainer.stepping.ragged import Batch, Ragged, counted, distinct, matrix, ranges, summed
+from trainer.stepping.ragged import Batch, Ragged, Sums, counted, distinct, matrix, ranges, summed
 
 pytestmark = pytest.mark.torch
 
@@ -45,10 +45,10 @@ def test_an_unknown_word_of_two_tickets_is_one_token() -> None:
 
     batch = Ragged(tickets, model.grams_VK.numpy(), model.num_taught).batch([0, 1])
 
-    assert batch.token_US.shape[0] == 3
+    assert len(batch.token_US.ends) - 1 == 3
     assert batch.lengths_B.tolist() == [2, 3]
     assert sorted(batch.words_R.tolist()) == [UNK, small.VOCABULARY.rows["a"]]
-    places_N = batch.sum_NT.indices[1::2]
+    places_N = batch.sum_NT.columns_M[1::2]
     assert places_N[0] == places_N[4] != places_N[2]
     assert places_N[1] == places_N[3]
 
@@ -62,8 +62,8 @@ def test_left_out_words_take_the_row_of_unk_and_keep_their_n_grams() -> None:
     batch = ragged.batch(range(20), np.random.default_rng(0), word_dropout=0.999999)
 
     assert batch.words_R[0] == UNK
-    assert set(batch.sum_NT.indices[::2]) == {0}
-    assert (batch.token_US != ragged.batch(range(20)).token_US).nnz == 0
+    assert set(batch.sum_NT.columns_M[::2]) == {0}
+    assert (matrix(batch.token_US) != matrix(ragged.batch(range(20)).token_US)).nnz == 0
 
 
 def test_kept_n_grams_are_averaged() -> None:
@@ -74,9 +74,9 @@ def test_kept_n_grams_are_averaged() -> None:
 
     batch = ragged.batch(range(20), np.random.default_rng(0), ngram_dropout=0.5)
 
-    whole = ragged.batch(range(20)).token_US.nnz
-    assert 0.3 * whole < batch.token_US.nnz < 0.7 * whole
-    sums_U = np.asarray(batch.token_US.sum(axis=1)).ravel()
+    whole = len(ragged.batch(range(20)).token_US.columns_M)
+    assert 0.3 * whole < len(batch.token_US.columns_M) < 0.7 * whole
+    sums_U = np.asarray(matrix(batch.token_US).sum(axis=1)).ravel()
     assert all(one == pytest.approx(1.0) or one == 0.0 for one in sums_U)
 
 
@@ -121,13 +121,12 @@ def test_gradient_of_a_sum_of_rows() -> None:
     """y = M x: the gradient by x is M^T times that by y, whichever way the product is computed."""
     random = np.random.default_rng(0)
     dense_NS = random.normal(size=(5, 4)).astype(np.float32) * (random.random((5, 4)) < 0.5)
-    columns, rows = np.nonzero(dense_NS.T)[::-1], np.nonzero(dense_NS)
-    del columns
+    rows, columns = np.nonzero(dense_NS)
     ends = np.concatenate(([0], np.cumsum((dense_NS != 0).sum(axis=1)))).astype(np.int32)
-    weights_NS = matrix(dense_NS[rows], rows[1].astype(np.int32), ends, 4)
+    sums = Sums(ends, columns.astype(np.int32), dense_NS[rows, columns], 4)
     rows_SE = torch.from_numpy(random.normal(size=(4, 3)).astype(np.float32)).requires_grad_()
 
-    summed(rows_SE, weights_NS).square().sum().backward()
+    summed(rows_SE, sums).square().sum().backward()
 
     sums_NE = torch.from_numpy(dense_NS) @ rows_SE.detach()
     torch.testing.assert_close(rows_SE.grad, torch.from_numpy(dense_NS.T.copy()) @ (2 * sums_NE))

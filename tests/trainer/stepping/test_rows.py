@@ -41,9 +41,8 @@ def dense_and_by_rows(touched: list[list[int]], weight_decay: float) -> tuple[to
         whole.grad = torch.zeros_like(whole)
         whole.grad[chosen] = gradient_SE
         optimizer.step()
-        taken_SE = rows.take(torch.tensor(chosen))
-        taken_SE.grad = gradient_SE
-        rows.step()
+        rows.take(torch.tensor(chosen, dtype=torch.int64))
+        rows.step(gradient_SE)
     rows.catch_up()
     return start, whole.detach(), by_rows
 
