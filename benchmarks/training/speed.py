@@ -115,14 +115,13 @@ def files_of(settings: Settings, data: Path | None, sets: tuple[str, ...], folde
         sets: of the folder.
         folder: for invented sets, and what is trained.
     """
+    found: list[tuple[str, int, Path]] = []
     if data is not None:
-        found = []
         for label, path in choose_files(data.absolute(), sets):
             file = folder / f"{len(found)}{path.suffix}"  # beside it a store is made, so not where the data are
             file.write_bytes(path.read_bytes())
             found.append((label, 0, file))
         return found
-    found = []
     for num_words in settings.words:
         for num_tickets in settings.tickets:
             file = folder / f"{num_words}-{num_tickets}.jsonl"

@@ -11,7 +11,7 @@ nothing in the trainer has to be instrumented. Processor time, because other pro
 import signal
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -31,6 +31,7 @@ from benchmarks.training.intake import peak_bytes
 from benchmarks.training.memory import SYLLABLES
 from trainer.cli.terminal import shows_errors
 from trainer.config import TrainConfig, read_config
+from trainer.data.tickets import Rows
 from trainer.jobs.pace import Round
 from trainer.run import fit, read_rows
 
@@ -118,7 +119,7 @@ class Looker:
 
     def __init__(self) -> None:
         """Begin with reading."""
-        self.seconds: Counter[tuple[str, str]] = Counter()  # by phase and step
+        self.seconds: defaultdict[tuple[str, str], float] = defaultdict(float)  # by phase and step
         self.epochs = self.tickets_read = 0
         self._round, self._phase, self._num_tickets = "", "read", 0
         self._last_s = time.process_time()
@@ -168,18 +169,18 @@ class Looker:
 
     def by_phase(self) -> dict[str, float]:
         """Return the seconds of each phase, in the order in which they began."""
-        found: Counter[str] = Counter()
+        found: defaultdict[str, float] = defaultdict(float)
         for (phase, _), seconds in self.seconds.items():
             found[phase] += seconds
         return dict(found)
 
     def by_step(self) -> dict[str, float]:
         """Return the seconds of each step of the loop, the longest first."""
-        found: Counter[str] = Counter()
+        found: defaultdict[str, float] = defaultdict(float)
         for (_, step), seconds in self.seconds.items():
             if step:
                 found[step] += seconds
-        return dict(found.most_common())
+        return dict(sorted(found.items(), key=lambda one: -one[1]))
 
 
 @click.command("one-speed", hidden=True)
@@ -205,6 +206,7 @@ def measure(task: Task, file: Path) -> Measured:
         signal.setitimer(signal.ITIMER_PROF, TICK_S, TICK_S)
     try:
         rows = read_rows(file, kind_named(KIND))
+        assert isinstance(rows, Rows), "rows of another kind; internal error"
         looker.phase("check")
         manifest, _ = fit(store, MODEL, rows, config, looker)
     finally:

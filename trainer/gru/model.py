@@ -31,9 +31,9 @@ GRU: Cho et al. 2014, arXiv 1406.1078, in the variant of cuDNN and PyTorch (rese
 
 # Axes: B tickets in the batch, T tokens (padded), E embedding, H hidden (both directions: 2H), C categories,
 #       V known words, W of them taught by tickets, U unknown tokens of the batch, K n-grams of a token (padded with 0),
-#       G n-gram rows, N distinct tokens of a padded batch, or all tokens of a ragged one, of which U are distinct, R and
-#       S rows of the word and the n-gram table that it touches, P rows of the table of pairs, D entries of a pretrained vector,
-#       S columns of the linear part's tables: C, or R of tables of low rank.
+#       G n-gram rows, P rows of the table of pairs, D entries of a pretrained vector, S columns of the linear part's
+#       tables: C, or R of tables of low rank; N distinct tokens of a padded batch. Of a ragged one: N tokens, U of them
+#       distinct, R rows of the word table, S rows of the n-gram table.
 
 from collections.abc import Iterator, Sequence
 

@@ -2,8 +2,8 @@
 
 The idea. A batch reads some thousand rows of E numbers, which PyTorch gathers, steps and scatters one operation after
 the other, each a pass over all of them. Here a row is read once, everything is done to it while it is in the registers,
-and it is written once. The equations stand in trainer/stepping/rows.py; the factors that depend on nothing but the step
-a row is of come from there, a number a row.
+and it is written once. The equations stand in trainer/stepping/rows.py; what depends on nothing but the step
+the step that a row is of come from there, as a table.
 
 There is no assembler, no intrinsic and no thread, and every sum has one order: the same input gives the same bytes.
 
@@ -17,6 +17,9 @@ Axes: S rows that are touched, V rows of a table, E entries of a row, N sums of 
 
 enum { OK, BAD_SHAPE };
 
+#define LOG_SQUARES -1.00050033e-3f /* ln .999, AdamW's second beta */
+#define EPSILON 1e-8f
+
 #ifndef SOURCE
 #define SOURCE ""
 #endif
@@ -24,12 +27,16 @@ const char *const rows_source = SOURCE;
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
-/* What a row has missed, done at once. factors: owed, decayed, momentum, squares, 1 / bias (rows.py). */
-INLINE void caught_up(int64_t E, const float *factors, float *restrict row, float *restrict mean,
-                      float *restrict square, float epsilon) {
-  float owed = factors[0], decayed = factors[1], momentum = factors[2], squares = factors[3], bias = factors[4];
+/* What a row has missed, done at once. plan: [J, 5] doubles, of each step: owed, log of shrink, of momentum, of decay, and
+bias, the logs added up from the first step (rows.py). seen: the step that the row is of; now: that it is brought to. */
+INLINE void caught_up(int64_t E, const double *plan, int64_t seen, int64_t now, float *restrict row,
+                      float *restrict mean, float *restrict square) {
+  const double *then = plan + 5 * seen, *at = plan + 5 * now;
+  float shrink = exponential((float)(at[1] - then[1])), momentum = exponential((float)(at[2] - then[2]));
+  float decayed = exponential((float)(at[3] - then[3])), squares = exponential((float)(now - seen) * LOG_SQUARES);
+  float bias = 1.f / (float)then[4], owed = (float)((then[0] - (double)shrink * at[0]) / then[4]);
   for (int64_t k = 0; k < E; k++) {
-    float root = sqrtf(square[k]) * bias + epsilon;
+    float root = sqrtf(square[k]) * bias + EPSILON;
     row[k] = (row[k] - owed * mean[k] / root) * decayed;
     mean[k] *= momentum, square[k] *= squares;
   }
@@ -49,19 +56,24 @@ INLINE void stepped(int64_t E, const float *numbers, const float *restrict gradi
   }
 }
 
-/* Catch rows up, and copy them out. rows [S]: below V. factors [S, 5]. table, mean, square [V, E]: changed in place.
-taken [S, E]: takes the rows; NULL: they are not wanted. */
-int32_t rows_take(int64_t S, int64_t V, int64_t E, const int64_t *rows, const float *factors, float epsilon,
-                  float *table, float *mean, float *square, float *taken) {
+/* Catch rows up, and copy them out. rows [S]: below V. J: steps of the plan and one. now: below J. seen [V]: the step that
+each row is of, at most now; takes now for these. table, mean, square [V, E]: changed in place. taken [S, E]: takes the
+rows. */
+int32_t rows_take(int64_t S, int64_t V, int64_t E, int64_t J, int64_t now, const int64_t *rows, const double *plan,
+                  int64_t *seen, float *table, float *mean, float *square, float *taken) {
+  if (now < 0 || now >= J) return BAD_SHAPE;
   for (int64_t s = 0; s < S; s++)
-    if (rows[s] < 0 || rows[s] >= V) return BAD_SHAPE;
+    if (rows[s] < 0 || rows[s] >= V || seen[rows[s]] < 0 || seen[rows[s]] > now) return BAD_SHAPE;
   for (int64_t s = 0; s < S; s++) {
-    int64_t at = rows[s] * E;
-    if (E == 32) /* the default size, as a constant */
-      caught_up(32, factors + s * 5, table + at, mean + at, square + at, epsilon);
-    else
-      caught_up(E, factors + s * 5, table + at, mean + at, square + at, epsilon);
-    if (taken) memcpy(taken + s * E, table + at, (size_t)E * sizeof(float));
+    int64_t row = rows[s], at = row * E;
+    if (seen[row] < now) {
+      if (E == 32) /* the default size, as a constant */
+        caught_up(32, plan, seen[row], now, table + at, mean + at, square + at);
+      else
+        caught_up(E, plan, seen[row], now, table + at, mean + at, square + at);
+    }
+    seen[row] = now;
+    memcpy(taken + s * E, table + at, (size_t)E * sizeof(float));
   }
   return OK;
 }

@@ -117,7 +117,7 @@ class Ragged:
 
     def batch(
         self,
-        chosen: Sequence[int],
+        chosen: Sequence[int] | NDArray[np.integer],
         random: np.random.Generator | None = None,
         word_dropout: float = 0.0,
         ngram_dropout: float = 0.0,
@@ -252,7 +252,7 @@ def summed(rows_SE: Tensor, sums: Sums) -> Tensor:
     take their gradient apart row by row, at a microsecond each (docs/LOG.md).
     """
     if rows_SE.device.type == "cpu":
-        found_NE: Tensor = _Summed.apply(rows_SE, sums)
+        found_NE: Tensor = _Summed.apply(rows_SE, sums)  # type: ignore[no-untyped-call]  # of torch
         return found_NE
     device, counts_N = rows_SE.device, np.diff(sums.ends)
     row_M = torch.from_numpy(np.repeat(np.arange(len(counts_N)), counts_N)).to(device)
@@ -262,7 +262,7 @@ def summed(rows_SE: Tensor, sums: Sums) -> Tensor:
 
 
 def left_out(values_NE: Tensor, share: float, random: np.random.Generator | None) -> Tensor:
-    """Return the values with so large a share of them 0, and the others larger by as much; all of them without `random`.
+    """Return the values with that share of them 0 and the others larger by as much; as they are without `random`.
 
     Dropout (Srivastava et al. 2014), drawn by NumPy, which takes a fifth of the time of PyTorch's generator.
     """

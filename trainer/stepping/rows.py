@@ -21,6 +21,7 @@ operation; where it was not compiled, PyTorch does.
 
 # Axes: J steps of the training and the time before the first, V rows of the table, S of them touched, E entries.
 
+import ctypes
 import functools
 import math
 from collections.abc import Sequence
@@ -79,6 +80,8 @@ class Schedule:
         self.log_shrink_J = np.cumsum(np.log(shrink_J))
         self.log_momentum_J = np.cumsum(np.log(self.momentum_J))
         self.log_decay_J = np.cumsum(np.log(np.maximum(1 - self.rate_J * weight_decay, 1e-9)))
+        logs = self.log_shrink_J, self.log_momentum_J, self.log_decay_J
+        self.plan_J5 = np.stack((self.owed_J, *logs, self.bias_J), axis=1)  # as the kernel reads it
 
 
 def along(start: float, end: float, share_J: Doubles) -> Doubles:
@@ -92,8 +95,8 @@ def kernel() -> Any | None:
     """Return the functions of rows.c after saying what they take; None if it was not compiled for this processor."""
     if (library := native.library("rows")) is None:
         return None
-    size, address, number = native.ctypes.c_int64, native.ctypes.c_void_p, native.ctypes.c_float
-    library.rows_take.argtypes = [*[size] * 3, address, address, number, *[address] * 4]
+    size, address = ctypes.c_int64, ctypes.c_void_p
+    library.rows_take.argtypes = [*[size] * 5, *[address] * 7]
     library.rows_step.argtypes = [*[size] * 3, *[address] * 6]
     library.rows_sum.argtypes = library.rows_sum_back.argtypes = [*[size] * 4, *[address] * 5]
     return library
@@ -125,7 +128,6 @@ class Rows:
             rows_S: int64 on the CPU, each once.
         """
         taken_SE = self._caught_up(rows_S)
-        self._seen_V[rows_S.numpy()] = self._step + 1  # which `step` is about to do
         self._taken = rows_S
         return taken_SE.requires_grad_()
 
@@ -149,7 +151,8 @@ class Rows:
         )
         if self._kernel is not None:
             given = rows_S, torch.tensor(numbers, dtype=torch.float32), gradient_SE.contiguous(), *self._parts
-            self._call(self._kernel.rows_step, rows_S, *addresses(*given))
+            self._check(self._kernel.rows_step(len(rows_S), *self._parts[0].shape, *addresses(*given)))
+            self._seen_V[rows_S.numpy()] = now
             return
         towards, new, bias, epsilon, kept, size, _ = map(float, numbers)
         rows_S, gradient_SE = rows_S.to(gradient_SE.device), gradient_SE * factor
@@ -159,15 +162,24 @@ class Rows:
         row_SE.mul_(kept).addcdiv_(mean_SE, square_SE.sqrt().div_(bias).add_(epsilon), value=-size)
         for part, changed_SE in zip(self._parts, (row_SE, mean_SE, square_SE), strict=True):
             part.index_copy_(0, rows_S, changed_SE)
+        self._seen_V[rows_S.cpu().numpy()] = now
 
     def catch_up(self) -> None:
         """Bring every row to the last step."""
         self._caught_up(torch.arange(len(self._seen_V)))
-        self._seen_V[:] = self._step
 
     def _caught_up(self, rows_S: Tensor) -> Tensor:
         """Do at once the steps that these rows have missed, and return a copy of them."""
-        now, schedule, seen_S = self._step, self._schedule, self._seen_V[rows_S.numpy()]
+        now, schedule = self._step, self._schedule
+        if self._kernel is not None:
+            taken_SE = torch.empty(len(rows_S), self._parts[0].shape[1])
+            plan, seen = schedule.plan_J5.ctypes.data, self._seen_V.ctypes.data
+            given = *addresses(rows_S), plan, seen, *addresses(*self._parts, taken_SE)
+            sizes = len(rows_S), *self._parts[0].shape, len(schedule.plan_J5), now
+            self._check(self._kernel.rows_take(*sizes, *given))
+            return taken_SE
+        seen_S = self._seen_V[rows_S.numpy()]
+        self._seen_V[rows_S.numpy()] = now
         shrunk_S = np.exp(schedule.log_shrink_J[now] - schedule.log_shrink_J[seen_S])
         owed_S = schedule.owed_J[seen_S] - shrunk_S * schedule.owed_J[now]
         factors = (
@@ -178,11 +190,6 @@ class Rows:
             1 / schedule.bias_J[seen_S],
         )
         factors_S5 = torch.from_numpy(np.stack(factors, axis=1).astype(np.float32))
-        if self._kernel is not None:
-            taken_SE = torch.empty(len(rows_S), self._parts[0].shape[1])
-            given = *addresses(rows_S, factors_S5), EPSILON, *addresses(*self._parts, taken_SE)
-            self._call(self._kernel.rows_take, rows_S, *given)
-            return taken_SE
         rows_S = rows_S.to(self._parts[0].device)
         row_SE, mean_SE, square_SE = (part.index_select(0, rows_S) for part in self._parts)
         owed, decayed, momentum, squares, bias = factors_S5.to(rows_S.device)[:, :, None].unbind(1)
@@ -192,9 +199,8 @@ class Rows:
             part.index_copy_(0, rows_S, changed_SE)
         return row_SE
 
-    def _call(self, function: Any, rows_S: Tensor, *given: Any) -> None:
-        """Call the kernel on rows of the table."""
-        status = function(len(rows_S), *self._parts[0].shape, *given)
+    def _check(self, status: int) -> None:
+        """Raise unless the kernel did what it was asked."""
         assert status == 0, f"the kernel refuses its input ({status}): a row is not the table's; internal error"
 
 
@@ -204,7 +210,9 @@ def as_one_row(weights: Sequence[nn.Parameter]) -> tuple[Tensor, Tensor]:
     table_1P = torch.cat([weight.flatten() for weight in weights])[None]
     gradient_1P = torch.zeros_like(table_1P)
     sizes = [weight.numel() for weight in weights]
-    for weight, own_P, gradient_P in zip(weights, table_1P[0].split(sizes), gradient_1P[0].split(sizes), strict=True):
+    for weight, own_P, gradient_P in zip(
+        weights, torch.split(table_1P[0], sizes), torch.split(gradient_1P[0], sizes), strict=True
+    ):
         weight.data, weight.grad = own_P.view_as(weight), gradient_P.view_as(weight)
     return table_1P, gradient_1P
 

@@ -69,7 +69,7 @@ def test_a_row_that_every_step_touches_is_adamw_s() -> None:
 
 
 def test_momentum_runs_out_after_the_last_gradient() -> None:
-    """A row touched once goes on moving in the direction of its step, as AdamW has it; not catching up would stop it."""
+    """A row that is touched once goes on moving in the direction of its step, as AdamW has it."""
     start, whole, by_rows = dense_and_by_rows([[3]] + [[7]] * 40, 0.0)
 
     first_E = 0.02 / 25 * torch.ones(SIZE)  # a first step of AdamW is the rate in each entry
