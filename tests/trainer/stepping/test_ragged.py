@@ -10,7 +10,8 @@ from artifacts.text.vocabulary import UNK
 from tests.trainer import small
 from trainer.gru.model import TicketClassifier
 from trainer.gru.train import answers, logits
-from trainer.stepping.ragged import Batch, Ragged, Sums, counted, distinct, matrix, ranges, summed
+from trainer.stepping import ragged as module
+from trainer.stepping.ragged import Batch, Ragged, Sums, counted, distinct, left_out, matrix, ranges, summed
 
 pytestmark = pytest.mark.torch
 
@@ -117,8 +118,11 @@ def test_ranges_and_counts_hold_empty_ones(parts: list[tuple[int, int]]) -> None
     ]
 
 
-def test_gradient_of_a_sum_of_rows() -> None:
+@pytest.mark.parametrize("way", ["kernel", "SciPy"])
+def test_gradient_of_a_sum_of_rows(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of y = M x the gradient by x is M^T times that by y, whichever way the product is computed."""
+    if way == "SciPy":
+        monkeypatch.setattr(module, "kernel", lambda: None)
     random = np.random.default_rng(0)
     dense_NS = random.normal(size=(5, 4)).astype(np.float32) * (random.random((5, 4)) < 0.5)
     rows, columns = np.nonzero(dense_NS)
@@ -130,3 +134,27 @@ def test_gradient_of_a_sum_of_rows() -> None:
 
     sums_NE = torch.from_numpy(dense_NS) @ rows_SE.detach()
     torch.testing.assert_close(rows_SE.grad, torch.from_numpy(dense_NS.T.copy()) @ (2 * sums_NE))
+
+
+def test_the_kernel_refuses_terms_of_no_row() -> None:
+    """A term beyond the rows, or sums that end elsewhere than their terms, are an error."""
+    if module.kernel() is None:
+        pytest.skip("there is no kernel; run python -m artifacts.networks.engines.build")
+    rows_SE, weights_M = torch.ones(2, 3), np.ones(2, dtype=np.float32)
+
+    for ends, columns in (([0, 2], [0, 2]), ([0, 2], [0, -1]), ([0, 1], [0, 1]), ([0, 2, 1], [0, 1])):
+        sums = Sums(np.array(ends, dtype=np.int32), np.array(columns, dtype=np.int32), weights_M, 2)
+        with pytest.raises(AssertionError, match="terms of no sum or of no row"):
+            summed(rows_SE, sums)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_left_out_entries_are_zero_and_the_others_larger(share: float) -> None:
+    """The mean stays what it was; without a generator nothing is left out."""
+    ones_NE = torch.ones(200, 50)
+
+    found_NE = left_out(ones_NE, share, np.random.default_rng(0))
+
+    assert (found_NE == 0).float().mean().item() == pytest.approx(share, abs=0.01)
+    assert found_NE.max().item() == pytest.approx(1 / (1 - share))
+    assert torch.equal(left_out(ones_NE, share, None), ones_NE)
