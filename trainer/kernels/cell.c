@@ -213,10 +213,7 @@ int32_t cell_forward(int64_t N, int64_t B, int64_t D, int64_t H, const int64_t *
       for (int64_t j = 0; j < H; j++) s.matrix[j * width + k] = U[k * H + j];
     }
     for (const Ticket *group = s.tickets; group < s.tickets + B; group += GROUP)
-      if (H == 32) /* the default size, as a constant */
-        read_group(D, 32, group, d, s.matrix, s.c, s.wide, s.narrow, gates, us, before, states);
-      else
-        read_group(D, H, group, d, s.matrix, s.c, s.wide, s.narrow, gates, us, before, states);
+      read_group(D, H, group, d, s.matrix, s.c, s.wide, s.narrow, gates, us, before, states);
   }
   free(s.memory);
   return OK;
@@ -236,10 +233,7 @@ int32_t cell_backward(int64_t N, int64_t B, int64_t D, int64_t H, const int64_t 
   for (int64_t d = 0; d < D; d++, U += 3 * H * H) {
     for (int64_t k = 0; k < 3 * H; k++) memcpy(s.matrix + k * width, U + k * H, (size_t)H * sizeof(float));
     for (const Ticket *group = s.tickets; group < s.tickets + B; group += GROUP)
-      if (H == 32)
-        return_group(D, 32, group, d, s.matrix, s.narrow, s.wide, gates, us, before, d_states, d_a, d_us);
-      else
-        return_group(D, H, group, d, s.matrix, s.narrow, s.wide, gates, us, before, d_states, d_a, d_us);
+      return_group(D, H, group, d, s.matrix, s.narrow, s.wide, gates, us, before, d_states, d_a, d_us);
   }
   free(s.memory);
   return OK;

@@ -13,6 +13,7 @@ The weights stay those of torch.nn.GRU, so nothing else changes: a module traine
 # Axes: N tokens of the batch, B tickets, T tokens (padded), I entries of the input, D directions, H hidden,
 #       K entries of a state (D H), G entries of the gates r, z, n of all directions (D 3H).
 
+import ctypes
 import functools
 from typing import Any
 
@@ -34,7 +35,7 @@ def kernel() -> Any | None:
 
 def bound(library: Any) -> Any:
     """Return an object of cell.c after saying what its functions take: sizes, then addresses."""
-    size, address = native.ctypes.c_int64, native.ctypes.c_void_p
+    size, address = ctypes.c_int64, ctypes.c_void_p
     library.cell_forward.argtypes = [*[size] * 4, *[address] * 7]
     library.cell_backward.argtypes = [*[size] * 4, *[address] * 8]
     library.pool_forward.argtypes = [*[size] * 3, *[address] * 4]
@@ -63,7 +64,7 @@ def gru(x_NI: Tensor, lengths_B: Tensor, module: nn.GRU) -> Tensor:
         ends = (f"l{layer}", f"l{layer}_reverse")[: 2 if module.bidirectional else 1]
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         weights = [getattr(module, f"{name}_{end}") for name in names for end in ends]
-        h_NK = _Layer.apply(run, h_NK, lengths_B, *weights)
+        h_NK = _Layer.apply(run, h_NK, lengths_B, *weights)  # type: ignore[no-untyped-call]  # of PyTorch
     return h_NK
 
 
@@ -77,7 +78,7 @@ def pool(h_NK: Tensor, lengths_B: Tensor) -> Tensor:
     assert h_NK.dim() == 2, "one row a token; internal error"
     if (run := chosen(h_NK, lengths_B)) is None:
         return _pool_by_pytorch(h_NK, lengths_B)
-    pooled_B2K: Tensor = _Pool.apply(run, h_NK, lengths_B)
+    pooled_B2K: Tensor = _Pool.apply(run, h_NK, lengths_B)  # type: ignore[no-untyped-call]  # of PyTorch
     return pooled_B2K
 
 
@@ -92,7 +93,7 @@ def check(status: int) -> None:
     """Raise what the kernel's status stands for, unless it is 0."""
     if status == 2:  # NO_MEMORY of cell.c
         raise MemoryError("no memory for a step of the kernel")
-    assert status == 0, f"the kernel refuses its input ({status}): lengths below 1, or not those of all tokens; internal error"
+    assert status == 0, f"the lengths are not those of the tokens, or below 1 (status {status}); internal error"
 
 
 # The kernel
