@@ -81,7 +81,8 @@ def assert_close(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     for name, expected in other.items():
         assert one[name].shape == expected.shape, name
         difference, largest = (one[name] - expected).abs().max().item(), expected.abs().max().item()
-        assert difference <= 1e-5 * largest, f"{name}: {difference} of {largest}"
+        # The loss asks for numbers of size 1; where every gate is at its end, only the rounding of float32 is left.
+        assert difference <= 1e-5 * max(largest, 0.1), f"{name}: {difference} of {largest}"
 
 
 # Equal
