@@ -121,21 +121,17 @@ class _Layer(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_h_NK: Tensor) -> tuple[Tensor | None, ...]:
         x_NI, lengths_B, w_GI, u_GH, gates_NG, us_NK, before_NK = ctx.saved_tensors
-        _, _, num, H = ctx.sizes
-        d_a_NG, d_us_NK = torch.empty_like(gates_NG), torch.empty_like(us_NK)
-        saved = addresses(lengths_B, u_GH, gates_NG, us_NK, before_NK, d_h_NK.contiguous(), d_a_NG, d_us_NK)
+        _, _, num, hidden = ctx.sizes
+        d_a_NG, d_v_NG = torch.empty_like(gates_NG), torch.empty_like(gates_NG)
+        saved = addresses(lengths_B, u_GH, gates_NG, us_NK, before_NK, d_h_NK.contiguous(), d_a_NG, d_v_NG)
         check(ctx.run.cell_backward(*ctx.sizes, *saved))
         # A weight's gradient is a sum over the tokens of products of two vectors: one product of two matrices, which
         # reads the weight once and not once a token.
-        d_w_GI, d_b_G = d_a_NG.t() @ x_NI, d_a_NG.sum(dim=0)
-        d_u_GH, d_c_G = torch.empty_like(u_GH), d_b_G.clone()
-        for d in range(num):
-            # c_n and U_n stand behind r, so of them the derivative is d_u, in the place of d_a_n.
-            gates, n = slice(3 * d * H, (3 * d + 2) * H), slice((3 * d + 2) * H, 3 * (d + 1) * H)
-            before_NH, d_us_NH = before_NK[:, d * H : (d + 1) * H], d_us_NK[:, d * H : (d + 1) * H]
-            torch.mm(d_a_NG[:, gates].t(), before_NH, out=d_u_GH[gates])
-            torch.mm(d_us_NH.t(), before_NH, out=d_u_GH[n])
-            d_c_G[n] = d_us_NH.sum(dim=0)
+        d_w_GI, d_b_G, d_c_G = d_a_NG.t() @ x_NI, d_a_NG.sum(dim=0), d_v_NG.sum(dim=0)
+        # Of each direction its own states: [D, 3H, N] times [D, N, H].
+        of_gates = d_v_NG.view(-1, num, 3 * hidden).permute(1, 2, 0)
+        of_states = before_NK.view(-1, num, hidden).transpose(0, 1)
+        d_u_GH = torch.bmm(of_gates, of_states).view_as(u_GH)
         d_x_NI = d_a_NG @ w_GI if ctx.needs_input_grad[1] else None
         return None, d_x_NI, None, *(part for whole in (d_w_GI, d_u_GH, d_b_G, d_c_G) for part in whole.chunk(num))
 
