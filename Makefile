@@ -95,8 +95,8 @@ peers: .venv-peers/peers  ## the environment of the servers that `benchmarks thr
 mails: .venv/dev  ## 100,000 mutated e-mails: each is read, or refused with an error of this project
 	PUPPET_TEST_MAILS=100000 $(BIN)/python -m pytest -q tests/artifacts/mail -k fuzzed
 
-fuzz: .venv-serve/test  ## the kernel under the sanitisers, with 5,000 random networks: some ten minutes
-	PUPPET_TEST_KERNELS=5000 $(SERVE)/python -m pytest -q tests/artifacts/networks/test_engines.py -k sanitisers
+fuzz: .venv/dev  ## the kernels under the sanitisers, with 5,000 random networks each: some ten minutes
+	PUPPET_TEST_KERNELS=5000 $(BIN)/python -m pytest -q tests/artifacts/networks/test_engines.py tests/trainer/kernels -k sanitisers
 
 faults: .venv/dev  ## kills, disk errors and power cuts at every step of every change; needs root, writes docs/faults.md
 	$(BIN)/python -m tests.faults --save

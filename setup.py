@@ -1,6 +1,6 @@
-"""Compile the kernel of artifacts/networks/engines as part of an installation, where there is a C compiler.
+"""Compile the kernels of artifacts/networks/engines/build.py with an installation, where there is a C compiler.
 
-All else about the package stands in pyproject.toml. The kernel is optional: an installation never fails for it, and
+All else about the package stands in pyproject.toml. A kernel is optional: an installation never fails for it, and
 says in one line what there is. A wheel that holds objects is of one system and processor, and of any Python, since
 nothing in them knows of Python; a wheel without is for every machine. `CC=none` makes such a wheel where there is a
 compiler.
@@ -15,14 +15,13 @@ from setuptools import Command, Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build import build
 
-ENGINES = Path("artifacts") / "networks" / "engines"
-KERNEL = runpy.run_path(str(Path(__file__).with_name("artifacts") / "networks" / "engines" / "build.py"))
+BUILD = runpy.run_path(str(Path(__file__).with_name("artifacts") / "networks" / "engines" / "build.py"))
 
 
-class BuildKernel(Command):
-    """Compile into the build folder, or next to the source for an editable installation."""
+class BuildKernels(Command):
+    """Compile into the build folder, or next to the sources for an editable installation."""
 
-    description = "compile the kernel, if there is a C compiler"
+    description = "compile the kernels, if there is a C compiler"
     user_options = ()
     editable_mode = False  # setuptools sets it (setuptools.command.build.SubCommand)
 
@@ -37,13 +36,14 @@ class BuildKernel(Command):
 
     def run(self) -> None:
         """Compile, and say what there is."""
-        folder = Path(__file__).parent / ENGINES if self.editable_mode else Path(self.build_lib or ".") / ENGINES
-        self.found, sentence = KERNEL["compile_all"](folder)
+        root = Path(__file__).parent if self.editable_mode else Path(self.build_lib or ".")
+        self.found, sentence = BUILD["compile_all"](root)
         print(sentence, file=sys.stderr)
 
     def get_source_files(self) -> list[str]:
         """Return what a source distribution needs."""
-        return [str(ENGINES / "gru.c")]
+        sources = (*BUILD["KERNELS"], BUILD["FUNCTIONS"])
+        return [str(source.relative_to(BUILD["ROOT"])) for source in sources]
 
     def get_outputs(self) -> list[str]:
         """Return what has been compiled."""
@@ -55,17 +55,17 @@ class BuildKernel(Command):
 
 
 class BuildAll(build):
-    """Build with the kernel."""
+    """Build with the kernels."""
 
-    sub_commands = [*build.sub_commands, ("build_kernel", None)]  # noqa: RUF012  # as setuptools has it
+    sub_commands = [*build.sub_commands, ("build_kernels", None)]  # noqa: RUF012  # as setuptools has it
 
 
-class WithKernel(Distribution):
-    """The package, which is of one machine where the kernel can be compiled."""
+class WithKernels(Distribution):
+    """The package, which is of one machine where the kernels can be compiled."""
 
     def has_ext_modules(self) -> bool:
         """Return whether it goes where compiled files belong."""
-        return bool(KERNEL["levels"]() and KERNEL["compiler"]())
+        return bool(BUILD["levels"]() and BUILD["compiler"]())
 
 
 class Wheel(bdist_wheel):
@@ -77,4 +77,4 @@ class Wheel(bdist_wheel):
         return ("py3", "none", tag[2])
 
 
-setup(distclass=WithKernel, cmdclass={"build": BuildAll, "build_kernel": BuildKernel, "bdist_wheel": Wheel})
+setup(distclass=WithKernels, cmdclass={"build": BuildAll, "build_kernels": BuildKernels, "bdist_wheel": Wheel})
