@@ -155,15 +155,18 @@ def test_chapter_ends_with_an_exercise(path: Path) -> None:
     """The last section is the exercise: it links to the file to fill in and to a solution, and gives the check."""
     *_, last = re.split(r"^## ", path.read_text("utf-8"), flags=re.MULTILINE)
     heading, *_ = last.splitlines()
-    number = int(path.stem.partition("-")[0])
+    names = [
+        re.findall(pattern, last, re.MULTILINE)
+        for pattern in (
+            r"\(\.\./exercises/en/(ex_\w+)\.py\)",
+            r"\(\.\./exercises/en/solutions/(ex_\w+)\.py\)",
+            r"^pytest docs/exercises/en/test_(ex_\w+)\.py$",
+        )
+    ]
 
     assert heading == EXERCISE[path.parent.name]
-    for pattern in (
-        r"\(\.\./exercises/ex{}_\w+\.py\)",
-        r"/solutions/ex{}_\w+\.py\)",
-        r"^pytest docs/exercises/test_ex{}_",
-    ):
-        assert re.search(pattern.format(number), last, re.MULTILINE), pattern
+    assert [len(found) for found in names] == [1, 1, 1]
+    assert names[0] == names[1] == names[2]
 
 
 @pytest.mark.parametrize("path", [french for _, french in CHAPTERS], ids=named)

@@ -15,27 +15,27 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-EXERCISES = ROOT / "docs" / "exercises"
+EXERCISES = ROOT / "docs" / "exercises" / "en"
 # In the solution of each exercise, a line and the mistake that a learner is likely to make there.
 MISTAKES = {
-    "ex1_ngrams": ("% num_buckets + 1", "% num_buckets"),  # row 0 is padding
-    "ex2_gru_step": ("r_H * of_state_n", "(u_3HH @ (r_H * h_H) + c_3H)[2 * len(h_H) :]"),  # reset before the product
-    "ex3_temperature": ("return 1 / low", "return low"),  # s instead of T
-    "ex4_gates": ("np.concatenate((z, r, n))", "np.concatenate((r, z, n))"),  # the order of PyTorch
-    "ex5_folding": ("weight_HF @ (mean_F / std_F)", "weight_HF @ mean_F"),  # a mean that is not divided
-    "ex6_replies": ("continue  #", "break  #"),  # the first quoted line taken for the end of the answer
-    "ex7_two_bugs": ("len(lengths_B)), lengths_B - 1]", "len(lengths_B)), -1]"),  # the state after the padding
-    "ex8_better_or_lucky": ("range(num_wins, num", "range(num_wins + 1, num"),  # more wins instead of as many or more
-    "ex9_batches": ("arrivals[end] <= begin", "arrivals[end] <= begin + run_ms"),  # joins a run that has begun
-    "ex10_abstain": ("place >= num_least", "place > num_least"),  # one ticket more than it takes
-    "ex11_occlusion": ("sum(others)", "max(1 - row[label], 1e-12)"),  # what is left of 1 has lost its digits
-    "ex12_wrong_categories": ("says_NC[given_N == label, label].mean()", "says_NC[:, label].mean()"),  # of all tickets
-    "ex13_names": ('normalize("NFKD"', 'normalize("NFC"'),  # an accent stays on its letter
-    "ex14_exponential": ("np.rint(t_N)", "np.trunc(t_N)"),  # towards 0, so the rest is up to 1
+    "ex_ngrams": ("% num_buckets + 1", "% num_buckets"),  # row 0 is padding
+    "ex_gru_step": ("r_H * of_state_n", "(u_3HH @ (r_H * h_H) + c_3H)[2 * len(h_H) :]"),  # reset before the product
+    "ex_temperature": ("return 1 / low", "return low"),  # s instead of T
+    "ex_gates": ("np.concatenate((z, r, n))", "np.concatenate((r, z, n))"),  # the order of PyTorch
+    "ex_folding": ("weight_HF @ (mean_F / std_F)", "weight_HF @ mean_F"),  # a mean that is not divided
+    "ex_replies": ("continue  #", "break  #"),  # the first quoted line taken for the end of the answer
+    "ex_two_bugs": ("len(lengths_B)), lengths_B - 1]", "len(lengths_B)), -1]"),  # the state after the padding
+    "ex_better_or_lucky": ("range(num_wins, num", "range(num_wins + 1, num"),  # more wins instead of as many or more
+    "ex_batches": ("arrivals[end] <= begin", "arrivals[end] <= begin + run_ms"),  # joins a run that has begun
+    "ex_abstain": ("place >= num_least", "place > num_least"),  # one ticket more than it takes
+    "ex_occlusion": ("sum(others)", "max(1 - row[label], 1e-12)"),  # what is left of 1 has lost its digits
+    "ex_wrong_categories": ("says_NC[given_N == label, label].mean()", "says_NC[:, label].mean()"),  # of all tickets
+    "ex_names": ('normalize("NFKD"', 'normalize("NFC"'),  # an accent stays on its letter
+    "ex_exponential": ("np.rint(t_N)", "np.trunc(t_N)"),  # towards 0, so the rest is up to 1
 }
 WITHOUT_TORCH = (
-    *("ex1_ngrams", "ex9_batches", "ex10_abstain", "ex11_occlusion", "ex12_wrong_categories", "ex13_names"),
-    "ex14_exponential",
+    *("ex_ngrams", "ex_batches", "ex_abstain", "ex_occlusion", "ex_wrong_categories", "ex_names"),
+    "ex_exponential",
 )
 NAMES = [name if name in WITHOUT_TORCH else pytest.param(name, marks=pytest.mark.torch) for name in MISTAKES]
 

@@ -99,7 +99,7 @@ def train(
     targets_N = torch.tensor(targets)
     validation_targets_N = torch.tensor(validation_targets)
     # Smoothing keeps the network from chasing certainty that the labels do not have: it asks for 0.9, not for 1.
-    # CrossEntropyLoss takes logits; a softmax before it would flatten the gradient (docs/en/02-gru.md: the seed's bug).
+    # CrossEntropyLoss takes logits; a softmax before it would flatten the gradient (docs/en/04-gru.md: the seed's bug).
     criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
     # fused: one pass over each weight in place of ten; an epoch takes a third of the time (docs/LOG.md).
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)

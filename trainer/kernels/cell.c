@@ -6,7 +6,7 @@ padded, and one call does every step of every ticket in both directions. What ha
 products of PyTorch, which run at the speed of the processor: W x + b of all tokens before the first step, and the
 gradients of the weights after the last one. So this file holds only what must go step by step.
 
-Forward, with the names of docs/en/02-gru.md; h' is the state before the token:
+Forward, with the names of docs/en/04-gru.md; h' is the state before the token:
 
     r = sigmoid(a_r)      a_r = W_r x + b_r + U_r h' + c_r
     z = sigmoid(a_z)      a_z = W_z x + b_z + U_z h' + c_z
