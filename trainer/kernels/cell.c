@@ -44,8 +44,8 @@ Axes: N tokens of all tickets, B tickets, D directions, H hidden, G tickets of a
 enum { OK, BAD_SHAPE, NO_MEMORY };
 enum { MAX_HIDDEN = 1024, MAX_TOKENS = 1 << 30 }; /* no product leaves 63 bits, and a token's number fits in 32 */
 
-/* So many sums grow in registers: TILE neighbours of each of GROUP tickets. With 16 in place of 32, gcc 12 takes the inner
-loop apart before it makes vectors, and everything takes six times as long (docs/LOG.md). */
+/* So many sums grow in registers: TILE neighbours of each of GROUP tickets. With 16 in place of 32, gcc 12 takes the
+inner loop apart before it makes vectors, and everything takes five times as long (docs/LOG.md). */
 enum { GROUP = 4, TILE = 32 };
 
 typedef struct {
@@ -86,7 +86,7 @@ INLINE void add_products(int64_t J, int64_t width, const float *M, const float *
 
 /* ---- Forward ----------------------------------------------------------------------------------------------------- */
 
-/* The state after a token. gates [3H]: holds W x + b, takes r, z and n. a [3H]: U h' + c. h [H]: the state, in place. */
+/* The state after a token. gates [3H]: holds W x + b, takes r, z, n. a [3H]: U h' + c. h [H]: the state, in place. */
 INLINE void step(int64_t H, const float *restrict a, float *restrict gates, float *restrict us, float *restrict before,
                  float *restrict h, float *restrict states) {
   for (int64_t k = 0; k < H; k++) {
@@ -120,7 +120,8 @@ INLINE void read_group(int64_t D, int64_t H, const Ticket *group, int64_t d, con
 
 /* ---- Backward ---------------------------------------------------------------------------------------------------- */
 
-/* What a token's gates are told. d_h [H]: what the next token says of this state; takes d_h * z. d_a, d_v [3H]: taken. */
+/* What a token's gates are told. d_h [H]: what the next token says of this state; takes d_h * z. d_a, d_v [3H]: take
+theirs. */
 INLINE void step_back(int64_t H, const float *restrict gates, const float *restrict us, const float *restrict before,
                       const float *restrict d_states, float *restrict d_h, float *restrict d_a, float *restrict d_v) {
   for (int64_t k = 0; k < H; k++) {
@@ -147,8 +148,8 @@ INLINE void return_group(int64_t D, int64_t H, const Ticket *group, int64_t d, c
     for (int64_t g = 0; g < GROUP && s < group[g].length; g++) {
       int64_t at = token(group[g], s, d) * D + d;
       d_v[g] = d_vs + at * 3 * H;
-      step_back(H, gates + at * 3 * H, us + at * H, before + at * H, d_states + at * H, d_h + g * width, d_a + at * 3 * H,
-                d_vs + at * 3 * H);
+      step_back(H, gates + at * 3 * H, us + at * H, before + at * H, d_states + at * H, d_h + g * width,
+                d_a + at * 3 * H, d_vs + at * 3 * H);
     }
     add_products(3 * H, width, U, d_v, d_h); /* d_h' = d_h * z + U^T d_v */
   }
@@ -198,8 +199,8 @@ const char *const cell_source = SOURCE;
 
 /* Read every ticket in every direction.
 
-lengths [B]: of the tickets, N in all. U [D, 3H, H], c [D, 3H]: as PyTorch has them, gates r, z, n. gates [N, D, 3H]: holds
-W x + b, takes r, z, n. us, before, states [N, D, H]: take u, h' and h. Returns OK, or what is wrong, and has written
+lengths [B]: of the tickets, N in all. U [D, 3H, H], c [D, 3H]: as PyTorch has them, gates r, z, n. gates [N, D, 3H]:
+holds W x + b, takes r, z, n. us, before, states [N, D, H]: take u, h' and h. Returns OK, or what is wrong, and has written
 nothing then. Safe to call from several threads: all else that it writes is its own. */
 int32_t cell_forward(int64_t N, int64_t B, int64_t D, int64_t H, const int64_t *lengths, const float *U, const float *c,
                      float *gates, float *us, float *before, float *states) {
@@ -243,8 +244,8 @@ int32_t cell_backward(int64_t N, int64_t B, int64_t D, int64_t H, const int64_t 
 
 /* Of each entry the largest and the mean value over a ticket's tokens.
 
-h [N, K]. pooled [B, 2, K]: takes the largest, then the means. places [B, K]: takes which token of all had the largest, the
-first of equal ones. Returns as cell_forward does. */
+h [N, K]. pooled [B, 2, K]: takes the largest, then the means. places [B, K]: takes which token of all had the largest,
+the first of equal ones. Returns as cell_forward does. */
 int32_t pool_forward(int64_t N, int64_t B, int64_t K, const int64_t *lengths, const float *h, float *pooled,
                      int32_t *places) {
   if (!is_within(K, 1, 2 * MAX_HIDDEN) || !is_sound(N, B, lengths)) return BAD_SHAPE;
