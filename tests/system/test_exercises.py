@@ -20,6 +20,8 @@ EXERCISES = ROOT / "docs" / "exercises" / "en"
 MISTAKES = {
     "ex_ngrams": ("% num_buckets + 1", "% num_buckets"),  # row 0 is padding
     "ex_gru_step": ("r_H * of_state_n", "(u_3HH @ (r_H * h_H) + c_3H)[2 * len(h_H) :]"),  # reset before the product
+    "ex_buckets": (", key=lambda ticket: lengths[ticket])", ")"),  # sorted by number instead of length
+    "ex_dropout": ("values / (1 - share)", "values"),  # the mean shrinks
     "ex_temperature": ("return 1 / low", "return low"),  # s instead of T
     "ex_gates": ("np.concatenate((z, r, n))", "np.concatenate((r, z, n))"),  # the order of PyTorch
     "ex_folding": ("weight_HF @ (mean_F / std_F)", "weight_HF @ mean_F"),  # a mean that is not divided
@@ -35,7 +37,7 @@ MISTAKES = {
 }
 WITHOUT_TORCH = (
     *("ex_ngrams", "ex_batches", "ex_abstain", "ex_occlusion", "ex_wrong_categories", "ex_names"),
-    "ex_exponential",
+    *("ex_exponential", "ex_buckets", "ex_dropout"),
 )
 NAMES = [name if name in WITHOUT_TORCH else pytest.param(name, marks=pytest.mark.torch) for name in MISTAKES]
 
