@@ -4,7 +4,8 @@
 
 In: en/*.py, en/solutions/*.py, and fr.toml, which has a French line for each English one. Out: the same programs with
 other docstrings, other comments, and another sentence where a function is still to be written. What Python runs is not
-touched, so an exercise, its check and its solution are the same program in both languages (tests/system/test_exercises.py).
+touched: an exercise, its check and its solution are the same programs in both languages
+(tests/system/test_exercises.py).
 """
 
 import io
@@ -30,7 +31,7 @@ def words() -> dict[str, str]:
 def said(line: str, french: dict[str, str], missing: list[str]) -> str:
     """Return one line of text in French; a line without a translation is added to `missing` and stays."""
     bare = line.strip()
-    if not bare:
+    if not re.search(r"[^\W\d_]{3}", bare):  # a formula
         return line
     if found := READ.match(bare):
         (chapter,) = CHAPTERS.glob(f"{found[1]}-*.md")

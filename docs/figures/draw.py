@@ -254,12 +254,13 @@ def reliability(runs: Any, words: Words, language: str) -> Drawing:
     body += legend(410, 110, [("b", words["before"]), ("a", words["after"]), ("floor", words["honest"])])
     given = {"temperature": number(found["temperature"], language)}
     given |= {name: number(100 * found[name]["gap"], language, 1) for name in ("before", "after")}
+    given |= {f"loss_{name}": number(found[name]["loss"], language, 3) for name in ("before", "after")}
     body.append(text(410, 200, words["gap_before"].format(**given), "small"))
     body.append(text(410, 218, words["gap_after"].format(**given), "small"))
     return 700, 430, body, given
 
 
-def turns(runs: Any, words: Words, language: str) -> Drawing:
+def turns(runs: Any, words: Words, _language: str) -> Drawing:
     """Draw when tickets come and which of them run together."""
     comes, batches = runs["turns"]["comes"], runs["turns"]["runs"]
     left, width = 120, 680
@@ -338,7 +339,8 @@ def frontier(runs: Any, words: Words, language: str) -> Drawing:
         said = one["shape"].replace("x", "\u00d7")
         body.append(text(x, y + (20 if position % 2 == 0 else -10), said, "", "middle"))
     told = [
-        (one["shape"], f"{number(one['accuracy'], language, 3)} / {number(one['batch_us'], language, 1)}") for one in shapes
+        (one["shape"], f"{number(one['accuracy'], language, 3)} / {number(one['batch_us'], language, 1)}")
+        for one in shapes
     ]
     return 620, 350, body, {"told": listed(told, language), "linear": number(found["linear"], language, 3)}
 

@@ -3,9 +3,9 @@
     python docs/figures/run.py               # everything: about a minute of processor time, on invented tickets
     python docs/figures/run.py turns store   # these parts only; the numbers of the others stay
 
-In: the sample tickets, docs/mini/mini.py, docs/lessons/seed_bugs.py, the server's batcher, `puppet-train` and a committed
-benchmark. Out: the numbers that draw.py draws. The two are apart so that a colour or a word can be changed without
-training again, and so that a test can compare each figure with its numbers.
+In: the sample tickets, docs/mini/mini.py, docs/lessons/seed_bugs.py, the server's batcher, `puppet-train` and a
+committed benchmark. Out: the numbers that draw.py draws. The two are apart so that a colour or a word can be changed
+without training again, and so that a test can compare each figure with its numbers.
 """
 
 import asyncio
@@ -198,7 +198,8 @@ def reliability() -> dict[str, Any]:
             if chosen.sum() >= 20
         ]
         gap = sum(count * abs(sure - right) for sure, right, count in bins) / sum(count for _, _, count in bins)
-        found[name] = {"bins": bins, "gap": round(gap, 4)}
+        loss = -float(np.log(probabilities_NC[np.arange(len(truth_N)), truth_N]).mean())
+        found[name] = {"bins": bins, "gap": round(gap, 4), "loss": round(loss, 4)}
     return found
 
 
@@ -256,7 +257,9 @@ STORE_COMMANDS = (
     ("delete", ["delete", "--version", "3", "--yes"]),
     ("fit", ["fit", "sample.jsonl", "--promote", "always"]),
 )
-QUICK = [word for one in ("folds=1", "grus=1", "epochs=1", "hidden=16", "out_of_scope=false") for word in ("--set", one)]
+QUICK = [
+    word for one in ("folds=1", "grus=1", "epochs=1", "hidden=16", "out_of_scope=false") for word in ("--set", one)
+]
 
 
 def store() -> list[dict[str, Any]]:
@@ -271,7 +274,8 @@ def store() -> list[dict[str, Any]]:
             done = puppet.invoke(main_of_trainer, asked, catch_exceptions=False)
             assert done.exit_code == 0, done.output
             opened = Store(Path("store"))
-            found.append({"command": name, "versions": opened.versions("desk"), "serves": opened.current("desk").version})
+            serves = opened.current("desk").version
+            found.append({"command": name, "versions": opened.versions("desk"), "serves": serves})
     return found
 
 
@@ -291,29 +295,35 @@ def differences() -> dict[str, Any]:
     for name, kind in (("64", torch.float64), ("32", torch.float32)):
         torch.manual_seed(0)
         gru, head = torch.nn.GRU(8, 16).to(kind), torch.nn.Linear(16, 5).to(kind)
-        tokens, target = torch.randn(12, 1, 8, dtype=kind), torch.tensor([3])
-
-        def loss(gru: torch.nn.GRU = gru, head: torch.nn.Linear = head, tokens: Any = tokens, target: Any = target) -> Any:
-            return torch.nn.functional.cross_entropy(head(gru(tokens)[1][0]), target)
-
+        tokens, target = torch.randn(12, 1, 8).to(kind), torch.tensor([3])
         weight = gru.weight_hh_l0
-        (slope,) = torch.autograd.grad(loss(), weight)
+        (slope,) = torch.autograd.grad(loss_of(gru, head, tokens, target), weight)
         places = torch.randperm(weight.numel())[:40].tolist()
         errors = []
         for exponent in exponents:
-            step, misses = 10.0**exponent, []
+            misses = []
             for place in places:
-                values = []
-                for sign in (1, -1):
-                    with torch.no_grad():
-                        kept = weight.view(-1)[place].item()
-                        weight.view(-1)[place] += sign * step
-                        values.append(loss().item())
-                        weight.view(-1)[place] = kept
-                misses.append(abs((values[0] - values[1]) / (2 * step) - slope.view(-1)[place].item()))
+                values = [moved(gru, head, tokens, target, place, sign * 10.0**exponent) for sign in (1, -1)]
+                misses.append(abs((values[0] - values[1]) / (2 * 10.0**exponent) - slope.view(-1)[place].item()))
             errors.append(float(f"{float(np.mean(misses)) / slope.abs().mean().item():.3g}"))
         found[name] = errors
     return found
+
+
+def loss_of(gru: torch.nn.GRU, head: torch.nn.Linear, tokens: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return the loss of one ticket."""
+    return torch.nn.functional.cross_entropy(head(gru(tokens)[1][0]), target)
+
+
+@torch.no_grad()
+def moved(gru: torch.nn.GRU, head: torch.nn.Linear, tokens: Any, target: Any, place: int, step: float) -> float:
+    """Return the loss with one number of U moved by a step; afterwards the weights are as before."""
+    number = gru.weight_hh_l0.view(-1)[place]
+    kept = number.clone()
+    number += step
+    loss = loss_of(gru, head, tokens, target).item()
+    number.copy_(kept)
+    return loss
 
 
 def attention() -> dict[str, Any]:

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from docs.mini import mini  # noqa: E402
-from docs.mini.tickets import write  # noqa: E402
+from docs.mini import mini
+from docs.mini.tickets import write
 
 SIZE, HEADS, PLACES = 32, 4, 64  # E; parts that attention looks at separately; the longest ticket
 EPOCHS, BATCH, LEARNING_RATE, HELD_OUT = 15, 32, 3e-3, 0.2

@@ -1,4 +1,4 @@
-"""The figures of the chapters as Chromium draws them, light and dark: every text is inside, apart from others, legible."""
+"""The figures of the chapters in Chromium, light and dark: every text is inside, apart from others, and legible."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -24,7 +24,7 @@ MISTAKES = {
     "ex_ngrams": ("% num_buckets + 1", "% num_buckets"),  # row 0 is padding
     "ex_gru_step": ("r_H * of_state_n", "(u_3HH @ (r_H * h_H) + c_3H)[2 * len(h_H) :]"),  # reset before the product
     "ex_linear": ("(counts_NV > 0).sum(axis=0)", "counts_NV.sum(axis=0)"),  # counts words and not tickets
-    "ex_gru_back": ("slope_BH * step.z + of_state", "of_state"),  # the straight way is forgotten
+    "ex_gru_back": ("d_h_BH * step.z + of_state", "of_state"),  # the straight way is forgotten
     "ex_attention": ("np.where(is_padding_BT[:, None, :], -np.inf, fits_BTT)", "fits_BTT"),  # looks at the padding
     "ex_buckets": (", key=lambda ticket: lengths[ticket])", ")"),  # sorted by number instead of length
     "ex_dropout": ("values / (1 - share)", "values"),  # the mean shrinks

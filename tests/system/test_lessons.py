@@ -255,7 +255,7 @@ def test_no_network_of_the_lesson_reads_the_padding(other_lesson: ModuleType) ->
 
 
 def test_only_two_of_the_lesson_see_order(other_lesson: ModuleType) -> None:
-    """A ticket turned round is the same to a mean and to attention, and another to a GRU and to attention with places."""
+    """Turned round, a ticket is the same to a mean and to attention, and another to a GRU and to places."""
     import torch
 
     seen = [

@@ -1,5 +1,7 @@
 """The check of the exercise."""
 
+import itertools
+
 import ex_buckets
 import numpy as np
 
@@ -40,7 +42,7 @@ def test_chance_is_left() -> None:
 def test_batches_come_in_no_order_of_length() -> None:
     """The first half of an epoch holds tickets as long as the second half does."""
     means = [np.mean([LENGTHS[ticket] for ticket in batch]) for batch in dealt(0)]
-    rising = sum(one < other for one, other in zip(means, means[1:], strict=False))
+    rising = sum(one < other for one, other in itertools.pairwise(means))
 
     assert rising < 0.7 * len(means)
 

@@ -21,7 +21,7 @@ def test_each_number_has_its_own_luck() -> None:
     """Neither whole rows nor whole columns are dropped."""
     dropped = ex_dropout.dropout(np.ones((60, 60)), 0.5, np.random.default_rng(1)) == 0
 
-    assert 0.2 < dropped.mean(axis=0).min()
+    assert dropped.mean(axis=0).min() > 0.2
     assert dropped.mean(axis=1).max() < 0.8
 
 
