@@ -203,49 +203,58 @@ def reliability() -> dict[str, Any]:
     return found
 
 
+RUN_MS, TICKET_MS, LATE_MS, ATTEMPTS = 2.0, 0.2, 2.0, 300
+
+
 def turns() -> dict[str, Any]:
-    """Return when 24 tickets came and in which runs the server's batcher answered them; a run takes 2 ms and more."""
+    """Return when 24 tickets came and in which runs the server's batcher answered them; a run takes 2 ms and more.
+
+    A busy machine wakes a program late, and then shows itself and not the batcher: such a run is made again.
+    """
+    # Some come one by one, then many at a time: both ends of what a batch can be.
+    gaps_ms = np.random.default_rng(0).exponential([6.0] * 5 + [0.7] * 14 + [6.0] * 5)
+    comes_ms = [round(float(moment), 2) for moment in np.cumsum(gaps_ms)]
+    for _ in range(ATTEMPTS):
+        runs = asyncio.run(batched(comes_ms))
+        nominal = [RUN_MS + TICKET_MS * len(one["tickets"]) for one in runs]
+        free = [0.0, *(one["to"] for one in runs)]
+        begins = [max(before, comes_ms[one["tickets"][0]]) for before, one in zip(free, runs, strict=False)]
+        late = [one["to"] - one["from"] - length for one, length in zip(runs, nominal, strict=True)]
+        late += [one["from"] - begin for one, begin in zip(runs, begins, strict=True)]
+        if max(late) < LATE_MS:
+            return {"comes": comes_ms, "runs": runs}
+    raise SystemExit(f"error: in {ATTEMPTS} runs something was always {LATE_MS} ms late; try again on a calm machine")
+
+
+async def batched(comes_ms: Sequence[float]) -> list[dict[str, Any]]:
+    """Send a ticket to the server's batcher at each moment, and return its runs: from, to (ms), and which tickets."""
+    runs: list[dict[str, Any]] = []
+    start = time.perf_counter()
+
+    def now_ms() -> float:
+        return round(1000 * (time.perf_counter() - start), 2)
 
     class Slow:
         """Stands in for a model: holds the loop as a run does, and notes when and for which tickets."""
-
-        def __init__(self) -> None:
-            self.runs: list[dict[str, Any]] = []
 
         def cost(self, one: Encoded) -> int:
             return len(one.ids)
 
         def predict(self, chosen: Sequence[Encoded]) -> Sequence[Any]:
-            began = time.perf_counter()
-            time.sleep(0.002 + 0.0002 * len(chosen))
-            tickets = [one.ids[0] for one in chosen]
-            self.runs.append({"from": began, "to": time.perf_counter(), "tickets": tickets})
-            return tickets
+            began = now_ms()
+            time.sleep((RUN_MS + TICKET_MS * len(chosen)) / 1000)
+            runs.append({"from": began, "to": now_ms(), "tickets": [one.ids[0] for one in chosen]})
+            return runs[-1]["tickets"]
 
-    # Some come one by one, then many at a time: both ends of what a batch can be.
-    gaps_ms = np.random.default_rng(0).exponential([6.0] * 5 + [0.7] * 14 + [6.0] * 5)
-    comes_ms = np.cumsum(gaps_ms)
-    model = Slow()
+    model, batcher = Slow(), Batcher(4096)
 
-    async def all_of_them() -> float:
-        batcher = Batcher(4096)
-        start = time.perf_counter()
+    async def one(place: int) -> None:
+        await asyncio.sleep(max(0.0, (comes_ms[place] - now_ms()) / 1000))
+        await batcher.predict(model, [Encoded([place], [], [], 0)])
 
-        async def one(place: int) -> None:
-            await asyncio.sleep(max(0.0, start + comes_ms[place] / 1000 - time.perf_counter()))
-            await batcher.predict(model, [Encoded([place], [], [], 0)])
-
-        await asyncio.gather(*(one(place) for place in range(len(comes_ms))))
-        batcher.close()
-        return start
-
-    start = asyncio.run(all_of_them())
-
-    def after_ms(moment: float) -> float:
-        return round(1000 * (moment - start), 2)
-
-    runs = [{"from": after_ms(one["from"]), "to": after_ms(one["to"]), "tickets": one["tickets"]} for one in model.runs]
-    return {"comes": [round(float(moment), 2) for moment in comes_ms], "runs": runs}
+    await asyncio.gather(*(one(place) for place in range(len(comes_ms))))
+    batcher.close()
+    return runs
 
 
 STORE_COMMANDS = (
