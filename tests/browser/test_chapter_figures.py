@@ -1,7 +1,7 @@
 """The figures of the chapters in Chromium, light and dark: every text is inside, apart from others, and legible."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 FIGURES = sorted((Path(__file__).parents[2] / "docs" / "figures").glob("*.svg"))
-SCHEMES = ("light", "dark")
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 CONTRAST = 4.5  # WCAG 2.2, 1.4.3, for text of this size
 # Of each text: what it says, where it stands, its colour; and the page's size and colour.
 LOOK = """() => ({
