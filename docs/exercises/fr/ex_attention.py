@@ -23,4 +23,4 @@ def attention(q_BTD: Array, k_BTD: Array, v_BTD: Array, lengths_B: NDArray[np.in
         lengths_B : la vraie longueur de chaque ticket ; ce qui suit n’a aucun poids. Les lignes du remplissage lui-même
             peuvent contenir n’importe quoi sauf NaN.
     """
-    raise NotImplementedError("écrivez attention ; `q_BTD @ k_BTD.transpose(0, 2, 1)` : l’accord des tokens deux à deux")
+    raise NotImplementedError("écrivez attention ; `q_BTD @ k_BTD.transpose(0, 2, 1)` : l’accord de deux tokens")

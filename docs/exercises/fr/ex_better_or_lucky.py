@@ -16,7 +16,7 @@ def wins_and_losses(expected: Sequence[float], old: Sequence[float], new: Sequen
         old : ce que répond l’ancienne version à chacune.
         new : ce que répond la nouvelle version à chacune.
     """
-    raise NotImplementedError("écrivez wins_and_losses ; commencez par une ligne : quel est l’écart de chaque réponse ?")
+    raise NotImplementedError("écrivez wins_and_losses ; commencez par une ligne : quels sont les deux écarts ?")
 
 
 def p_value(num_wins: int, num_losses: int) -> float:
@@ -24,4 +24,4 @@ def p_value(num_wins: int, num_losses: int) -> float:
 
     Calculée à la main : avec `math`, sans scipy. 1.0 s’il n’y a rien à tirer au sort.
     """
-    raise NotImplementedError("écrivez p_value ; commencez par math.comb : combien de façons d’avoir huit faces sur dix ?")
+    raise NotImplementedError("écrivez p_value ; commencez par math.comb : combien de façons d’avoir 8 faces sur 10 ?")

@@ -18,4 +18,4 @@ def best_temperature(logits_NC: NDArray[np.float64], targets_N: NDArray[np.int64
         logits_NC : ce que le réseau dit de chaque ticket.
         targets_N : le numéro de la vraie catégorie de chaque ticket.
     """
-    raise NotImplementedError("écrivez best_temperature ; commencez par une fonction qui donne la pente pour un s = 1/T")
+    raise NotImplementedError("écrivez best_temperature ; commencez par une fonction : la pente pour un s = 1/T")

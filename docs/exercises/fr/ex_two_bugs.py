@@ -25,4 +25,4 @@ def last_states(states_BTH: Tensor, lengths_B: Tensor) -> Tensor:
         states_BTH : les états après chaque pas, remplissage compris : `gru(x_BTE)[0]` en PyTorch.
         lengths_B : int64, le nombre de mots de chaque courriel, au moins 1.
     """
-    raise NotImplementedError("écrivez last_states ; commencez par un courriel : quel pas est celui de son dernier mot ?")
+    raise NotImplementedError("écrivez last_states ; commencez par un courriel : où est son dernier mot ?")

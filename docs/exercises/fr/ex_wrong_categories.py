@@ -21,7 +21,7 @@ def limits(says_NC: Floats, given_N: Ints) -> Floats:
         says_NC : ce que dit d’un ticket un modèle qui ne l’a pas vu.
         given_N : la catégorie de chacun ; toute catégorie a un ticket.
     """
-    raise NotImplementedError("écrivez limits ; commencez par une catégorie : quelles lignes, quelle colonne sont à elle ?")
+    raise NotImplementedError("écrivez limits ; commencez par une catégorie : quelles lignes et quelle colonne ?")
 
 
 def counted(says_NC: Floats, given_N: Ints) -> list[int]:
