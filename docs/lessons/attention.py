@@ -112,13 +112,13 @@ def main(num_seeds: int, epochs: int, num_tickets: int | None) -> None:
     with tempfile.TemporaryDirectory() as made:
         write(Path(made))
         sets = {name: mini.read_tickets(str(Path(made, f"{name}.jsonl")))[:num_tickets] for name in SETS}
-    click.echo(f"{'':22}{'tickets':22}{'word order':22}seconds")
+    click.echo(f"{'':22}{'tickets':24}{'word order':24}seconds")
     results = {}
     for kind in KINDS:
         start = time.process_time()
         found = {name: [train(kind, sets[name], seed, epochs) for seed in range(num_seeds)] for name in SETS}
         cells = [f"{np.mean(found[name]):.3f} ({min(found[name]):.3f} to {max(found[name]):.3f})" for name in SETS]
-        click.echo(f"{kind:22}{cells[0]:22}{cells[1]:22}{time.process_time() - start:7.1f}")
+        click.echo(f"{kind:22}{cells[0]:24}{cells[1]:24}{time.process_time() - start:7.1f}")
         results[kind] = found
     click.echo(json.dumps(results))
 
