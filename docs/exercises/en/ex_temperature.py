@@ -1,6 +1,6 @@
 """Exercise: the temperature, by bisection.
 
-Read docs/en/05-training.md, fill in the function, and run
+Read docs/en/07-temperature.md, fill in the function, and run
 
     pytest docs/exercises/en/test_ex_temperature.py
 """
