@@ -8,7 +8,7 @@ import click
 from benchmarks.accuracy import accuracy, audit, frontier, frontier_costs
 from benchmarks.mail import reading
 from benchmarks.serving import batch, drain, engines, latency, overload, soak, stalled, startup, swaps, throughput
-from benchmarks.training import epoch, epoch_loops, intake, memory, thresholds, training
+from benchmarks.training import epoch, epoch_loops, intake, memory, speed, speed_profile, thresholds, training
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -42,6 +42,8 @@ main.add_command(drain.drain_command)
 main.add_command(swaps.swaps_command)
 main.add_command(training.training_command)
 main.add_command(training.poster_command)
+main.add_command(speed.speed_command)
+main.add_command(speed_profile.one_speed_command)
 main.add_command(thresholds.thresholds_command)
 main.add_command(accuracy.one_training_command)
 

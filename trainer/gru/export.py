@@ -36,8 +36,9 @@ from artifacts.networks.runtime import open_session
 from artifacts.text.vocabulary import PAD, RESERVED, UNK, Encoded, Vocabulary
 from trainer.graph import Graph
 from trainer.gru.linear import PAIR_FACTOR
-from trainer.gru.model import LOWEST, Mixture
+from trainer.gru.model import Mixture
 from trainer.gru.train import tensors
+from trainer.kernels.cell import LOWEST
 
 TOLERANCE = 1e-5
 WEIGHT_SCALE = 4.0  # at trained size a real bug moves probabilities by as little as 3e-4; scaled up it cannot hide

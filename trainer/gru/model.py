@@ -31,23 +31,25 @@ GRU: Cho et al. 2014, arXiv 1406.1078, in the variant of cuDNN and PyTorch (rese
 
 # Axes: B tickets in the batch, T tokens (padded), E embedding, H hidden (both directions: 2H), C categories,
 #       V known words, W of them taught by tickets, U unknown tokens of the batch, K n-grams of a token (padded with 0),
-#       G n-gram rows, N distinct tokens of the batch, P rows of the table of pairs, D entries of a pretrained vector,
-#       S columns of the linear part's tables: C, or R of tables of low rank.
+#       G n-gram rows, P rows of the table of pairs, D entries of a pretrained vector, S columns of the linear part's
+#       tables: C, or R of tables of low rank; N distinct tokens of a padded batch. Of a ragged one: N tokens, U of them
+#       distinct, R rows of the word table, S rows of the n-gram table.
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from artifacts.arrays import Floats
 from artifacts.text.tokens import MAX_NGRAMS, ngrams
 from artifacts.text.vocabulary import PAD, RESERVED, UNK
 from trainer.config import TrainConfig
 from trainer.gru.linear import PAIR_FACTOR, Linear
+from trainer.kernels import cell
+from trainer.stepping.ragged import Batch, left_out, summed
 
 PROJECTION_STD = 0.1  # a pretrained vector has length 1, and its projection begins as large as a word's row
-LOWEST = -2.0  # stands for "no token here" before a maximum: a GRU's state lies within (-1, 1)
 
 
 class TokenTable(nn.Module):
@@ -170,8 +172,6 @@ class TicketClassifier(nn.Module):
             batch_first=True,
             dropout=config.dropout if config.num_layers > 1 else 0.0,
         )
-        # One dropout for both ends of the GRU. Inside it, from step to step, it would break the memory.
-        self.dropout = nn.Dropout(config.dropout)
         num_directions = 2 if config.bidirectional else 1
         # 2 x: the maximum and the mean stand side by side.
         self.head = nn.Linear(2 * num_directions * config.hidden, num_categories)
@@ -199,7 +199,7 @@ class TicketClassifier(nn.Module):
         return vectors_VE
 
     def forward(self, ids_BT: Tensor, lengths_B: Tensor, grams_UK: Tensor) -> Tensor:
-        """Return the logits [B, C].
+        """Return the logits [B, C] of a padded batch, as the exported graph takes it; nothing is left out.
 
         Args:
             ids_BT: int64; below V a row, V + u the u-th unknown token, PAD after a ticket's end.
@@ -212,29 +212,39 @@ class TicketClassifier(nn.Module):
         # Unknown token u has the id V + u, so its n-grams belong below those of the V known words.
         grams_NK = torch.cat((self.grams_VK, padded_UK))[used_N]
         rows_BT = torch.where(ids_BT < self.num_taught, ids_BT, UNK)
-        if self.training:
-            # A word that is left out is read by its n-grams, as an unknown one will be: they learn to carry it.
-            left_out_BT = torch.rand(rows_BT.shape, device=rows_BT.device) < self.config.word_dropout
-            rows_BT = torch.where(left_out_BT & (rows_BT != PAD), UNK, rows_BT)
-            kept_NK = torch.rand(grams_NK.shape, device=rows_BT.device) >= self.config.ngram_dropout
-            grams_NK = grams_NK * kept_NK  # row 0 is the padding, which the mean leaves out
-
         vectors_BTE = self.embedding(rows_BT, grams_NK, place_BT)
         if self.projection is not None:
             projected_NE = self.projection(self.pretrained_VD[used_N.clamp(max=len(self.grams_VK))])
             vectors_BTE = vectors_BTE + projected_NE[place_BT]
-        x_BTE = self.dropout(vectors_BTE)
-        # Packed, each direction starts at the ticket's own first or last token, never in the padding.
-        packed = pack_padded_sequence(x_BTE, lengths_B, batch_first=True, enforce_sorted=False)
-        states, _ = self.gru(packed)
-        h_BTH, _ = pad_packed_sequence(states, batch_first=True)
-        inside_BT1 = (torch.arange(ids_BT.shape[1]) < lengths_B[:, None]).to(ids_BT.device).unsqueeze(2)
-        lengths_B1 = lengths_B.to(ids_BT.device).unsqueeze(1)
+        # Padding ends here: from now on the tokens stand one behind the other, ticket after ticket.
+        return self.answer(vectors_BTE[cell.inside(lengths_B, ids_BT.device)], lengths_B)
+
+    def read(
+        self, batch: Batch, words_RE: Tensor, grams_SE: Tensor, random: np.random.Generator | None = None
+    ) -> Tensor:
+        """Return the logits [B, C] of a batch of a training.
+
+        Args:
+            batch: of `Ragged.batch`.
+            words_RE: the rows of the word table that the batch names.
+            grams_SE: those of the n-gram table.
+            random: draws what the dropout leaves out; without it nothing is.
+        """
+        token_UE = summed(grams_SE, batch.token_US)
+        if self.projection is not None:
+            used_U = batch.used_U.to(words_RE.device).clamp(max=len(self.grams_VK))
+            token_UE = token_UE + self.projection(self.pretrained_VD[used_U])
+        # Each token: the row of its word plus the vector of its n-grams, which equal tokens of the batch share.
+        return self.answer(summed(torch.cat((words_RE, token_UE)), batch.sum_NT), batch.lengths_B, random)
+
+    def answer(self, vectors_NE: Tensor, lengths_B: Tensor, random: np.random.Generator | None = None) -> Tensor:
+        """Return the logits [B, C] of tickets of which the tokens' vectors stand one behind the other."""
+        # One dropout for both ends of the GRU. Inside it, from step to step, it would break the memory.
+        share = self.config.dropout
+        h_NH = cell.gru(left_out(vectors_NE, share, random), lengths_B, self.gru)
         # Pooling over the ticket's own tokens. The maximum finds a word wherever it stands; with the mean it beats the
         # last state by up to a point on 600 tickets (docs/LOG.md, "Without the joint linear part").
-        max_BH = torch.where(inside_BT1, h_BTH, LOWEST).amax(dim=1)
-        mean_BH = torch.where(inside_BT1, h_BTH, 0.0).sum(dim=1) / lengths_B1
-        logits_BC: Tensor = self.head(self.dropout(torch.cat((max_BH, mean_BH), dim=1)))
+        logits_BC: Tensor = self.head(left_out(cell.pool(h_NH, lengths_B), share, random))
         return logits_BC
 
 

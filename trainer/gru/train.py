@@ -15,12 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from artifacts.arrays import Longs
 from artifacts.errors import InvalidInput
 from artifacts.networks.gru import pad
 from artifacts.networks.manifest import Epoch
 from artifacts.text.vocabulary import Encoded
 from trainer.config import TrainConfig
 from trainer.gru.model import Mixture, TicketClassifier
+from trainer.stepping.ragged import Ragged
+from trainer.stepping.rows import Rows, Schedule, as_one_row, shortening
 
 BUCKET_BATCHES = 50  # batches that are sorted by length together: enough for little padding, few enough to stay random
 
@@ -33,7 +36,7 @@ def tensors(tickets: Sequence[Encoded], num_words: int, device: torch.device) ->
     return ids_BT.to(device), lengths_B, grams_UK.to(device)
 
 
-def batches(lengths: Sequence[int], size: int, random: np.random.Generator) -> Iterator[list[int]]:
+def batches(lengths: Sequence[int] | Longs, size: int, random: np.random.Generator) -> Iterator[list[int]]:
     """Yield the ticket numbers of each batch: a new random order each time, like lengths together.
 
     Sorting everything by length would give the same batches every epoch; sorting pools of a shuffled order keeps
@@ -66,6 +69,19 @@ def logits(
     return found_NC
 
 
+@torch.no_grad()
+def answers(model: TicketClassifier, tickets: Ragged) -> Tensor:
+    """Return logits_NC of the tickets of a set, in order, without dropout."""
+    model.eval()
+    embedding, device = model.embedding, model.head.weight.device
+    found_NC = torch.empty(len(tickets), model.num_categories)
+    for chosen in np.array_split(np.argsort(tickets.lengths, kind="stable"), -(-len(tickets) // 256)):
+        batch = tickets.batch(chosen)
+        rows = embedding.word.weight[batch.words_R.to(device)], embedding.gram.weight[batch.grams_S.to(device)]
+        found_NC[chosen] = model.read(batch, *rows).cpu()
+    return found_NC
+
+
 def train(
     model: TicketClassifier,
     tickets: Sequence[Encoded],
@@ -92,47 +108,54 @@ def train(
         InvalidInput: the loss is no longer a finite number; the settings are too bold.
     """
     device = model.head.weight.device
-    num_words = len(model.grams_VK)
     # The batches' own generator: dropout draws from torch's, so neither changes what the other draws.
     random = np.random.default_rng(config.seed)
-    lengths = [len(ticket.ids) for ticket in tickets]
+    grams_VK = model.grams_VK.cpu().numpy()
+    reading = Ragged(tickets, grams_VK, model.num_taught)
+    validating = Ragged(validation, grams_VK, model.num_taught) if validation else None
     targets_N = torch.tensor(targets)
     validation_targets_N = torch.tensor(validation_targets)
     # Smoothing keeps the network from chasing certainty that the labels do not have: it asks for 0.9, not for 1.
     # CrossEntropyLoss takes logits; a softmax before it would flatten the gradient (docs/en/04-gru.md: the seed's bug).
     criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
-    # fused: one pass over each weight in place of ten; an epoch takes a third of the time (docs/LOG.md).
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
     num_steps = config.epochs * -(-len(tickets) // config.batch)  # rounded up: the last batch may be short
-    # Warm up, so that Adam's first noisy estimates do no harm; then cool down, so that the weights settle.
-    # Source: Smith and Topin 2018, "Super-Convergence", arXiv 1708.07120.
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.lr, total_steps=num_steps + 1)
+    schedule = Schedule(num_steps, config.lr, config.weight_decay)
+    # A batch touches few rows of the two tables, so these step by rows (AdamW). Every other weight takes part in every
+    # step: together they are the only row of a third table.
+    others_1P, d_others_1P = as_one_row([one for name, one in model.named_parameters() if "embedding" not in name])
+    tables = model.embedding.word.weight, model.embedding.gram.weight, others_1P
+    words, grams, others = (Rows(table, schedule) for table in tables)
     curve: list[Epoch] = []
     best_epoch, best_loss, best_weights = 0, float("inf"), None
     for epoch in range(1, config.epochs + 1):
         model.train()  # dropout on; the validation of the epoch before had switched it off
         start = time.perf_counter()
         total_loss, num_done = 0.0, 0
-        for chosen in batches(lengths, config.batch, random):
-            ids_BT, lengths_B, grams_UK = tensors([tickets[i] for i in chosen], num_words, device)
+        for chosen in batches(reading.lengths, config.batch, random):
+            batch = reading.batch(chosen, random, config.word_dropout, config.ngram_dropout)
+            words_RE, grams_SE = words.take(batch.words_R), grams.take(batch.grams_S)
+            others.take(torch.tensor([0]))
             # loss = mean over the batch of -(sum over c of q_c ln p_c): q is the smoothed truth, p softmax(logits).
-            loss = criterion(model(ids_BT, lengths_B, grams_UK), targets_N[chosen].to(device))
-            optimizer.zero_grad()  # PyTorch adds each gradient to what is there
+            loss = criterion(model.read(batch, words_RE, grams_SE, random), targets_N[chosen].to(device))
+            d_others_1P.zero_()  # PyTorch adds each gradient to what is there
             loss.backward()
             # A recurrent network multiplies gradients along the ticket; now and then one is so long that its step would
             # undo all others. It is shortened to `clip` and keeps its direction.
-            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            optimizer.step()
-            schedule.step()  # once a step, not once an epoch: the cycle is counted in steps
+            gradients = words_RE.grad, grams_SE.grad, d_others_1P
+            factor = shortening(gradients, config.clip)
+            for rows, gradient in zip((words, grams, others), gradients, strict=True):
+                rows.step(gradient, factor)
             total_loss += loss.item() * len(chosen)
             num_done += len(chosen)
             on_step(epoch, num_done, total_loss / num_done)
+        words.catch_up()
+        grams.catch_up()
         seconds = time.perf_counter() - start
         validation_loss = accuracy = None
         # The plain cross entropy, not the smoothed one that training minimises: of four other ways to choose the epoch
         # none was surely better than this, the simplest (docs/LOG.md, "Which epoch is the best").
-        if validation:
-            found_NC = logits(model, validation, num_words, device)
+        if validating is not None:
+            found_NC = answers(model, validating)
             validation_loss = nn.functional.cross_entropy(found_NC, validation_targets_N).item()
             accuracy = (found_NC.argmax(dim=1) == validation_targets_N).float().mean().item()
         # One NaN in a loss is soon in every weight, and no later epoch can recover.

@@ -93,7 +93,9 @@ def check(status: int) -> None:
     """Raise what the kernel's status stands for, unless it is 0."""
     if status == 2:  # NO_MEMORY of cell.c
         raise MemoryError("no memory for a step of the kernel")
-    assert status == 0, f"the lengths are not those of the tokens, or below 1 (status {status}); internal error"
+    assert status == 0, (
+        f"the kernel refuses its input ({status}): lengths below 1, or not those of all tokens; internal error"
+    )
 
 
 # The kernel

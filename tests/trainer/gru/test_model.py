@@ -1,6 +1,7 @@
 """The network: equal to the NumPy oracle, blind to padding, and neutral before it has learnt anything."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,12 @@ from artifacts.text.tokens import ngrams
 from artifacts.text.vocabulary import PAD, UNK, Encoded
 from tests import oracle
 from tests.trainer import small
+from trainer.config import TrainConfig
 from trainer.gru import reference
-from trainer.gru.model import LOWEST, TicketClassifier
+from trainer.gru.model import TicketClassifier
+from trainer.kernels import cell
+from trainer.kernels.cell import LOWEST
+from trainer.stepping.ragged import Ragged
 
 pytestmark = pytest.mark.torch
 
@@ -151,24 +156,38 @@ def test_evaluation_is_deterministic() -> None:
 def test_training_uses_each_dropout(kind: str) -> None:
     """In training each of the three dropouts alone makes two passes differ; with none they are equal."""
     off = {"dropout": 0.0, "word_dropout": 0.0, "ngram_dropout": 0.0}
-    still, shaken = small.network(small.config(**off)).train(), small.network(small.config(**off | {kind: 0.5})).train()
-    tickets = small.ragged(6, 12)
+    tickets, random = small.ragged(6, 12), np.random.default_rng(0)
 
-    assert torch.equal(logits(still, tickets), logits(still, tickets))
-    assert not torch.equal(logits(shaken, tickets), logits(shaken, tickets))
+    def read(config: TrainConfig) -> torch.Tensor:
+        model = small.network(config).train()
+        ragged = Ragged(tickets, model.grams_VK.numpy(), model.num_taught)
+        batch = ragged.batch(range(6), random, config.word_dropout, config.ngram_dropout)
+        embedding = model.embedding
+        with torch.no_grad():
+            return model.read(batch, embedding.word.weight[batch.words_R], embedding.gram.weight[batch.grams_S], random)
+
+    still, shaken = small.config(**off), small.config(**off | {kind: 0.5})
+    assert torch.equal(read(still), read(still))
+    assert not torch.equal(read(shaken), read(shaken))
 
 
-def test_dropout_is_on_the_vectors_and_on_the_pooled_state() -> None:
+def test_dropout_is_on_the_vectors_and_on_the_pooled_state(monkeypatch: pytest.MonkeyPatch) -> None:
     """In training, half of what the GRU reads and half of what the head reads is 0, the rest twice as large."""
-    model = small.network(small.config(dropout=0.5, word_dropout=0.0, ngram_dropout=0.0, embedding=64, hidden=64))
+    model = small.network(small.config(dropout=0.5, embedding=64, hidden=64))
     read: list[torch.Tensor] = []
-    model.gru.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].data))
-    model.head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
-    tickets = small.ragged(12, 20)
+    gru = cell.gru
 
-    for mode in (False, True):
-        model.train(mode)
-        logits(model, tickets)
+    def spy(x_NI: torch.Tensor, *rest: Any) -> torch.Tensor:
+        read.append(x_NI.detach())
+        return gru(x_NI, *rest)
+
+    monkeypatch.setattr(cell, "gru", spy)
+    model.head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].detach()))
+    batch = Ragged(small.ragged(12, 20), model.grams_VK.numpy(), model.num_taught).batch(range(12))
+    rows = model.embedding.word.weight[batch.words_R], model.embedding.gram.weight[batch.grams_S]
+
+    for random in (None, np.random.default_rng(0)):
+        model.read(batch, *rows, random)
 
     vectors, pooled, shaken_vectors, shaken_pooled = read
     assert vectors.all()
@@ -197,32 +216,17 @@ def test_dropout_stands_between_layers_only_where_there_are_several() -> None:
     assert small.network(small.config(dropout=0.5, num_layers=2)).gru.dropout == 0.5
 
 
-def test_word_dropout_leaves_padding_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With all but certain word dropout every token reads the row of <UNK>, and padding still reads row 0."""
-    model = small.network(small.config(dropout=0.0, ngram_dropout=0.0, word_dropout=0.999999)).train()
-    seen: list[torch.Tensor] = []
-    forward = model.embedding.forward
-
-    def spy(rows_BT: torch.Tensor, grams_NK: torch.Tensor, place_BT: torch.Tensor) -> torch.Tensor:
-        seen.append(rows_BT)
-        return forward(rows_BT, grams_NK, place_BT)
-
-    monkeypatch.setattr(model.embedding, "forward", spy)
-    logits(model, [small.VOCABULARY.encode(["créer", "client", "été"]), small.VOCABULARY.encode(["a"])])
-
-    assert seen[0].tolist() == [[UNK, UNK, UNK], [UNK, PAD, PAD]]
-
-
 def test_left_out_word_is_read_like_an_unknown_one() -> None:
     """A known word under word dropout has the vector of <UNK> + its own n-grams, as if the vocabulary lacked it."""
-    settings = small.config(dropout=0.0, ngram_dropout=0.0, word_dropout=0.999999)
-    model = small.network(settings).train()
+    model = small.network(small.CONFIG)
     known = small.VOCABULARY.encode(["connexion"])
     assert known.ids[0] < NUM_WORDS
     network = numpy_network(model)
     grams = [ngrams("connexion", 64)]
 
-    found_C = logits(model, [known])[0]
+    batch = Ragged([known], model.grams_VK.numpy(), model.num_taught).batch([0], np.random.default_rng(0), 0.999999)
+    embedding = model.embedding
+    found_C = model.read(batch, embedding.word.weight[batch.words_R], embedding.gram.weight[batch.grams_S])[0].detach()
 
     expected_C = reference.walk(network, Encoded([NUM_WORDS], ["connexion"], grams, 0)).logits_C
     np.testing.assert_allclose(found_C.numpy(), expected_C, rtol=0, atol=1e-5)

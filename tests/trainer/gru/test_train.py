@@ -18,6 +18,9 @@ from tests.trainer import small
 from trainer.config import TrainConfig
 from trainer.gru.model import TicketClassifier
 from trainer.gru.train import BUCKET_BATCHES, batches, logits, tensors, train
+from trainer.kernels import cell
+from trainer.stepping import ragged, rows
+from trainer.stepping.rows import Rows
 
 pytestmark = pytest.mark.torch
 
@@ -264,58 +267,108 @@ def test_label_smoothing_raises_the_loss_that_is_asked_for() -> None:
     assert floor <= smooth[-1].loss < floor + 0.1
 
 
+def spied_steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float, float]]:
+    """Return a list that takes the gradient's length, its factor and the rate of each step of each table."""
+    steps: list[tuple[float, float, float]] = []
+    step = Rows.step
+
+    def spy(table: Rows, gradient: torch.Tensor, factor: float) -> None:
+        step(table, gradient, factor)
+        steps.append((gradient.norm().item(), factor, table.rate))
+
+    monkeypatch.setattr(Rows, "step", spy)
+    return steps
+
+
+def lengths_of(steps: list[tuple[float, float, float]]) -> list[float]:
+    """Return how long the gradient of all three tables together was in each step, after it was shortened."""
+    return [float(np.linalg.norm([length * factor for length, factor, _ in group])) for group in threes(steps)]
+
+
+def threes(steps: list[tuple[float, float, float]]) -> list[list[tuple[float, float, float]]]:
+    """Return what belongs to one step: words, n-grams, and every other weight."""
+    return [steps[at : at + 3] for at in range(0, len(steps), 3)]
+
+
 def test_gradient_is_clipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """When a step is taken, the gradient of all weights together is no longer than `clip`."""
-    lengths: list[float] = []
-    step = torch.optim.AdamW.step
+    steps = spied_steps(monkeypatch)
 
-    def spy(optimizer: torch.optim.AdamW) -> object:
-        gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        lengths.append(float(torch.cat([gradient.flatten() for gradient in gradients]).norm()))
-        return step(optimizer)
-
-    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
     trained(small.config(clip=0.01))
 
-    assert len(lengths) == 3 * 4
-    assert max(lengths) == pytest.approx(0.01, rel=1e-3)
+    assert len(threes(steps)) == 3 * 4
+    assert lengths_of(steps) == pytest.approx([0.01] * 12, rel=1e-3)
+
+
+def test_short_gradient_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is shorter than `clip` is not made longer."""
+    steps = spied_steps(monkeypatch)
+
+    trained(small.config(clip=1000.0))
+
+    assert {factor for _, factor, _ in steps} == {1.0}
 
 
 def test_each_step_has_the_gradient_of_its_own_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """With one batch and weights that stand still, every step's gradient is the first one's, not a growing sum."""
-    lengths: list[float] = []
-    monkeypatch.setattr(
-        torch.nn.utils,
-        "clip_grad_norm_",
-        lambda weights, _: lengths.append(torch.nn.utils.get_total_norm([weight.grad for weight in weights]).item()),
-    )
+    steps = spied_steps(monkeypatch)
 
-    trained(replace(PLAIN, batch=32, lr=1e-12, weight_decay=0.0))
+    trained(replace(PLAIN, batch=32, lr=1e-12, weight_decay=0.0, clip=1000.0))
 
+    lengths = lengths_of(steps)
     assert lengths == pytest.approx([lengths[0]] * 3, rel=1e-4)
     assert lengths[0] > 0.0
 
 
 def test_learning_rate_warms_up_and_cools_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rate starts low, reaches `lr` once and ends near 0, over all steps of all epochs, short batches too."""
-    rates: list[float] = []
-    step = torch.optim.AdamW.step
+    steps = spied_steps(monkeypatch)
 
-    def spy(optimizer: torch.optim.AdamW) -> object:
-        rates.append(optimizer.param_groups[0]["lr"])
-        return step(optimizer)
-
-    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
     trained(small.config(epochs=10, lr=0.01, batch=10))
 
+    assert all(len({rate for _, _, rate in group}) == 1 for group in threes(steps)), "one rate for every weight"
+    rates = [group[0][2] for group in threes(steps)]
     assert len(rates) == 10 * 4
-
     peak = rates.index(max(rates))
     assert rates[0] < 0.001
     assert max(rates) == pytest.approx(0.01, rel=0.05)
     assert rates[: peak + 1] == sorted(rates[: peak + 1])
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
     assert rates[-1] < 0.0005
+
+
+@pytest.mark.parametrize("has_kernel", [True, False])
+def test_every_weight_moves(has_kernel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the kernels and without, a training changes every weight but the rows of padding."""
+    if not has_kernel:
+        without_kernels(monkeypatch)
+    torch.manual_seed(0)
+    before = TicketClassifier(list(small.VOCABULARY.rows), 4, small.CONFIG).state_dict()
+
+    after = trained(small.config())[0].state_dict()
+
+    for name, weight in after.items():
+        is_still = (weight == before[name]).reshape(len(weight), -1).all(dim=1)
+        assert is_still.tolist() == [name.startswith("embedding") and row == 0 for row in range(len(weight))], name
+
+
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train as where there is no compiler."""
+    for module in (cell, ragged, rows):
+        monkeypatch.setattr(module, "kernel", lambda: None)
+
+
+def test_with_and_without_the_kernels_the_same_is_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums are rounded otherwise, so the bytes differ, but each step of the curve is the same to four digits."""
+    one, curve, _ = trained(small.config(seed=3))
+    without_kernels(monkeypatch)
+    other, other_curve, _ = trained(small.config(seed=3))
+    again, _, _ = trained(small.config(seed=3))
+
+    assert [epoch.loss for epoch in curve] == pytest.approx([epoch.loss for epoch in other_curve], rel=1e-4)
+    assert same_weights(other, again)
+    for name, weight in one.state_dict().items():
+        torch.testing.assert_close(weight, other.state_dict()[name], rtol=0, atol=2e-3)
 
 
 def test_callbacks_follow_every_step_and_epoch() -> None:

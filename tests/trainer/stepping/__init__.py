@@ -1,0 +1,1 @@
+"""Tests of what a step of a training works on."""
