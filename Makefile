@@ -110,10 +110,11 @@ pictures: .venv/dev  ## photograph each screen of the page into docs/page; needs
 vendor:  ## fetch what the page takes from others (inference/page/vendor/vendor.toml) anew; needs only Python
 	$(PYTHON) .ci/fetch_vendor.py
 
-docs:  ## draw the architecture from the imports and the figures from their runs, list the problems; needs only Python
+docs:  ## draw the architecture and the figures, list the problems, translate the exercises; needs only Python
 	$(PYTHON) docs/draw_architecture.py
 	$(PYTHON) docs/write_problems.py
 	$(PYTHON) docs/figures/draw.py
+	$(PYTHON) docs/exercises/translate.py
 
 release: .venv/dev  ## the wheel and the sdist in dist/, each tried in a fresh environment
 	rm -rf build dist

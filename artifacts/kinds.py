@@ -1,7 +1,7 @@
 """The table of kinds: what `neural_network_type` stands for on disk, on the wire and in the trainer.
 
 A kind is one row of `KINDS`. Nobody else compares a kind's name: whoever needs to know what a kind does looks here, so
-a further kind is a row here, a module beside this one and a module in trainer/ (docs/en/05-kinds.md builds one).
+a further kind is a row here, a module beside this one and a module in trainer/ (docs/en/16-kinds.md builds one).
 """
 
 from collections.abc import Callable, Mapping

@@ -21,7 +21,6 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import Components
 from litestar.params import FromPath
 from litestar.routes import HTTPRoute
@@ -53,7 +52,7 @@ from inference.routes.feedback import FeedbackRoutes
 from inference.routes.injected import Serving, parts_of
 from inference.routes.jobs import AskRoutes, JobRoutes
 from inference.routes.models import ModelRoutes, days_asked
-from inference.routes.openapi import body_schemas, page_answer, refusals, token_schemes
+from inference.routes.openapi import DocumentOnce, PageOnce, body_schemas, page_answer, refusals, token_schemes
 from inference.routes.probes import ProbeRoutes, counted
 from inference.routes.seeds import SeedRoutes
 from inference.search.batcher import Batcher
@@ -257,13 +256,14 @@ def document_of(gate: access.Gate) -> OpenAPIConfig:
             "/schema", route_handlers=[], opt=access.OPEN, guards=[check_page], include_in_schema=False
         ),
         render_plugins=[
-            SwaggerRenderPlugin(
+            DocumentOnce(),
+            PageOnce(
                 path="/",
                 js_url=f"{ASSETS}/swagger-ui-bundle.js",
                 css_url=f"{ASSETS}/swagger-ui.css",
                 standalone_preset_js_url=f"{ASSETS}/swagger-ui-standalone-preset.js",
                 favicon="",
-            )
+            ),
         ],
     )
 

@@ -24,6 +24,7 @@ from artifacts.networks.engines.engine import Engine, EngineRefused, invented, p
 from artifacts.networks.gru_records import GoldenRow, GruManifest, rules_of
 from artifacts.networks.ranker import Ranker
 from artifacts.networks.runtime import Model, Session, open_session
+from artifacts.system.processes import give_memory_back
 from artifacts.text.tickets import Prediction, Ticket
 from artifacts.text.tokens import MAX_NGRAMS, MAX_TOKENS
 from artifacts.text.vocabulary import PAD, Encoded, Vocabulary
@@ -212,7 +213,8 @@ class GruModel(Model[Encoded]):
         if choice != "onnxruntime":
             in_python = self.vocabulary.ngrams
             try:
-                self.engine = self._proven(files)  # and lets the session go, with all its memory
+                self.engine = self._proven(files)  # and lets the session go, ...
+                give_memory_back()  # ... with all its memory
             except EngineRefused as error:
                 self.vocabulary.ngrams = in_python
                 log.warning("%s: onnxruntime serves, and not the kernel: %s", self.where, error)

@@ -1,5 +1,6 @@
-"""The lowest priority, for work that takes long and must not hold a search up."""
+"""What a process asks of the system: the lowest priority, and that memory it has freed is taken back."""
 
+import ctypes
 import os
 import platform
 
@@ -19,3 +20,14 @@ def give_way(pid: int = 0) -> None:
     os.setpriority(os.PRIO_PROCESS, pid, NICEST)
     if platform.system() == "Linux":
         os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+
+
+def give_memory_back() -> None:
+    """Return to the system what this process has freed.
+
+    The C library keeps freed memory between pieces that are still in use for the next that asks: 20 MB of a worker's
+    124 after it has let a session go. Nothing happens where the C library is not glibc, which alone can be asked.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

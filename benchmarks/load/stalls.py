@@ -20,7 +20,7 @@ from benchmarks.load.server import pinned
 DRIP_S = 2.0  # between two bytes of a caller that sends; within every limit of a pause, so that only a sum ends it
 RETRY_S = 0.5  # after a connection that was refused
 RECEIVE_BYTES = 4096  # the smallest window that Linux gives a socket, so that a slow reader's answer has no room
-NUM_UNREAD = 10  # answers of 85 KB that a slow reader asks for and leaves: more than all buffers between hold
+NUM_UNREAD = 10  # answers of 160 KB that a slow reader asks for and leaves: more than all buffers between hold
 ARRIVALS_PER_S = 100  # so that they do not all come and go together
 OPEN_S = 120.0  # for all of them to have had a connection; also for the program to end
 

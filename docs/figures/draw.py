@@ -8,6 +8,7 @@ or dark, and says in its description what it shows, for readers who listen. Only
 """
 
 import json
+import math
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,11 +25,13 @@ STYLE = """
   .arrow { stroke: #566472; stroke-width: 1.5; fill: none } .tip { fill: #566472 }
   .a { stroke: #0b57b0 } .b { stroke: #b3400f; stroke-dasharray: 7 4 } .floor { stroke: #566472; stroke-dasharray: 2 4 }
   .text-a { fill: #0b57b0; font-weight: bold } .text-b { fill: #b3400f; font-weight: bold }
+  .dot-a { fill: #0b57b0 } .dot-b { fill: #b3400f }
   @media (prefers-color-scheme: dark) {
     .page, .empty { fill: #0d1117 } .cell { fill: #21262d } .cell, .empty, .frame { stroke: #4a5562 }
     .heat { fill: #79b8ff } text { fill: #e6edf3 } .small { fill: #a4b0bc } .rule { stroke: #30363d }
     .arrow { stroke: #a4b0bc } .tip { fill: #a4b0bc } .floor { stroke: #a4b0bc }
     .a { stroke: #79b8ff } .b { stroke: #ffa657 } .text-a { fill: #79b8ff } .text-b { fill: #ffa657 }
+    .dot-a { fill: #79b8ff } .dot-b { fill: #ffa657 }
   }
 """
 Words = dict[str, Any]
@@ -53,6 +56,12 @@ def arrow(x: float, y: float, to_x: float, to_y: float) -> list[str]:
     else:
         tip = f"{to_x:g},{to_y:g} {to_x - 7:g},{to_y - 4:g} {to_x - 7:g},{to_y + 4:g}"
     return [f'<path class="arrow" d="M{x:g},{y:g} L{to_x:g},{to_y:g}"/>', f'<polygon class="tip" points="{tip}"/>']
+
+
+def listed(pairs: Sequence[tuple[object, object]], language: str) -> str:
+    """Return pairs as the language lists them: name, colon, value."""
+    space = "\u00a0" if language == "fr" else ""
+    return f"{space}; ".join(f"{name}{space}: {value}" for name, value in pairs)
 
 
 def number(value: float, language: str, digits: int = 2) -> str:
@@ -218,6 +227,171 @@ def coverage(runs: Any, words: Words, language: str) -> Drawing:
     return 620, 350, body, {**given, "count": len(found)}
 
 
+def legend(x: float, y: float, entries: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a short piece of each line with its name, one below the other."""
+    body = []
+    for place, (style, said) in enumerate(entries):
+        body.append(f'<path class="line {style}" d="M{x:g},{y + 24 * place - 4:g} h28"/>')
+        body.append(text(x + 36, y + 24 * place, said, f"text-{style}" if style != "floor" else "small"))
+    return body
+
+
+def dot(x: float, y: float, style: str, radius: float = 4) -> str:
+    """Return a point."""
+    return f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}"/>'
+
+
+def reliability(runs: Any, words: Words, language: str) -> Drawing:
+    """Draw how often answers are right against how sure they are, before and after the temperature."""
+    found = runs["reliability"]
+    frame = (60, 60, 320, 320)
+    ticks = [number(place / 5, language, 1) for place in range(6)]
+    body = [*axes(frame, ticks, ticks, words["sure"], words["right"]), line(frame, [(0, 0), (1, 1)], "floor")]
+    for style, name in (("b", "before"), ("a", "after")):
+        points = [(sure, right) for sure, right, _ in found[name]["bins"]]
+        body.append(line(frame, points, style))
+        body += [dot(frame[0] + frame[2] * x, frame[1] + frame[3] * (1 - y), f"dot-{style}") for x, y in points]
+    body += legend(410, 110, [("b", words["before"]), ("a", words["after"]), ("floor", words["honest"])])
+    given = {"temperature": number(found["temperature"], language)}
+    given |= {name: number(100 * found[name]["gap"], language, 1) for name in ("before", "after")}
+    given |= {f"loss_{name}": number(found[name]["loss"], language, 3) for name in ("before", "after")}
+    body.append(text(410, 200, words["gap_before"].format(**given), "small"))
+    body.append(text(410, 218, words["gap_after"].format(**given), "small"))
+    return 700, 430, body, given
+
+
+def turns(runs: Any, words: Words, _language: str) -> Drawing:
+    """Draw when tickets come and which of them run together."""
+    comes, batches = runs["turns"]["comes"], runs["turns"]["runs"]
+    left, width = 120, 680
+    end = 10 * (int(max(comes[-1], batches[-1]["to"])) // 10 + 1)
+
+    def at(moment: float) -> float:
+        return left + width * moment / end
+
+    body = [text(16, 74, words["comes"]), text(16, 122, words["runs"])]
+    for moment in range(0, end + 1, 10):
+        body.append(f'<path class="rule" d="M{at(moment):.1f},52 V146"/>')
+        body.append(text(at(moment), 164, moment, "small", "middle"))
+    body.append(text(left + width, 184, words["time"], "small", "end"))
+    for place, one in enumerate(batches):
+        style = "ab"[place % 2]
+        body += [dot(at(comes[ticket]), 70, f"dot-{style}") for ticket in one["tickets"]]
+        body.append(box(at(one["from"]), 100, at(one["to"]) - at(one["from"]), 32, "cell"))
+        middle = (at(one["from"]) + at(one["to"])) / 2
+        body.append(text(middle, 121, len(one["tickets"]), f"text-{style}", "middle"))
+    sizes = [len(one["tickets"]) for one in batches]
+    body.append(text(left, 32, words["note"], "small"))
+    return left + width + 30, 200, body, {"count": len(comes), "sizes": ", ".join(map(str, sizes)), "end": end}
+
+
+def life(runs: Any, words: Words, language: str) -> Drawing:
+    """Draw a store after each of some commands: which versions are in it, and which one serves."""
+    states = runs["store"]
+    left, top, step, height = 110, 76, 108, 36
+    highest = max(max(state["versions"]) for state in states)
+    body = [text(16, 44, words["after"], "small")]
+    told = []
+    for row in range(1, highest + 1):
+        body.append(text(16, top + (row - 1) * height + 20, words["version"].format(version=row), "strong"))
+    ever = 0
+    for column, state in enumerate(states):
+        x = left + column * step
+        command, _, option = words[state["command"]].partition(" ")
+        body += [text(x + 48, 44, command, "id", "middle"), text(x + 48, 60, option, "id small", "middle")]
+        ever = max(ever, *state["versions"])
+        for version in range(1, ever + 1):
+            y = top + (version - 1) * height
+            if version == state["serves"]:
+                body += [box(x, y, 96, 30, "heat", 0.25), box(x, y, 96, 30, "frame")]
+                body.append(text(x + 48, y + 20, words["serves"], "strong", "middle"))
+            elif version in state["versions"]:
+                body += [box(x, y, 96, 30, "cell"), text(x + 48, y + 20, words["waits"], "", "middle")]
+            else:
+                body.append(text(x + 48, y + 20, words["gone"], "small", "middle"))
+        told.append((words[state["command"]], state["serves"]))
+    return left + len(states) * step + 6, top + highest * height + 14, body, {"told": listed(told, language)}
+
+
+def frontier(runs: Any, words: Words, language: str) -> Drawing:
+    """Draw the accuracy of each shape of the network against what a ticket costs."""
+    found = runs["frontier"]
+    frame = (60, 60, 480, 240)
+    low, high, longest = 0.85, 0.89, 100
+
+    def place(one: Any) -> tuple[float, float]:
+        return one["batch_us"] / longest, (one["accuracy"] - low) / (high - low)
+
+    x_ticks = [str(tick) for tick in range(0, longest + 1, 20)]
+    y_ticks = [number(low + 0.01 * part, language) for part in range(5)]
+    body = axes(frame, x_ticks, y_ticks, words["cost"], words["accuracy"])
+    y = (found["linear"] - low) / (high - low)
+    body.append(line(frame, [(0, y), (1, y)], "floor"))
+    said = words["linear"].format(linear=number(found["linear"], language, 3))
+    body.append(text(frame[0] + frame[2] - 4, frame[1] + frame[3] * (1 - y) + 16, said, "small", "end"))
+    shapes = sorted(found["shapes"], key=lambda one: one["batch_us"])
+    body.append(line(frame, [place(one) for one in shapes if one["is_on_frontier"]], "a"))
+    for position, one in enumerate(shapes):
+        x, y = place(one)
+        x, y = frame[0] + frame[2] * x, frame[1] + frame[3] * (1 - y)
+        body.append(dot(x, y, "dot-a" if one["is_on_frontier"] else "dot-b"))
+        # Of two neighbours one is named below and one above, so that the names do not meet.
+        said = one["shape"].replace("x", "\u00d7")
+        body.append(text(x, y + (20 if position % 2 == 0 else -10), said, "", "middle"))
+    told = [
+        (one["shape"], f"{number(one['accuracy'], language, 3)} / {number(one['batch_us'], language, 1)}")
+        for one in shapes
+    ]
+    return 620, 350, body, {"told": listed(told, language), "linear": number(found["linear"], language, 3)}
+
+
+def power(exponent: int) -> str:
+    """Return a power of ten as it is printed."""
+    return f"1e{exponent}"
+
+
+def differences(runs: Any, words: Words, _language: str) -> Drawing:
+    """Draw the error of numerical differences against the step, both by powers of ten."""
+    found = runs["differences"]
+    frame = (70, 60, 440, 260)
+    exponents = found["exponents"]
+    y_low, y_high = -12, 2
+    x_ticks = [power(exponent) for exponent in exponents]
+    y_ticks = [power(exponent) for exponent in range(y_low, y_high + 1, 2)]
+    body = axes(frame, x_ticks, y_ticks, words["step"], words["error"])
+    best = {}
+    for style, bits in (("a", "64"), ("b", "32")):
+        points = [
+            (place / (len(exponents) - 1), (math.log10(error) - y_low) / (y_high - y_low))
+            for place, error in enumerate(found[bits])
+        ]
+        body.append(line(frame, points, style))
+        place = min(range(len(exponents)), key=lambda place, bits=bits: found[bits][place])
+        x, y = points[place]
+        body.append(dot(frame[0] + frame[2] * x, frame[1] + frame[3] * (1 - y), f"dot-{style}"))
+        best[f"step{bits}"], best[f"error{bits}"] = power(exponents[place]), f"{found[bits][place]:.0e}"
+    body += legend(530, 100, [("a", words["bits64"]), ("b", words["bits32"])])
+    return 690, 370, body, best
+
+
+def attention(runs: Any, words: Words, _language: str) -> Drawing:
+    """Draw the multiplications of a ticket against its length, both by powers."""
+    found = runs["attention"]
+    frame = (70, 60, 440, 260)
+    y_low, y_high = 4, 11
+    y_ticks = [power(exponent) for exponent in range(y_low, y_high + 1)]
+    body = axes(frame, [str(tokens) for tokens in found["tokens"]], y_ticks, words["tokens"], words["products"])
+    for style, name in (("a", "gru"), ("b", "minilm")):
+        points = [
+            (place / (len(found["tokens"]) - 1), (math.log10(count) - y_low) / (y_high - y_low))
+            for place, count in enumerate(found[name])
+        ]
+        body.append(line(frame, points, style))
+        body.append(text(520, frame[1] + frame[3] * (1 - points[-1][1]) + 4, words[name], f"text-{style}"))
+    ratios = [round(one / other) for one, other in zip(found["minilm"], found["gru"], strict=True)]
+    return 700, 370, body, {"shortest": ratios[0], "longest": ratios[-1], "tokens": found["tokens"][-1]}
+
+
 FIGURES: dict[str, Callable[[Any, Words, str], Drawing]] = {
     "ids": ids,
     "unrolled": unrolled,
@@ -225,7 +399,14 @@ FIGURES: dict[str, Callable[[Any, Words, str], Drawing]] = {
     "padded": padded,
     "softmax": curves("softmax", "loss"),
     "padding": curves("padding", "accuracy"),
+    "padding-loss": curves("padding", "loss"),
     "coverage": coverage,
+    "reliability": reliability,
+    "turns": turns,
+    "life": life,
+    "frontier": frontier,
+    "differences": differences,
+    "attention": attention,
 }
 
 

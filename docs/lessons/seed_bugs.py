@@ -17,7 +17,7 @@ What differs is two conditions, marked BUG 1 and BUG 2 below:
    goes on reading zeros after the last word. The correct network packs them: it stops at each e-mail's last word.
 
 Where the lesson leaves the seed: batches of 32 (the seed has 2, for its five e-mails), and words as the product cuts
-them (artifacts/text/tokens.py; the seed's torchtext is no longer maintained). docs/en/07-two-bugs.md is the chapter to
+them (artifacts/text/tokens.py; the seed's torchtext is no longer maintained). docs/en/08-two-bugs.md is the chapter to
 this file.
 """
 

@@ -1,6 +1,7 @@
 """The course in seven steps, from a checkout: `python -m docs.mini start | check N | measure`.
 
     python -m docs.mini start                    # ./mini-mine: the seven skeletons and the two sets of tickets
+    python -m docs.mini start --lang fr          # the same with French words
     python -m docs.mini check 3                  # what is wrong with mini-mine/step3.py, and what to look at
     python -m docs.mini check 3 --lang fr --folder elsewhere
     python -m docs.mini measure                  # every solution, five splits: writes docs/mini/accuracies.toml
@@ -99,7 +100,8 @@ def start(folder: Path, lang: str) -> None:
     if folder.resolve().is_relative_to(HERE):
         raise click.UsageError(words_of(lang)["start"]["inside"].format(folder=folder))
     folder.mkdir(parents=True, exist_ok=True)
-    for path in sorted((HERE / "skeletons").glob("step*.py")):
+    skeletons = HERE / "skeletons" if lang == "en" else HERE / "skeletons" / lang
+    for path in sorted(skeletons.glob("step*.py")):
         if not (folder / path.name).exists():
             (folder / path.name).write_bytes(path.read_bytes())
     tickets.write(folder)

@@ -167,7 +167,7 @@ def train(data: str, folder: str) -> tuple[float, float]:
             accuracy = (logits(held_out).argmax(dim=1) == targets_N[held_out]).float().mean().item()
         print(f"epoch {epoch}: first loss {losses[0]:.3f}, mean {np.mean(losses):.3f}, held out {accuracy:.3f}")
         # Early stopping: what comes after the best epoch is learnt by heart. The best of ten figures flatters a little,
-        # because luck chooses too; a figure to show others needs a second held-out set (chapter 8).
+        # because luck chooses too; a figure to show others needs a second held-out set (chapter 9).
         if accuracy > best_accuracy:
             best_accuracy = accuracy
             best_weights = {name: weight.clone() for name, weight in network.state_dict().items()}

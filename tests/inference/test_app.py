@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from litestar.openapi.plugins import OpenAPIRenderPlugin
 
 from artifacts.errors import StoreRefused
 from artifacts.evaluation.metrics import Metrics, ValueMetrics
@@ -101,6 +102,20 @@ async def document(client: httpx.AsyncClient) -> dict[str, Any]:
     assert response.status_code == 200
     document: dict[str, Any] = response.json()
     return document
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/schema/openapi.json", "/schema"])
+async def test_document_is_rendered_once(client: httpx.AsyncClient, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can have the server encode its document again and again."""
+    first = await client.get(path)
+
+    def fail(*_: object) -> bytes:
+        raise AssertionError("encoded again")
+
+    monkeypatch.setattr(OpenAPIRenderPlugin, "render_json", fail)
+    assert (await client.get(path)).content == first.content
+    assert len(first.content) > 100_000
 
 
 def references(node: Any) -> Iterator[str]:

@@ -12,7 +12,10 @@ import pytest
 from tests.system.server import ROOT
 
 FIGURES = ROOT / "docs" / "figures"
-NAMES = ("ids", "unrolled", "gates", "padded", "softmax", "padding", "coverage")
+NAMES = (
+    *("ids", "unrolled", "gates", "padded", "softmax", "padding", "padding-loss", "coverage", "reliability", "turns"),
+    *("life", "frontier", "differences", "attention"),
+)
 LANGUAGES = ("en", "fr")
 BOTH = [(name, language) for name in NAMES for language in LANGUAGES]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -92,6 +95,12 @@ def test_numbers_change_the_figure(drawing: ModuleType, monkeypatch: pytest.Monk
         runs["ticket"]["tokens"][0], runs["ticket"]["z"][0][0] = "other", 0.123
         runs["batch"][0][0] = 77
         runs["coverage"]["right"][0] = not runs["coverage"]["right"][0]
+        runs["reliability"]["after"]["bins"][0][1] = 0.123
+        runs["turns"]["comes"][0] = 0.123
+        runs["store"][0]["serves"] = 7
+        runs["frontier"]["shapes"][0]["accuracy"] = 0.86
+        runs["differences"]["64"][0] = 0.123
+        runs["attention"]["gru"][0] = 123456
         for curve in runs["curves"]["runs"].values():
             curve["loss"][-1], curve["accuracy"][-1] = 0.1234, 0.1234
         return runs

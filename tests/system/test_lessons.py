@@ -207,3 +207,63 @@ def test_variants_start_from_the_same_weights(lesson: ModuleType, monkeypatch: p
 
     assert runs[0].loss == pytest.approx(runs[1].loss, abs=1e-5)
     assert runs[0].accuracy == runs[1].accuracy == runs[0].alone
+
+
+ATTENTION = ROOT / "docs" / "lessons" / "attention.py"
+
+
+@pytest.fixture(scope="module")
+def other_lesson() -> ModuleType:
+    """Give the script on attention as a module."""
+    spec = importlib.util.spec_from_file_location("attention", ATTENTION)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def answers(lesson: ModuleType, kind: str, rows: list[list[int]]) -> Any:
+    """Return the logits of an untrained network for tickets of a batch."""
+    import torch
+
+    torch.manual_seed(0)
+    network = lesson.Classifier(kind, 10, 3).eval()
+    with torch.no_grad():
+        return network(*lesson.padded(rows))
+
+
+def test_attention_trains_all_four(other_lesson: ModuleType) -> None:
+    """A line for each network, and at the end the numbers."""
+    done = run_here(other_lesson, "--num-seeds", "1", "--epochs", "1", "--num-tickets", "60")
+
+    lines = done.stdout.splitlines()
+    assert [line[:22].strip() for line in lines[1:5]] == list(other_lesson.KINDS)
+    found = json.loads(lines[5])
+    assert {name: {one: len(runs) for one, runs in sets.items()} for name, sets in found.items()} == {
+        name: {"tickets": 1, "order": 1} for name in other_lesson.KINDS
+    }
+
+
+def test_no_network_of_the_lesson_reads_the_padding(other_lesson: ModuleType) -> None:
+    """A ticket gets the same logits alone and next to a longer one."""
+    import torch
+
+    for kind in other_lesson.KINDS:
+        together_BC = answers(other_lesson, kind, [[2, 3, 4], [5, 6, 7, 8, 9]])
+        torch.testing.assert_close(together_BC[:1], answers(other_lesson, kind, [[2, 3, 4]]))
+
+
+def test_only_two_of_the_lesson_see_order(other_lesson: ModuleType) -> None:
+    """Turned round, a ticket is the same to a mean and to attention, and another to a GRU and to places."""
+    import torch
+
+    seen = [
+        kind
+        for kind in other_lesson.KINDS
+        if not torch.allclose(
+            answers(other_lesson, kind, [[2, 3, 4]]), answers(other_lesson, kind, [[4, 3, 2]]), atol=1e-5
+        )
+    ]
+
+    assert seen == ["GRU", "attention and places"]

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from tests.system.server import ROOT
 from tests.system.test_docs import SPACE, blocks, prose
+from tests.system.test_exercises import what_runs
 
 pytestmark = pytest.mark.torch
 
@@ -316,6 +317,22 @@ def test_skeleton_is_its_solution_without_the_bodies(step: int) -> None:
 
     assert skeleton == skeleton_of((MINI / "solutions" / f"step{step}.py").read_text("utf-8"))
     assert skeleton.count("raise NotImplementedError") >= 2
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_french_skeleton_is_the_same_program(tmp_path: Path, step: int) -> None:
+    """`start --lang fr` gives skeletons whose words are French, all of them, and whose code is the English one's."""
+    from docs.mini.make_skeletons import french_of
+
+    skeleton = (MINI / "skeletons" / f"step{step}.py").read_text("utf-8")
+    translated, missing = french_of(skeleton)
+
+    assert missing == []
+    assert (MINI / "skeletons" / "fr" / f"step{step}.py").read_text("utf-8") == translated
+    assert what_runs(translated) == what_runs(skeleton)
+    done = run("start", "--lang", "fr", "--folder", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / f"step{step}.py").read_text("utf-8") == translated
 
 
 def test_an_unknown_mistake_is_shown(tmp_path: Path) -> None:

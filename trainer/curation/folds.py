@@ -127,5 +127,5 @@ def answers(
     lesson = [vocabulary.encode(one) for one in taught], targets, features, num_categories
     rank = low_rank.choose_rank(features.num_rows, num_categories, DEFAULTS.max_table_mb * low_rank.MB)
     # Of the two ways the ridge: it needs no torch, and is the better one where categories are many and small.
-    fitted = low_rank.fit(*lesson, rank, "ridge") if rank else linear.fit(*lesson, LINEAR_C)
+    (fitted,) = low_rank.fit(*lesson, rank, ["ridge"]) if rank else linear.fit(*lesson, [LINEAR_C])
     return linear.scores(fitted, [vocabulary.encode(one) for one in asked])

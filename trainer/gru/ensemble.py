@@ -142,18 +142,16 @@ def train(
         partial(train_gru, one, member) for one in lessons for member in members
     ]
     choices = linear_choices(config, refit, any(one.kept_out for one in lessons))
-    linears: list[Callable[[Progress], Learnt]] = [
-        partial(fit_linear, one, config, choice) for one in lessons for choice in choices
-    ]
+    linears: list[Callable[[Progress], list[Learnt]]] = [partial(fit_linear, one, config, choices) for one in lessons]
     # The longest come first where processes share them. One process by itself begins with the linear parts, which take
     # seconds: then it knows early how long they take, and can say how much is left.
     if config.processes > 1:
-        found = parallel.run_all(grus + linears, config.processes, progress)
-        learnt, fitted = iter(found[: len(grus)]), iter(found[len(grus) :])
+        found: list[Any] = parallel.run_all([*grus, *linears], config.processes, progress)
+        learnt, of_linear = iter(found[: len(grus)]), found[len(grus) :]
     else:
-        fitted, learnt = (iter(parallel.run_all(tasks, 1, progress)) for tasks in (linears, grus))
+        of_linear = parallel.run_all(linears, 1, progress)
+        learnt = iter(parallel.run_all(grus, 1, progress))
     of_gru = [[next(learnt) for _ in members] for _ in lessons]
-    of_linear = [[next(fitted) for _ in choices] for _ in lessons]
     best = best_linear(of_linear, [targets[row] for _, kept_out in parts for row in kept_out])
     return [
         gather(one, its_grus, its_linears[best], members)
@@ -232,6 +230,8 @@ def prepare(config: TrainConfig) -> torch.device:
     """Set how PyTorch computes in this process, and return where."""
     torch.set_num_threads(config.threads)
     torch.use_deterministic_algorithms(True)
+    # It would also fill each new array with NaN, to show what reads unwritten memory: an eighth of a short batch.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # PyTorch adds it itself
     wanted = config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)
 
@@ -258,18 +258,25 @@ def train_gru(one: Lesson, config: TrainConfig, progress: Progress) -> Learnt:
     return Learnt(weights, logits_NC.numpy(), curve, best_epoch)
 
 
-def fit_linear(one: Lesson, config: TrainConfig, choice: LinearChoice, progress: Progress) -> Learnt:
-    """Return a linear part that has learnt a lesson."""
+def fit_linear(one: Lesson, config: TrainConfig, choices: Sequence[LinearChoice], progress: Progress) -> list[Learnt]:
+    """Return a linear part that has learnt a lesson, for each choice.
+
+    All in one task, because they share the counting, and the search for one C begins where that for another has ended.
+    """
     progress.phase("linear")
     features = linear.Features(one.vocabulary, config.pairs, one.num_taught, one.pretrained_VD)
     taught = one.tickets, one.targets, features, one.num_categories
-    if isinstance(choice, str):
+    if config.linear_rank:
         prepare(config)
-        fitted = low_rank.fit(*taught, config.linear_rank or 0, choice, config.seed)
+        ways = [choice for choice in choices if isinstance(choice, str)]
+        fitted = low_rank.fit(*taught, config.linear_rank, ways, config.seed)
     else:
-        fitted = linear.fit(*taught, choice)
-    progress.fitted(len(one.tickets))
-    return Learnt(fitted, linear.scores(fitted, one.kept_out), choice=choice)
+        fitted = linear.fit(*taught, [choice for choice in choices if not isinstance(choice, str)])
+    progress.fitted(len(one.tickets) * len(choices))
+    return [
+        Learnt(found, linear.scores(found, one.kept_out), choice=choice)
+        for found, choice in zip(fitted, choices, strict=True)
+    ]
 
 
 def best_linear(of_linear: Sequence[Sequence[Learnt]], targets: Sequence[int]) -> int:

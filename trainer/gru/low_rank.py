@@ -73,10 +73,10 @@ def fit(
     features: Features,
     num_categories: int,
     rank: int,
-    way: Way,
+    ways: Sequence[Way],
     seed: int = 0,
-) -> Linear:
-    """Return the linear part of these tickets, of low rank.
+) -> list[Linear]:
+    """Return the linear part of these tickets, of low rank, fitted in each of these ways.
 
     Args:
         tickets: at least one of two categories.
@@ -84,22 +84,25 @@ def fit(
         features: over the vocabulary.
         num_categories: C; one without a ticket gets a score below all others.
         rank: R; at most C are used.
-        way: see above.
+        ways: see above.
         seed: of the codes, or of the tables' first values and of the order of the steps.
     """
     weighted = weigh(tickets, features)
-    # float32 halves the memory, and it is the type that serves.
-    x_NF = weighted.matrix_NF.astype(np.float32)
     targets_N = np.array(targets)
-    learn = {"softmax": softmax, "ridge": ridge}[way]
-    rows_FR, basis_RC, bias_C = learn(x_NF, targets_N, num_categories, min(rank, num_categories), seed)
     missing_C = np.bincount(targets_N, minlength=num_categories) == 0
-    basis_RC[:, missing_C] = 0.0
-    bias_C[missing_C] = bias_C.min() - 1.0
-    # Back to the counts, as in linear.py: a row of the table is what was learnt x the feature's weight.
-    rows_FR, rows_DR = np.split(rows_FR, [len(weighted.weight_F)])
-    rows_FR *= weighted.weight_F.astype(np.float32)[:, None]
-    return fold(features, rows_FR, weighted.vectors_VD @ rows_DR, bias_C, basis_RC)
+    learn = {"softmax": softmax, "ridge": ridge}
+    found = []
+    for way in ways:
+        rows_FR, basis_RC, bias_C = learn[way](
+            weighted.matrix_NF, targets_N, num_categories, min(rank, num_categories), seed
+        )
+        basis_RC[:, missing_C] = 0.0
+        bias_C[missing_C] = bias_C.min() - 1.0
+        # Back to the counts, as in linear.py: a row of the table is what was learnt x the feature's weight.
+        rows_FR, rows_DR = np.split(rows_FR, [len(weighted.weight_F)])
+        rows_FR *= weighted.weight_F[:, None]
+        found.append(fold(features, rows_FR, weighted.vectors_VD @ rows_DR, bias_C, basis_RC))
+    return found
 
 
 def ridge(

@@ -116,7 +116,7 @@ def train(
     targets_N = torch.tensor(targets)
     validation_targets_N = torch.tensor(validation_targets)
     # Smoothing keeps the network from chasing certainty that the labels do not have: it asks for 0.9, not for 1.
-    # CrossEntropyLoss takes logits; a softmax before it would flatten the gradient (docs/en/02-gru.md: the seed's bug).
+    # CrossEntropyLoss takes logits; a softmax before it would flatten the gradient (docs/en/04-gru.md: the seed's bug).
     criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
     num_steps = config.epochs * -(-len(tickets) // config.batch)  # rounded up: the last batch may be short
     schedule = Schedule(num_steps, config.lr, config.weight_decay)

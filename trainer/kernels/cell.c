@@ -6,7 +6,7 @@ padded, and one call does every step of every ticket in both directions. What ha
 products of PyTorch, which run at the speed of the processor: W x + b of all tokens before the first step, and the
 gradients of the weights after the last one. So this file holds only what must go step by step.
 
-Forward, with the names of docs/en/02-gru.md; h' is the state before the token:
+Forward, with the names of docs/en/04-gru.md; h' is the state before the token:
 
     r = sigmoid(a_r)      a_r = W_r x + b_r + U_r h' + c_r
     z = sigmoid(a_z)      a_z = W_z x + b_z + U_z h' + c_z
@@ -23,8 +23,10 @@ d_h is what the layer above says of this token's state plus what the next token 
     d_u   = d_a_n * r
     d_h'  = d_h * z + U_r^T d_a_r + U_z^T d_a_z + U_n^T d_u
 
-The rest is one product over all tokens for each weight, in cell.py: W = sum of d_a x^T, b = sum of d_a, and with d_u in
-the place of d_a_n: U = sum of d_a h'^T, c = sum of d_a.
+The rest is one product over all tokens for each weight, in cell.py. W x + b is told d_a = (d_a_r, d_a_z, d_a_n), and
+U h' + c is told d_v = (d_a_r, d_a_z, d_u), since r stands between it and n:
+
+    d_W = sum of d_a x^T      d_b = sum of d_a      d_U = sum of d_v h'^T      d_c = sum of d_v
 
 The order of the loops. A row of U is read once for a whole group of tickets, which take the same step side by side; so
 a product is bound by the arithmetic and not by fetching U. The groups are of tickets of like length. A ticket that has
@@ -42,12 +44,9 @@ Axes: N tokens of all tickets, B tickets, D directions, H hidden, G tickets of a
 enum { OK, BAD_SHAPE, NO_MEMORY };
 enum { MAX_HIDDEN = 1024, MAX_TOKENS = 1 << 30 }; /* no product leaves 63 bits, and a token's number fits in 32 */
 
-/* So many sums grow in registers: TILE neighbours of each of GROUP tickets. AVX-512 has 32 registers of 16 numbers. */
-#ifdef __AVX512F__
+/* So many sums grow in registers: TILE neighbours of each of GROUP tickets. With 16 in place of 32, gcc 12 takes the
+inner loop apart before it makes vectors, and everything takes five times as long (docs/LOG.md). */
 enum { GROUP = 4, TILE = 32 };
-#else
-enum { GROUP = 4, TILE = 16 };
-#endif
 
 typedef struct {
   int64_t start, length; /* its first token, and how many */
@@ -58,7 +57,7 @@ typedef struct {
   Ticket *tickets; /* [B, and up to a whole group], the longest first */
   float *matrix;   /* [3 H W]: U of a direction, once as its rows stand and once turned */
   float *c;        /* [3 W] */
-  float *wide;     /* [G, 3 W]: what a group's gates are told */
+  float *wide;     /* [G, 3 W]: U h' + c of a group; on the way back zeros */
   float *narrow;   /* [G, W]: its states, or d_h */
   void *memory;
 } Scratch;
@@ -69,8 +68,8 @@ INLINE int64_t token(Ticket t, int64_t step, int64_t direction) {
   return t.start + (direction ? t.length - 1 - step : step);
 }
 
-/* out [G, width] += v [G, J] times M [J, width], width a multiple of TILE. */
-INLINE void add_products(int64_t J, int64_t width, const float *M, const float *v, float *restrict out) {
+/* out [G, width] += v [G] [J] times M [J, width], width a multiple of TILE. */
+INLINE void add_products(int64_t J, int64_t width, const float *M, const float *const *v, float *restrict out) {
   for (int64_t at = 0; at < width; at += TILE) {
     float sum[GROUP][TILE] ALIGNED;
     for (int64_t g = 0; g < GROUP; g++)
@@ -78,7 +77,7 @@ INLINE void add_products(int64_t J, int64_t width, const float *M, const float *
     for (int64_t j = 0; j < J; j++) {
       const float *row = M + j * width + at;
       for (int64_t g = 0; g < GROUP; g++)
-        for (int64_t k = 0; k < TILE; k++) sum[g][k] += v[g * J + j] * row[k];
+        for (int64_t k = 0; k < TILE; k++) sum[g][k] += v[g][j] * row[k];
     }
     for (int64_t g = 0; g < GROUP; g++)
       for (int64_t k = 0; k < TILE; k++) out[g * width + at + k] = sum[g][k];
@@ -87,7 +86,7 @@ INLINE void add_products(int64_t J, int64_t width, const float *M, const float *
 
 /* ---- Forward ----------------------------------------------------------------------------------------------------- */
 
-/* The state after a token. gates [3H]: holds W x + b, takes r, z and n. a [3H]: U h' + c. h [H]: the state, in place. */
+/* The state after a token. gates [3H]: holds W x + b, takes r, z, n. a [3H]: U h' + c. h [H]: the state, in place. */
 INLINE void step(int64_t H, const float *restrict a, float *restrict gates, float *restrict us, float *restrict before,
                  float *restrict h, float *restrict states) {
   for (int64_t k = 0; k < H; k++) {
@@ -106,10 +105,12 @@ INLINE void step(int64_t H, const float *restrict a, float *restrict gates, floa
 INLINE void read_group(int64_t D, int64_t H, const Ticket *group, int64_t d, const float *turned, const float *c,
                        float *a, float *h, float *gates, float *us, float *before, float *states) {
   int64_t width = rounded(3 * H, TILE);
+  const float *of_group[GROUP];
+  for (int64_t g = 0; g < GROUP; g++) of_group[g] = h + g * H;
   for (int64_t k = 0; k < GROUP * H; k++) h[k] = 0.f;
   for (int64_t s = 0; s < group->length; s++) { /* the first ticket is the longest */
     for (int64_t g = 0; g < GROUP; g++) memcpy(a + g * width, c, (size_t)width * sizeof(float));
-    add_products(H, width, turned, h, a); /* a = U h' + c */
+    add_products(H, width, turned, of_group, a); /* a = U h' + c */
     for (int64_t g = 0; g < GROUP && s < group[g].length; g++) {
       int64_t at = token(group[g], s, d) * D + d;
       step(H, a + g * width, gates + at * 3 * H, us + at * H, before + at * H, h + g * H, states + at * H);
@@ -119,38 +120,38 @@ INLINE void read_group(int64_t D, int64_t H, const Ticket *group, int64_t d, con
 
 /* ---- Backward ---------------------------------------------------------------------------------------------------- */
 
-/* What a token's gates are told. d_h [H]: what the next token says of this state, takes d_h * z. d_a [3H], d_u [H]: take
-the derivatives by a_r, a_z, a_n and by u. v [3H]: takes those that U is multiplied by: d_a_r, d_a_z, d_u. */
+/* What a token's gates are told. d_h [H]: what the next token says of this state; takes d_h * z. d_a, d_v [3H]: take
+theirs. */
 INLINE void step_back(int64_t H, const float *restrict gates, const float *restrict us, const float *restrict before,
-                      const float *restrict d_states, float *restrict d_h, float *restrict d_a, float *restrict d_us,
-                      float *restrict v) {
+                      const float *restrict d_states, float *restrict d_h, float *restrict d_a, float *restrict d_v) {
   for (int64_t k = 0; k < H; k++) {
     float r = gates[k], z = gates[H + k], n = gates[2 * H + k];
     float d = d_h[k] + d_states[k];
     float d_a_n = d * (1.f - z) * (1.f - n * n);
     float d_a_z = d * (before[k] - n) * z * (1.f - z);
     float d_a_r = d_a_n * us[k] * r * (1.f - r);
-    float d_u = d_a_n * r;
-    d_a[k] = v[k] = d_a_r, d_a[H + k] = v[H + k] = d_a_z;
-    d_a[2 * H + k] = d_a_n, d_us[k] = v[2 * H + k] = d_u;
+    d_a[k] = d_a_r, d_a[H + k] = d_a_z, d_a[2 * H + k] = d_a_n;
+    d_v[k] = d_a_r, d_v[H + k] = d_a_z, d_v[2 * H + k] = d_a_n * r; /* the last is d_u */
     d_h[k] = d * z; /* the product adds the rest of d_h' */
   }
 }
 
-/* One group goes back through its tickets, from the last step. U [3H, width], with neighbours k. d_h, v: room. */
-INLINE void return_group(int64_t D, int64_t H, const Ticket *group, int64_t d, const float *U, float *d_h, float *v,
-                         const float *gates, const float *us, const float *before, const float *d_states, float *d_a,
-                         float *d_us) {
+/* One group goes back through its tickets, from the last step. U [3H, width], with neighbours k. d_h: room. */
+INLINE void return_group(int64_t D, int64_t H, const Ticket *group, int64_t d, const float *U, const float *zeros,
+                         float *d_h, const float *gates, const float *us, const float *before, const float *d_states,
+                         float *d_a, float *d_vs) {
   int64_t width = rounded(H, TILE);
-  for (int64_t k = 0; k < GROUP * width; k++) d_h[k] = 0.f;   /* nothing comes after the last token, ... */
-  for (int64_t k = 0; k < GROUP * 3 * H; k++) v[k] = 0.f; /* ... and a shorter ticket joins when its last step has come */
+  const float *d_v[GROUP];
+  for (int64_t k = 0; k < GROUP * width; k++) d_h[k] = 0.f; /* nothing comes after the last token, ... */
+  for (int64_t g = 0; g < GROUP; g++) d_v[g] = zeros; /* ... and a shorter ticket joins when its last step has come */
   for (int64_t s = group->length - 1; s >= 0; s--) {
     for (int64_t g = 0; g < GROUP && s < group[g].length; g++) {
       int64_t at = token(group[g], s, d) * D + d;
-      step_back(H, gates + at * 3 * H, us + at * H, before + at * H, d_states + at * H, d_h + g * width, d_a + at * 3 * H,
-                d_us + at * H, v + g * 3 * H);
+      d_v[g] = d_vs + at * 3 * H;
+      step_back(H, gates + at * 3 * H, us + at * H, before + at * H, d_states + at * H, d_h + g * width,
+                d_a + at * 3 * H, d_vs + at * 3 * H);
     }
-    add_products(3 * H, width, U, v, d_h); /* d_h' = d_h * z + U^T v */
+    add_products(3 * H, width, U, d_v, d_h); /* d_h' = d_h * z + U^T d_v */
   }
 }
 
@@ -198,8 +199,8 @@ const char *const cell_source = SOURCE;
 
 /* Read every ticket in every direction.
 
-lengths [B]: of the tickets, N in all. U [D, 3H, H], c [D, 3H]: as PyTorch has them, gates r, z, n. gates [N, D, 3H]: holds
-W x + b, takes r, z, n. us, before, states [N, D, H]: take u, h' and h. Returns OK, or what is wrong, and has written
+lengths [B]: of the tickets, N in all. U [D, 3H, H], c [D, 3H]: as PyTorch has them, gates r, z, n. gates [N, D, 3H]:
+holds W x + b, takes r, z, n. us, before, states [N, D, H]: take u, h' and h. Returns OK, or what is wrong, and has written
 nothing then. Safe to call from several threads: all else that it writes is its own. */
 int32_t cell_forward(int64_t N, int64_t B, int64_t D, int64_t H, const int64_t *lengths, const float *U, const float *c,
                      float *gates, float *us, float *before, float *states) {
@@ -213,10 +214,7 @@ int32_t cell_forward(int64_t N, int64_t B, int64_t D, int64_t H, const int64_t *
       for (int64_t j = 0; j < H; j++) s.matrix[j * width + k] = U[k * H + j];
     }
     for (const Ticket *group = s.tickets; group < s.tickets + B; group += GROUP)
-      if (H == 32) /* the default size, as a constant */
-        read_group(D, 32, group, d, s.matrix, s.c, s.wide, s.narrow, gates, us, before, states);
-      else
-        read_group(D, H, group, d, s.matrix, s.c, s.wide, s.narrow, gates, us, before, states);
+      read_group(D, H, group, d, s.matrix, s.c, s.wide, s.narrow, gates, us, before, states);
   }
   free(s.memory);
   return OK;
@@ -225,10 +223,10 @@ int32_t cell_forward(int64_t N, int64_t B, int64_t D, int64_t H, const int64_t *
 /* Go back through every ticket.
 
 gates, us, before: as cell_forward left them. d_states [N, D, H]: the derivatives by h, without what later tokens say of
-it. d_a [N, D, 3H], d_us [N, D, H]: take the derivatives by a_r, a_z, a_n and by u. All else as there. */
+it. d_a, d_v [N, D, 3H]: take the derivatives by W x + b and by U h' + c. All else as there. */
 int32_t cell_backward(int64_t N, int64_t B, int64_t D, int64_t H, const int64_t *lengths, const float *U,
                       const float *gates, const float *us, const float *before, const float *d_states, float *d_a,
-                      float *d_us) {
+                      float *d_v) {
   Scratch s;
   int status = begin(N, B, D, H, lengths, &s);
   if (status != OK) return status;
@@ -236,10 +234,7 @@ int32_t cell_backward(int64_t N, int64_t B, int64_t D, int64_t H, const int64_t 
   for (int64_t d = 0; d < D; d++, U += 3 * H * H) {
     for (int64_t k = 0; k < 3 * H; k++) memcpy(s.matrix + k * width, U + k * H, (size_t)H * sizeof(float));
     for (const Ticket *group = s.tickets; group < s.tickets + B; group += GROUP)
-      if (H == 32)
-        return_group(D, 32, group, d, s.matrix, s.narrow, s.wide, gates, us, before, d_states, d_a, d_us);
-      else
-        return_group(D, H, group, d, s.matrix, s.narrow, s.wide, gates, us, before, d_states, d_a, d_us);
+      return_group(D, H, group, d, s.matrix, s.wide, s.narrow, gates, us, before, d_states, d_a, d_v);
   }
   free(s.memory);
   return OK;
@@ -249,8 +244,8 @@ int32_t cell_backward(int64_t N, int64_t B, int64_t D, int64_t H, const int64_t 
 
 /* Of each entry the largest and the mean value over a ticket's tokens.
 
-h [N, K]. pooled [B, 2, K]: takes the largest, then the means. places [B, K]: takes which token of all had the largest, the
-first of equal ones. Returns as cell_forward does. */
+h [N, K]. pooled [B, 2, K]: takes the largest, then the means. places [B, K]: takes which token of all had the largest,
+the first of equal ones. Returns as cell_forward does. */
 int32_t pool_forward(int64_t N, int64_t B, int64_t K, const int64_t *lengths, const float *h, float *pooled,
                      int32_t *places) {
   if (!is_within(K, 1, 2 * MAX_HIDDEN) || !is_sound(N, B, lengths)) return BAD_SHAPE;

@@ -13,6 +13,7 @@ The weights stay those of torch.nn.GRU, so nothing else changes: a module traine
 # Axes: N tokens of the batch, B tickets, T tokens (padded), I entries of the input, D directions, H hidden,
 #       K entries of a state (D H), G entries of the gates r, z, n of all directions (D 3H).
 
+import ctypes
 import functools
 from typing import Any
 
@@ -34,7 +35,7 @@ def kernel() -> Any | None:
 
 def bound(library: Any) -> Any:
     """Return an object of cell.c after saying what its functions take: sizes, then addresses."""
-    size, address = native.ctypes.c_int64, native.ctypes.c_void_p
+    size, address = ctypes.c_int64, ctypes.c_void_p
     library.cell_forward.argtypes = [*[size] * 4, *[address] * 7]
     library.cell_backward.argtypes = [*[size] * 4, *[address] * 8]
     library.pool_forward.argtypes = [*[size] * 3, *[address] * 4]
@@ -63,7 +64,7 @@ def gru(x_NI: Tensor, lengths_B: Tensor, module: nn.GRU) -> Tensor:
         ends = (f"l{layer}", f"l{layer}_reverse")[: 2 if module.bidirectional else 1]
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         weights = [getattr(module, f"{name}_{end}") for name in names for end in ends]
-        h_NK = _Layer.apply(run, h_NK, lengths_B, *weights)
+        h_NK = _Layer.apply(run, h_NK, lengths_B, *weights)  # type: ignore[no-untyped-call]  # of PyTorch
     return h_NK
 
 
@@ -77,7 +78,7 @@ def pool(h_NK: Tensor, lengths_B: Tensor) -> Tensor:
     assert h_NK.dim() == 2, "one row a token; internal error"
     if (run := chosen(h_NK, lengths_B)) is None:
         return _pool_by_pytorch(h_NK, lengths_B)
-    pooled_B2K: Tensor = _Pool.apply(run, h_NK, lengths_B)
+    pooled_B2K: Tensor = _Pool.apply(run, h_NK, lengths_B)  # type: ignore[no-untyped-call]  # of PyTorch
     return pooled_B2K
 
 
@@ -122,21 +123,17 @@ class _Layer(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_h_NK: Tensor) -> tuple[Tensor | None, ...]:
         x_NI, lengths_B, w_GI, u_GH, gates_NG, us_NK, before_NK = ctx.saved_tensors
-        _, _, num, H = ctx.sizes
-        d_a_NG, d_us_NK = torch.empty_like(gates_NG), torch.empty_like(us_NK)
-        saved = addresses(lengths_B, u_GH, gates_NG, us_NK, before_NK, d_h_NK.contiguous(), d_a_NG, d_us_NK)
+        _, _, num, hidden = ctx.sizes
+        d_a_NG, d_v_NG = torch.empty_like(gates_NG), torch.empty_like(gates_NG)
+        saved = addresses(lengths_B, u_GH, gates_NG, us_NK, before_NK, d_h_NK.contiguous(), d_a_NG, d_v_NG)
         check(ctx.run.cell_backward(*ctx.sizes, *saved))
         # A weight's gradient is a sum over the tokens of products of two vectors: one product of two matrices, which
         # reads the weight once and not once a token.
-        d_w_GI, d_b_G = d_a_NG.t() @ x_NI, d_a_NG.sum(dim=0)
-        d_u_GH, d_c_G = torch.empty_like(u_GH), d_b_G.clone()
-        for d in range(num):
-            # c_n and U_n stand behind r, so of them the derivative is d_u, in the place of d_a_n.
-            gates, n = slice(3 * d * H, (3 * d + 2) * H), slice((3 * d + 2) * H, 3 * (d + 1) * H)
-            before_NH, d_us_NH = before_NK[:, d * H : (d + 1) * H], d_us_NK[:, d * H : (d + 1) * H]
-            torch.mm(d_a_NG[:, gates].t(), before_NH, out=d_u_GH[gates])
-            torch.mm(d_us_NH.t(), before_NH, out=d_u_GH[n])
-            d_c_G[n] = d_us_NH.sum(dim=0)
+        d_w_GI, d_b_G, d_c_G = d_a_NG.t() @ x_NI, d_a_NG.sum(dim=0), d_v_NG.sum(dim=0)
+        # Of each direction its own states: [D, 3H, N] times [D, N, H].
+        of_gates = d_v_NG.view(-1, num, 3 * hidden).permute(1, 2, 0)
+        of_states = before_NK.view(-1, num, hidden).transpose(0, 1)
+        d_u_GH = torch.bmm(of_gates, of_states).view_as(u_GH)
         d_x_NI = d_a_NG @ w_GI if ctx.needs_input_grad[1] else None
         return None, d_x_NI, None, *(part for whole in (d_w_GI, d_u_GH, d_b_G, d_c_G) for part in whole.chunk(num))
 

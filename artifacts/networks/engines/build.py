@@ -26,9 +26,14 @@ EngineChoice = Literal["onnxruntime", "fused", "auto"]  # auto: the kernel where
 ROOT = Path(__file__).parents[3]  # where the packages lie
 SOURCE = ROOT / "artifacts" / "networks" / "engines" / "gru.c"  # of the engine
 FUNCTIONS = SOURCE.with_name("functions.h")  # which kernels include
-CELL, ROWS = (ROOT / "trainer" / "kernels" / name for name in ("cell.c", "rows.c"))
+CELL, MARGIN, ROWS = (ROOT / "trainer" / "kernels" / name for name in ("cell.c", "margin.c", "rows.c"))
 # What is compiled, each with flags of its own. A training that diverges shows by NaN, so its kernels have to keep them.
-KERNELS: dict[Path, tuple[str, ...]] = {SOURCE: (), CELL: ("-fno-finite-math-only",), ROWS: ("-fno-finite-math-only",)}
+KERNELS: dict[Path, tuple[str, ...]] = {
+    SOURCE: (),
+    CELL: ("-fno-finite-math-only",),
+    MARGIN: (),
+    ROWS: ("-fno-finite-math-only",),
+}
 WITHOUT = "onnxruntime serves and PyTorch trains"
 # Each lets the compiler turn a loop into vector instructions, and none changes what infinity or NaN are compared to but
 # for the last two but one, which say that there are none. -ffast-math is -O3 and these and more: under it the compiler

@@ -1,7 +1,7 @@
 /* The answer to a ticket, from its ids to the probabilities of the categories, in one plain C file.
 
 The idea. A runtime for any graph computes it node by node: each node has its price, and what one hands to the next goes
-through memory. This file computes one network only, that of docs/en/02-gru.md, so a ticket goes through in one piece:
+through memory. This file computes one network only, that of docs/en/04-gru.md, so a ticket goes through in one piece:
 
     ids -> vectors of the tokens -> every GRU reads them -> pooled states -> head + linear part -> softmax
 

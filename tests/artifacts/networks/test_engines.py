@@ -452,7 +452,7 @@ def test_object_of_another_source_is_not_called(tmp_path: Path, monkeypatch: pyt
     """An object that was compiled before the source changed may expect other structs, so it is refused."""
     path = tmp_path / "gru.so"
     with monkeypatch.context() as patch:
-        patch.setattr(build, "digest", lambda: "0" * 16)
+        patch.setattr(build, "digest", lambda _: "0" * 16)
         build.compile_level(build.levels()[-1], path, build.compiler())
 
     with pytest.raises(EngineRefused, match="another source"):

@@ -216,8 +216,8 @@ def test_linear_part_takes_the_c_that_validates_best(empty: Store, monkeypatch: 
     tried: list[float] = []
     real = linear.fit
 
-    def spy(*arguments: Any) -> Linear:
-        tried.append(arguments[-1])
+    def spy(*arguments: Any) -> list[Linear]:
+        tried.extend(arguments[-1])
         return real(*arguments)
 
     monkeypatch.setattr(linear, "fit", spy)

@@ -14,6 +14,7 @@ from artifacts.text.vocabulary import Vocabulary, build_rows
 from tests.trainer import small
 from trainer.gru import linear
 from trainer.gru.linear import GRAM_WEIGHT, PAIR_FACTOR, Features, Linear, gram_rows, pair_rows, scores
+from trainer.kernels import margin
 
 WORDS = Vocabulary(build_rows([["facture", "payer", "client"]], 1, 100), 64)
 V = len(WORDS)
@@ -28,15 +29,24 @@ def test_every_ngram_of_a_known_word_counts() -> None:
     assert set(ngrams("été", 1000)) <= set(found)
 
 
-@given(st.lists(st.integers(2, 40), min_size=1, max_size=20), st.integers(3, 40), st.integers(1, 500))
-def test_pairs_are_those_of_the_ticket_with_its_edges(ids: list[int], num_words: int, num_pairs: int) -> None:
-    """One more pair than tokens, edges as <PAD>, unknown words as <UNK>."""
-    found = pair_rows(ids, num_words, num_pairs)
+TICKETS = st.lists(st.lists(st.integers(2, 40), min_size=1, max_size=20), min_size=1, max_size=4)
 
-    padded = [0, *(number if number < num_words else 1 for number in ids), 0]
-    expected = [(a * PAIR_FACTOR + b) % num_pairs for a, b in pairwise(padded)]
+
+@given(TICKETS, st.integers(3, 40), st.integers(1, 500))
+def test_pairs_are_those_of_each_ticket_with_its_edges(
+    tickets: list[list[int]], num_words: int, num_pairs: int
+) -> None:
+    """One more pair than tokens, edges as <PAD>, unknown words as <UNK>."""
+    lengths_N = np.array([*map(len, tickets)])
+
+    found = pair_rows(np.array([number for ids in tickets for number in ids]), lengths_N, num_words, num_pairs)
+
+    expected = []
+    for ids in tickets:
+        padded = [0, *(number if number < num_words else 1 for number in ids), 0]
+        expected += [(a * PAIR_FACTOR + b) % num_pairs for a, b in pairwise(padded)]
     assert found.tolist() == expected
-    assert len(found) == len(ids) + 1
+    assert len(found) == lengths_N.sum() + len(tickets)
 
 
 def test_counts_of_a_hand_worked_ticket() -> None:
@@ -70,7 +80,7 @@ def test_no_pairs_are_counted_where_there_is_no_table_of_them() -> None:
     tickets = [vocabulary.encode(tokens) for tokens in rows.tokens]
     targets = [sorted(rows.categories).index(ticket.expected) for ticket in rows.tickets]
 
-    fitted = linear.fit(tickets, targets, Features(vocabulary, 0), 4, 1.0)
+    (fitted,) = linear.fit(tickets, targets, Features(vocabulary, 0), 4, [1.0])
 
     assert fitted.pairs_PS.shape == (0, 4)
     assert scores(fitted, tickets).argmax(axis=1).tolist() == targets
@@ -84,17 +94,19 @@ def fitted_to(num_categories: int = 4) -> tuple[Linear, Vocabulary, list[list[st
     targets = [labels.index(ticket.expected) for ticket in rows.tickets]
     features = Features(vocabulary, 50)
     tickets = [vocabulary.encode(tokens) for tokens in rows.tokens]
-    return linear.fit(tickets, targets, features, num_categories, 1.0), vocabulary, rows.tokens, targets, features
+    (found,) = linear.fit(tickets, targets, features, num_categories, [1.0])
+    return found, vocabulary, rows.tokens, targets, features
 
 
 @pytest.mark.parametrize("num_categories", [2, 4])
-def test_scores_are_those_of_the_support_vector_machine(num_categories: int) -> None:
+def test_scores_are_those_of_the_support_vector_machine(num_categories: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Folded into rows per word and added up token by token, they decide as scikit-learn's own do.
 
     Of two categories scikit-learn keeps one score, which is the second's, and less it is the first's.
     """
     from sklearn.svm import LinearSVC
 
+    monkeypatch.setattr(margin, "TOLERANCE", 1e-4)
     found, vocabulary, token_lists, targets, features = fitted_to(num_categories)
     tickets = [vocabulary.encode([*tokens, "inconnu"]) for tokens in token_lists]
     learnt_NF = features.counts([vocabulary.encode(tokens) for tokens in token_lists])
@@ -136,7 +148,7 @@ def test_category_without_a_ticket_scores_below_all_others() -> None:
     labels = sorted(rows.categories)
     targets = [labels.index(ticket.expected) for ticket in rows.tickets]
 
-    fitted = linear.fit(tickets, targets, Features(vocabulary, 50), 5, 1.0)
+    (fitted,) = linear.fit(tickets, targets, Features(vocabulary, 50), 5, [1.0])
 
     scores_NC = scores(fitted, [*tickets, vocabulary.encode(["rien", "de", "connu"])])
     assert (scores_NC.argmax(axis=1) < 4).all()
@@ -168,8 +180,8 @@ def test_vectors_let_a_word_say_what_its_neighbours_say() -> None:
     labels = sorted(rows.categories)
     targets = [labels.index(ticket.expected) for ticket in rows.tickets]
 
-    found = linear.fit(tickets, targets, Features(vocabulary, 50, num_taught, directions_VD), 4, 1.0)
-    without = linear.fit(tickets, targets, Features(vocabulary, 50, num_taught), 4, 1.0)
+    (found,) = linear.fit(tickets, targets, Features(vocabulary, 50, num_taught, directions_VD), 4, [1.0])
+    (without,) = linear.fit(tickets, targets, Features(vocabulary, 50, num_taught), 4, [1.0])
 
     stranger = [vocabulary.encode(["zzz"])]
     assert found.num_taught == without.num_taught == num_taught
@@ -187,7 +199,43 @@ def test_scores_with_vectors_are_those_of_the_support_vector_machine() -> None:
     labels = sorted(rows.categories)
     targets = [labels.index(ticket.expected) for ticket in rows.tickets]
 
-    found = linear.fit(tickets, targets, Features(vocabulary, 50, None, directions_VD), 4, 1.0)
+    (found,) = linear.fit(tickets, targets, Features(vocabulary, 50, None, directions_VD), 4, [1.0])
 
     assert scores(found, tickets).argmax(axis=1).tolist() == targets
     assert not found.words_VS[:2].any()
+
+
+def test_scores_are_sums_ticket_by_ticket() -> None:
+    """Rows of known words, of the n-grams of unknown ones and of pairs, added up one by one, over sqrt(length)."""
+    found, vocabulary, token_lists, *_ = fitted_to()
+    tickets = [
+        vocabulary.encode(["zzz", *tokens, "autre", "zzz"][: 2 + place]) for place, tokens in enumerate(token_lists)
+    ]
+
+    scores_NC = scores(found, tickets)
+
+    for row_C, ticket in zip(scores_NC, tickets, strict=True):
+        expected_C = found.pairs_PS[
+            pair_rows(np.array(ticket.ids), np.array([len(ticket.ids)]), len(vocabulary), 50)
+        ].sum(0)
+        for number in ticket.ids:
+            unknown = number - len(vocabulary)
+            expected_C += found.grams_GS[ticket.grams[unknown]].sum(0) if unknown >= 0 else found.words_VS[number]
+        np.testing.assert_allclose(row_C, expected_C / math.sqrt(len(ticket.ids)) + found.bias_C, rtol=0, atol=1e-5)
+    assert scores(found, []).shape == (0, 4)
+
+
+def test_features_that_are_alike_become_one_column_of_the_same_problem() -> None:
+    """Fewer columns give every two tickets the same product; each feature has its share of its column's weight."""
+    _, vocabulary, token_lists, _, features = fitted_to()
+    weighted = linear.weigh([vocabulary.encode(tokens) for tokens in token_lists], features)
+
+    columns = linear.merge(weighted)
+
+    few_NM, all_NF = columns.matrix_NM.toarray(), weighted.matrix_NF.toarray()
+    assert few_NM.shape[1] < (all_NF.any(axis=0)).sum()
+    np.testing.assert_allclose(few_NM @ few_NM.T, all_NF @ all_NF.T, rtol=1e-5)
+    weights_M = np.random.default_rng(0).normal(size=few_NM.shape[1])
+    counts_NF = all_NF / weighted.weight_F
+    scores_N = counts_NF @ (weights_M[columns.column_F] * columns.share_F)
+    np.testing.assert_allclose(scores_N, few_NM @ weights_M, rtol=0, atol=1e-5)

@@ -47,8 +47,8 @@ def test_both_ways_learn_more_categories_than_they_have_columns(way: Way) -> Non
     targets = [labels.index(ticket.expected) for ticket in rows.tickets]
     features = Features(vocabulary, 100)
 
-    found = low_rank.fit(tickets, targets, features, 41, 24, way)
-    again = low_rank.fit(tickets, targets, features, 41, 24, way)
+    (found,) = low_rank.fit(tickets, targets, features, 41, 24, [way])
+    (again,) = low_rank.fit(tickets, targets, features, 41, 24, [way])
 
     assert found.words_VS.shape == (len(vocabulary), 24)
     assert found.grams_GS.shape == (513, 24)

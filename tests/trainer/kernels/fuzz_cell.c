@@ -24,7 +24,7 @@ static float *numbers(int64_t count, float size) {
 }
 
 static void compare(const char *name, const float *found, const double *expected, int64_t count) {
-  double largest = 1e-3;
+  double largest = .1; /* the loss asks for numbers of size 1; where every gate is at its end, only rounding is left */
   for (int64_t i = 0; i < count; i++) largest = fmax(largest, fabs(expected[i]));
   for (int64_t i = 0; i < count; i++)
     if (!(fabs(found[i] - expected[i]) <= 1e-5 * largest))
@@ -35,7 +35,7 @@ static double plain_sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
 /* One ticket in one direction, by the equations; arrays as those of the kernel, but of double. */
 static void read_plainly(int64_t D, int64_t H, int64_t start, int64_t T, int64_t d, const float *U, const float *c,
-                         const float *inputs, const float *d_states, double *states, double *d_a, double *d_us) {
+                         const float *inputs, const float *d_states, double *states, double *d_a, double *d_v) {
   double *h = calloc((size_t)((T + 1) * H), sizeof(double)), *gates = calloc((size_t)(T * 4 * H), sizeof(double));
   double *d_h = calloc((size_t)((T + 1) * H), sizeof(double));
   U += d * 3 * H * H, c += d * 3 * H;
@@ -61,7 +61,8 @@ static void read_plainly(int64_t D, int64_t H, int64_t start, int64_t T, int64_t
       double d_k = d_h[(s + 1) * H + k] + d_states[t * H + k];
       double d_a_n = d_k * (1 - z) * (1 - n * n), d_a_z = d_k * (h[s * H + k] - n) * z * (1 - z);
       double d_a_r = d_a_n * u * r * (1 - r), d_u = d_a_n * r;
-      d_a[t * 3 * H + k] = d_a_r, d_a[t * 3 * H + H + k] = d_a_z, d_a[t * 3 * H + 2 * H + k] = d_a_n, d_us[t * H + k] = d_u;
+      d_a[t * 3 * H + k] = d_a_r, d_a[t * 3 * H + H + k] = d_a_z, d_a[t * 3 * H + 2 * H + k] = d_a_n;
+      d_v[t * 3 * H + k] = d_a_r, d_v[t * 3 * H + H + k] = d_a_z, d_v[t * 3 * H + 2 * H + k] = d_u;
       d_h[s * H + k] += d_k * z;
       for (int64_t j = 0; j < H; j++)
         d_h[s * H + j] += U[k * H + j] * d_a_r + U[(H + k) * H + j] * d_a_z + U[(2 * H + k) * H + j] * d_u;
@@ -75,20 +76,20 @@ static void try_cell(int64_t N, int64_t B, const int64_t *lengths) {
   float scale = 1.f / sqrtf((float)H), *U = numbers(D * 3 * H * H, scale), *c = numbers(D * 3 * H, scale);
   float *gates = numbers(N * D * 3 * H, chance(4) ? 1.f : 30.f), *d_states = numbers(N * D * H, 1.f);
   float *us = numbers(N * D * H, 0.f), *before = numbers(N * D * H, 0.f), *states = numbers(N * D * H, 0.f);
-  float *d_a = numbers(N * D * 3 * H, 0.f), *d_us = numbers(N * D * H, 0.f);
+  float *d_a = numbers(N * D * 3 * H, 0.f), *d_v = numbers(N * D * 3 * H, 0.f);
   double *plain[3];
   for (int64_t i = 0; i < 3; i++) plain[i] = calloc((size_t)(N * D * 3 * H), sizeof(double));
   for (int64_t i = 0, start = 0; i < B; start += lengths[i], i++)
     for (int64_t d = 0; d < D; d++)
       read_plainly(D, H, start, lengths[i], d, U, c, gates, d_states, plain[0], plain[1], plain[2]);
   if (cell_forward(N, B, D, H, lengths, U, c, gates, us, before, states) != OK) printf("forward refused\n"), exit(1);
-  if (cell_backward(N, B, D, H, lengths, U, gates, us, before, d_states, d_a, d_us) != OK)
+  if (cell_backward(N, B, D, H, lengths, U, gates, us, before, d_states, d_a, d_v) != OK)
     printf("backward refused\n"), exit(1);
   compare("h", states, plain[0], N * D * H);
   compare("d_a", d_a, plain[1], N * D * 3 * H);
-  compare("d_u", d_us, plain[2], N * D * H);
+  compare("d_v", d_v, plain[2], N * D * 3 * H);
   for (int64_t i = 0; i < 3; i++) free(plain[i]);
-  free(U), free(c), free(gates), free(d_states), free(us), free(before), free(states), free(d_a), free(d_us);
+  free(U), free(c), free(gates), free(d_states), free(us), free(before), free(states), free(d_a), free(d_v);
 }
 
 static void try_pool(int64_t N, int64_t B, const int64_t *lengths) {

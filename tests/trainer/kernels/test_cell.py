@@ -1,5 +1,6 @@
 """The GRU of a training by the kernel: states and gradients are PyTorch's, and those of the equations."""
 
+import ctypes
 import os
 import random
 import shutil
@@ -28,7 +29,7 @@ LENGTHS = [3, 1, 7, 2, 7, 1, 12, 4, 5]
 
 def opened(path: Path) -> Any:
     """Return a compiled cell.c whose functions know what they take."""
-    return cell.bound(native.ctypes.CDLL(str(path)))
+    return cell.bound(ctypes.CDLL(str(path)))
 
 
 def kernels() -> dict[str, Any]:
@@ -63,11 +64,12 @@ def batch(lengths: Sequence[int], embedding: int = 5, seed: int = 0) -> tuple[Te
 
 
 def found(x_NI: Tensor, lengths_B: Tensor, module: nn.GRU, seed: int = 0) -> dict[str, Tensor]:
-    """Return the states, what they are pooled to and, of a loss that asks each of both for something, every gradient."""
+    """Return the states, what they are pooled to, and every gradient of a loss that asks both for something."""
     h_NK = cell.gru(x_NI, lengths_B, module)
     pooled_B2K = cell.pool(h_NK, lengths_B)
     random_ = torch.Generator().manual_seed(seed)
-    loss = sum((out * torch.randn(out.shape, generator=random_)).sum() for out in (h_NK, pooled_B2K))
+    asked = [(out * torch.randn(out.shape, generator=random_)).sum() for out in (h_NK, pooled_B2K)]
+    loss = asked[0] + asked[1]
     weights = dict(module.named_parameters())
     gradients = torch.autograd.grad(loss, [x_NI, *weights.values()])
     return {"h": h_NK.detach(), "pooled": pooled_B2K.detach(), **dict(zip(["x", *weights], gradients, strict=True))}
@@ -79,7 +81,8 @@ def assert_close(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     for name, expected in other.items():
         assert one[name].shape == expected.shape, name
         difference, largest = (one[name] - expected).abs().max().item(), expected.abs().max().item()
-        assert difference <= 1e-5 * largest, f"{name}: {difference} of {largest}"
+        # The loss asks for numbers of size 1; where every gate is at its end, only the rounding of float32 is left.
+        assert difference <= 1e-5 * max(largest, 0.1), f"{name}: {difference} of {largest}"
 
 
 # Equal
@@ -162,7 +165,7 @@ def test_same_batch_has_the_same_bytes(with_kernel: None) -> None:
         others = [found(x_NI, lengths_B, module), *pool.map(lambda _: found(x_NI, lengths_B, module), range(6))]
     one_layer = network(embedding=32, hidden=32)
     together_NK = cell.gru(x_NI, lengths_B, one_layer)
-    alone = [cell.gru(x, torch.tensor([len(x)]), one_layer) for x in x_NI.split(LENGTHS)]
+    alone = [cell.gru(x, torch.tensor([len(x)]), one_layer) for x in torch.split(x_NI, LENGTHS)]
 
     for other in others:
         assert all(torch.equal(other[name], values) for name, values in first.items())
@@ -265,9 +268,12 @@ def test_lengths_that_do_not_fit_are_refused(with_kernel: None, lengths: list[in
     """Nothing is read or written unless the lengths are those of the tokens."""
     module, (x_NI, _) = network(), batch([4])
 
-    for refused in (lambda wrong: cell.gru(x_NI, wrong, module), lambda wrong: cell.pool(x_NI, wrong)):
-        with pytest.raises(AssertionError, match="internal error"):
-            refused(torch.tensor(lengths, dtype=torch.int64))
+    wrong_B = torch.tensor(lengths, dtype=torch.int64)
+
+    with pytest.raises(AssertionError, match="internal error"):
+        cell.gru(x_NI, wrong_B, module)
+    with pytest.raises(AssertionError, match="internal error"):
+        cell.pool(x_NI, wrong_B)
 
 
 def test_values_of_another_shape_are_refused(with_kernel: None) -> None:

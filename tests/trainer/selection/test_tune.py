@@ -49,7 +49,7 @@ def searched(monkeypatch: pytest.MonkeyPatch, loss_of_lr: dict[bool, float]) -> 
         return Learnt({}, found.logits_NC)
 
     one = lesson(rows, targets, part, 4, CONFIG, False)
-    found = ensemble.fit_linear(one, msgspec.structs.replace(CONFIG, pairs=0), 1.0, Silent())
+    (found,) = ensemble.fit_linear(one, msgspec.structs.replace(CONFIG, pairs=0), [1.0], Silent())
     monkeypatch.setattr(ensemble, "train_gru", fake)
     monkeypatch.setattr(tune, "fit_temperature", lambda *_: Loss(loss_of_lr[told.pop() == CONFIG.lr]))
     clock = itertools.count()  # a second passes with every look at it, however busy the machine is

@@ -1,0 +1,46 @@
+"""Exercise: back through one step of a GRU.
+
+Read docs/en/03-gradient.md, fill in the function, and run
+
+    pytest docs/exercises/en/test_ex_gru_back.py
+"""
+
+# Axes: B tickets in the batch, E a token's vector, H hidden; 3H is the gates r, z and n, one under the other.
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class Step(NamedTuple):
+    """What the step forward has computed, each [B, H]: the gates, the proposal, and u = U_n h' + c_n."""
+
+    r: Array
+    z: Array
+    n: Array
+    u: Array
+
+
+def forward(x_BE: Array, before_BH: Array, w_3HE: Array, u_3HH: Array, b_3H: Array, c_3H: Array) -> tuple[Step, Array]:
+    """Return the step and the new state [B, H]; this function is given."""
+    x_r, x_z, x_n = np.split(x_BE @ w_3HE.T + b_3H, 3, axis=1)
+    h_r, h_z, u = np.split(before_BH @ u_3HH.T + c_3H, 3, axis=1)
+    r, z = 1 / (1 + np.exp(-(x_r + h_r))), 1 / (1 + np.exp(-(x_z + h_z)))
+    n = np.tanh(x_n + r * u)
+    return Step(r, z, n, u), (1 - z) * n + z * before_BH
+
+
+def backward(step: Step, before_BH: Array, d_h_BH: Array, w_3HE: Array, u_3HH: Array) -> tuple[Array, Array]:
+    """Return the slope of the loss by the token's vector, [B, E], and by the old state h', [B, H].
+
+    Args:
+        step: what `forward` gave.
+        before_BH: the old state h'.
+        d_h_BH: the slope of the loss by the new state h.
+        w_3HE: W, applied to the token.
+        u_3HH: U, applied to the state.
+    """
+    raise NotImplementedError("write backward; start with h = (1 - z) * n + z * h', and go up")

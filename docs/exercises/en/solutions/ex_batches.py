@@ -1,0 +1,28 @@
+"""A solution of the exercise."""
+
+from collections.abc import Sequence
+
+
+def batches(arrivals: Sequence[float], run_ms: float, ticket_ms: float) -> list[list[int]]:
+    """Return which tickets run together, by their places in `arrivals`."""
+    found: list[list[int]] = []
+    free_at, place = 0.0, 0
+    while place < len(arrivals):
+        begin = max(free_at, arrivals[place])
+        end = place
+        while end < len(arrivals) and arrivals[end] <= begin:
+            end += 1
+        found.append(list(range(place, end)))
+        free_at = begin + run_ms + ticket_ms * (end - place)
+        place = end
+    return found
+
+
+def waits_ms(arrivals: Sequence[float], run_ms: float, ticket_ms: float) -> list[float]:
+    """Return how long each ticket waits from its arrival to the end of its batch."""
+    found: list[float] = []
+    free_at = 0.0
+    for batch in batches(arrivals, run_ms, ticket_ms):
+        free_at = max(free_at, arrivals[batch[0]]) + run_ms + ticket_ms * len(batch)
+        found += [free_at - arrivals[place] for place in batch]
+    return found
