@@ -213,13 +213,12 @@ class Tables(NamedTuple):
     d_others_1P: Tensor
 
     @classmethod
-    def of(
-        cls, words: nn.Parameter, grams: nn.Parameter, weights: Iterable[nn.Parameter], schedule: Schedule
-    ) -> "Tables":
+    def of(cls, words: Tensor, grams: Tensor, weights: Iterable[nn.Parameter], schedule: Schedule) -> "Tables":
         """Return the tables of a network; its other weights are views of one row from now on.
 
         Args:
-            words, grams: the two tables.
+            words: a row a word.
+            grams: a row an n-gram.
             weights: all weights, these two as well.
             schedule: of the training.
         """
