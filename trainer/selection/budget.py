@@ -29,7 +29,7 @@ def rounds(config: TrainConfig, num_tickets: int, num_unlabelled: int) -> list[R
     parts = config.folds if config.folds > 1 else 1
     taught = num_tickets - kept_out
     grus, epochs, processes = config.grus, config.epochs, config.processes
-    num_linear = 1 if config.linear_c else 2 if config.linear_rank else 3  # ensemble.linear_choices
+    num_linear = 1 if config.linear_c else 3  # ensemble.linear_choices; 2 of many categories in few columns
     found = [Round("parts", taught, parts * grus, parts * num_linear, epochs, processes)]
     if config.refit or config.folds > 1:
         found.append(Round("all", num_tickets, grus, 1, epochs, processes))

@@ -88,7 +88,9 @@ def measure(lesson: Lesson, config: TrainConfig) -> Pace:
     """Return how fast this machine learns from a lesson: two epochs of a GRU and a linear part, neither kept."""
     learnt = ensemble.train_gru(lesson, msgspec.structs.replace(config, epochs=2), ensemble.SILENT)
     start = time.monotonic()
-    ensemble.fit_linear(lesson, config, ensemble.linear_choices(config, None, False), ensemble.SILENT)
+    ensemble.fit_linear(
+        lesson, config, ensemble.linear_choices(config, lesson.num_categories, None, False), ensemble.SILENT
+    )
     seconds_of_linear = time.monotonic() - start
     # The second epoch, because in the first PyTorch finds its memory.
     return Pace(1 / learnt.curve[-1].tickets_per_s, seconds_of_linear / len(lesson.tickets))
@@ -107,7 +109,9 @@ def search(
         progress: is told of the trials that this process trains.
     """
     targets_N = torch.tensor(targets, dtype=torch.int64)
-    (fitted,) = ensemble.fit_linear(lesson, config, ensemble.linear_choices(config, None, False), progress)
+    (fitted,) = ensemble.fit_linear(
+        lesson, config, ensemble.linear_choices(config, lesson.num_categories, None, False), progress
+    )
     linear_NC = torch.from_numpy(fitted.logits_NC)
 
     def loss_of(learnt: Learnt) -> float:
