@@ -77,7 +77,7 @@ def choose_rank(num_rows: int, num_categories: int, max_bytes: int) -> int:
 def ways(rank: int, num_categories: int) -> Sequence[Way]:
     """Return in which ways tables of so many columns can be fitted; the first where there is nothing to choose by."""
     if num_categories <= NEAR * rank:
-        # The others may seem likelier on tickets kept out and be right less often.
+        # Next to full tables, and one fit; by itself softmax seems likelier, but was worse with the GRU (docs/LOG.md).
         return ("margin",)
     return WAYS if num_categories <= MARGIN_WITHIN * rank else WAYS[:2]
 
