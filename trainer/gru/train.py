@@ -108,8 +108,8 @@ def train(
         InvalidInput: the loss is no longer a finite number; the settings are too bold.
     """
     device = model.head.weight.device
-    # The batches' own generator: dropout draws from torch's, so neither changes what the other draws.
-    random = np.random.default_rng(config.seed)
+    # Two generators, so that whether anything is left out does not change which tickets stand together.
+    shuffled, left_out = np.random.default_rng(config.seed), np.random.default_rng([config.seed, 1])
     grams_VK = model.grams_VK.cpu().numpy()
     reading = Ragged(tickets, grams_VK, model.num_taught)
     validating = Ragged(validation, grams_VK, model.num_taught) if validation else None
@@ -131,12 +131,12 @@ def train(
         model.train()  # dropout on; the validation of the epoch before had switched it off
         start = time.perf_counter()
         total_loss, num_done = 0.0, 0
-        for chosen in batches(reading.lengths, config.batch, random):
-            batch = reading.batch(chosen, random, config.word_dropout, config.ngram_dropout)
+        for chosen in batches(reading.lengths, config.batch, shuffled):
+            batch = reading.batch(chosen, left_out, config.word_dropout, config.ngram_dropout)
             words_RE, grams_SE = words.take(batch.words_R), grams.take(batch.grams_S)
             others.take(torch.tensor([0]))
             # loss = mean over the batch of -(sum over c of q_c ln p_c): q is the smoothed truth, p softmax(logits).
-            loss = criterion(model.read(batch, words_RE, grams_SE, random), targets_N[chosen].to(device))
+            loss = criterion(model.read(batch, words_RE, grams_SE, left_out), targets_N[chosen].to(device))
             d_others_1P.zero_()  # PyTorch adds each gradient to what is there
             loss.backward()
             # A recurrent network multiplies gradients along the ticket; now and then one is so long that its step would
