@@ -143,11 +143,16 @@ def train(
     ]
     choices = linear_choices(config, num_categories, refit, any(one.kept_out for one in lessons))
     linears: list[Callable[[Progress], list[Learnt]]] = [partial(fit_linear, one, config, choices) for one in lessons]
-    # The longest come first where processes share them. One process by itself begins with the linear parts, which take
-    # seconds: then it knows early how long they take, and can say how much is left.
+    # One process by itself begins with the linear parts, which take seconds: then it knows early how long they take,
+    # and can say how much is left. Of several, this one fits a linear part and then takes a GRU, from the back; the
+    # others begin with the GRUs, which take longest.
     if config.processes > 1:
-        found: list[Any] = parallel.run_all([*grus, *linears], config.processes, progress)
-        learnt, of_linear = iter(found[: len(grus)]), found[len(grus) :]
+        num_front = len(grus) - 1
+        tasks: list[Callable[[Progress], Any]]
+        tasks = [*linears[:1], *grus[:num_front], *linears[1:], *grus[num_front:]]
+        found: list[Any] = parallel.run_all(tasks, config.processes, progress)
+        learnt = iter([*found[1 : num_front + 1], *found[-1:]])
+        of_linear = [*found[:1], *found[num_front + 1 : -1]]
     else:
         of_linear = parallel.run_all(linears, 1, progress)
         learnt = iter(parallel.run_all(grus, 1, progress))
