@@ -172,7 +172,7 @@ async def running(app: Litestar) -> AsyncIterator[None]:
         settings.search_queue_tokens, state.counters, listen=heard_by(drift, intake) if settings.review else drift.count
     )
     state.training = Training(store, settings, state.audit)
-    state.retraining = Retraining(store, state.training, settings.train_after)
+    state.retraining = Retraining(store, state.training, settings.train_after, settings.train_from)
     state.serving = Serving(settings, state.registry, state.batcher)
     for sentence in await asyncio.to_thread(store.sweep):  # what a crash has left; safe beside other processes
         log.info("store: %s", sentence)

@@ -310,6 +310,7 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
         errors: the faults of the request, at most 20 of `num_errors`.
         phase: what it does, or did last; None before it begins, and of a job that is older than phases.
         seconds_left: of the whole training, as it said last; None while it is not known, and after the end.
+        seconds_expected: that a training takes in all, as it said once at its start; None before that.
         progress: the last epoch that it has told; None before the first.
         token_name: of the token that it was asked for with; left out for none.
     """
@@ -334,6 +335,7 @@ class JobAnswer(msgspec.Struct, frozen=True, kw_only=True):
     has_result: bool
     phase: Phase | None
     seconds_left: float | None
+    seconds_expected: float | None
     progress: Event | None
     token_name: str | msgspec.UnsetType = msgspec.UNSET
     type: str | msgspec.UnsetType = msgspec.UNSET

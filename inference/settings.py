@@ -69,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         review_days: days after that of its coming (UTC) for which such a ticket waits.
         review_limit: tickets of a model that may wait.
         train_after: new corrections after which a training that includes them is queued; 0 never does.
+        train_from: where such a training starts: from nothing, or from the version that serves.
         search_queue_tokens: tokens of tickets that may wait in a worker, each request 20 more; what is beyond is
             refused with 503 at once.
         keep_versions: newest versions of a model that stay after a training; older ones are deleted, but never the
@@ -112,6 +113,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     review_days: Annotated[int, msgspec.Meta(ge=1, le=366)] = 14
     review_limit: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 5000
     train_after: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 0
+    train_from: Literal["nothing", "serving"] = "nothing"
     search_queue_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4096
     keep_versions: Annotated[int, msgspec.Meta(ge=0)] = 0
     audit_days: Annotated[int, msgspec.Meta(ge=1, le=3660)] = 365

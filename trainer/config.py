@@ -82,6 +82,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         abstain: whether the model gives no category of a ticket that needs more, unless a search asks for one.
         out_of_scope: try whether confidence tells tickets of no known category apart, on categories left out of a
             training of its own (trainer/selection/out_of_scope.py); left out: yes, but not in the recipe fast.
+        full_after: versions in a row that may each start from the one before (--from); then a full training is due.
+            0: any number.
     """
 
     grus: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
@@ -121,6 +123,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     target: Annotated[float, msgspec.Meta(ge=0.5, lt=1.0)] = 0.95
     abstain: bool = False
     out_of_scope: bool | None = None
+    full_after: Annotated[int, msgspec.Meta(ge=0)] = 10
 
 
 def forbidden(config: TrainConfig) -> Callable[[str], bool] | None:

@@ -25,7 +25,7 @@ from artifacts.evaluation.metrics import Metrics, Mistake
 from artifacts.jobs.answers import place_of_line
 from artifacts.jobs.jobs import Jobs
 from artifacts.jobs.records import JobResult, write_result
-from artifacts.jobs.request import Promotion, ReadingAsked, RowCorrection
+from artifacts.jobs.request import Promotion, ReadingAsked, RowCorrection, StartVersion
 from artifacts.kinds import Kind, kind_named, load
 from artifacts.networks.learnt import evaluate_apart, seen, trained_on, why_unknown, with_parts
 from artifacts.networks.manifest import Columns, Manifest, Report
@@ -36,6 +36,7 @@ from artifacts.store.store import Store
 from artifacts.system.validation import does_not_fit
 from artifacts.text.tickets import Ticket
 from trainer.config import TrainConfig
+from trainer.continuing.start import Start, check_settings, is_full_training_due, opened
 from trainer.curation.unlabelled import read_unlabelled
 from trainer.curation.vectors import read_vectors
 from trainer.data import tickets
@@ -144,6 +145,7 @@ def fit(
     progress: Progress | None = None,
     promote: Promotion = "always",
     test_rows: Rows | None = None,
+    start: Start | None = None,
 ) -> tuple[Manifest, Report]:
     """Train a model on checked rows, publish it as the next version, and return its manifest and report.
 
@@ -155,12 +157,13 @@ def fit(
         progress: takes every phase, step and epoch.
         promote: see `publish`.
         test_rows: see `publish`.
+        start: the version to start from; None: from nothing.
 
     Raises:
         As `train`, and StoreRefused (the disk).
     """
     progress = progress or Silent()
-    fitted = train(store, name, rows, config, progress)
+    fitted = train(store, name, rows, config, progress, start=start)
     progress.phase("publish")
     return publish(store, fitted, rows, promote, test_rows), fitted.report
 
@@ -172,6 +175,7 @@ def train(
     config: msgspec.Struct,
     progress: Progress | None = None,
     job: str | None = None,
+    start: Start | None = None,
 ) -> Fitted:
     """Return a network that was trained on checked rows, ready to be published.
 
@@ -182,22 +186,74 @@ def train(
         not equal to the network, or not one that we allow).
     """
     trainer = trainer_of(kind_named(store.read_model(name).neural_network_type))
-    trainer.check_trainable(rows)
+    if start is None:
+        trainer.check_trainable(rows)
     from trainer.graph import check_graph  # imports onnx, which a refusal need not wait for
 
     parent = serving_version(store, name)  # before the training: what serves at its end may be another
-    fitted = trainer.fit(name, rows, config, progress or Silent(), job)
+    fitted = (
+        trainer.fit(name, rows, config, progress or Silent(), job)
+        if start is None
+        else go_on(name, rows, config, progress or Silent(), job, start)
+    )
     of_rows: dict[str, object] = {}
     if isinstance(rows, tickets.Rows):
         of_rows = {"num_feedback": rows.num_feedback, "columns": remembered_columns(store, name, parent, rows)}
     check_graph(fitted.files["model.onnx"], trainer.OPERATORS)
-    report = msgspec.structs.replace(fitted.report, trained_on=trained_on(rows.tickets))
+    # One that started from another version has learnt what that one had, and says so already.
+    report = msgspec.structs.replace(fitted.report, trained_on=fitted.report.trained_on or trained_on(rows.tickets))
     return msgspec.structs.replace(
         fitted,
         manifest=msgspec.structs.replace(fitted.manifest, parent=parent, **of_rows),
         files={**fitted.files, "report.json": msgspec.json.encode(report)},
         report=report,
     )
+
+
+def go_on(name: str, rows: Rows, config: msgspec.Struct, progress: Progress, job: str | None, start: Start) -> Fitted:
+    """Return a version that has learnt from rows on top of another one; see `train`."""
+    from trainer.continuing.fit import fit as learn_on  # imports torch, which takes seconds
+
+    assert isinstance(rows, tickets.Rows), "only a GRU is a start, and it reads tickets; this is a bug in Puppet"
+    assert isinstance(config, TrainConfig), "and its settings are these; this is a bug in Puppet"
+    return learn_on(name, rows, config, progress, job, start)
+
+
+def start_of(
+    store: Store, name: str, kind: Kind, rows: Rows, config: msgspec.Struct, asked: StartVersion | None
+) -> Start | None:
+    """Return the version that a training starts from; None: from nothing, as asked for or because it is time.
+
+    Args:
+        store: where the model is.
+        name: of the model.
+        kind: of the model.
+        rows: checked.
+        config: as it was asked for, not resolved.
+        asked: the serving version, or the number of one; None: none.
+    Raises:
+        InvalidInput: that version cannot learn on, or not with these settings or rows.
+        ModelNotFound, VersionNotFound, ArtifactRefused.
+    """
+    if asked is None:
+        return None
+    if not isinstance(rows, tickets.Rows) or not isinstance(config, TrainConfig):
+        raise InvalidInput("start-needs-gru", kind=kind.name)
+    if rows.unlabelled or rows.vectors is not None:
+        raise InvalidInput("start-with-labelled-rows-alone")
+    start = opened(store, name, asked)
+    if is_full_training_due(start, rows, config.full_after):
+        return None
+    check_settings(start, config)
+    return start
+
+
+def show_start(start: Start) -> list[str]:
+    """Return what a training that starts from a version does, a line each."""
+    return [
+        f"starts from version {start.manifest.version}, trained fully as version {start.full_version}; "
+        f"the settings of the network are those of that version"
+    ]
 
 
 def remembered_columns(store: Store, name: str, parent: int | None, rows: tickets.Rows) -> Columns | msgspec.UnsetType:
@@ -344,10 +400,13 @@ def fit_job(store: Store, folder: Path, attempt: int, max_bytes: int = MAX_BYTES
         rows = with_feedback(store, body.name, kind, rows)
     assert rows is not None, "checked by read_body"
     test_rows = check_rows(trainer, body.test_data, "test_data") if body.test_data is not None else None
-    # Resolved once, or the words of all tickets would be counted again by the training.
-    config = trainer.resolved(config, rows)
-    progress.data(trainer.show_rows(rows) + trainer.show_plan(config, rows))
-    fitted = train(store, body.name, rows, config, progress, job=folder.name)
+    start = start_of(store, body.name, kind, rows, config, body.start)
+    if start is None:
+        # Resolved once, or the words of all tickets would be counted again by the training.
+        config = trainer.resolved(config, rows)
+    plan = trainer.show_plan(config, rows) if start is None else show_start(start)
+    progress.data(trainer.show_rows(rows) + plan)
+    fitted = train(store, body.name, rows, config, progress, job=folder.name, start=start)
     fitted = msgspec.structs.replace(fitted, manifest=msgspec.structs.replace(fitted.manifest, attempt=attempt))
     guard = Jobs(store).publishing(folder.name, attempt)
     progress.phase("publish")

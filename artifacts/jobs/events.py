@@ -36,6 +36,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         validation_loss, validation_accuracy: None also where the kind has none.
         tickets_per_s: trained on.
         seconds_left: of the whole training, at most; null while too little was seen to know.
+        seconds_expected: that the whole training takes; told once, as soon as enough was seen to know.
         detail: in words; never a ticket's.
     """
 
@@ -49,6 +50,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     validation_accuracy: float | None = None
     tickets_per_s: float | None = None
     seconds_left: float | None = None
+    seconds_expected: float | None = None
     detail: str | None = None
 
 

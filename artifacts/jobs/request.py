@@ -22,6 +22,7 @@ JobId = Annotated[
     str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$(?!\n)", description="Of an earlier job, whose file is read.")
 ]
 Version = Annotated[int, msgspec.Meta(ge=1)]
+StartVersion = Literal["serving"] | Version  # of a training that goes on from a published version
 # Settings are the trainer's, and differ from kind to kind; here they are bytes that must turn out to be an object.
 Config = Annotated[
     msgspec.Raw,
@@ -85,6 +86,7 @@ class TrainModel(msgspec.Struct, Generic[R], frozen=True, forbid_unknown_fields=
         data_of: the job whose file is trained on, in place of rows.
         reading: how that file is read.
         corrections: of rows of that file.
+        start: the version that the training starts from (in JSON `from`); null: from nothing.
     """
 
     name: Name
@@ -98,6 +100,7 @@ class TrainModel(msgspec.Struct, Generic[R], frozen=True, forbid_unknown_fields=
     data_of: JobId | None = None
     reading: ReadingAsked = ReadingAsked()
     corrections: list[RowCorrection] = []
+    start: StartVersion | None = msgspec.field(default=None, name="from")
 
 
 class InspectData(msgspec.Struct, Generic[R], frozen=True, forbid_unknown_fields=True, omit_defaults=True):

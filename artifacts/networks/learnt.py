@@ -41,11 +41,27 @@ class Measures(Protocol[Measured]):
 def trained_on(rows: Sequence[Row]) -> TrainedOn:
     """Return what tells later whether a row was among these, without holding any of them."""
     # A salt of its own: from two lists nobody can tell that a row is in both, and no table of hashes made beforehand
-    # opens any.
+    # opens any. Only a version that starts from another one takes over its salt (`trained_on_as_well`).
     salt = secrets.token_bytes(SALT_BYTES)
     rules = rows[0].KEY_RULES[-1] if rows else None
     # In order, so that a row is found by halving: the list of a million rows is never unpacked.
     return TrainedOn(salt, b"".join(sorted({_hash(row, rules, salt) for row in rows})), rules)
+
+
+def trained_on_as_well(before: TrainedOn, rows: Sequence[Row]) -> TrainedOn:
+    """Return the list of a version that has learnt from these rows on top of all that `before` lists.
+
+    The earlier rows are hashes, which nobody can key anew: so the list keeps the salt, and the two can be compared.
+
+    Args:
+        before: of the version that it started from; by rules that the rows know.
+        rows: that came on top, or were there before already.
+    """
+    assert why_unknown(rows, before) is None, "the rules were looked at before the training; a bug in Puppet"
+    size = HASH_BYTES
+    listed = {before.hashes[place : place + size] for place in range(0, len(before.hashes), size)}
+    listed |= {_hash(row, before.rules, before.salt) for row in rows}
+    return TrainedOn(before.salt, b"".join(sorted(listed)), before.rules)
 
 
 def seen(rows: Sequence[Row], by: TrainedOn | None) -> list[bool] | None:

@@ -165,6 +165,31 @@ class Columns(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     merge: dict[str, str] = {}
 
 
+class StartedFrom(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The version on top of which a version has learnt.
+
+    Attributes:
+        version: that one.
+        full_version: the last one before that was trained fully.
+        steps: how often a version has been started from another since then; 1 where `version` is `full_version`.
+        num_new: tickets that `version` had not learnt from, and this one has.
+        num_reminders: tickets that it had learnt from, and which were there to hold the answers by.
+        num_new_categories: categories that it did not have.
+        num_new_words: words that got a row of their own.
+        calibrated_anew: whether temperature and threshold were found on the new tickets; False: they are those of
+            `version`.
+    """
+
+    version: Annotated[int, msgspec.Meta(ge=1)]
+    full_version: Annotated[int, msgspec.Meta(ge=1)]
+    steps: Annotated[int, msgspec.Meta(ge=1)]
+    num_new: int
+    num_reminders: int
+    num_new_categories: int
+    num_new_words: int
+    calibrated_anew: bool
+
+
 class Manifest(Sealed, frozen=True, kw_only=True):
     """`manifest.json`: what a version is, and what its files must be; a kind adds what is its own."""
 
@@ -176,6 +201,7 @@ class Manifest(Sealed, frozen=True, kw_only=True):
     job: str | None  # the training job that made it; None: `puppet-train fit`
     attempt: int = 0  # of that job, counted from 1; 0: no job
     parent: int | None = None  # the version that served when it was trained
+    started_from: StartedFrom | None = None  # None: it was trained from nothing
     tensors: list[Tensor]
     files: dict[str, FileRecord]
     training: dict[str, str | int | float | bool]  # the settings of that trainer; for people, no code reads it

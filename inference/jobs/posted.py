@@ -33,7 +33,8 @@ FILES: Mapping[str, str] = {
 }
 MAX_FILENAME = 120  # characters
 
-# Parameters of the query, and how each is read: as text, a list of texts, a number, yes or no, JSON, OLD=NEW.
+# Parameters of the query, and how each is read: as text, a list of texts, a number, yes or no, JSON, OLD=NEW,
+# or where a training starts.
 READING: Mapping[str, str] = {
     "category": "text",
     "text": "list",
@@ -55,6 +56,7 @@ OWN: Mapping[JobKind, Mapping[str, str]] = {
         "promote": "text",
         "include_feedback": "flag",
         "keep_data": "flag",
+        "from": "start",
     },
     "inspect": {"name": "text", "neural_network_type": "text", "preview": "flag"},
     "evaluate": {"name": "text", "neural_network_type": "text", "version": "number"},
@@ -135,6 +137,8 @@ def _take(target: dict[str, object], name: str, form: str, value: str) -> None:
         if not equals:
             raise ValueError
         target.setdefault(name, {})[old] = new  # type: ignore[index]  # a dict from its first value on
+    elif form == "start":  # "serving", or the number of a version; the trainer's check looks at the rest
+        target[name] = int(value) if value.isascii() and value.isdigit() and len(value) < 10 else value
     elif form == "delimiter":
         target[name] = "\t" if value in ("tab", "\\t") else value
     else:

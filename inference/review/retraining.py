@@ -2,13 +2,15 @@
 
     POST /feedback ─► kept ─► how many since the model's last training was asked for? ─► POST /train_model of our own
 
-It trains on what the last training with `keep_data` was given, and on the corrections; on the corrections alone where
-no such data is kept. The new version serves only if it is surely better than the one that serves.
+It trains on what the last full training with `keep_data` was given, and on the corrections; on the corrections alone
+where no such data is kept. With `train_from` it starts from the version that serves, and takes seconds. The new version
+serves only if it is surely better than the one that serves.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
+from typing import Literal
 
 import msgspec
 
@@ -29,11 +31,18 @@ log = logging.getLogger("puppet")
 class Retraining:
     """Queues trainings on corrections; belongs to one event loop."""
 
-    def __init__(self, store: Store, training: Training, train_after: int) -> None:
-        """Take what trains, and after how many corrections; 0 never queues one."""
+    def __init__(
+        self,
+        store: Store,
+        training: Training,
+        train_after: int,
+        train_from: Literal["nothing", "serving"] = "nothing",
+    ) -> None:
+        """Take what trains, after how many corrections (0 never queues one), and where it starts."""
         self._store = store
         self._training = training
         self._train_after = train_after
+        self._train_from = train_from
         self._looking: dict[str, asyncio.Task[None]] = {}  # model -> look that is under way
 
     def note(self, name: str) -> None:
@@ -70,7 +79,7 @@ class Retraining:
         """Return what is asked for: the newest training whose data is kept once more, and the corrections with it."""
         record = self._store.read_model(name)
         body = TrainModel[msgspec.Raw](name, record.neural_network_type)
-        kept = next((job for job in self._trainings(name) if job.state == "succeeded" and job.keep_data), None)
+        kept = next((job for job in self._trainings(name) if job.keep_data and self._is_full(job)), None)
         if kept is not None:
             folder = self._training.jobs.folder(kept.id)
             # Where a file was posted, its request holds no row, and says how the file was read and what was put right.
@@ -79,7 +88,24 @@ class Retraining:
                 body = msgspec.json.decode((folder / BODY).read_bytes(), type=TrainModel[msgspec.Raw])
             body = msgspec.structs.replace(body, data_of=kept.id)
         # Its own data is kept as well, so that the next one finds it.
-        return msgspec.structs.replace(body, promote="if_better", include_feedback=True, keep_data=kept is not None)
+        # A model that has no version yet has none to start from.
+        is_start = self._train_from == "serving" and self._store.serving(name) is not None
+        return msgspec.structs.replace(
+            body,
+            promote="if_better",
+            include_feedback=True,
+            keep_data=kept is not None,
+            start="serving" if is_start else None,
+        )
+
+    def _is_full(self, job: Job) -> bool:
+        """Return whether a training has published a version that learnt from all of its data, and not on top of one."""
+        if job.state != "succeeded":
+            return False
+        try:
+            return job.version is None or self._store.read_manifest(job.model_name, job.version).started_from is None
+        except (PuppetError, OSError):  # deleted since; then its data is all that there is to go by
+            return True
 
 
 async def _once(raw: bytes) -> AsyncIterator[bytes]:

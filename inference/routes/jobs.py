@@ -49,11 +49,15 @@ def shown(training: Training, job: Job, language: Language) -> JobAnswer:
     """Return what a job is and how far it has come, worded in a language; reads the disk."""
     epoch: Event | None = None
     latest: Event | None = None  # that says a phase
+    expected_s: float | None = None
     offset = 0
     while found := training.jobs.read_events(job.id, offset):
         offset = found[-1][0]
         epoch = next((event for _, event in reversed(found) if event.kind == "epoch"), epoch)
         latest = next((event for _, event in reversed(found) if event.phase is not None), latest)
+        # Of a training that was begun again, as it said last.
+        said = (event.seconds_expected for _, event in reversed(found) if event.seconds_expected is not None)
+        expected_s = next(said, expected_s)
     return JobAnswer(
         id=job.id,
         state=job.state,
@@ -78,6 +82,7 @@ def shown(training: Training, job: Job, language: Language) -> JobAnswer:
         type=ADDRESS + job.problem.type if job.problem is not None and job.problem.is_known else UNSET,
         phase=latest.phase if latest is not None else None,
         seconds_left=latest.seconds_left if latest is not None and not has_ended(job) else None,
+        seconds_expected=expected_s,
         progress=epoch,
     )
 

@@ -171,6 +171,7 @@ QUERY_SCHEMAS: dict[str, Schema] = {
     "number": Schema(type=OpenAPIType.INTEGER),
     "flag": Schema(type=OpenAPIType.BOOLEAN),
     "json": Schema(type=OpenAPIType.STRING),
+    "start": Schema(type=OpenAPIType.STRING),
     "pairs": Schema(type=OpenAPIType.ARRAY, items=Schema(type=OpenAPIType.STRING)),
     "delimiter": Schema(type=OpenAPIType.STRING),
 }
@@ -181,6 +182,7 @@ DESCRIBED = {
     "promote": "Of a file: when the new version serves: always, if_better or never.",
     "include_feedback": "Of a file: whether the model's corrections are trained on as well.",
     "keep_data": "Of a file: whether it stays on the disk after the training.",
+    "from": "Of a file: the version that the training starts from, its number or `serving`.",
     "preview": "Only say how the file is understood: its form, its columns, its first rows.",
     "version": "Of a file: which version; the serving one by default.",
     "old": "Of a file: the one version; the serving one by default.",

@@ -73,6 +73,7 @@ def test_environment_sets_every_field() -> None:
         review_days=12,
         review_limit=13,
         train_after=14,
+        train_from="serving",
         feedback_role="search",
         audit_days=10,
     )

@@ -143,7 +143,7 @@ PHASES: dict[Phase, str] = {
 class Bar:
     """The progress of a command: a line of what it does and how much is left, and one for each network.
 
-    In a pipe or a log it stays silent.
+    In a pipe or a log it stays silent, but for one line that says how long a training will take.
     """
 
     def __init__(self) -> None:
@@ -164,6 +164,12 @@ class Bar:
         self._num_tickets = 0
         self._num_epochs = 0
         self._start = 0.0
+        self._has_said = False
+
+    @property
+    def expected_s(self) -> float | None:
+        """How long the training takes, as it was said at its start; None if it never was."""
+        return self._left.expected_s
 
     def __enter__(self) -> "Bar":
         self._bar.start()
@@ -204,6 +210,9 @@ class Bar:
         seconds = time.perf_counter() - self._start
         speed = f"{done / seconds:,.0f}" if seconds else "-"
         says = f"loss {loss:.3f}  validation {self._accuracy}  {speed} tickets/s"
+        if self.expected_s is not None and not self._has_said:
+            self._has_said = True
+            err.print(f"this training takes about {timedelta(seconds=round(self.expected_s))}", soft_wrap=True)
         self._bar.update(self._task, completed=done, description=f"{self._what} {epoch}/{self._num_epochs}", says=says)
         self._show_left()
 

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from artifacts.errors import InvalidInput, ModelNotFound, NoTrainingData
-from artifacts.jobs.request import Promotion
+from artifacts.jobs.request import Promotion, StartVersion
 from artifacts.kinds import DEFAULT, Kind, check_kind, kind_named
 from artifacts.networks.manifest import Manifest, Report
 from artifacts.schemas import Evaluation, Summary
@@ -33,7 +33,7 @@ from trainer.cli.terminal import (
 from trainer.config import read_config
 from trainer.data.columns import Reading, as_remembered, remembering
 from trainer.kinds import Rows, trainer_of
-from trainer.run import enriched, evaluate, fit, read_rows, read_test_rows, with_feedback
+from trainer.run import enriched, evaluate, fit, read_rows, read_test_rows, show_start, start_of, with_feedback
 
 
 @click.command("fit")
@@ -73,6 +73,12 @@ from trainer.run import enriched, evaluate, fit, read_rows, read_test_rows, with
     show_default=True,
     help="Whether the new version serves; if_better: if it is surely better than the serving one, on --test if given.",
 )
+@click.option(
+    "--from",
+    "asked_start",
+    metavar="serving|VERSION",
+    help="Learn what is new in DATA on top of this version, in seconds; see full_after.",
+)
 @reading_options(config=False)
 @json_option
 @shows_errors
@@ -91,6 +97,7 @@ def fit_command(
     include_feedback: bool,
     forbid: Path | None,
     promote: Promotion,
+    asked_start: str | None,
     reading: Reading,
     faults_file: Path | None,
     as_json: bool,
@@ -121,21 +128,30 @@ def fit_command(
         raise NoTrainingData("no-training-data")
     with Bar() as bar:
         bar.phase("check")
-        trainer_of(kind).check_trainable(rows)
+        if asked_start is None:
+            trainer_of(kind).check_trainable(rows)
         rows = enriched(rows, kind, config, unlabelled, vectors, as_remembered(reading))
         test_rows = read_test_rows(test, kind, as_remembered(reading)) if test else None
     say_intake(test_rows, test)
     show_data(rows, kind, data if data is not None else f"the corrections of {name}", include_feedback)
-    # Resolved once, or the words of all tickets would be counted again by the training.
-    config = trainer_of(kind).resolved(config, rows)
-    show_plan(config, rows, kind)
+    start = None
+    if asked_start is not None:
+        if is_new:
+            raise InvalidInput("nothing-to-start-from", model=name)
+        start = start_of(Store(store), name, kind, rows, config, start_asked(asked_start))
+    if start is None:
+        # Resolved once, or the words of all tickets would be counted again by the training.
+        config = trainer_of(kind).resolved(config, rows)
+        show_plan(config, rows, kind)
+    else:
+        out.print("\n".join(show_start(start)), soft_wrap=True)
     opened = Store(store)
     if is_new:
         opened.create_model(name, kind.name)
     with Bar() as bar:
         compare_on = test_rows if promote == "if_better" else None
-        manifest, report = fit(opened, name, rows, config, bar, promote, compare_on)
-    show_training(manifest, report, kind)
+        manifest, report = fit(opened, name, rows, config, bar, promote, compare_on, start)
+    show_training(manifest, report, kind, bar.expected_s)
     show_promotion(opened, manifest)
     metrics, measured_on = manifest.validation, "validation"
     parts: dict[str, object] = {}
@@ -260,6 +276,15 @@ def kind_of(store: Path, name: str, asked: str | None) -> tuple[Kind, bool]:
     return kind_named(record.neural_network_type), False
 
 
+def start_asked(word: str) -> StartVersion:
+    """Return what --from names: the serving version, or the number of one."""
+    if word == "serving":
+        return "serving"
+    if word.isascii() and word.isdigit() and int(word[:9]) > 0:
+        return int(word[:9])
+    raise click.BadParameter("expected serving, or the number of a version", param_hint="'--from'")
+
+
 def show_data(rows: Rows, kind: Kind, source: Path | str, include_feedback: bool) -> None:
     """Print what is trained on, and how much of it are corrections where these were asked for."""
     out.print(f"{source}: " + "\n".join(trainer_of(kind).show_rows(rows)), soft_wrap=True)
@@ -278,10 +303,11 @@ def show_plan(config: msgspec.Struct, rows: Rows, kind: Kind) -> None:
         out.print(line, soft_wrap=True)
 
 
-def show_training(manifest: Manifest, report: Report, kind: Kind) -> None:
+def show_training(manifest: Manifest, report: Report, kind: Kind, expected_s: float | None) -> None:
     """Print what the seeds' example logs at the end of a training, and the validation metrics."""
     losses = [epoch.loss for epoch in report.epochs]
-    out.print(f"total training time: {report.seconds:.2f} s")
+    said = f" (about {expected_s:.0f} s were said at its start)" if expected_s is not None else ""
+    out.print(f"total training time: {report.seconds:.2f} s{said}")
     out.print(f"total number of parameters: {report.num_parameters}")
     out.print(f"mean loss: {sum(losses) / len(losses):.4f}")
     out.print(f"minimum loss: {min(losses):.4f}")

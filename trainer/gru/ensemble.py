@@ -26,7 +26,7 @@ from trainer.gru import linear, low_rank
 from trainer.gru import train as loop
 from trainer.gru.calibrate import Mix, fit_temperature
 from trainer.gru.linear import Linear
-from trainer.gru.low_rank import WAYS, Way
+from trainer.gru.low_rank import Way
 from trainer.gru.model import Mixture, TicketClassifier
 from trainer.jobs import parallel
 from trainer.kinds import Progress, Silent
@@ -141,13 +141,18 @@ def train(
     grus: list[Callable[[Progress], Learnt]] = [
         partial(train_gru, one, member) for one in lessons for member in members
     ]
-    choices = linear_choices(config, refit, any(one.kept_out for one in lessons))
+    choices = linear_choices(config, num_categories, refit, any(one.kept_out for one in lessons))
     linears: list[Callable[[Progress], list[Learnt]]] = [partial(fit_linear, one, config, choices) for one in lessons]
-    # The longest come first where processes share them. One process by itself begins with the linear parts, which take
-    # seconds: then it knows early how long they take, and can say how much is left.
+    # One process by itself begins with the linear parts, which take seconds: then it knows early how long they take,
+    # and can say how much is left. Of several, this one fits a linear part and then takes a GRU, from the back; the
+    # others begin with the GRUs, which take longest.
     if config.processes > 1:
-        found: list[Any] = parallel.run_all([*grus, *linears], config.processes, progress)
-        learnt, of_linear = iter(found[: len(grus)]), found[len(grus) :]
+        num_front = len(grus) - 1
+        tasks: list[Callable[[Progress], Any]]
+        tasks = [*linears[:1], *grus[:num_front], *linears[1:], *grus[num_front:]]
+        found: list[Any] = parallel.run_all(tasks, config.processes, progress)
+        learnt = iter([*found[1 : num_front + 1], *found[-1:]])
+        of_linear = [*found[:1], *found[num_front + 1 : -1]]
     else:
         of_linear = parallel.run_all(linears, 1, progress)
         learnt = iter(parallel.run_all(grus, 1, progress))
@@ -159,18 +164,22 @@ def train(
     ]
 
 
-def linear_choices(config: TrainConfig, refit: Experts | None, can_choose: bool) -> Sequence[LinearChoice]:
+def linear_choices(
+    config: TrainConfig, num_categories: int, refit: Experts | None, can_choose: bool
+) -> Sequence[LinearChoice]:
     """Return what the linear part is fitted with, each in turn; the better one is kept.
 
     Args:
         config: resolved.
+        num_categories: C.
         refit: the experts whose choice is taken over.
         can_choose: whether tickets are kept out to choose by.
     """
     if refit is not None:
         return (refit.linear_choice,)
     if config.linear_rank:
-        return WAYS if can_choose and not config.linear_c else WAYS[:1]  # a C that is set: nothing is to be chosen
+        found = low_rank.ways(config.linear_rank, num_categories)
+        return found if can_choose and not config.linear_c else found[:1]  # a C that is set: nothing is to be chosen
     if config.linear_c:
         return (config.linear_c,)
     return LINEAR_CS if can_choose else LINEAR_CS[:1]

@@ -1,19 +1,21 @@
 """Tables of low rank: the linear part of a set with so many categories that full tables would not fit.
 
 In: tickets as ids, and R. Out: a `Linear` whose tables have R columns in place of C, and a basis of R rows that turns
-their sum into scores. What it leaves to others: counting (linear.py), which of two ways is better (ensemble.py).
+their sum into scores. What it leaves to others: counting (linear.py), which way is the best (ensemble.py).
 
 Full tables have C columns: 3,000 categories over 58,000 rows are 699 MB, and a machine for each category takes far too
 long. In place of a score per category a row then says R numbers, which are added up over the ticket as scores are, and
     scores_C = (sum of rows)_R @ basis_RC + bias_C
 is done once for each ticket. Nothing else of the graph changes (docs/decisions/0028-tables-of-low-rank.md).
 
-Two ways to fit them, for neither is the better one on every set (docs/LOG.md, "Tables of low rank"):
+Three ways to fit them, for none is the best one on every set (docs/LOG.md, "Tables of low rank"):
 - softmax: tables and basis learn together, by the gradient of the cross entropy, as fastText does (Joulin et al. 2016,
   arXiv 1607.01759). The better one where a category has dozens of tickets.
 - ridge: each category gets a code of R numbers beforehand, nearly at right angles to all others, and the tables are the
   least squares solution that takes a ticket to the code of its category (Dietterich and Bakiri 1995, "Error-Correcting
   Output Codes"; Hsu et al. 2009, arXiv 0902.1284). Convex and without epochs; the better one where a category has few.
+- margin: the full tables are fitted first, and then kept are the R directions in which the scores that they give the
+  tickets differ most (reduced-rank regression, Izenman 1975). Nearly as good as full tables where R is not far below C.
 """
 
 # Axes: N tickets, F features (linear.py), D entries of a pretrained vector, C categories, R columns,
@@ -29,9 +31,14 @@ from scipy import sparse
 from artifacts.arrays import Floats
 from artifacts.text.vocabulary import Encoded
 from trainer.gru.linear import Features, Linear, fold, weigh
+from trainer.kernels import margin
 
-Way = Literal["softmax", "ridge"]
-WAYS: tuple[Way, ...] = ("softmax", "ridge")
+Way = Literal["softmax", "ridge", "margin"]
+WAYS: tuple[Way, ...] = ("softmax", "ridge", "margin")
+# Categories for each column, up to which full tables are fitted first: with 256 columns 250 MB, while it lasts.
+MARGIN_WITHIN = 4
+NEAR = 1.25  # up to so many, the cut costs no more than chance does, and nothing else is tried (docs/LOG.md)
+MARGIN_C = 1.0
 # More than 256 was not tried. Below 64 accuracy falls, so whoever asks for less memory still gets 64 (docs/LOG.md).
 MAX_RANK, MIN_RANK, RANK_STEP = 256, 64, 16
 FLOAT_BYTES, MB = 4, 1_000_000
@@ -67,6 +74,14 @@ def choose_rank(num_rows: int, num_categories: int, max_bytes: int) -> int:
     return rank if rank < num_categories else 0
 
 
+def ways(rank: int, num_categories: int) -> Sequence[Way]:
+    """Return in which ways tables of so many columns can be fitted; the first where there is nothing to choose by."""
+    if num_categories <= NEAR * rank:
+        # Next to full tables, and one fit; by itself softmax seems likelier, but was worse with the GRU (docs/LOG.md).
+        return ("margin",)
+    return WAYS if num_categories <= MARGIN_WITHIN * rank else WAYS[:2]
+
+
 def fit(
     tickets: Sequence[Encoded],
     targets: Sequence[int],
@@ -90,7 +105,7 @@ def fit(
     weighted = weigh(tickets, features)
     targets_N = np.array(targets)
     missing_C = np.bincount(targets_N, minlength=num_categories) == 0
-    learn = {"softmax": softmax, "ridge": ridge}
+    learn = {"softmax": softmax, "ridge": ridge, "margin": projected}
     found = []
     for way in ways:
         rows_FR, basis_RC, bias_C = learn[way](
@@ -132,6 +147,28 @@ def ridge(
         before_R, square_R = square_R, np.square(residual_NR).sum(axis=0)
         step_NR = residual_NR + square_R / np.maximum(before_R, 1e-12) * step_NR
     return xt_FN @ found_NR, codes_CR.T * SHARPNESS, share_C * SHARPNESS
+
+
+def projected(
+    x_NF: sparse.csr_matrix,
+    targets_N: NDArray[Any],
+    num_categories: int,
+    rank: int,
+    seed: int,  # noqa: ARG001  # nothing here is drawn
+) -> tuple[Floats, Floats, Floats]:
+    """Return the full tables W, cut down to the R directions in which the tickets' scores differ most.
+
+    Of all tables U V of R columns, W V' V, with V the first R right singular vectors of the scores X W less their mean,
+    gives the tickets the scores next to those of W. What W itself is like does not count, but what it says of tickets.
+    """
+    ((weights_FC, bias_C),) = margin.fit(x_NF, targets_N, num_categories, [MARGIN_C])
+    scores_NC = x_NF @ weights_FC
+    mean_C = scores_NC.mean(axis=0)
+    scores_NC -= mean_C
+    _, vectors_CC = np.linalg.eigh(scores_NC.T @ scores_NC)  # the largest come last
+    basis_RC = np.ascontiguousarray(vectors_CC[:, -rank:].T)
+    # The mean is the bias's, whole; what the tables still say of it is taken off again.
+    return weights_FC @ basis_RC.T, basis_RC, bias_C + mean_C - mean_C @ basis_RC.T @ basis_RC
 
 
 def softmax(

@@ -11,7 +11,7 @@ from artifacts.evaluation.abstain import Abstention, AbstentionMetrics, OutOfSco
 from artifacts.evaluation.calibration import accuracy_interval
 from artifacts.evaluation.metrics import Metrics
 from artifacts.networks.gru_records import GruManifest, GruReport
-from artifacts.networks.manifest import NO_SIGNAL
+from artifacts.networks.manifest import NO_SIGNAL, StartedFrom
 from artifacts.text.tokens import MAX_TOKENS
 from trainer.data.tickets import MIN_FOR_VALIDATION, MIN_WORDS, Rows, cut_short, near_empty_rows
 from trainer.selection.threshold import MIN_TICKETS
@@ -54,6 +54,8 @@ def show_rows(rows: Rows) -> list[str]:
 
 def show_validation(manifest: GruManifest, report: GruReport) -> list[str]:
     """Return what the validation tickets say, and on what the published network was trained."""
+    if manifest.started_from is not None:
+        return show_started(manifest, report, manifest.started_from)
     no_signal = [f"warning: {NO_SIGNAL}"] if manifest.labels_follow_text is False else []
     if report.validation is None:
         return [
@@ -90,6 +92,28 @@ def show_validation(manifest: GruManifest, report: GruReport) -> list[str]:
     elif manifest.training["refit"]:
         lines.append(f"then trained again on all {manifest.data.num_tickets} tickets, {report.best_epoch} epochs")
     return lines
+
+
+def show_started(manifest: GruManifest, report: GruReport, started: StartedFrom) -> list[str]:
+    """Return what a version has learnt on top of another one, and what its new tickets say."""
+    lines = [
+        f"learnt {started.num_new} new tickets on top of version {started.version}, {started.num_new_categories} new "
+        f"categories and {started.num_new_words} new words; {started.num_reminders} known tickets were there to hold "
+        f"its answers by; number {started.steps} since the full training of version {started.full_version}"
+    ]
+    if report.validation is None:
+        return [*lines, "no validation: too few new tickets; measure on others with puppet-train evaluate"]
+    before, after = report.epochs[0], report.epochs[-1]
+    lines.append(
+        f"validation: accuracy {after.validation_accuracy:.4f} on {report.validation.total_tests} new tickets, each "
+        f"answered by a model that did not learn from it; version {started.version} {before.validation_accuracy:.4f}"
+    )
+    if started.calibrated_anew:
+        return lines + show_abstention(manifest.abstain, None, report.validation.total_tests, False)
+    return [
+        *lines,
+        f"too few of these to calibrate by: temperature and threshold are those of version {started.version}",
+    ]
 
 
 def show_baseline(metrics: Metrics) -> str:

@@ -62,6 +62,11 @@ def read_body(store: Store, folder: Path) -> tuple[SpooledBody, msgspec.Struct]:
         raise does_not_fit("body", [Fault.of("/corrections", "row-corrections-need-file")])
     if body.test_data == []:
         raise InvalidInput("empty-test-data")
+    if body.start is not None:  # what else may be in its way is looked at when the training begins
+        if not kind.reads_text:
+            raise does_not_fit("body", [Fault.of("/from", "start-needs-gru", kind=kind.name)])
+        if body.start != "serving":
+            store.check_version(body.name, body.start)
     return body, _settings(body, trainer_of(kind))
 
 

@@ -3,7 +3,8 @@
 In: the rounds of a training (budget.py), and what it tells while it goes on (`kinds.Progress`). Out: seconds. Nothing
 here imports torch. The idea: nearly all of the time goes into GRUs that read tickets again and again, and into linear
 parts that are fitted to tickets once. How long either takes for a ticket is learnt from the first steps and the first
-fit, and the rest is multiplication. Before the first steps nothing is known, and nothing is said.
+fit, and the rest is multiplication. Before the first steps nothing is known, and nothing is said. After a second of
+steps the time of the whole training is said once, and never again: so it can be compared with what it took.
 """
 
 import math
@@ -15,6 +16,9 @@ from typing import Literal
 import msgspec
 
 from artifacts.jobs.events import Phase
+
+SAID_AFTER_S = 1.0  # of steps; fewer are one long look for memory
+OUTSIDE_S = 6.0  # of a training outside its rounds: to load PyTorch, to export and to prove the graph
 
 # What a round is for: to answer tickets kept out, to learn from all, from unlabelled ones too, without some categories.
 Purpose = Literal["parts", "all", "unlabelled", "out_of_scope"]
@@ -80,10 +84,14 @@ class Estimate:
         self._num_tickets = self._num_all = self._num_read = 0
         self._first: tuple[float, int] | None = None  # when it had made its first step, and tickets read then
         self._started_s = 0.0
+        self._planned_s: float | None = None  # when the first rounds were planned
+        self._expected_s: float | None = None
 
     def plan(self, rounds: Sequence[Round]) -> None:
         """Take the rounds that are still to come, of which the first begins now."""
         self._rounds, self._began_s = rounds, time.monotonic()
+        if self._planned_s is None:
+            self._planned_s = self._began_s
 
     def phase(self, phase: Phase) -> None:
         """Take what begins now."""
@@ -108,6 +116,15 @@ class Estimate:
             since, num_read = self._first[0], self._num_read - self._first[1]
         if num_read > 0:
             self._gru_s = (now - since) / num_read
+        # In its first step PyTorch takes its memory, so what is said must rest on others, if there are any.
+        has_seen = (num_read < self._num_read and now - since >= SAID_AFTER_S) or self._num_read >= self._num_all
+        if has_seen and self._expected_s is None and self._rounds and self._planned_s is not None:
+            self._expected_s = OUTSIDE_S + now - self._planned_s + (self.seconds_left() or 0.0)
+
+    @property
+    def expected_s(self) -> float | None:
+        """About how long the whole training takes, as it was first known; None before that."""
+        return self._expected_s
 
     def seconds_left(self) -> float | None:
         """Return about how long the training will take from now on, at most; None while nobody can know.

@@ -1,6 +1,7 @@
 """The progress of a job's training, written into its folder for those who follow it (artifacts/jobs/events.py).
 
-An event each time that the training turns to something else, and after each epoch; in between only where a while has
+An event each time that the training turns to something else, and after each epoch; one that says how long it will take
+in all, once that is known; in between only where a while has
 passed without one, so that a long epoch is not taken for a standstill and a log stays short.
 """
 
@@ -29,6 +30,7 @@ class EventProgress:
         self._left = Estimate()
         self._told_s = 0.0  # when something was told last
         self._knows = False  # whether what was told last of the phase said how much is left
+        self._has_said = False  # how long it takes in all
 
     def data(self, lines: Sequence[str]) -> None:
         """Write what the data is, from the lines that a terminal would show; they hold no word of a ticket."""
@@ -59,7 +61,10 @@ class EventProgress:
     def step(self, epoch: int, num_tickets: int, loss: float) -> None:  # noqa: ARG002  # an epoch says its loss
         """Write how much is left, if nothing was written for a while."""
         self._left.step(epoch, num_tickets)
-        if time.monotonic() - self._told_s > (QUIET_S if self._knows else FIRST_S):
+        if self._left.expected_s is not None and not self._has_said:
+            self._has_said = True
+            self._write_phase(round(self._left.expected_s, 1))
+        elif time.monotonic() - self._told_s > (QUIET_S if self._knows else FIRST_S):
             self._write_phase()
 
     def epoch(self, epoch: Epoch) -> None:
@@ -79,8 +84,16 @@ class EventProgress:
             )
         )
 
-    def _write_phase(self) -> None:
-        self._write(Event(kind="phase", time=now(), phase=self._phase, seconds_left=self._seconds_left()))
+    def _write_phase(self, expected_s: float | None = None) -> None:
+        self._write(
+            Event(
+                kind="phase",
+                time=now(),
+                phase=self._phase,
+                seconds_left=self._seconds_left(),
+                seconds_expected=expected_s,
+            )
+        )
 
     def _seconds_left(self) -> float | None:
         left = self._left.seconds_left()

@@ -26,6 +26,15 @@ WORDS: dict[str, tuple[str, str]] = {
         "Measured on the {tickets} validation tickets, by networks that were not trained on them.",
         "Mesuré sur les {tickets} tickets de validation, par des réseaux qui ne les ont pas appris.",
     ),
+    "started": (
+        "It learnt {number} new tickets on top of version {version}; the validation tickets are of these alone.",
+        "Elle a appris {number} nouveaux tickets par-dessus la version {version}\u00a0; les tickets de validation en "
+        "font tous partie.",
+    ),
+    "rule_kept": (
+        "They are too few to calibrate by: temperature and threshold are those of version {version}.",
+        "Ils sont trop peu pour calibrer\u00a0: la température et le seuil sont ceux de la version {version}.",
+    ),
     "without_text": (
         "without the text: always {category} {share}, chance {chance}",
         "sans le texte\u00a0: toujours {category} {share}, hasard {chance}",

@@ -14,11 +14,10 @@ import msgspec
 
 from artifacts.errors import InvalidInput
 from trainer.config import FAST_EPOCHS, TrainConfig
-from trainer.jobs.pace import Pace, Round
+from trainer.jobs.pace import OUTSIDE_S, Pace, Round
 from trainer.selection.out_of_scope import SHARE
 
 SAMPLE = 2000  # tickets of the short run
-FIRST_S = 6.0  # to load PyTorch, to export and to prove the graph
 MARGIN = 1.2  # a machine is not always as fast as it was during the short run
 LEAST_EPOCHS = 4
 
@@ -29,7 +28,7 @@ def rounds(config: TrainConfig, num_tickets: int, num_unlabelled: int) -> list[R
     parts = config.folds if config.folds > 1 else 1
     taught = num_tickets - kept_out
     grus, epochs, processes = config.grus, config.epochs, config.processes
-    num_linear = 1 if config.linear_c else 2 if config.linear_rank else 3  # ensemble.linear_choices
+    num_linear = 1 if config.linear_c else 3  # ensemble.linear_choices; 2 of many categories in few columns
     found = [Round("parts", taught, parts * grus, parts * num_linear, epochs, processes)]
     if config.refit or config.folds > 1:
         found.append(Round("all", num_tickets, grus, 1, epochs, processes))
@@ -42,7 +41,7 @@ def rounds(config: TrainConfig, num_tickets: int, num_unlabelled: int) -> list[R
 
 def seconds(config: TrainConfig, num_tickets: int, num_unlabelled: int, pace: Pace) -> float:
     """Return about how long a training takes with settings that are resolved."""
-    return FIRST_S + MARGIN * sum(one.seconds(pace) for one in rounds(config, num_tickets, num_unlabelled))
+    return OUTSIDE_S + MARGIN * sum(one.seconds(pace) for one in rounds(config, num_tickets, num_unlabelled))
 
 
 def fit_into(

@@ -27,9 +27,9 @@ from trainer.gru import ensemble
 from trainer.gru.calibrate import fit_share, fit_temperature
 from trainer.gru.ensemble import Learnt, Lesson, Part
 from trainer.jobs import parallel
-from trainer.jobs.pace import Pace
+from trainer.jobs.pace import OUTSIDE_S, Pace
 from trainer.kinds import Progress
-from trainer.selection.budget import FIRST_S, SAMPLE, fit_into, seconds
+from trainer.selection.budget import SAMPLE, fit_into, seconds
 
 GAIN = 0.01  # share of the first trial's loss by which another must beat it; less is luck
 SIZES = (32, 48)  # E = H; larger ones cost a search more than they are worth (docs/LOG.md)
@@ -77,7 +77,7 @@ def settings_in_time(
     # A proposal may be of the largest size, in the trial and then in the training.
     largest_s = estimate_s * max(SIZES) / min(SIZES)
     trial = msgspec.structs.replace(single, grus=1, refit=False, linear_c=1.0, out_of_scope=False)
-    trial_s = seconds(trial, num_tickets, 0, pace) - FIRST_S
+    trial_s = seconds(trial, num_tickets, 0, pace) - OUTSIDE_S
     stop_s = end_s - largest_s
     if time.monotonic() + LEAST_TRIALS * trial_s / config.processes > stop_s:
         return config, nothing
@@ -88,7 +88,9 @@ def measure(lesson: Lesson, config: TrainConfig) -> Pace:
     """Return how fast this machine learns from a lesson: two epochs of a GRU and a linear part, neither kept."""
     learnt = ensemble.train_gru(lesson, msgspec.structs.replace(config, epochs=2), ensemble.SILENT)
     start = time.monotonic()
-    ensemble.fit_linear(lesson, config, ensemble.linear_choices(config, None, False), ensemble.SILENT)
+    ensemble.fit_linear(
+        lesson, config, ensemble.linear_choices(config, lesson.num_categories, None, False), ensemble.SILENT
+    )
     seconds_of_linear = time.monotonic() - start
     # The second epoch, because in the first PyTorch finds its memory.
     return Pace(1 / learnt.curve[-1].tickets_per_s, seconds_of_linear / len(lesson.tickets))
@@ -107,7 +109,9 @@ def search(
         progress: is told of the trials that this process trains.
     """
     targets_N = torch.tensor(targets, dtype=torch.int64)
-    (fitted,) = ensemble.fit_linear(lesson, config, ensemble.linear_choices(config, None, False), progress)
+    (fitted,) = ensemble.fit_linear(
+        lesson, config, ensemble.linear_choices(config, lesson.num_categories, None, False), progress
+    )
     linear_NC = torch.from_numpy(fitted.logits_NC)
 
     def loss_of(learnt: Learnt) -> float:

@@ -71,10 +71,12 @@ function Progress({ events, words }) {
   const last = events.findLast((one) => one.phase);
   const line = (key) => epochs.map((one, index) => [index + 1, one[key]]);
   const epoch = epochs[epochs.length - 1];
+  const said = events.findLast((one) => typeof one.seconds_expected === "number");
   const elapsed = last ? (Date.parse(last.time) - Date.parse(events[0].time)) / 1000 : 0;
   const share = typeof last?.seconds_left === "number" && elapsed > 0 ? elapsed / (elapsed + last.seconds_left) : null;
   return html`
     <${Bar} value=${share} label=${last ? words.has(`train.phase.${last.phase}`) ? words(`train.phase.${last.phase}`) : last.phase : words("train.queued")} />
+    ${said && html`<p>${words("train.expected", { time: words.seconds(said.seconds_expected) })}</p>`}
     <p>${epoch && words("train.epoch", epoch)} ${typeof last?.seconds_left === "number" && words("train.left", { time: words.seconds(last.seconds_left) })}</p>
     <${LineChart} title=${words("train.loss")} xLabel=${words("train.epochs")} words=${words}
       series=${[{ name: words("train.loss.training"), points: line("loss") }, { name: words("train.loss.validation"), points: line("validation_loss") }]} />

@@ -71,6 +71,19 @@ async def test_training_is_queued_once_it_is_due(apps: list[Litestar]) -> None:
     ]
 
 
+@pytest.mark.parametrize(("name", "start"), [(NAME, "serving"), ("untrained", None)])
+async def test_training_starts_from_the_version_that_serves(settings: Settings, name: str, start: str | None) -> None:
+    """With `train_from`; a model that no version of serves has none to start from."""
+    async with started(msgspec.structs.replace(settings, train_from="serving")) as app:
+        for id_ in "abcd":
+            await correct(app, id_, name)
+        (job,) = await jobs(app)
+        raw = (app.state.training.jobs.folder(job["id"]) / BODY).read_bytes()
+
+    assert msgspec.json.decode(raw, type=TrainModel[Ticket]).start == start
+    assert msgspec.json.decode(raw).get("from") == start
+
+
 async def test_two_workers_queue_one(apps: list[Litestar]) -> None:
     """Where both find that it is due, they ask for the same training."""
     for id_ in "abc":

@@ -19,6 +19,7 @@ from trainer.gru import low_rank
 from trainer.gru.ensemble import linear_choices
 from trainer.gru.linear import Features, scores
 from trainer.gru.low_rank import MAX_RANK, MIN_RANK, WAYS, Way, choose_rank, table_bytes
+from trainer.kernels import margin
 from trainer.kinds import Silent
 from trainer.report.steps import steps
 
@@ -38,7 +39,7 @@ def many(num_categories: int, num_each: int = 4) -> Rows:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_both_ways_learn_more_categories_than_they_have_columns(way: Way) -> None:
+def test_each_way_learns_more_categories_than_it_has_columns(way: Way) -> None:
     """Of 40 categories in 24 columns every training ticket is answered rightly; the same seed gives the same rows."""
     rows = many(40)
     vocabulary = Vocabulary(build_rows(rows.tokens, 1, 1000), 512)
@@ -85,6 +86,26 @@ def test_ridge_solves_its_equations() -> None:
     np.testing.assert_allclose(found_NC, expected_NC, rtol=0, atol=1e-3)
 
 
+def test_full_tables_are_cut_to_the_nearest_scores() -> None:
+    """With a column a category nothing is lost; with fewer the scores are the nearest of that rank, by NumPy's SVD."""
+    rows = many(6)
+    vocabulary = Vocabulary(build_rows(rows.tokens, 1, 1000), 64)
+    x_NF = Features(vocabulary, 0).counts([vocabulary.encode(tokens) for tokens in rows.tokens])
+    labels = sorted(rows.categories)
+    targets_N = np.array([labels.index(ticket.expected) for ticket in rows.tickets])
+
+    full_NC, low_NC = (
+        x_NF @ rows_FR @ basis_RC + bias_C
+        for rows_FR, basis_RC, bias_C in (low_rank.projected(x_NF, targets_N, 6, rank, 0) for rank in (6, 3))
+    )
+
+    ((weights_FC, bias_C),) = margin.fit(x_NF, targets_N, 6, [low_rank.MARGIN_C])
+    np.testing.assert_allclose(full_NC, x_NF @ weights_FC + bias_C, rtol=0, atol=1e-4)
+    mean_C = full_NC.mean(axis=0)
+    left_NR, sizes_R, right_RC = np.linalg.svd(full_NC - mean_C, full_matrices=False)
+    np.testing.assert_allclose(low_NC, left_NR[:, :3] * sizes_R[:3] @ right_RC[:3] + mean_C, rtol=0, atol=1e-4)
+
+
 def test_rank_is_the_largest_that_fits_within_its_limits() -> None:
     """Full tables where they fit; else a multiple of 16 that fits, 256 at most, 64 at least."""
     assert choose_rank(1000, 300, table_bytes(1000, 300)) == 0
@@ -116,13 +137,16 @@ def test_size_is_said_before_training_and_the_budget_holds() -> None:
 
 
 def test_choices_of_the_linear_part() -> None:
-    """Of low rank both ways are tried where tickets are kept out, one where none are or where C is set."""
+    """Of low rank each way is tried where tickets are kept out; one near C columns, or where C is set or none are."""
     low = small.config(linear_rank=8, linear_c=0.0)
 
-    assert linear_choices(low, None, True) == WAYS
-    assert linear_choices(low, None, False) == ("softmax",)
-    assert linear_choices(small.config(linear_rank=8, linear_c=1.0), None, True) == ("softmax",)
-    assert linear_choices(small.config(linear_rank=0, linear_c=0.0), None, True) == (1.0, 0.3, 3.0)
+    assert linear_choices(low, 32, None, True) == WAYS
+    assert linear_choices(low, 11, None, True) == WAYS
+    assert linear_choices(low, 10, None, True) == ("margin",)  # next to full tables
+    assert linear_choices(low, 33, None, True) == ("softmax", "ridge")  # whose full tables may be too large
+    assert linear_choices(low, 32, None, False) == ("softmax",)
+    assert linear_choices(small.config(linear_rank=8, linear_c=1.0), 32, None, True) == ("softmax",)
+    assert linear_choices(small.config(linear_rank=0, linear_c=0.0), 32, None, True) == (1.0, 0.3, 3.0)
 
 
 @pytest.mark.parametrize("folds", [1, 2])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.jobs.pace import Estimate, Pace, Round, starting_with
+from trainer.jobs.pace import OUTSIDE_S, Estimate, Pace, Round, starting_with
 
 ROUNDS = [Round("parts", 75.0, 4, 4, 10, 1), Round("all", 100.0, 1, 1, 10, 1)]
 
@@ -104,3 +104,50 @@ def test_lone_network_is_one_process_s_work() -> None:
 
     assert one.seconds(Pace(0.01, 0.001)) == pytest.approx(10.0)
     assert Round("parts", 100.0, 2, 0, 10, 2).seconds(Pace(0.01, 0.001)) == pytest.approx(10.0)
+
+
+def test_whole_time_is_said_once_and_kept(estimate: Estimate, clock: list[float]) -> None:
+    """Known after a second of steps: 6 s outside the rounds, 4 s so far, and the 92 s of the test above; then it stays.
+
+    That the machine is slower from then on changes what is left, and not what was said.
+    """
+    estimate.phase("linear")
+    clock[0] += 3.0
+    estimate.fitted(75)
+    estimate.phase("network")
+    estimate.start(75, 10)
+    estimate.step(1, 25)
+    clock[0] += 0.5
+    estimate.step(1, 50)
+    assert estimate.expected_s is None
+
+    clock[0] += 0.5
+    estimate.step(1, 75)
+    said = OUTSIDE_S + 4.0 + (60 + 12 - 4 + 20 + 4)
+    assert estimate.expected_s == pytest.approx(said)
+    clock[0] += 50.0
+    estimate.step(2, 25)
+    assert estimate.expected_s == pytest.approx(said)
+
+
+def test_nothing_is_said_of_a_training_without_a_plan(estimate: Estimate, clock: list[float]) -> None:
+    """A search for settings trains networks too, before anybody knows what the training will be made of."""
+    unplanned = Estimate()
+    unplanned.phase("network")
+    unplanned.start(10, 2)
+    for epoch in (1, 2):
+        clock[0] += 5.0
+        unplanned.step(epoch, 10)
+
+    assert unplanned.expected_s is None
+
+
+def test_network_that_ends_within_a_second_says_it_at_its_end(estimate: Estimate, clock: list[float]) -> None:
+    """A tiny training has no second of steps to wait for."""
+    estimate.plan([Round("parts", 10, 1, 0, 1, 1)])
+    estimate.phase("network")
+    estimate.start(10, 1)
+    clock[0] += 0.2
+    estimate.step(1, 10)
+
+    assert estimate.expected_s == pytest.approx(OUTSIDE_S + 0.2)

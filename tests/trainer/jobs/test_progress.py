@@ -8,6 +8,7 @@ import pytest
 from artifacts.jobs.events import Event
 from artifacts.jobs.records import EVENTS
 from artifacts.networks.manifest import Epoch
+from trainer.jobs.pace import OUTSIDE_S, Round
 from trainer.jobs.progress import FIRST_S, QUIET_S, EventProgress
 
 
@@ -76,6 +77,21 @@ def test_long_epoch_says_how_much_is_left_now_and_then(tmp_path: Path, clock: li
     assert len(rest) == (100.0 - FIRST_S) // QUIET_S
     assert [event.seconds_left for event in rest] == sorted((event.seconds_left or 0.0 for event in rest), reverse=True)
     assert rest[-1].seconds_left == pytest.approx(100.0 + 100.0 - FIRST_S - QUIET_S * len(rest), abs=0.2)
+
+
+def test_whole_time_is_told_once(tmp_path: Path, clock: list[float]) -> None:
+    """A tenth of a second a row, 20 rows: 2 s of steps and 6 outside them, told in one event and in no other."""
+    progress = EventProgress(tmp_path)
+    progress.plan([Round("parts", 10, 1, 0, 2, 1)])
+    progress.phase("network")
+    progress.start(10, 2, is_refit=False)
+    for epoch in (1, 2):
+        for row in range(10):
+            clock[0] += 0.1
+            progress.step(epoch, row + 1, 0.5)
+
+    told = [event.seconds_expected for event in written(tmp_path) if event.seconds_expected is not None]
+    assert told == [pytest.approx(OUTSIDE_S + 2.0, abs=0.1)]
 
 
 def test_folder_that_is_gone_ends_no_training(tmp_path: Path, clock: list[float]) -> None:

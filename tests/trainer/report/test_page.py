@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from artifacts.evaluation.abstain import Abstention, CategoryCoverage, OutOfScope
 from artifacts.evaluation.metrics import measure
+from artifacts.networks.manifest import StartedFrom
 from artifacts.store.store import Store
 from benchmarks.common.options import how_to_install
 from tests.conftest import gru_version
@@ -301,6 +302,25 @@ def test_version_without_a_rule_shows_none(store: Store, tmp_path: Path) -> None
 
     assert "abstention" not in {given.get("id") for _, given in page.elements}
     assert "Abstention" not in card.read_text("utf-8")
+
+
+@pytest.mark.parametrize("is_anew", [False, True])
+def test_version_that_learnt_on_top_of_another_says_so(store: Store, tmp_path: Path, is_anew: bool) -> None:
+    """Page and card say on top of which one, from how many tickets, and whose the temperature and the threshold are."""
+    started = StartedFrom(
+        version=1, full_version=1, steps=1, num_new=26, num_reminders=0, num_new_categories=1, num_new_words=2,
+        calibrated_anew=is_anew,
+    )  # fmt: skip
+    manifest, files = gru_version(store)
+    version = store.publish(msgspec.structs.replace(manifest, started_from=started), files).version
+
+    shown = page_of(store, tmp_path, "--version", version, "--card", tmp_path / "card.md")
+    card = (tmp_path / "card.md").read_text("utf-8")
+
+    assert "It learnt 26 new tickets on top of version 1; the validation tickets are of these alone." in shown
+    assert "It learnt 26 new tickets on top of version 1, number 1 since the full training of version 1" in card
+    assert ("too few to calibrate by" in shown, "too few to calibrate by" in card) == (not is_anew, not is_anew)
+    assert "on top of version" not in page_of(store, tmp_path, "--version", 1)
 
 
 def test_card_has_the_standard_headings(store: Store, tmp_path: Path, test_file: Path) -> None:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from artifacts.errors import InvalidInput
 from trainer.config import TrainConfig
-from trainer.jobs.pace import Pace
-from trainer.selection.budget import FIRST_S, LEAST_EPOCHS, MARGIN, fit_into, ladder, seconds
+from trainer.jobs.pace import OUTSIDE_S, Pace
+from trainer.selection.budget import LEAST_EPOCHS, MARGIN, fit_into, ladder, seconds
 
 PACE = Pace(gru_s=0.001, linear_s=0.002)
 BIG = TrainConfig(
@@ -21,7 +21,7 @@ def test_seconds_of_a_split_by_hand() -> None:
     """1,000 tickets: 900 are read 40 times and by 3 linear parts, then 1,000 are read 40 times and by one."""
     work = 900 * (40 * 0.001 + 3 * 0.002) + 1000 * (40 * 0.001 + 0.002)
 
-    assert seconds(BIG, 1000, 0, PACE) == pytest.approx(FIRST_S + MARGIN * work)
+    assert seconds(BIG, 1000, 0, PACE) == pytest.approx(OUTSIDE_S + MARGIN * work)
 
 
 def test_seconds_of_folds_by_hand() -> None:
@@ -29,14 +29,14 @@ def test_seconds_of_folds_by_hand() -> None:
     config = msgspec.structs.replace(SMALL, processes=2, linear_c=1.0)
     work = 4 * 750 * (40 * 0.001 + 0.002) + 1000 * (40 * 0.001 + 0.002)
 
-    assert seconds(config, 1000, 0, PACE) == pytest.approx(FIRST_S + MARGIN * work / 2)
+    assert seconds(config, 1000, 0, PACE) == pytest.approx(OUTSIDE_S + MARGIN * work / 2)
 
 
 def test_lone_gru_is_no_faster_on_two_cores() -> None:
     """One GRU and three linear parts: the other process has the linear parts, and waits for the GRU."""
     config = msgspec.structs.replace(BIG, grus=1, processes=2, refit=False)
 
-    assert seconds(config, 1000, 0, PACE) == pytest.approx(FIRST_S + MARGIN * 900 * 20 * 0.001)
+    assert seconds(config, 1000, 0, PACE) == pytest.approx(OUTSIDE_S + MARGIN * 900 * 20 * 0.001)
 
 
 def test_unlabelled_tickets_are_one_more_training() -> None:

@@ -1,0 +1,1 @@
+"""From a published version on: what is new is learnt on top of what serves."""
