@@ -1,4 +1,4 @@
-"""Tests of report/steps.py: its numbers lead from the ticket to what onnxruntime answers, or it says how far off."""
+"""Tests of artifacts/networks/steps.py, on networks of the trainer: its numbers lead to what onnxruntime answers."""
 
 import math
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from onnx import numpy_helper
 from artifacts.errors import ArtifactRefused
 from artifacts.networks.gru import GruModel, OnnxRuntime
 from artifacts.networks.runtime import open_session
+from artifacts.networks.steps import BEGIN, END, Steps, steps
 from artifacts.store.store import Store
 from tests.conftest import gru_version
 from tests.trainer import small
 from trainer.gru.export import build
 from trainer.gru.model import Mixture
-from trainer.report.steps import BEGIN, END, Steps, steps
 
 pytestmark = pytest.mark.torch
 
