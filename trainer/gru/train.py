@@ -22,8 +22,8 @@ from artifacts.networks.manifest import Epoch
 from artifacts.text.vocabulary import Encoded
 from trainer.config import TrainConfig
 from trainer.gru.model import Mixture, TicketClassifier
-from trainer.stepping.ragged import Ragged
-from trainer.stepping.rows import Rows, Schedule, as_one_row, shortening
+from trainer.stepping.ragged import Batch, Ragged
+from trainer.stepping.rows import Schedule, Tables, shortening
 
 BUCKET_BATCHES = 50  # batches that are sorted by length together: enough for little padding, few enough to stay random
 
@@ -82,6 +82,33 @@ def answers(model: TicketClassifier, tickets: Ragged) -> Tensor:
     return found_NC
 
 
+def learn(
+    model: TicketClassifier,
+    tables: Tables,
+    batch: Batch,
+    targets_B: Tensor,
+    config: TrainConfig,
+    left_out: np.random.Generator,
+) -> float:
+    """Take one step, and return the mean loss of the batch before it."""
+    words_RE, grams_SE = tables.words.take(batch.words_R), tables.grams.take(batch.grams_S)
+    tables.others.take(torch.tensor([0]))  # the only row
+    # loss = mean over the batch of -(sum over c of q_c ln p_c): q is the smoothed truth, p softmax(logits). Smoothing
+    # keeps the network from chasing certainty that the labels do not have: it asks for 0.9, not for 1. cross_entropy
+    # takes logits; a softmax before it would flatten the gradient (docs/en/04-gru.md: the seed's bug).
+    logits_BC = model.read(batch, words_RE, grams_SE, left_out)
+    loss = nn.functional.cross_entropy(logits_BC, targets_B, label_smoothing=config.label_smoothing)
+    tables.d_others_1P.zero_()  # PyTorch adds each gradient to what is there
+    loss.backward()  # type: ignore[no-untyped-call]  # of torch
+    # A recurrent network multiplies gradients along the ticket; now and then one is so long that its step would undo
+    # all others. It is shortened to `clip` and keeps its direction.
+    gradients = words_RE.grad, grams_SE.grad, tables.d_others_1P
+    factor = shortening(gradients, config.clip)
+    for table, gradient in zip((tables.words, tables.grams, tables.others), gradients, strict=True):
+        table.step(gradient, factor)
+    return loss.item()
+
+
 def train(
     model: TicketClassifier,
     tickets: Sequence[Encoded],
@@ -115,16 +142,9 @@ def train(
     validating = Ragged(validation, grams_VK, model.num_taught) if validation else None
     targets_N = torch.tensor(targets)
     validation_targets_N = torch.tensor(validation_targets)
-    # Smoothing keeps the network from chasing certainty that the labels do not have: it asks for 0.9, not for 1.
-    # CrossEntropyLoss takes logits; a softmax before it would flatten the gradient (docs/en/04-gru.md: the seed's bug).
-    criterion = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
     num_steps = config.epochs * -(-len(tickets) // config.batch)  # rounded up: the last batch may be short
     schedule = Schedule(num_steps, config.lr, config.weight_decay)
-    # A batch touches few rows of the two tables, so these step by rows (AdamW). Every other weight takes part in every
-    # step: together they are the only row of a third table.
-    others_1P, d_others_1P = as_one_row([one for name, one in model.named_parameters() if "embedding" not in name])
-    tables = model.embedding.word.weight, model.embedding.gram.weight, others_1P
-    words, grams, others = (Rows(table, schedule) for table in tables)
+    tables = Tables.of(model.embedding.word.weight, model.embedding.gram.weight, model.parameters(), schedule)
     curve: list[Epoch] = []
     best_epoch, best_loss, best_weights = 0, float("inf"), None
     for epoch in range(1, config.epochs + 1):
@@ -133,23 +153,10 @@ def train(
         total_loss, num_done = 0.0, 0
         for chosen in batches(reading.lengths, config.batch, shuffled):
             batch = reading.batch(chosen, left_out, config.word_dropout, config.ngram_dropout)
-            words_RE, grams_SE = words.take(batch.words_R), grams.take(batch.grams_S)
-            others.take(torch.tensor([0]))
-            # loss = mean over the batch of -(sum over c of q_c ln p_c): q is the smoothed truth, p softmax(logits).
-            loss = criterion(model.read(batch, words_RE, grams_SE, left_out), targets_N[chosen].to(device))
-            d_others_1P.zero_()  # PyTorch adds each gradient to what is there
-            loss.backward()
-            # A recurrent network multiplies gradients along the ticket; now and then one is so long that its step would
-            # undo all others. It is shortened to `clip` and keeps its direction.
-            gradients = words_RE.grad, grams_SE.grad, d_others_1P
-            factor = shortening(gradients, config.clip)
-            for rows, gradient in zip((words, grams, others), gradients, strict=True):
-                rows.step(gradient, factor)
-            total_loss += loss.item() * len(chosen)
+            total_loss += learn(model, tables, batch, targets_N[chosen].to(device), config, left_out) * len(chosen)
             num_done += len(chosen)
             on_step(epoch, num_done, total_loss / num_done)
-        words.catch_up()
-        grams.catch_up()
+        tables.catch_up()
         seconds = time.perf_counter() - start
         validation_loss = accuracy = None
         # The plain cross entropy, not the smoothed one that training minimises: of four other ways to choose the epoch

@@ -24,8 +24,8 @@ operation; where it was not compiled, PyTorch does.
 import ctypes
 import functools
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -102,8 +102,8 @@ def kernel() -> Any | None:
     return library
 
 
-class Rows:
-    """A table that is stepped by rows. Before its whole is read, `catch_up` must be called."""
+class SteppedTable:
+    """A table of which the rows that were taken are stepped. Before its whole is read, `catch_up` must be called."""
 
     def __init__(self, table_VE: Tensor, schedule: Schedule) -> None:
         """Take a table of float32, which is changed in place, and the steps to come."""
@@ -202,6 +202,34 @@ class Rows:
     def _check(self, status: int) -> None:
         """Raise unless the kernel did what it was asked."""
         assert status == 0, f"the kernel refuses its input ({status}): a row is not the table's; internal error"
+
+
+class Tables(NamedTuple):
+    """What is stepped. A batch touches few rows of the tables of words and n-grams; all other weights are one row."""
+
+    words: SteppedTable
+    grams: SteppedTable
+    others: SteppedTable
+    d_others_1P: Tensor
+
+    @classmethod
+    def of(cls, words: Tensor, grams: Tensor, weights: Iterable[nn.Parameter], schedule: Schedule) -> "Tables":
+        """Return the tables of a network; its other weights are views of one row from now on.
+
+        Args:
+            words: a row a word.
+            grams: a row an n-gram.
+            weights: all weights, these two as well.
+            schedule: of the training.
+        """
+        others_1P, d_others_1P = as_one_row([one for one in weights if one is not words and one is not grams])
+        of_words, of_grams, of_others = (SteppedTable(table, schedule) for table in (words, grams, others_1P))
+        return cls(of_words, of_grams, of_others, d_others_1P)
+
+    def catch_up(self) -> None:
+        """Bring every row to the last step: before the whole tables are read."""
+        self.words.catch_up()
+        self.grams.catch_up()
 
 
 @torch.no_grad()

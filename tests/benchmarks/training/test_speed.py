@@ -1,6 +1,5 @@
 """`python -m benchmarks training-speed`: what is invented, looked into and set against the ceiling."""
 
-import inspect
 import json
 import math
 from pathlib import Path
@@ -9,6 +8,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from benchmarks.common.machine import ROOT
 from benchmarks.training import speed
 from benchmarks.training.speed import Line, Numbers, Settings, exponents, files_of, parts, sheet, speed_command
 from benchmarks.training.speed_profile import STEPS, Measured, Task, measure, write_invented
@@ -50,7 +50,7 @@ def test_a_look_into_a_training_finds_its_phases_and_its_steps(tmp_path: Path) -
 
     assert {"read", "imports", "parts: network", "all: network", "calibrate", "export"} <= set(found.phases)
     assert sum(found.phases.values()) == pytest.approx(found.cpu_s, rel=0.1)
-    assert {"backward", "optimizer", "validation"} <= set(found.steps)
+    assert found.steps["backward"] > 0
     assert sum(found.steps.values()) <= found.phases["parts: network"] + found.phases["all: network"] + 0.1
     assert found.num_tickets == 120
     assert found.epochs in (3, 4), "two with tickets kept out, and as many on all as the best one took"
@@ -59,17 +59,13 @@ def test_a_look_into_a_training_finds_its_phases_and_its_steps(tmp_path: Path) -
     assert found.flops > found.tokens_read * 2 * 3 * 8 * 16 * 2 * 3
 
 
-@pytest.mark.torch
 def test_every_step_names_a_function_that_there_is() -> None:
     """A function that was renamed would be counted as the rest, and nobody would see it."""
-    from torch.nn.utils import rnn
+    ours = [(path, name) for path, name in STEPS if path.split("/")[0] in ("gru", "stepping", "kernels")]
 
-    import trainer.gru.train as loop
-
-    ours = {name for (path, name) in STEPS if path.startswith("gru/train.py")}
-
-    assert ours <= {name for name, _ in inspect.getmembers(loop, inspect.isfunction)}
-    assert all(hasattr(rnn, name) for path, name in STEPS if path == "utils/rnn.py")
+    assert len(ours) > 10
+    for path, name in ours:
+        assert f"def {name}(" in (ROOT / "trainer" / path).read_text("utf-8"), path
 
 
 def test_ceiling_and_ratio() -> None:

@@ -20,7 +20,7 @@ from trainer.gru.model import TicketClassifier
 from trainer.gru.train import BUCKET_BATCHES, batches, logits, tensors, train
 from trainer.kernels import cell
 from trainer.stepping import ragged, rows
-from trainer.stepping.rows import Rows
+from trainer.stepping.rows import SteppedTable
 
 pytestmark = pytest.mark.torch
 
@@ -270,13 +270,13 @@ def test_label_smoothing_raises_the_loss_that_is_asked_for() -> None:
 def spied_steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float, float]]:
     """Return a list that takes the gradient's length, its factor and the rate of each step of each table."""
     steps: list[tuple[float, float, float]] = []
-    step = Rows.step
+    step = SteppedTable.step
 
-    def spy(table: Rows, gradient: torch.Tensor, factor: float) -> None:
+    def spy(table: SteppedTable, gradient: torch.Tensor, factor: float) -> None:
         step(table, gradient, factor)
         steps.append((gradient.norm().item(), factor, table.rate))
 
-    monkeypatch.setattr(Rows, "step", spy)
+    monkeypatch.setattr(SteppedTable, "step", spy)
     return steps
 
 

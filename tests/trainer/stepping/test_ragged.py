@@ -12,6 +12,7 @@ from trainer.gru.model import TicketClassifier
 from trainer.gru.train import answers, logits
 from trainer.stepping import ragged as module
 from trainer.stepping.ragged import Batch, Ragged, Sums, counted, distinct, left_out, matrix, ranges, summed
+from trainer.stepping.rows import kernel
 
 pytestmark = pytest.mark.torch
 
@@ -138,7 +139,7 @@ def test_gradient_of_a_sum_of_rows(way: str, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_kernel_refuses_terms_of_no_row() -> None:
     """A term beyond the rows, or sums that end elsewhere than their terms, are an error."""
-    if module.kernel() is None:
+    if kernel() is None:
         pytest.skip("there is no kernel; run python -m artifacts.networks.engines.build")
     rows_SE, weights_M = torch.ones(2, 3), np.ones(2, dtype=np.float32)
 

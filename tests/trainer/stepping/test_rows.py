@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from trainer.stepping import rows as module
-from trainer.stepping.rows import SQUARES, Rows, Schedule, as_one_row, kernel, shortening
+from trainer.stepping.rows import SQUARES, Schedule, SteppedTable, as_one_row, kernel, shortening
 
 pytestmark = pytest.mark.torch
 
@@ -35,7 +35,7 @@ def dense_and_by_rows(touched: list[list[int]], weight_decay: float) -> tuple[to
     start = torch.randn(NUM_ROWS, SIZE, generator=generator)
     whole, by_rows = start.clone().requires_grad_(), start.clone()
     optimizer = torch.optim.AdamW([whole], lr=0.02, weight_decay=weight_decay)
-    rows = Rows(by_rows, schedule)
+    rows = SteppedTable(by_rows, schedule)
     for step, chosen in enumerate(touched, start=1):
         gradient_SE = 1e-3 * torch.randn(len(chosen), SIZE, generator=generator)
         optimizer.param_groups[0].update(lr=schedule.rate_J[step], betas=(schedule.momentum_J[step], SQUARES))
@@ -93,7 +93,7 @@ def test_rows_of_any_size_are_stepped() -> None:
     schedule, random = Schedule(6, 0.02, 0.01), torch.Generator().manual_seed(0)
     wide_VE = torch.randn(5, 32, generator=random)
     narrow_VE = wide_VE[:, :7].clone()
-    wide, narrow = Rows(wide_VE, schedule), Rows(narrow_VE, schedule)
+    wide, narrow = SteppedTable(wide_VE, schedule), SteppedTable(narrow_VE, schedule)
 
     for chosen in ([0, 1], [1], [4, 2], [0], [1], [0, 3]):
         gradient_SE = torch.randn(len(chosen), 32, generator=random)
@@ -112,7 +112,7 @@ def test_a_factor_shortens_the_gradient() -> None:
     gradient_SE = torch.tensor([[0.1, -0.2, 0.3, 0.0]])
 
     for table_VE, given_SE, factor in zip(tables, (gradient_SE, 0.25 * gradient_SE), (0.25, 1.0), strict=True):
-        rows = Rows(table_VE, Schedule(3, 0.1, 0.0))
+        rows = SteppedTable(table_VE, Schedule(3, 0.1, 0.0))
         for _ in range(3):
             rows.take(torch.tensor([2]))
             rows.step(given_SE, factor)
@@ -124,7 +124,7 @@ def test_the_kernel_refuses_rows_of_no_table(way: str) -> None:
     """A row beyond the table is an error, and nothing is written."""
     if way != "kernel":
         pytest.skip("PyTorch has errors of its own")
-    rows = Rows(torch.zeros(3, 4), Schedule(3, 0.1, 0.0))
+    rows = SteppedTable(torch.zeros(3, 4), Schedule(3, 0.1, 0.0))
 
     for bad in (-1, 3):
         with pytest.raises(AssertionError, match="a row is not the table's"):
