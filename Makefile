@@ -11,7 +11,7 @@ PYTHONS := 3.12 3.13
 # What `make test` runs: parts of minutes, the longest first. Three at a time, for that of the system waits most of its time.
 TESTS := test-system test-trainer test-serving test-documents
 
-.PHONY: install demo demo-check test $(TESTS) test-pythons check bench peers mails fuzz faults browser pictures vendor docs release clean ci environments
+.PHONY: install demo demo-check test $(TESTS) test-pythons check bench peers mails fuzz faults browser pictures vendor docs site-check release clean ci environments
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -59,7 +59,7 @@ test: .venv/dev .venv-serve/test  ## every test, those of the server where there
 test-serving: .venv-serve/test
 	$(SERVE)/python -m pytest -q tests/artifacts tests/inference tests/trainer/data tests/trainer/sorting -m "not torch"
 
-DOCUMENTS := $(addprefix tests/system/test_,docs.py readme.py exercises.py lessons.py reference.py mini.py mini_steps.py figures.py)
+DOCUMENTS := $(addprefix tests/system/test_,docs.py readme.py exercises.py lessons.py reference.py mini.py mini_steps.py figures.py) tests/browser/test_site.py
 
 test-trainer: .venv/dev
 	$(BIN)/python -m pytest -q -m torch $$(grep -rl 'mark\.torch' --include='test_*.py' tests/artifacts tests/inference)
@@ -87,7 +87,7 @@ check: .venv/dev  ## lint, format, types, imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/dev  ## latency of a search on a model trained here; accuracy needs --data DIR, see README
+bench: .venv/dev  ## latency of a search on a model trained here; accuracy needs --data DIR, see CONTRIBUTING
 	$(BIN)/python -m benchmarks latency
 
 peers: .venv-peers/peers  ## the environment of the servers that `benchmarks throughput` and others compare with
@@ -110,11 +110,15 @@ pictures: .venv/dev  ## photograph each screen of the page into docs/page; needs
 vendor:  ## fetch what the page takes from others (inference/page/vendor/vendor.toml) anew; needs only Python
 	$(PYTHON) .ci/fetch_vendor.py
 
-docs:  ## draw the architecture and the figures, list the problems, translate the exercises; needs only Python
-	$(PYTHON) docs/draw_architecture.py
-	$(PYTHON) docs/write_problems.py
-	$(PYTHON) docs/figures/draw.py
-	$(PYTHON) docs/exercises/translate.py
+docs: .venv/dev  ## draw the architecture and the figures, list the problems, translate the exercises, build the site in site/
+	$(BIN)/python docs/draw_architecture.py
+	$(BIN)/python docs/write_problems.py
+	$(BIN)/python docs/figures/draw.py
+	$(BIN)/python docs/exercises/translate.py
+	$(BIN)/python docs/site/build.py site
+
+site-check: .venv/dev  ## open every page of the site in a real browser, light and dark, wide and narrow; needs Chromium
+	PUPPET_TEST_PAGES=all $(BIN)/python -m pytest -q tests/browser/test_site.py
 
 release: .venv/dev  ## the wheel and the sdist in dist/, each tried in a fresh environment
 	rm -rf build dist
@@ -130,4 +134,4 @@ environments: $(ENVIRONMENTS)
 ci: check $(TESTS) test-pythons demo-check release
 
 clean:
-	rm -rf .venv .venv-serve .venv-serve-* .venv-peers build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .venv-serve .venv-serve-* .venv-peers build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info

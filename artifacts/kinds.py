@@ -16,6 +16,7 @@ from artifacts.networks.engines.build import EngineChoice
 from artifacts.networks.explain import Explaining, begin
 from artifacts.networks.manifest import Manifest
 from artifacts.networks.runtime import Model
+from artifacts.networks.steps import Steps, steps
 from artifacts.schemas import Answer, Evaluation, Row, Search
 from artifacts.text import tickets
 
@@ -35,6 +36,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
         model: loads a version and answers.
         reads_text: whether an input may be raw text and the answer is a `Prediction`, so that POST /predict can ask.
         explain: makes the explanation of an answer out of a model and an encoded input; None if the kind has none.
+        steps: shows every number from an encoded input to its answer, out of the model, the files of its version and
+            the input; None if the kind does not.
         trainer: the module that trains it (trainer/kinds.py says what it brings); a name, because this side never
             imports that one.
         examples: two labelled rows, and a question, for the documentation page.
@@ -51,6 +54,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     model: type[Model[Any]]
     reads_text: bool = False
     explain: Callable[[Any, Any], Explaining] | None = None
+    steps: Callable[[Any, Mapping[str, bytes], Any], Steps] | None = None
     trainer: str
     examples: tuple[tuple[Row, Row], Search]
 
@@ -70,6 +74,7 @@ KINDS: dict[str, Kind] = {
             model=gru.GruModel,
             reads_text=True,
             explain=begin,
+            steps=steps,
             trainer="trainer.gru.fit",
             examples=tickets.EXAMPLES,
         ),

@@ -41,6 +41,7 @@ from inference.monitoring.drift import Drift
 from inference.monitoring.observer import Observer
 from inference.monitoring.shared_counters import Board
 from inference.page.files import PageRoutes
+from inference.page.site import SiteRoutes
 from inference.review.intake import FLUSH_S, TIDY_S, ReviewIntake
 from inference.review.retraining import Retraining
 from inference.review.routes import Review, ReviewRoutes
@@ -108,6 +109,7 @@ def create_app(settings: Settings, board: Board | None = None, tokens: Sequence[
             AuditRoutes,
             ProbeRoutes,
             PageRoutes,
+            SiteRoutes,
             asset,
             problem_page,
         ],

@@ -67,6 +67,22 @@ class Predict(Body, frozen=True):
         return None if self.abstain is None and self.top_k is None else Ranking(self.abstain, self.top_k)
 
 
+class AskSteps(Body, frozen=True):
+    """One ticket of which every step to its answer is asked: its tokens or its raw text, exactly one of the two."""
+
+    vector: Tokens | None = None
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.vector is None) == (self.text is None):
+            raise ValueError("expected exactly one of `vector`, `text`")
+
+    @property
+    def given(self) -> tuple[str, list[str] | str]:
+        """The one field that was given, and what it holds."""
+        return ("vector", self.vector) if self.vector is not None else ("text", self.text or "")
+
+
 class Feedback(Body, frozen=True, kw_only=True):
     """The right category of a ticket that a model has answered.
 

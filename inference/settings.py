@@ -37,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         port: to listen on; 0 takes any free one and prints it.
         workers: processes that answer; one per core is the most that is of use.
         store: folder that holds the models.
+        docs: folder of the chapters as a site, which `make docs` writes; it is served under /docs/.
         engine: that answers: onnxruntime, or fused, a kernel of this project that serves each version only once it has
             proven equal to onnxruntime; auto is fused where the kernel has been compiled.
         trainer: local trains in a process beside the server, none refuses to train; auto is local where PyTorch is
@@ -89,6 +90,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
     workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     store: str = "artifacts/models"
+    docs: str = "site"
     engine: EngineChoice = "onnxruntime"
     trainer: Literal["auto", "local", "none"] = "auto"
     default_model: ModelName = "puppet-o2"

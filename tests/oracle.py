@@ -1,4 +1,4 @@
-"""The network in NumPy (trainer/gru/reference.py) with PyTorch's weights: what the network in PyTorch must equal."""
+"""The network in NumPy (artifacts/networks/reference.py) with PyTorch's weights: what PyTorch's must equal."""
 
 # Axes: V known words, G n-gram rows, E a vector's size, C categories, P rows of pairs.
 
@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from artifacts.networks.reference import Direction, LinearWeights, Network, Table, Together
 from artifacts.text.tokens import ngrams
 from artifacts.text.vocabulary import RESERVED
-from trainer.gru.reference import Direction, LinearWeights, Network, Table, Together
 
 
 def from_state_dict(

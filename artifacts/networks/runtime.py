@@ -7,6 +7,7 @@ answers with, so what was measured is what serves.
 import abc
 import contextlib
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
@@ -25,12 +26,13 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime as ort
 
 Session: TypeAlias = ort.InferenceSession
+_OPENING = threading.Lock()
 Encoded = TypeVar("Encoded")  # an input as the graph takes it
 Asked = TypeVar("Asked", contravariant=True)
 
 
 def open_session(model: bytes) -> Session:
-    """Return a session on the bytes of `model.onnx`; not to be called from two threads at once.
+    """Return a session on the bytes of `model.onnx`; of several threads one at a time gets through.
 
     One thread, no spinning: a second thread gains nothing on one ticket and spinning makes p99 3 to 10 times worse.
     """
@@ -39,7 +41,8 @@ def open_session(model: bytes) -> Session:
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.enable_mem_pattern = False  # it plans memory per shape, and every batch has another shape
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    with _OPENING:  # ORT's session constructor is not safe to be called from two threads at once
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     # The Python class keeps the whole file for the case that it has to begin anew with other providers, of which there
     # are none here: 24 MB of a worker's 137 with a model of 1,600 words.
     session._model_bytes = None

@@ -30,10 +30,10 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from artifacts.kinds import load
+from artifacts.networks import reference
 from artifacts.networks.gru import GruModel
 from artifacts.store.store import Store
 from docs.mini import check, mini
-from trainer.gru import reference
 
 PARTS = {
     "the whole product": [],

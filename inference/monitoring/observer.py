@@ -22,7 +22,7 @@ METHODS = frozenset({"GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH"}
 NO_ROUTE = "none"  # a path that nobody serves; the path itself would make a series of each that a scanner tries
 # What stands for itself needs no escape (RFC 3986 2.3), and an escaped slash must not divide: %2F, %61, %7E, ...
 _NEEDLESS = re.compile(rb"(?i)%(?:2[def]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])")
-FOLDERS = (b"/", b"/ui/")
+FOLDERS = (b"/", b"/ui/", b"/docs/")
 _SEGMENT = re.compile(rb"(?!\.{1,2}$)[^/]+")
 
 log = logging.getLogger("puppet")
@@ -32,8 +32,8 @@ def is_canonical(raw_path: bytes) -> bool:
     """Return whether a path is spelt in the one way that its route has.
 
     A proxy that filters by path compares spellings; a second spelling of the same route goes round it. So there is no
-    empty segment, no `.` or `..`, no slash at the end, and nothing is escaped that can stand for itself. The folder of
-    the page ends with a slash, without which a browser would look for its files elsewhere; /ui only leads there.
+    empty segment, no `.` or `..`, no slash at the end, and nothing is escaped that can stand for itself. The folders of
+    the page and of the chapters end with a slash, without which a browser would look for their files elsewhere.
 
     >>> [is_canonical(path) for path in (b"/", b"/ui/", b"/models/a", b"/feedback/a/%C3%A9")]
     [True, True, True, True]

@@ -10,6 +10,7 @@ import { createApi } from "./api.js";
 import { Dialog, Field, Notice, announce, html, render, useEffect, useRef, useState } from "./parts.js";
 import { LANGUAGES, loadWords, preferred } from "./words.js";
 import * as label from "./screens/label.js";
+import * as learn from "./screens/learn.js";
 import * as models from "./screens/models.js";
 import * as sort from "./screens/sort.js";
 import * as train from "./screens/train.js";
@@ -17,7 +18,7 @@ import * as tryOne from "./screens/try.js";
 import * as watch from "./screens/watch.js";
 
 // In the order of the work; the first one is where everybody begins.
-const SCREENS = { sort, try: tryOne, label, train, models, watch };
+const SCREENS = { sort, try: tryOne, label, train, models, watch, learn };
 
 const screenNow = () => (location.hash.slice(2) in SCREENS ? location.hash.slice(2) : Object.keys(SCREENS)[0]);
 const go = (screen) => { location.hash = `#/${screen}`; };

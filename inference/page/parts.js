@@ -64,7 +64,7 @@ export function Field({ label, hint, error, options, rows, value, onChange, type
 }
 
 // A region that scrolls by itself where what it holds is wider than the screen; by the keyboard too.
-function Scroll({ label, children }) {
+export function Scroll({ label, children }) {
   return html`<div class="scroll" role="group" aria-label=${label} tabindex="0">${children}</div>`;
 }
 
@@ -85,6 +85,9 @@ export function Table({ caption, columns, rows, rowKey = (row, index) => row.id 
       </table>
     <//>`;
 }
+
+// The numbers of a chart, for who cannot see it; the properties are those of Table.
+export const Numbers = ({ words, ...table }) => html`<details><summary>${words("chart.numbers")}</summary><${Table} ...${table} /></details>`;
 
 // A modal dialog. The browser keeps the focus inside and gives it back at the end; Escape calls `onClose`.
 export function Dialog({ title, onClose, children }) {
@@ -191,7 +194,7 @@ export function LineChart({ title, xLabel, series, words, digits = 3 }) {
           </g>`;
         })}
       </svg><//>
-      <details><summary>${words("chart.numbers")}</summary><${Table} caption=${title} columns=${columns} rows=${xs.map((x) => ({ x, id: x }))} /></details>
+      <${Numbers} caption=${title} columns=${columns} rows=${xs.map((x) => ({ x, id: x }))} words=${words} />
     </figure>`;
 }
 
@@ -218,6 +221,6 @@ export function BarChart({ title, rows, most = rows.length, labels, words }) {
           ${bar(row, "expected", 5)}${bar(row, "seen", 20)}
         </g>`)}
       </svg><//>
-      <details><summary>${words("chart.numbers")}</summary><${Table} caption=${title} columns=${columns} rows=${rows} rowKey=${(row) => row.name} /></details>
+      <${Numbers} caption=${title} columns=${columns} rows=${rows} rowKey=${(row) => row.name} words=${words} />
     </figure>`;
 }

@@ -1,6 +1,7 @@
-"""The routes of models and versions: look, see whether tickets drift, promote, roll back, delete. One method each."""
+"""The routes of models and versions: look, follow a ticket, see drift, promote, roll back, delete. One method each."""
 
 import asyncio
+from collections.abc import Callable, Generator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -8,10 +9,13 @@ from litestar import MediaType, Request, Response, delete, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 
-from artifacts.errors import ArtifactRefused, InvalidInput, ModelNotTrained, VersionChanged
+from artifacts.errors import ArtifactRefused, InvalidInput, KindMismatch, ModelNotTrained, VersionChanged
 from artifacts.jobs.answers import WrittenReport
 from artifacts.jobs.records import AskedJob
+from artifacts.kinds import kind_named
 from artifacts.networks.manifest import Manifest
+from artifacts.networks.runtime import Model
+from artifacts.networks.steps import Steps
 from artifacts.problems.sentences import Language
 from artifacts.store.audit import AuditLog
 from artifacts.store.bundle import pack
@@ -23,8 +27,20 @@ from inference.monitoring.drift import Drift
 from inference.monitoring.drift_report import judged
 from inference.routes import access
 from inference.routes.declared import Routes
-from inference.routes.openapi import ADMIN, PROMOTE, READ, documented, file_answer, job_answers, page_answer, refusals
+from inference.routes.injected import Serving
+from inference.routes.openapi import (
+    ADMIN,
+    PROMOTE,
+    READ,
+    STEPS,
+    documented,
+    file_answer,
+    job_answers,
+    page_answer,
+    refusals,
+)
 from inference.schemas import (
+    AskSteps,
     Deleted,
     DriftAnswer,
     Figures,
@@ -35,9 +51,14 @@ from inference.schemas import (
     Serves,
     VersionAnswer,
 )
-from inference.search.bodies import decoded
+from inference.search.bodies import decoded, encode_all
+from inference.search.context import RequestContext
 from inference.search.registry import Registry
 from inference.training import Training
+
+SHOWN_TOKENS = 64  # of a ticket: 0.75 MB of the default model's numbers; of all 512 they are 6 MB
+OPENING_TOKENS = 4096  # that cost as much as reading a file and opening its graph, 11 ms (docs/decisions/0038)
+WALK_FACTOR = 60  # NumPy, a token at a time, takes so many times as long as a search (the same)
 
 AnyRequest = Request[Any, Any, Any]
 Days = Annotated[int, QueryParameter(description="So many days up to today (UTC).")]
@@ -224,6 +245,36 @@ class ModelRoutes(Routes):
         return judged(model.manifest, found, drift.is_saved)
 
     @post(
+        "/{name:str}/steps",
+        operation_class=documented(STEPS),
+        opt=access.LABEL,
+        status_code=200,
+        responses=refusals(*READ),
+    )
+    async def steps(
+        self,
+        request: AnyRequest,
+        name: FromPath[str],
+        serving: NamedDependency[Serving],
+    ) -> Steps:
+        """Show every number from a ticket to its answer, computed by NumPy, and how far onnxruntime's are from them.
+
+        Of a long ticket what belongs to its first 64 tokens is shown.
+        """
+        access.check_media_type(request)
+        body = await decoded(await request.body(), AskSteps)
+        model = serving.registry.serving(name)
+        kind = kind_named(model.manifest.neural_network_type)
+        if kind.steps is None:
+            raise KindMismatch("no-steps", model_name=name, neural_network_type=kind.name)
+        field, content = body.given
+        large = serving.batcher.large
+        (encoded,) = await encode_all(large, model, {f"/{field}": content})
+        cost = OPENING_TOKENS + WALK_FACTOR * model.cost(encoded)
+        work = in_steps(serving.registry.store, model, kind.steps, encoded)
+        return (await large.in_steps(model, work, cost, RequestContext())).first(SHOWN_TOKENS)
+
+    @post(
         "/{name:str}/promote",
         operation_class=documented(PROMOTE),
         opt=access.ADMIN,
@@ -311,6 +362,18 @@ class ModelRoutes(Routes):
         await asyncio.to_thread(delete)
         await registry.refresh()
         return Deleted(model_name=name)
+
+
+def in_steps(
+    store: Store, model: Model[Any], steps: Callable[[Any, Mapping[str, bytes], Any], Steps], encoded: Any
+) -> Generator[int, None, Steps]:
+    """Return every number of a ticket's way, as work of two slices: the file is read and verified, then used.
+
+    The loaded model has let go of its file's bytes, which would double its memory.
+    """
+    _, files = store.read_version(model.name, model.version, only=("model.onnx",))
+    yield 0
+    return steps(model, files, encoded)
 
 
 def expected_version(store: Store, name: str, if_match: str | None) -> int | None:

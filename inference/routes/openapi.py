@@ -41,6 +41,7 @@ from inference.jobs.posted import FILES, parameters_of
 from inference.routes.access import OPENED_BY, Gate
 from inference.schemas import (
     Accepted,
+    AskSteps,
     CreateModel,
     Feedback,
     Predict,
@@ -114,6 +115,7 @@ TEST: Bodies = {
     for kind in KINDS.values()
 }
 PREDICT: Bodies = {"predict": (Predict, Predict("Réunion d'équipe prévue demain à 10h."))}
+STEPS: Bodies = {"steps": (AskSteps, AskSteps(text="Je n'arrive plus à me connecter"))}
 FEEDBACK: Bodies = {
     "feedback": (
         Feedback,
@@ -210,7 +212,7 @@ MAIL_BODY = {
         example="Subject: Réunion\n\nRéunion d'équipe prévue demain à 10h.",
     )
 }
-_BODIES = (CREATE, TRAIN, SEARCH, TEST, PREDICT, FEEDBACK, REVIEW, PROMOTE, INSPECT, EVALUATE, DIFF, CLASSIFY)
+_BODIES = (CREATE, TRAIN, SEARCH, TEST, PREDICT, STEPS, FEEDBACK, REVIEW, PROMOTE, INSPECT, EVALUATE, DIFF, CLASSIFY)
 _TYPES = [type_ for bodies in _BODIES for type_, _ in bodies.values()]
 _REFERENCES, _COMPONENTS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
 

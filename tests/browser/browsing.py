@@ -16,7 +16,7 @@ from tests.system.server import DEADLINE_S, ROOT
 
 ColorScheme = Literal["light", "dark"]
 Size = tuple[int, int]  # CSS pixels
-SCREENS = ("sort", "try", "label", "train", "models", "watch")
+SCREENS = ("sort", "try", "label", "train", "models", "watch", "learn")
 WIDE: Size = (1280, 900)
 NARROW: Size = (320, 640)  # WCAG 1.4.10; as narrow as a screen of 1280 pixels at 400 %
 LOCALE: dict[Language, str] = {"en": "en-GB", "fr": "fr-FR"}

@@ -112,6 +112,10 @@ def show(tab: Tab, server: Server, folder: Path) -> None:
     press(page, language, "try.ask")
     expect(page.locator("#try-answer")).to_be_visible()
     take(tab, "try", above="main form >> nth=0")
+    page = tab.go("learn")  # with the ticket that was tried
+    press(page, language, "learn.ask")
+    page.locator("#learn-proof").wait_for()
+    take(tab, "learn", above="#learn-gates")
     waiting = [{"id": f"R-{number}", "text": text} for number, (text, _) in enumerate(rows(folder, 20, 7))]
     assert server.client.post(f"/models/{NAME}/review", json={"tickets": waiting}).status_code == 200
     page = tab.go("label")

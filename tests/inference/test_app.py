@@ -21,6 +21,7 @@ from artifacts.jobs.answers import ClassifiedFile, Difference, InspectionAnswer,
 from artifacts.jobs.request import TrainModel
 from artifacts.kinds import KINDS
 from artifacts.networks.simple_nn import Example, Value, ValueSearch
+from artifacts.networks.steps import Steps
 from artifacts.store.feedback import Correction
 from artifacts.text.tickets import Prediction, RankedPrediction, Ticket, TicketSearch
 from inference import schemas
@@ -74,6 +75,7 @@ OTHERS: dict[str, dict[str, tuple[str, type[msgspec.Struct] | tuple[type[msgspec
     "/feedback": {"post": ("label", schemas.FeedbackStored)},
     "/models/{name}/review": {"get": ("label", schemas.ReviewAnswer), "post": ("label", schemas.ReviewLoaded)},
     "/models/{name}/review/{item_id}": {"delete": ("label", schemas.ReviewSkipped)},
+    "/models/{name}/steps": {"post": ("label", Steps)},
     "/models/{name}/promote": {"post": ("admin", schemas.Serves)},
     "/models/{name}/rollback": {"post": ("admin", schemas.Serves)},
     "/jobs": {"get": ("job", schemas.JobsAnswer)},

@@ -74,6 +74,7 @@ def test_environment_sets_every_field() -> None:
         review_limit=13,
         train_after=14,
         train_from="serving",
+        docs="chapters",
         feedback_role="search",
         audit_days=10,
     )

@@ -14,7 +14,6 @@ from tests.system.server import ROOT
 from tests.system.test_docs import SPACE, prose
 
 PAGES = {"en": ROOT / "docs" / "architecture.md", "fr": ROOT / "docs" / "architecture.fr.md"}
-READMES = (ROOT / "README.md", ROOT / "README.fr.md")
 PACKAGES = ("artifacts", "trainer", "inference")
 NAMED = r"`((?:artifacts|trainer|inference)/[\w/]+\.py)(?::([\w.]+))?`"
 
@@ -137,10 +136,10 @@ def test_core_is_read_in_the_order_of_the_picture(drawing: ModuleType, language:
     assert [file for file, _ in re.findall(NAMED, core)] == list(drawing.CORE)
 
 
-@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
-def test_readme_shows_every_room(readme: Path) -> None:
-    """The tree of the README names each folder of the three packages, and no other."""
-    (tree,) = re.findall(r"^(artifacts/ .*?)^tests/", readme.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize("language", PAGES)
+def test_every_room_is_in_the_tree(language: str) -> None:
+    """The tree of the page names each folder of the three packages, and no other."""
+    (tree,) = re.findall(r"^(artifacts/ .*?)^tests/", PAGES[language].read_text("utf-8"), re.MULTILINE | re.DOTALL)
     there = {path.parent for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
 
     shown = sorted(re.findall(r"(?<![\w/])(\w+)/(?= )", tree))

@@ -21,7 +21,8 @@ DOCS = ROOT / "docs"
 FILES = sorted(DOCS.rglob("*.md"))
 CHAPTERS = list(zip(*(sorted((DOCS / language).glob("[0-9]*.md")) for language in ("en", "fr")), strict=True))
 # A French chapter has the blocks of the English one, to the byte (test_languages_are_in_step), so these run once.
-RUN = [path for path in FILES if path not in {french for _, french in CHAPTERS}]
+# Those of docs/use.md need a server, which tests/system/test_readme.py starts.
+RUN = [path for path in FILES if path not in {french for _, french in CHAPTERS} and path.stem not in ("use", "use.fr")]
 EXERCISE = {"en": "Exercise", "fr": "Exercice"}
 SPACE = "\u00a0"  # does not break; French sets it before ; : ! ? and inside its quotation marks
 

@@ -1,4 +1,4 @@
-"""The READMEs: every command that they show works, in the order shown, and both languages show the same."""
+"""The READMEs and docs/use.md: every command that they show works, in the order shown, in both languages the same."""
 
 import os
 import re
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import ANY
 
 import msgspec
 import pytest
@@ -16,6 +17,8 @@ from trainer.samples import exports
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.fr.md")
+USED = (("README.md", "docs/use.md"), ("README.fr.md", "docs/use.fr.md"))  # read one after the other
+MAX_LINES = 60  # of a README: a screen
 TARGETS_RUN_BY_CI = {"test": "$(TESTS)", "check": "check", "demo": "demo-check"}  # make demo is demo-check that stays
 DOCUMENTED_PORT = "127.0.0.1:8000"
 # What the test puts in place of what the README shows: less to train on, and one fold. It shows as well that the
@@ -36,18 +39,29 @@ def blocks(file: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Give a real server over an empty store."""
+    """Give a real server over an empty store, where the commands look for theirs."""
     folder = tmp_path_factory.mktemp("readme")
-    with serving(folder, folder / "store", ["--trainer", "local"]) as started:
+    (folder / "artifacts").mkdir()
+    with serving(folder, folder / "artifacts" / "models", ["--trainer", "local"]) as started:
         yield started
 
 
 def test_both_languages_show_the_same_commands() -> None:
     """A reader of either language gets the same commands, but for the words of the ticket."""
-    english, french = (blocks(file) for file in READMES)
+    english, french = ([block for file in files for block in blocks(file)] for files in USED)
 
     assert len(english) > 6
     assert english == french
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_readme_is_a_screen(readme: str) -> None:
+    """A README keeps to a screen, with one table and one picture."""
+    lines = (ROOT / readme).read_text("utf-8").splitlines()
+
+    assert len(lines) <= MAX_LINES
+    assert sum(line.startswith("|---") for line in lines) == 1
+    assert sum(line.startswith("![") for line in lines) == 1
 
 
 def test_make_targets_are_run_by_ci() -> None:
@@ -75,16 +89,18 @@ def block_targets(block: str) -> list[str]:
     return re.findall(r"^make ([\w-]+)$", block, re.MULTILINE)
 
 
-def test_commands_work_in_the_order_shown(server: Server, tmp_path: Path) -> None:
-    """The five calls answer 200 on a real server, and the offline commands train, measure and verify."""
-    environment = os.environ | {"PATH": f"{shims(tmp_path)}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    exports.write(tmp_path)
+def test_commands_work_in_the_order_shown(server: Server) -> None:
+    """A file is sorted and a server asked for it, the five calls answer, and the offline commands train and verify."""
+    folder = server.store.parents[1]
+    environment = os.environ | {"PATH": f"{shims(folder)}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    exports.write(folder)
     for name in ("closed.csv", "new.csv"):  # what a support team would have
-        shutil.copy(tmp_path / exports.SAMPLES["Freshdesk"].file, tmp_path / name)
+        shutil.copy(folder / exports.SAMPLES["Freshdesk"].file, folder / name)
     answers = []
-    text = "\n".join(blocks("README.md"))
+    shown_blocks = [block for file in USED[0] for block in blocks(file)]
+    text = "\n".join(shown_blocks)
     assert [text.count(shown) for shown in LESS] == [1, 1, 2]
-    for block in blocks("README.md"):
+    for block in shown_blocks:
         if block_targets(block):
             continue
         for shown, smaller in LESS.items():
@@ -92,18 +108,26 @@ def test_commands_work_in_the_order_shown(server: Server, tmp_path: Path) -> Non
         command = block.replace(DOCUMENTED_PORT, f"127.0.0.1:{server.port}").replace(
             "curl -s", "curl -s --fail-with-body"
         )
-        done = subprocess.run(["bash", "-euc", command], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        done = subprocess.run(["bash", "-euc", command], cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
         answers.append(done.stdout)
 
-    calls = [msgspec.json.decode(answer) for answer in answers[1:6]]
+    assert msgspec.json.decode(answers[1]) == shown_answer() | {"confidence": ANY}
+    calls = [msgspec.json.decode(answer) for answer in answers[2:7]]
     assert calls[0] == {"status": "model created", "model_name": "support"}
     assert calls[1]["status"] == "training completed"
     assert calls[2]["category"] in ("Problème de connexion", "Accès utilisateur")
     assert calls[3]["total_tests"] == 1
     assert calls[4]["predicted_label"] in ("Problème de connexion", "Accès utilisateur")
     assert "36 tickets written to sorted.csv by desk version 1" in answers[0]
-    assert "ok      puppet-o2 version 1, serves" in answers[6]
+    assert "ok      puppet-o2 version 1, serves" in answers[7]
+
+
+def shown_answer() -> dict[str, object]:
+    """Return the answer that the README shows to its request."""
+    (found,) = re.findall(r"^```json\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    answer: dict[str, object] = msgspec.json.decode(found)
+    return answer
 
 
 def shims(folder: Path) -> Path:
@@ -117,10 +141,10 @@ def shims(folder: Path) -> Path:
 
 
 def test_file_tree_names_only_what_is_there() -> None:
-    """Each file that the house and the seeds' table name exists."""
-    text = (ROOT / "README.md").read_text("utf-8")
+    """Each file that the README links to, or that the table of origins names, exists."""
+    text = "".join((ROOT / file).read_text("utf-8") for file in ("README.md", "docs/origins.md"))
     named = re.findall(r"`((?:artifacts|trainer|inference|docs)/[\w/.]+\.(?:py|md|http))`", text)
-    linked = re.findall(r"\]\(((?!http)[\w/.-]+)\)", text)
+    linked = re.findall(r"\]\(((?!http)[\w/.-]+)\)", (ROOT / "README.md").read_text("utf-8"))
 
     assert len(named) > 10
     for path in (*named, *linked):

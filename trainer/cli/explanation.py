@@ -1,6 +1,6 @@
 """The commands of `puppet-train` that show how an answer comes about: what each token weighs, and every step to it.
 
-The work is in `artifacts/networks/explain.py` and `trainer/report/steps.py`; `main.py` adds these commands.
+The work is in `artifacts/networks/explain.py` and `artifacts/networks/steps.py`; `main.py` adds these commands.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from rich.text import Text
 from artifacts.errors import KindMismatch
 from artifacts.kinds import kind_named, load
 from artifacts.networks.explain import finish
-from artifacts.networks.gru import GruModel
 from artifacts.networks.runtime import Model
 from artifacts.text.tickets import Explanation, Prediction, TokenWeight
 from trainer.cli.terminal import json_option, name_option, out, print_line, shows_errors, store_option
 from trainer.cli.versions import open_store
+from trainer.report.show_steps import show_steps
 
 BAR = 12  # signs that the heaviest token's bar has
 ticket_argument = click.argument("ticket")
@@ -67,14 +67,11 @@ def steps_command(ticket: str, name: str, version: int | None, store: Path, as_j
 
     TICKET is raw text, or its tokens as a JSON array of words. What is printed is a selection; --json has every number.
     """
-    from trainer.report.show_steps import show_steps  # imports onnx, which few commands need
-    from trainer.report.steps import steps
-
     model, files = opened(store, name, version)
-    if not isinstance(model, GruModel):
-        kind = model.manifest.neural_network_type
-        raise KindMismatch("no-steps", model_name=name, neural_network_type=kind)
-    found = steps(model, files, encoded_as(model, ticket))
+    kind = kind_named(model.manifest.neural_network_type)
+    if kind.steps is None:
+        raise KindMismatch("no-steps", model_name=name, neural_network_type=kind.name)
+    found = kind.steps(model, files, encoded_as(model, ticket))
     show_steps(found)
     if as_json:
         print_line(found)

@@ -143,7 +143,7 @@ PHASES: dict[Phase, str] = {
 class Bar:
     """The progress of a command: a line of what it does and how much is left, and one for each network.
 
-    In a pipe or a log it stays silent, but for one line that says how long a training will take.
+    In a pipe or a log it stays silent, but for one line of stdout that says how long a training will take.
     """
 
     def __init__(self) -> None:
@@ -212,7 +212,7 @@ class Bar:
         says = f"loss {loss:.3f}  validation {self._accuracy}  {speed} tickets/s"
         if self.expected_s is not None and not self._has_said:
             self._has_said = True
-            err.print(f"this training takes about {timedelta(seconds=round(self.expected_s))}", soft_wrap=True)
+            out.print(f"this training takes about {timedelta(seconds=round(self.expected_s))}", soft_wrap=True)
         self._bar.update(self._task, completed=done, description=f"{self._what} {epoch}/{self._num_epochs}", says=says)
         self._show_left()
 

@@ -306,8 +306,9 @@ def show_plan(config: msgspec.Struct, rows: Rows, kind: Kind) -> None:
 def show_training(manifest: Manifest, report: Report, kind: Kind, expected_s: float | None) -> None:
     """Print what the seeds' example logs at the end of a training, and the validation metrics."""
     losses = [epoch.loss for epoch in report.epochs]
-    said = f" (about {expected_s:.0f} s were said at its start)" if expected_s is not None else ""
-    out.print(f"total training time: {report.seconds:.2f} s{said}")
+    out.print(f"total training time: {report.seconds:.2f} s")
+    if expected_s is not None:
+        out.print(f"expected training time, as it was said at the start: {expected_s:.0f} s")
     out.print(f"total number of parameters: {report.num_parameters}")
     out.print(f"mean loss: {sum(losses) / len(losses):.4f}")
     out.print(f"minimum loss: {min(losses):.4f}")

@@ -18,7 +18,6 @@ there.
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -52,9 +51,7 @@ from trainer.selection.threshold import coverage_by_category, fit_abstention
 
 FOLDS = 4  # in which the new tickets are kept out in turn
 LEAST = 20  # new tickets; with fewer none is kept out
-ENOUGH = (
-    500  # answers to tickets kept out, corrections not counted, from which temperature and threshold are found anew
-)
+ENOUGH = 500  # answers to tickets kept out, without corrections, from which temperature and threshold are found anew
 
 
 class Lesson(msgspec.Struct, frozen=True):
@@ -357,7 +354,7 @@ def describe(
         attempt=0,
         files={},
         encoding=encoding(len(lesson.version.vocabulary), lesson.version.vocabulary.num_buckets),
-        training=lesson_settings(evidence.manifest, free),
+        training={**evidence.manifest.training, **free},
         libraries=libraries("torch", "scikit-learn"),
         seconds=seconds,
         data=data,
@@ -365,11 +362,6 @@ def describe(
         comparison=None,
         started_from=started,
     )
-
-
-def lesson_settings(manifest: GruManifest, free: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of the version, with those of this training."""
-    return {**manifest.training, **free}
 
 
 def report_of(

@@ -20,7 +20,7 @@ from artifacts.store.store import Store
 from trainer.config import TrainConfig
 from trainer.data.tickets import Rows
 
-MAX_NEW = 1000  # tickets; with more the comparison of each with each takes as long as a training does
+MAX_NEW = 1000  # tickets; each is compared with each, so the time grows with their cube, and more were not tried
 MAX_REMINDERS = 500  # tickets that the version knows, drawn at random; they hold the answers that are to stay
 WHOLE = 0.9  # of what a version has learnt from; rows that hold so much of it can train it fully
 # Settings that may differ from those of the version: they say nothing of what its network is made of.

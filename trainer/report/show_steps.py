@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from trainer.report.steps import GateSteps, Steps
+from artifacts.networks.steps import GateSteps, Steps
 
 # As the commands' own (trainer/cli/terminal.py), which lies above this folder: a category is printed as it is.
 out = Console(highlight=False, markup=False, emoji=False)

@@ -1,7 +1,8 @@
 """The weights of a GRU out of the bytes of `model.onnx`, without the package `onnx`, which the server does not have.
 
 In: the file's bytes, verified. Out: each initialiser by its frozen name (docs/decisions/0021) as an array over these
-very bytes: nothing is copied. It leaves to others what the weights mean (fused.py).
+very bytes: nothing is copied. Or the same graph that also answers with what it computes on the way. It leaves to others
+what the weights mean (fused.py, ../reference.py).
 
 An ONNX file is one message of Protocol Buffers: a row of fields, each a key (number of the field and how it is written)
 and a value. Only three messages are on the way to a weight: ModelProto.graph, GraphProto.initializer, and of each
@@ -9,7 +10,7 @@ TensorProto its sizes, its type, its name and its numbers. Every other field is 
 Source: https://protobuf.dev/programming-guides/encoding/ and onnx.proto3 of ONNX 1.20.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from numpy.typing import NDArray
 from artifacts.networks.engines.engine import EngineRefused
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # how a value is written; 3 and 4 are of the past, and in no ONNX file
-GRAPH, INITIALIZER = 7, 5  # of ModelProto, of GraphProto
+GRAPH, INITIALIZER, OUTPUT = 7, 5, 12  # of ModelProto, of GraphProto, of the same
+OUTPUT_NAME = 1  # of ValueInfoProto
 DIMS, DATA_TYPE, NAME, RAW_DATA = 1, 2, 8, 9  # of TensorProto
 DTYPES = {1: "<f4", 6: "<i4", 7: "<i8", 11: "<f8"}  # TensorProto.FLOAT, INT32, INT64 and DOUBLE
 # What was called otherwise before decision 0021 -> its name now.
@@ -106,3 +108,28 @@ def varints(message: memoryview) -> Iterator[int]:
     while at < len(message):
         value, at = varint(message, at)
         yield value
+
+
+def with_outputs(model: bytes, names: Iterable[str]) -> bytes:
+    """Return a graph that also answers with values of its inside, which it names.
+
+    Two messages of one type, one behind the other, are read as their merger: fields of several values are joined. So
+    the file stays as it is, and behind it comes a graph of nothing but outputs. Shapes need not be said.
+    """
+    outputs = b"".join(written(OUTPUT, written(OUTPUT_NAME, name.encode())) for name in names)
+    return model + written(GRAPH, outputs)
+
+
+def written(number: int, value: bytes) -> bytes:
+    """Return a field of bytes: its key, its length and the bytes.
+
+    >>> written(1, b"ab").hex(" ")
+    '0a 02 61 62'
+    """
+    head = bytearray()
+    for part in (number << 3 | BYTES, len(value)):
+        while part > 0x7F:
+            head.append(part & 0x7F | 0x80)
+            part >>= 7
+        head.append(part)
+    return bytes(head) + value

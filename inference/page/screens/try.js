@@ -4,7 +4,7 @@
 //     .eml file ── POST /predict ──► the text that is read of it, then as above
 //     "It was ..." ── POST /feedback ──► a correction, which a training can learn from
 
-import { Field, FilePick, ModelPick, Notice, ProblemNotice, Table, announce, html, useKept, useTask } from "../parts.js";
+import { Field, FilePick, ModelPick, Notice, Numbers, ProblemNotice, Table, announce, html, useKept, useTask } from "../parts.js";
 import { useVersion } from "./deciding.js";
 
 const NUM_GUESSES = 5;
@@ -33,9 +33,7 @@ function Tokens({ explanation, words }) {
     <p class="tokens">${explanation.tokens.map((one) => html`
       <span class=${`token weight-${strength(one)}${one.known ? "" : " unknown"}`}>${one.weight < -SURE_STEPS[0] ? "−" : ""}${one.token}</span>${" "}`)}</p>
     <p><small>${words("try.weights.how")} ${explanation.window > 1 && words("try.window", { n: explanation.window })}</small></p>
-    <details><summary>${words("chart.numbers")}</summary>
-      <${Table} caption=${words("try.weights", { category: explanation.category })} columns=${columns} rows=${explanation.tokens} rowKey=${(_, index) => index} />
-    </details>`;
+    <${Numbers} caption=${words("try.weights", { category: explanation.category })} columns=${columns} rows=${explanation.tokens} rowKey=${(_, index) => index} words=${words} />`;
 }
 
 // "It was ...": any category, also one that the model does not have yet.

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 PAGE = Path(__file__).parents[3] / "inference" / "page"
 VENDOR = PAGE / "vendor"
 OWN = sorted(path for path in PAGE.rglob("*") if path.suffix in (".js", ".css", ".html") and VENDOR not in path.parents)
-BUDGET_LINES = 1500  # of code: neither blank nor a comment
+BUDGET_LINES = 1650  # of code: neither blank nor a comment
 WORDS: dict[str, dict[str, Any]] = {
     language: json.loads((PAGE / "words" / f"{language}.json").read_text("utf-8")) for language in ("en", "fr")
 }

@@ -175,7 +175,7 @@ async def test_jobs_are_listed_newest_first(client: httpx.AsyncClient) -> None:
         "id": "", "state": "queued", "model_name": "puppet-o2", "neural_network_type": "GRU", "attempt": 0,
         "created": "", "started": None, "ended": None, "detail": "", "errors": [], "num_errors": 0, "version": None,
         "metrics": None, "seconds": None, "promote": "always", "cancel_requested": False, "phase": None,
-        "seconds_left": None, "progress": None, "kind": "train", "has_result": False,
+        "seconds_left": None, "seconds_expected": None, "progress": None, "kind": "train", "has_result": False,
     }  # fmt: skip
 
 
@@ -362,6 +362,8 @@ async def test_phase_and_time_left_are_those_said_last(client: httpx.AsyncClient
     with training.jobs.run_lock(job_id):
         append_event(folder, Event(kind="phase", time=now(), phase="read"))
         assert await shown_now() == ("read", None, None)
+        said = Event(kind="phase", time=now(), phase="network", seconds_left=50.0, seconds_expected=60.0)
+        append_event(folder, said)
         append_event(folder, msgspec.structs.replace(epoch(1), phase="network", seconds_left=41.5))
         append_event(folder, Event(kind="message", time=now(), detail="made up"))
         assert await shown_now() == ("network", 41.5, 1)
@@ -371,9 +373,10 @@ async def test_phase_and_time_left_are_those_said_last(client: httpx.AsyncClient
         training.jobs.finish(job_id, job.attempt, "failed", "it broke")
 
     assert await shown_now() == ("calibrate", None, 1)
+    assert (await client.get(f"/jobs/{job_id}")).json()["seconds_expected"] == 60.0  # to compare with what it took
     stream = told(training, job_id, 0, "en")
     kinds = [message.event async for message in stream if message.event]
-    assert kinds == ["phase", "epoch", "message", "phase", "end"]
+    assert kinds == ["phase", "phase", "epoch", "message", "phase", "end"]
 
 
 async def test_events_of_a_job_older_than_phases_are_shown(client: httpx.AsyncClient, training: Training) -> None:

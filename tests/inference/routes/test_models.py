@@ -206,3 +206,55 @@ async def test_changes_are_for_administrators(settings: Settings) -> None:
             ("DELETE", "/models/puppet-o2"),
         ):
             check_problem(await client.request(method, path, json={"version": 1}), 401)
+
+
+async def test_steps_lead_to_what_a_search_answers(client: httpx.AsyncClient) -> None:
+    """The last probabilities are those of a search, the words named are the ticket's own, and the proof is small."""
+    ticket = [*CONNECTION, "conntecter"]
+    answer = (await client.post("/search", json=MODEL | {"vector": ticket})).json()
+    response = await client.post("/models/puppet-o2/steps", json={"vector": ticket})
+    found = response.json()
+
+    assert response.status_code == 200, response.text
+    best = max(range(len(found["categories"])), key=lambda label: found["probabilities"][label])
+    assert found["categories"][best] == answer["category"]
+    assert found["probabilities"][best] == pytest.approx(answer["confidence"], abs=1e-5)
+    assert found["num_tokens"] == len(ticket) == len(found["tokens"])
+    assert [token["token"] for token in found["tokens"] if not token["known"]] == ["conntecter"]
+    # A caller learns no word of the vocabulary (docs/decisions/0026): neighbours in the table of pairs are its own.
+    named = {pair[side] for pair in found["linear"]["pairs"] for side in ("before", "after")}
+    assert named <= {*ticket, "<begin>", "<end>", "<UNK>"}
+    assert max(found["differences"].values()) < 1e-4
+
+
+async def test_steps_of_a_long_ticket_are_those_of_its_first_tokens(client: httpx.AsyncClient) -> None:
+    """Of 100 tokens 64 are shown, in every list; the answer is that to all of them."""
+    ticket = (CONNECTION * 25)[:100]
+    found = (await client.post("/models/puppet-o2/steps", json={"vector": ticket})).json()
+    answer = (await client.post("/search", json=MODEL | {"vector": ticket})).json()
+
+    assert (found["num_tokens"], len(found["tokens"])) == (100, 64)
+    assert max(found["probabilities"]) == pytest.approx(answer["confidence"], abs=1e-5)
+    (network,) = found["networks"]
+    lists = [network["vectors"], *(way[kind] for way in network["layers"][0] for kind in way), found["linear"]["words"]]
+    assert {len(one) for one in lists} == {64}
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "status", "type_"),
+    [
+        ("puppet-o2", {"vector": ["avoir"], "text": "avoir"}, 400, "does-not-fit"),
+        ("puppet-o2", {}, 400, "does-not-fit"),
+        ("puppet-o2", {"text": " "}, 400, "does-not-fit"),
+        ("prices", {"text": "avoir"}, 400, "no-steps"),
+        ("untrained", {"text": "avoir"}, 400, "model-not-trained"),
+        ("nobody", {"text": "avoir"}, 404, "model-not-found"),
+    ],
+)
+async def test_steps_are_refused(
+    client: httpx.AsyncClient, name: str, body: dict[str, object], status: int, type_: str
+) -> None:
+    """A body that is no one ticket, and a model that has no steps to show, are each said to be so."""
+    problem = check_problem(await client.post(f"/models/{name}/steps", json=body), status)
+
+    assert problem["type"] == f"/problems/{type_}"

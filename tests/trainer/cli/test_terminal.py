@@ -59,6 +59,27 @@ def test_bar_counts_the_second_training_by_itself(monkeypatch: pytest.MonkeyPatc
     assert (first.description, second.description) == ("epoch 3/3", "all tickets, epoch 2/2")
 
 
+def test_whole_time_is_a_line_of_a_log_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """10 tickets in 2 s, twice, and 6 s outside: said when it is known, though nobody sees the bar; then kept."""
+    monkeypatch.setattr(terminal, "err", Console(file=io.StringIO()))
+    now = [10.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+
+    with terminal.Bar() as bar:
+        bar.plan([Round("parts", 10, 1, 0, 2, 1)])
+        bar.phase("network")
+        bar.start(10, 2, is_refit=False)
+        for epoch in (1, 2):
+            for row in range(10):
+                now[0] += 0.2
+                bar.step(epoch, row + 1, 0.5)
+
+    assert capsys.readouterr().out == "this training takes about 0:00:10\n"
+    assert bar.expected_s == pytest.approx(10.0, abs=0.2)
+
+
 def test_bar_is_silent_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log holds no bar."""
     screen = io.StringIO()

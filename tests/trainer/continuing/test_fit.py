@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
 from artifacts.errors import InvalidInput, VersionNotFound
 from artifacts.jobs.request import StartVersion
@@ -20,6 +22,7 @@ from artifacts.store.store import Store
 from tests.trainer import small
 from tests.trainer.job_bodies import body, claimed
 from tests.trainer.small import NAME
+from trainer.cli import main
 from trainer.config import TrainConfig
 from trainer.continuing import fit as continuing
 from trainer.continuing import start as starting
@@ -221,6 +224,25 @@ def test_job_of_another_kind_is_refused_before_it_is_queued(empty: Store) -> Non
 
     assert [fault.pointer for fault in result.faults] == ["/from"]
     assert json.loads(msgspec.json.encode(result))["outcome"] == "refused"
+
+
+def test_command_says_where_it_starts(trained: Store, tmp_path: Path) -> None:
+    """`fit --from`: of a model that serves, of one that does not, and of what is no version."""
+    data = tmp_path / "new.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in small.json_rows({**NEW, **VPN})), "utf-8")
+
+    def fit_from(name: str, word: str) -> Result:
+        words = ["fit", str(data), "--name", name, "--store", str(trained.root), "--from", word]
+        return CliRunner().invoke(main.main, words)
+
+    good = fit_from(NAME, "1")
+    assert good.exit_code == 0, good.output
+    assert "starts from version 1, trained fully as version 1" in good.output
+    assert "learnt 26 new tickets on top of version 1, 1 new categories and 7 new words" in good.output
+    assert "temperature and threshold are those of version 1" in good.output
+    missing = fit_from("nobody", "serving")
+    assert (missing.exit_code, "no version of nobody serves; train fully first" in missing.output) == (1, True)
+    assert fit_from(NAME, "the last one").exit_code == 2
 
 
 def test_words_of_one_ticket_get_no_row(trained: Store) -> None:

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from artifacts.arrays import Floats
 from artifacts.errors import ArtifactRefused
+from artifacts.networks import reference
 from artifacts.networks.gru import pad, run
 from artifacts.networks.gru_records import TENSORS
 from artifacts.networks.runtime import open_session
@@ -20,7 +21,7 @@ from artifacts.text.vocabulary import RESERVED, Encoded, Vocabulary, build_rows
 from tests import oracle
 from tests.trainer import small
 from trainer.graph import check_graph
-from trainer.gru import export, reference
+from trainer.gru import export
 from trainer.gru.fit import OPERATORS
 from trainer.gru.linear import Linear
 from trainer.gru.model import Mixture, TicketClassifier

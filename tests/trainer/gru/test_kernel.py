@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from artifacts.networks import reference
 from artifacts.networks.engines import fused
 from artifacts.networks.engines.engine import prove
 from artifacts.networks.engines.weights import initializers
@@ -12,7 +13,7 @@ from artifacts.networks.gru import OnnxRuntime
 from artifacts.networks.runtime import open_session
 from tests.artifacts.networks.kernels import compiled
 from tests.trainer import small
-from trainer.gru import export, reference
+from trainer.gru import export
 from trainer.gru.model import Mixture
 
 pytestmark = pytest.mark.torch

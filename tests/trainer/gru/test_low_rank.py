@@ -10,6 +10,7 @@ import pytest
 from artifacts.networks.explain import explain
 from artifacts.networks.gru import GruModel
 from artifacts.networks.gru_records import GruManifest
+from artifacts.networks.steps import steps
 from artifacts.text.tickets import Ticket
 from artifacts.text.vocabulary import Vocabulary, build_rows
 from tests.trainer import small
@@ -21,7 +22,6 @@ from trainer.gru.linear import Features, scores
 from trainer.gru.low_rank import MAX_RANK, MIN_RANK, WAYS, Way, choose_rank, table_bytes
 from trainer.kernels import margin
 from trainer.kinds import Silent
-from trainer.report.steps import steps
 
 pytestmark = pytest.mark.torch
 

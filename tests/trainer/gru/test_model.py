@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from artifacts.networks import reference
 from artifacts.networks.gru import pad
 from artifacts.text.tokens import ngrams
 from artifacts.text.vocabulary import PAD, UNK, Encoded
 from tests import oracle
 from tests.trainer import small
 from trainer.config import TrainConfig
-from trainer.gru import reference
 from trainer.gru.model import TicketClassifier
 from trainer.kernels import cell
 from trainer.kernels.cell import LOWEST

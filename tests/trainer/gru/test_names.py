@@ -9,13 +9,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from artifacts.networks import reference
 from artifacts.networks.gru_records import GruManifest
 from tests.system.server import ROOT
 from tests.trainer import small
 from trainer.config import TrainConfig
 from trainer.curation.vectors import Vectors
 from trainer.gru import fit as gru
-from trainer.gru import reference
 from trainer.kinds import Silent
 
 pytestmark = pytest.mark.torch

@@ -1,4 +1,4 @@
-"""Tests of report/steps.py: its numbers lead from the ticket to what onnxruntime answers, or it says how far off."""
+"""Tests of artifacts/networks/steps.py, on networks of the trainer: its numbers lead to what onnxruntime answers."""
 
 import math
 from collections.abc import Mapping
@@ -9,14 +9,15 @@ import pytest
 from onnx import numpy_helper
 
 from artifacts.errors import ArtifactRefused
+from artifacts.networks.engines.weights import with_outputs
 from artifacts.networks.gru import GruModel, OnnxRuntime
 from artifacts.networks.runtime import open_session
+from artifacts.networks.steps import BEGIN, END, Steps, steps
 from artifacts.store.store import Store
 from tests.conftest import gru_version
 from tests.trainer import small
 from trainer.gru.export import build
 from trainer.gru.model import Mixture
-from trainer.report.steps import BEGIN, END, Steps, steps
 
 pytestmark = pytest.mark.torch
 
@@ -131,6 +132,17 @@ def test_difference_is_not_hidden(model: GruModel, files: Mapping[str, bytes]) -
 
     assert found.vectors < 1e-6
     assert found.states > 1e-4
+
+
+def test_outputs_are_added_as_onnx_reads_them(files: Mapping[str, bytes]) -> None:
+    """Behind the file's own output stand the names that were added, long ones too; nothing else has changed."""
+    before = onnx.load_model_from_string(files["model.onnx"])
+    names = ["logits_BC", "x" * 300]
+    after = onnx.load_model_from_string(with_outputs(files["model.onnx"], names))
+
+    assert [one.name for one in after.graph.output] == ["probabilities", *names]
+    del after.graph.output[1:]
+    assert after == before
 
 
 def test_graph_of_another_make_is_refused(model: GruModel, files: Mapping[str, bytes]) -> None:

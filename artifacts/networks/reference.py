@@ -1,8 +1,9 @@
 """The network once more, in NumPy and for one ticket at a time: what it answers, and how it comes to that.
 
-It shares no code with the network in PyTorch (model.py) or with the graph (export.py): tests hold both against it, and
-`puppet-train steps` shows what happens to a ticket on the way. Nothing is padded, so nothing has to be masked, and a
-batch is only a loop over tickets: whatever a mask, a packed sequence or a length could get wrong shows as a difference.
+It shares no code with the network in PyTorch (trainer/gru/model.py) or with the graph (trainer/gru/export.py): tests
+hold both against it. Every number on the way of a ticket is shown by steps.py. Nothing is padded, so nothing has to be
+masked, and a batch is only a loop over tickets: whatever a mask, a packed sequence or a length could get wrong shows as
+a difference.
 All sums are float64.
 
 In: the initializers of `model.onnx`. Out: probabilities, and every number before them. It leaves text -> ids and the
@@ -13,24 +14,25 @@ hashing of n-grams to `artifacts`, which has tests of its own.
 #       P rows of pairs, S pairs of one ticket (T + 1), R columns of the linear part's tables: C of full ones.
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import onnx.numpy_helper
 from numpy.typing import NDArray
 
-from artifacts.networks.engines.weights import FORMER_NAMES
+from artifacts.networks.engines.weights import initializers
 from artifacts.text.vocabulary import PAD, UNK, Encoded
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.floating[Any]]  # a table as the file has it, in float32: a ticket reads a few of its rows
+TABLES = ("word_embedding", "ngram_embedding", "bigram_weight")
 
 
 class Table(NamedTuple):
     """A vector per known word, and what an unknown one is made of: `unknown` + the mean of its n-grams' rows."""
 
-    known: Array  # [V, E]
-    grams: Array  # [G, E]
-    unknown: Array  # [E]
+    known: Rows  # [V, E]
+    grams: Rows  # [G, E]
+    unknown: Rows  # [E]
 
 
 class Direction(NamedTuple):
@@ -54,9 +56,9 @@ class Network(NamedTuple):
 class LinearWeights(NamedTuple):
     """The linear part that was fitted by itself: rows that are added up."""
 
-    words: Array  # [V, R]
-    grams: Array  # [G, R]; of an unknown word, added up and not averaged
-    pairs: Array  # [P, R]
+    words: Rows  # [V, R]
+    grams: Rows  # [G, R]; of an unknown word, added up and not averaged
+    pairs: Rows  # [P, R]
     bias: Array  # [C]
     num_taught: int  # in a pair the words from here on count as unknown
     basis: Array | None = None  # [R, C] of tables of low rank; full ones have R = C and none
@@ -170,8 +172,9 @@ def add_up(fitted: LinearWeights, ticket: Encoded) -> LinearScores:
 def look_up(table: Table, ticket: Encoded) -> Array:
     """Return the vector of each token of the ticket, [T, E]."""
     num_words = len(table.known)
-    unknown = [table.unknown + table.grams[grams].mean(axis=0) for grams in ticket.grams]
-    return np.stack([table.known[i] if i < num_words else unknown[i - num_words] for i in ticket.ids])
+    unknown = [table.unknown + table.grams[grams].mean(axis=0, dtype=np.float64) for grams in ticket.grams]
+    rows = [table.known[i] if i < num_words else unknown[i - num_words] for i in ticket.ids]
+    return np.stack(rows, dtype=np.float64)
 
 
 def read(gru: Direction, x_TE: Array) -> States:
@@ -193,12 +196,15 @@ def from_onnx(raw: bytes) -> Together:
     """Return the experts in the initializers of `model.onnx`, whose temperature is folded into its weights.
 
     So is what all of them add to every ticket: the biases stand with the linear part.
+
+    Raises:
+        KeyError: a weight is not there by its name.
+        EngineRefused: the bytes are no ONNX file, or not one of ours.
     """
-    # Versions that were published before decision 0021 stay in stores for years, and must still be explained.
-    constants = onnx.load_model_from_string(raw).graph.initializer
-    weights = {
-        FORMER_NAMES.get(constant.name, constant.name): onnx.numpy_helper.to_array(constant).astype(np.float64)
-        for constant in constants
+    # The tables stay in the file's own bytes: as float64 those of 50,000 words would take 100 MB of a server's memory.
+    weights: dict[str, Any] = {
+        name: values if name in TABLES else values.astype(np.float64)
+        for name, values in initializers(memoryview(raw)).items()
     }
 
     def gates(weight: Array) -> Array:

@@ -1,7 +1,7 @@
 """Every number between a ticket and its answer, by the network in NumPy, and by how much onnxruntime's differ.
 
-In: a version's files and a ticket. Out: `Steps`, which `puppet-train steps` prints as a lesson (show_steps.py) or as
-JSON. The weights are read out of `model.onnx`, so what is shown is what serves; temperature and shares are folded into
+In: a version's files and a ticket. Out: `Steps`, which `puppet-train steps` prints as a lesson and the page draws as
+one. The weights are read out of `model.onnx`, so what is shown is what serves; temperature and shares are folded into
 them there.
 """
 
@@ -11,15 +11,16 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
-import onnx
-from onnx import helper
 
 from artifacts.errors import ArtifactRefused
+from artifacts.networks.engines.engine import EngineRefused
+from artifacts.networks.engines.weights import with_outputs
 from artifacts.networks.gru import GruModel, pad
+from artifacts.networks.reference import Array, Pair, States, Walk, add_up, from_onnx, softmax, walk
 from artifacts.networks.runtime import open_session
 from artifacts.text.vocabulary import PAD, Encoded
-from trainer.gru.reference import Array, Pair, States, Walk, add_up, from_onnx, softmax, walk
 
+replace = msgspec.structs.replace
 Vector = list[float]
 Matrix = list[list[float]]
 BEGIN, END = "<begin>", "<end>"  # what stands before the first token of a ticket, and after the last
@@ -41,6 +42,10 @@ class GateSteps(msgspec.Struct, frozen=True):
     update: Matrix
     proposal: Matrix
     state: Matrix
+
+    def first(self, num: int) -> "GateSteps":
+        """Return what it did at the first tokens."""
+        return GateSteps(self.reset[:num], self.update[:num], self.proposal[:num], self.state[:num])
 
 
 class NetworkSteps(msgspec.Struct, frozen=True):
@@ -89,10 +94,16 @@ class Differences(msgspec.Struct, frozen=True):
 
 
 class Steps(msgspec.Struct, frozen=True):
-    """Every step from a ticket to its answer; vectors over categories are in the order of `categories`."""
+    """Every step from a ticket to its answer; vectors over categories are in the order of `categories`.
+
+    Attributes:
+        num_tokens: of the ticket; of a long one only the first tokens may be listed (`first`).
+        temperature, linear_share: of the calibration; both are folded into the weights.
+    """
 
     name: str
     version: int
+    num_tokens: int
     categories: list[str]
     temperature: float
     linear_share: float
@@ -102,6 +113,17 @@ class Steps(msgspec.Struct, frozen=True):
     logits: Vector
     probabilities: Vector
     differences: Differences
+
+    def first(self, num: int) -> "Steps":
+        """Return the same with what belongs to the first tokens alone; the answer stays that to the whole ticket."""
+        if self.num_tokens <= num:
+            return self
+        networks = [
+            replace(one, vectors=one.vectors[:num], layers=[[way.first(num) for way in ways] for ways in one.layers])
+            for one in self.networks
+        ]
+        linear = replace(self.linear, words=self.linear.words[:num], pairs=self.linear.pairs[:num])
+        return replace(self, tokens=self.tokens[:num], networks=networks, linear=linear)
 
 
 def steps(model: GruModel, files: Mapping[str, bytes], ticket: Encoded) -> Steps:
@@ -116,8 +138,9 @@ def steps(model: GruModel, files: Mapping[str, bytes], ticket: Encoded) -> Steps
     """
     try:
         together = from_onnx(files["model.onnx"])
-    except KeyError as error:
-        raise ArtifactRefused("graph-of-another-program", model=model.where, missing=error.args[0]) from error
+    except (KeyError, EngineRefused) as error:
+        missing = error.args[0] if isinstance(error, KeyError) else "raw_data"  # the form that our weights have
+        raise ArtifactRefused("graph-of-another-program", model=model.where, missing=missing) from error
     walks = [walk(member, ticket) for member in together.members]
     scores = add_up(together.fitted, ticket)
     factor = together.weight / len(together.members)
@@ -134,6 +157,7 @@ def steps(model: GruModel, files: Mapping[str, bytes], ticket: Encoded) -> Steps
     return Steps(
         name=model.name,
         version=model.version,
+        num_tokens=len(ticket.ids),
         categories=model.labels,
         temperature=model.manifest.calibration.temperature,
         linear_share=model.manifest.calibration.linear_share,
@@ -192,11 +216,8 @@ def differences(model: GruModel, raw: bytes, ticket: Encoded, walks: Sequence[Wa
         expected[f"x_{place}_TBE"] = way.x_TE[:, None]
         for layer, ways in enumerate(way.layers):
             expected[f"gru_{place}_{layer}_TDBH"] = np.stack([one.h_TH for one in ways], axis=1)[:, :, None]
-    loaded = onnx.load_model_from_string(raw)
-    del loaded.graph.output[:]
-    loaded.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in expected)
     ids_BT, lengths_B, grams_UK = pad([ticket], len(model.vocabulary))
-    session = open_session(loaded.SerializeToString())
+    session = open_session(with_outputs(raw, [name for name in expected if name != "probabilities"]))
     found = session.run(list(expected), {"ids": ids_BT, "lengths": lengths_B, "grams": grams_UK})
     largest = {name: float(np.abs(values - expected[name]).max()) for name, values in zip(expected, found, strict=True)}
     return Differences(
