@@ -212,7 +212,7 @@ def train(
 
 def go_on(name: str, rows: Rows, config: msgspec.Struct, progress: Progress, job: str | None, start: Start) -> Fitted:
     """Return a version that has learnt from rows on top of another one; see `train`."""
-    from trainer.continuing.fit import fit as learn_on  # imports torch, which takes seconds
+    from trainer.continuing.update import fit as learn_on  # imports torch, which takes seconds
 
     assert isinstance(rows, tickets.Rows), "only a GRU is a start, and it reads tickets; this is a bug in Puppet"
     assert isinstance(config, TrainConfig), "and its settings are these; this is a bug in Puppet"

@@ -57,7 +57,7 @@ class Start(msgspec.Struct, frozen=True):
         return before.full_version if before is not None else self.manifest.version
 
 
-class Chosen(msgspec.Struct, frozen=True):
+class ChosenRows(msgspec.Struct, frozen=True):
     """The rows that are learnt from, by their numbers.
 
     Attributes:
@@ -148,7 +148,7 @@ def share_held(start: Start, rows: Rows) -> float:
     return len(distinct) / max(1, len(start.learnt.hashes) // HASH_BYTES)
 
 
-def choose(start: Start, rows: Rows, seed: int) -> Chosen:
+def choose(start: Start, rows: Rows, seed: int) -> ChosenRows:
     """Return which rows are learnt from.
 
     Raises:
@@ -176,4 +176,4 @@ def choose(start: Start, rows: Rows, seed: int) -> Chosen:
     if len(new) > MAX_NEW:
         raise InvalidInput("too-much-new", version=version, num_new=len(new), limit=MAX_NEW)
     drawn = np.random.default_rng(seed).permutation(len(old))[:MAX_REMINDERS]
-    return Chosen(new, sorted(old[place] for place in drawn.tolist()))
+    return ChosenRows(new, sorted(old[place] for place in drawn.tolist()))

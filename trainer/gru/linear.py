@@ -310,7 +310,7 @@ def alike(counts_NF: sparse.csr_matrix) -> NDArray[np.int64]:
     return found_F
 
 
-class Columns(NamedTuple):
+class MergedColumns(NamedTuple):
     """What is to be learnt, features that are alike made one.
 
     Many of a rare word's n-grams stand in no other word. A machine cannot tell them apart, and shares what it learns
@@ -329,7 +329,7 @@ class Columns(NamedTuple):
     share_F: Floats
 
 
-def merge(weighted: Weighted) -> Columns:
+def merge(weighted: Weighted) -> MergedColumns:
     """Return the columns of these features."""
     matrix_NF, num_features = weighted.matrix_NF, len(weighted.weight_F)
     length_M = np.sqrt(np.bincount(weighted.alike_F, np.square(weighted.weight_F, dtype=np.float64)))
@@ -348,7 +348,7 @@ def merge(weighted: Weighted) -> Columns:
         (matrix_NF.shape[0], len(length_M) + num_vectors),
     )
     share_F = (np.square(weighted.weight_F) / length_M[weighted.alike_F]).astype(np.float32)
-    return Columns(matrix_NM, weighted.alike_F, share_F)
+    return MergedColumns(matrix_NM, weighted.alike_F, share_F)
 
 
 def fold(

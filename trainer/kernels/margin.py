@@ -27,7 +27,7 @@ SEED = 0
 OK, BAD_PROBLEM, NO_MEMORY = range(3)
 
 
-class Problem(ctypes.Structure):
+class ProblemStruct(ctypes.Structure):
     """What is to be learnt; `Problem` of margin.c."""
 
     _fields_ = (
@@ -78,7 +78,7 @@ def by_kernel(
     duals_NC = np.zeros((num_tickets, num_categories), dtype=np.float32)
     for c in cs:
         weights_FC = np.empty((num_features + 1, num_categories), dtype=np.float32)
-        problem = Problem(
+        problem = ProblemStruct(
             *(num_tickets, num_features, num_categories, len(values)),
             *(one.ctypes.data for one in (starts, columns, values, targets)),
             *(c, TOLERANCE, MAX_PASSES, SEED, duals_NC.ctypes.data, weights_FC.ctypes.data),

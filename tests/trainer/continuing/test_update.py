@@ -24,8 +24,8 @@ from tests.trainer.job_bodies import body, claimed
 from tests.trainer.small import NAME
 from trainer.cli import main
 from trainer.config import TrainConfig
-from trainer.continuing import fit as continuing
 from trainer.continuing import start as starting
+from trainer.continuing import update as continuing
 from trainer.data.tickets import Rows
 from trainer.run import fit, run_job, start_of, with_feedback
 

@@ -40,7 +40,7 @@ from trainer.continuing import learn
 from trainer.continuing.features import Learning, widened
 from trainer.continuing.learn import Numbers
 from trainer.continuing.reopen import Reopened, reopen
-from trainer.continuing.start import Chosen, Start, choose
+from trainer.continuing.start import ChosenRows, Start, choose
 from trainer.data.tickets import MIN_FOR_VALIDATION, Rows, fingerprint
 from trainer.gru import export
 from trainer.gru.calibrate import fit_temperature
@@ -54,7 +54,7 @@ LEAST = 20  # new tickets; with fewer none is kept out
 ENOUGH = 500  # answers to tickets kept out, without corrections, from which temperature and threshold are found anew
 
 
-class Lesson(msgspec.Struct, frozen=True):
+class Update(msgspec.Struct, frozen=True):
     """What is learnt from, in one order: new tickets first, then reminders.
 
     Attributes:
@@ -70,7 +70,7 @@ class Lesson(msgspec.Struct, frozen=True):
 
     version: Reopened
     before: Reopened
-    chosen: Chosen
+    chosen: ChosenRows
     tokens: list[list[str]]
     expected: list[str]
     targets_N: NDArray[np.int64]
@@ -89,11 +89,11 @@ class Lesson(msgspec.Struct, frozen=True):
         return [*self.chosen.new, *self.chosen.reminders]
 
 
-class Answered(msgspec.Struct, frozen=True):
+class KeptOutAnswers(msgspec.Struct, frozen=True):
     """What new tickets were answered by models that had not learnt from them.
 
     Attributes:
-        places_K: of them among the tickets of the lesson.
+        places_K: of them among the tickets of the update.
         logits_KC: calibrated as the version's are.
     """
 
@@ -139,14 +139,14 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
     chosen = choose(start, rows, config.seed)
     progress.phase("network")
     torch.set_num_threads(config.threads)
-    lesson = read(start, rows, chosen, config)
+    update = read(start, rows, chosen, config)
     progress.phase("calibrate")
-    answered = answer_kept_out(lesson, config.seed)
+    answered = answer_kept_out(update, config.seed)
     progress.phase("network")
-    a_NC = learn.solve(lesson.alike_NN, lesson.learning.logits_NC, lesson.targets_N, lesson.strengths)
-    after = lesson.learning.learnt(a_NC)
+    a_NC = learn.solve(update.alike_NN, update.learning.logits_NC, update.targets_N, update.strengths)
+    after = update.learning.learnt(a_NC)
     progress.phase("export")
-    evidence = weigh_up(lesson, answered, rows, config, start.manifest)
+    evidence = weigh_up(update, answered, rows, config, start.manifest)
     graph, parity = export.export(after.together(), after.vocabulary, after.temperature * evidence.temperature)
     files = {
         "model.onnx": graph,
@@ -161,17 +161,17 @@ def fit(name: str, rows: Rows, config: TrainConfig, progress: Progress, job: str
         steps=start.steps,
         num_new=len(chosen.new),
         num_reminders=len(chosen.reminders),
-        num_new_categories=len(after.labels) - len(lesson.before.labels),
-        num_new_words=len(after.vocabulary) - len(lesson.before.vocabulary),
+        num_new_categories=len(after.labels) - len(update.before.labels),
+        num_new_words=len(after.vocabulary) - len(update.before.vocabulary),
         calibrated_anew=evidence.is_anew,
     )
-    manifest = describe(name, job, lesson, rows, config, evidence, parity, started, seconds)
-    report = report_of(lesson, a_NC, answered, evidence, rows, start, seconds)
+    manifest = describe(name, job, update, rows, config, evidence, parity, started, seconds)
+    report = report_of(update, a_NC, answered, evidence, rows, start, seconds)
     GruModel(manifest, files)  # loads as the server will load it, golden rows included, or is refused here
-    return Fitted(manifest, files, report, answers(lesson, answered, evidence))
+    return Fitted(manifest, files, report, answers(update, answered, evidence))
 
 
-def read(start: Start, rows: Rows, chosen: Chosen, config: TrainConfig) -> Lesson:
+def read(start: Start, rows: Rows, chosen: ChosenRows, config: TrainConfig) -> Update:
     """Return the tickets that are learnt from, as the version reads them."""
     before = reopen(start.manifest, start.files)
     numbers = [*chosen.new, *chosen.reminders]
@@ -183,7 +183,7 @@ def read(start: Start, rows: Rows, chosen: Chosen, config: TrainConfig) -> Lesso
     version = widened(before, words, categories, usual_logit(before, tokens) if categories else 0.0)
     label_of = {category: label for label, category in enumerate(version.labels)}
     learning = Learning(version, [version.vocabulary.encode(one) for one in tokens])
-    return Lesson(
+    return Update(
         version=version,
         before=before,
         chosen=chosen,
@@ -209,33 +209,33 @@ def new_words(vocabulary: Vocabulary, tickets: Sequence[Sequence[str]], config: 
     return [word for word in found if word not in vocabulary.rows and word not in RESERVED][:room]
 
 
-def answer_kept_out(lesson: Lesson, seed: int) -> Answered | None:
+def answer_kept_out(update: Update, seed: int) -> KeptOutAnswers | None:
     """Return the answers to new tickets of models that did not learn from them; None if there are too few tickets."""
-    folds = folds_of(lesson, seed)
+    folds = folds_of(update, seed)
     if not folds:
         return None
     places_K = np.concatenate(folds)
     found_NC = learn.cross_validated(
-        lesson.alike_NN, lesson.learning.logits_NC, lesson.targets_N, lesson.strengths, folds
+        update.alike_NN, update.learning.logits_NC, update.targets_N, update.strengths, folds
     )
-    return Answered(places_K, found_NC[places_K])
+    return KeptOutAnswers(places_K, found_NC[places_K])
 
 
-def folds_of(lesson: Lesson, seed: int) -> list[NDArray[np.int64]]:
+def folds_of(update: Update, seed: int) -> list[NDArray[np.int64]]:
     """Return the places of the new tickets that are kept out in turn; none if they are too few.
 
     Equal tickets stay together. Of a category that the version does not have, at least MIN_FOR_VALIDATION distinct
     tickets are needed: one of fewer would be asked about where nearly nothing of it was learnt.
     """
     groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for place in range(len(lesson.chosen.new)):
-        groups[tuple(lesson.tokens[place])].append(place)
-    distinct = Counter(lesson.expected[group[0]] for group in groups.values())
-    known = set(lesson.before.labels)
+    for place in range(len(update.chosen.new)):
+        groups[tuple(update.tokens[place])].append(place)
+    distinct = Counter(update.expected[group[0]] for group in groups.values())
+    known = set(update.before.labels)
     kept = [
         group
         for group in groups.values()
-        if lesson.expected[group[0]] in known or distinct[lesson.expected[group[0]]] >= MIN_FOR_VALIDATION
+        if update.expected[group[0]] in known or distinct[update.expected[group[0]]] >= MIN_FOR_VALIDATION
     ]
     if len(kept) < LEAST:
         return []
@@ -247,15 +247,15 @@ def folds_of(lesson: Lesson, seed: int) -> list[NDArray[np.int64]]:
 
 
 def weigh_up(
-    lesson: Lesson, answered: Answered | None, rows: Rows, config: TrainConfig, manifest: GruManifest
+    update: Update, answered: KeptOutAnswers | None, rows: Rows, config: TrainConfig, manifest: GruManifest
 ) -> Evidence:
     """Return what the answers to tickets kept out say, and decide where they are enough for it."""
     if answered is None:
         nothing: Summary = {"accuracy": None, "macro_f1": None, "num_tickets": 0}
-        empty_KC = np.empty((0, len(lesson.version.labels)), dtype=np.float32)
+        empty_KC = np.empty((0, len(update.version.labels)), dtype=np.float32)
         return Evidence(empty_KC, 1.0, None, msgspec.structs.replace(manifest, validation=nothing), None, False)
-    numbers = np.array(lesson.rows)[answered.places_K]
-    targets_K = lesson.targets_N[answered.places_K]
+    numbers = np.array(update.rows)[answered.places_K]
+    targets_K = update.targets_N[answered.places_K]
     # Corrections stand last; most are mistakes, so they say nothing of how sure the model may be of other tickets.
     is_sample_K = numbers < len(rows.tickets) - rows.num_feedback
     is_anew = int(is_sample_K.sum()) >= ENOUGH
@@ -274,20 +274,20 @@ def weigh_up(
         manifest = msgspec.structs.replace(manifest, calibration=calibration)
     probabilities_KC = softmax(answered.logits_KC / temperature)
     coverage = None
-    labels = lesson.version.labels
+    labels = update.version.labels
     if is_anew:
         # As new to the version before as a ticket of tomorrow is to this one.
         encoded = [
-            lesson.before.vocabulary.encode(lesson.tokens[place]) for place in answered.places_K[is_sample_K].tolist()
+            update.before.vocabulary.encode(update.tokens[place]) for place in answered.places_K[is_sample_K].tolist()
         ]
-        unknown_K = np.array([one.unknown_share(len(lesson.before.vocabulary)) for one in encoded])
+        unknown_K = np.array([one.unknown_share(len(update.before.vocabulary)) for one in encoded])
         sample_KC = probabilities_KC[is_sample_K]
         routing = fit_abstention(sample_KC, targets_K[is_sample_K], unknown_K, config.target, config.abstain, FOLDS)
         abstention, routed_K = routing if routing is not None else (manifest.abstain, None)
         manifest = msgspec.structs.replace(manifest, abstain=abstention, profile=profile_of(labels, encoded, sample_KC))
         if routed_K is not None:
             coverage = coverage_by_category(labels, sample_KC, targets_K[is_sample_K], routed_K)
-    metrics = measured(lesson, answered, probabilities_KC, rows)
+    metrics = measured(update, answered, probabilities_KC, rows)
     return Evidence(
         probabilities_KC,
         temperature,
@@ -305,21 +305,21 @@ def softmax(logits_KC: Numbers) -> Floats:
     return found
 
 
-def measured(lesson: Lesson, answered: Answered, probabilities_KC: Floats, rows: Rows) -> Metrics:
+def measured(update: Update, answered: KeptOutAnswers, probabilities_KC: Floats, rows: Rows) -> Metrics:
     """Return the metrics of the answers to tickets kept out; mistakes carry their row number in the data."""
-    numbers = [lesson.rows[place] for place in answered.places_K.tolist()]
+    numbers = [update.rows[place] for place in answered.places_K.tolist()]
     kept = [rows.tickets[number] for number in numbers]
-    found = measure(lesson.version.labels, [one.expected for one in kept], [probabilities_KC], [one.id for one in kept])
+    found = measure(update.version.labels, [one.expected for one in kept], [probabilities_KC], [one.id for one in kept])
     mistakes = [msgspec.structs.replace(mistake, row=numbers[mistake.row]) for mistake in found.mistakes]
     return msgspec.structs.replace(found, mistakes=mistakes)
 
 
-def answers(lesson: Lesson, answered: Answered | None, evidence: Evidence) -> dict[int, Prediction]:
+def answers(update: Update, answered: KeptOutAnswers | None, evidence: Evidence) -> dict[int, Prediction]:
     """Return row number -> the answer to a ticket kept out, by which the version before can be compared with this."""
     if answered is None:
         return {}
     return {
-        lesson.rows[place]: Prediction(lesson.version.labels[int(row_C.argmax())], float(row_C.max()), [], 0)
+        update.rows[place]: Prediction(update.version.labels[int(row_C.argmax())], float(row_C.max()), [], 0)
         for place, row_C in zip(answered.places_K.tolist(), evidence.probabilities_KC, strict=True)
     }
 
@@ -327,7 +327,7 @@ def answers(lesson: Lesson, answered: Answered | None, evidence: Evidence) -> di
 def describe(
     name: str,
     job: str | None,
-    lesson: Lesson,
+    update: Update,
     rows: Rows,
     config: TrainConfig,
     evidence: Evidence,
@@ -340,7 +340,7 @@ def describe(
     data = msgspec.structs.replace(
         fingerprint(rows, num_kept_out),
         num_train=len(rows.tickets),  # what was kept out was so in turn
-        num_categories=len(lesson.version.labels),
+        num_categories=len(update.version.labels),
         num_forbidden=num_forbidden(rows, config),
     )
     free = {field: value for field, value in msgspec.structs.asdict(config).items() if field in ("seed", "full_after")}
@@ -353,7 +353,7 @@ def describe(
         job=job,
         attempt=0,
         files={},
-        encoding=encoding(len(lesson.version.vocabulary), lesson.version.vocabulary.num_buckets),
+        encoding=encoding(len(update.version.vocabulary), update.version.vocabulary.num_buckets),
         training={**evidence.manifest.training, **free},
         libraries=libraries("torch", "scikit-learn"),
         seconds=seconds,
@@ -365,22 +365,22 @@ def describe(
 
 
 def report_of(
-    lesson: Lesson,
+    update: Update,
     a_NC: Numbers,
-    answered: Answered | None,
+    answered: KeptOutAnswers | None,
     evidence: Evidence,
     rows: Rows,
     start: Start,
     seconds: float,
 ) -> GruReport:
     """Return `report.json`. Its two epochs are the tickets before and after they were learnt from."""
-    learning, targets_N = lesson.learning, lesson.targets_N
+    learning, targets_N = update.learning, update.targets_N
     curve = []
     places_K = answered.places_K if answered is not None else np.empty(0, dtype=np.int64)
     logits_KC = answered.logits_KC if answered is not None else learning.logits_NC[:0]
     stages = (
         (learning.logits_NC, learning.logits_NC[places_K]),
-        (learning.logits_NC + lesson.alike_NN @ a_NC, logits_KC),
+        (learning.logits_NC + update.alike_NN @ a_NC, logits_KC),
     )
     for number, (of_all_NC, of_kept_KC) in enumerate(stages, 1):
         loss = accuracy = None
@@ -391,7 +391,7 @@ def report_of(
     return GruReport(
         epochs=curve,
         best_epoch=len(curve),
-        num_parameters=sum(weight.numel() for member in lesson.version.members for weight in member.parameters()),
+        num_parameters=sum(weight.numel() for member in update.version.members for weight in member.parameters()),
         seconds=seconds,
         trained_on=trained_on_as_well(start.learnt, rows.tickets),
         validation=evidence.metrics,
