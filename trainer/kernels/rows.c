@@ -3,7 +3,7 @@
 The idea. A batch reads some thousand rows of E numbers, which PyTorch gathers, steps and scatters one operation after
 the other, each a pass over all of them. Here a row is read once, everything is done to it while it is in the registers,
 and it is written once. The equations stand in trainer/stepping/rows.py; what depends on nothing but the step
-the step that a row is of come from there, as a table.
+comes from there, as a table.
 
 There is no assembler, no intrinsic and no thread, and every sum has one order: the same input gives the same bytes.
 
@@ -16,6 +16,7 @@ Axes: S rows that are touched, V rows of a table, E entries of a row, N sums of 
 #include "../../artifacts/networks/engines/functions.h"
 
 enum { OK, BAD_SHAPE };
+enum { MAX_SIZE = 1 << 30 }; /* no product of two, in bytes, leaves 63 bits */
 
 #define LOG_SQUARES -1.00050033e-3f /* ln .999, AdamW's second beta */
 #define EPSILON 1e-8f
@@ -24,6 +25,9 @@ enum { OK, BAD_SHAPE };
 #define SOURCE ""
 #endif
 const char *const rows_source = SOURCE;
+
+/* Whether so many rows of E entries can be: there may be none, as of n-grams that no word of a batch has. */
+static int is_table(int64_t rows, int64_t E) { return rows >= 0 && rows <= MAX_SIZE && E >= 1 && E <= MAX_SIZE; }
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
@@ -61,7 +65,7 @@ each row is of, at most now; takes now for these. table, mean, square [V, E]: ch
 rows. */
 int32_t rows_take(int64_t S, int64_t V, int64_t E, int64_t J, int64_t now, const int64_t *rows, const double *plan,
                   int64_t *seen, float *table, float *mean, float *square, float *taken) {
-  if (now < 0 || now >= J) return BAD_SHAPE;
+  if (!is_table(S, E) || !is_table(V, E) || now < 0 || now >= J) return BAD_SHAPE;
   for (int64_t s = 0; s < S; s++)
     if (rows[s] < 0 || rows[s] >= V || seen[rows[s]] < 0 || seen[rows[s]] > now) return BAD_SHAPE;
   for (int64_t s = 0; s < S; s++) {
@@ -81,6 +85,7 @@ int32_t rows_take(int64_t S, int64_t V, int64_t E, int64_t J, int64_t now, const
 /* Step rows by their gradients [S, E]. numbers [7]; all else as above. */
 int32_t rows_step(int64_t S, int64_t V, int64_t E, const int64_t *rows, const float *numbers, const float *gradients,
                   float *table, float *mean, float *square) {
+  if (!is_table(S, E) || !is_table(V, E)) return BAD_SHAPE;
   for (int64_t s = 0; s < S; s++)
     if (rows[s] < 0 || rows[s] >= V) return BAD_SHAPE;
   for (int64_t s = 0; s < S; s++) {
@@ -96,8 +101,8 @@ int32_t rows_step(int64_t S, int64_t V, int64_t E, const int64_t *rows, const fl
 /* ---- Sums -------------------------------------------------------------------------------------------------------- */
 
 /* Whether N sums end within their M terms, and each term is one of S rows. */
-static int is_sound(int64_t N, int64_t M, int64_t S, const int32_t *ends, const int32_t *columns) {
-  if (N < 0 || M < 0 || ends[0] != 0 || ends[N] != M) return 0;
+static int is_sound(int64_t N, int64_t M, int64_t S, int64_t E, const int32_t *ends, const int32_t *columns) {
+  if (!is_table(N, E) || !is_table(S, E) || ends[0] != 0 || ends[N] != M) return 0;
   for (int64_t n = 0; n < N; n++)
     if (ends[n] > ends[n + 1]) return 0;
   for (int64_t m = 0; m < M; m++)
@@ -132,7 +137,7 @@ INLINE void hand_back(int64_t N, int64_t E, const int32_t *ends, const int32_t *
 end. columns, weights [M]: of the terms. rows [S, E]. sums [N, E]: taken. */
 int32_t rows_sum(int64_t N, int64_t M, int64_t S, int64_t E, const int32_t *ends, const int32_t *columns,
                  const float *weights, const float *rows, float *sums) {
-  if (!is_sound(N, M, S, ends, columns)) return BAD_SHAPE;
+  if (!is_sound(N, M, S, E, ends, columns)) return BAD_SHAPE;
   if (E == 32)
     sum_rows(N, 32, ends, columns, weights, rows, sums);
   else
@@ -143,8 +148,8 @@ int32_t rows_sum(int64_t N, int64_t M, int64_t S, int64_t E, const int32_t *ends
 /* The gradient of rows_sum: d_rows [S, E] takes the sum over its terms of weight x d_sums [N, E]. */
 int32_t rows_sum_back(int64_t N, int64_t M, int64_t S, int64_t E, const int32_t *ends, const int32_t *columns,
                       const float *weights, const float *d_sums, float *d_rows) {
-  if (!is_sound(N, M, S, ends, columns)) return BAD_SHAPE;
-  memset(d_rows, 0, (size_t)(S * E) * sizeof(float));
+  if (!is_sound(N, M, S, E, ends, columns)) return BAD_SHAPE;
+  if (S) memset(d_rows, 0, (size_t)(S * E) * sizeof(float)); /* an empty one of PyTorch has no address */
   if (E == 32)
     hand_back(N, 32, ends, columns, weights, d_sums, d_rows);
   else
