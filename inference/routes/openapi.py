@@ -191,6 +191,8 @@ DESCRIBED = {
     "new": "Of a file: the other version; the newest by default.",
     "abstain": "Of a file: leave the category empty where the model is not sure; its own setting by default.",
     "top_k": "Of a file: how many categories to name.",
+    "among": "Of a file: a category that may be answered; may be repeated, and others are masked.",
+    "otherwise": "Of a file: what to write where the category would stay empty.",
     "explain": "Of a file: name the words that weigh most.",
     "output": "Of a file: form of the one that is given back: csv, tsv, xlsx, jsonl or parquet.",
     "category": "Of a file: the column of the category.",
