@@ -95,8 +95,9 @@ peers: .venv-peers/peers  ## the environment of the servers that `benchmarks thr
 mails: .venv/dev  ## 100,000 mutated e-mails: each is read, or refused with an error of this project
 	PUPPET_TEST_MAILS=100000 $(BIN)/python -m pytest -q tests/artifacts/mail -k fuzzed
 
-fuzz: .venv/dev  ## the kernels under the sanitisers, with 5,000 random networks each: some ten minutes
+fuzz: .venv/dev  ## the kernels under the sanitisers, with 5,000 random networks each, and 100,000 bodies of /v2: some ten minutes
 	PUPPET_TEST_KERNELS=5000 $(BIN)/python -m pytest -q tests/artifacts/networks/test_engines.py tests/trainer/kernels -k sanitisers
+	PUPPET_TEST_BODIES=100000 $(BIN)/python -m pytest -q tests/inference/oip/test_fuzz.py
 
 faults: .venv/dev  ## kills, disk errors and power cuts at every step of every change; needs root, writes docs/faults.md
 	$(BIN)/python -m tests.faults --save

@@ -40,6 +40,7 @@ from inference.monitoring.counters import Counters
 from inference.monitoring.drift import Drift
 from inference.monitoring.observer import Observer
 from inference.monitoring.shared_counters import Board
+from inference.oip.endpoints import ProtocolRoutes
 from inference.page.files import PageRoutes
 from inference.page.site import SiteRoutes
 from inference.review.intake import FLUSH_S, TIDY_S, ReviewIntake
@@ -108,6 +109,7 @@ def create_app(settings: Settings, board: Board | None = None, tokens: Sequence[
             JobRoutes,
             AuditRoutes,
             ProbeRoutes,
+            ProtocolRoutes,
             PageRoutes,
             SiteRoutes,
             asset,

@@ -27,6 +27,7 @@ from artifacts.text.tickets import Prediction, RankedPrediction, Ticket, TicketS
 from inference import schemas
 from inference.app import ASSET_TYPES, create_app
 from inference.jobs.posted import FILES
+from inference.oip import wire
 from inference.schemas import TrainedAnswer
 from inference.settings import Settings
 from tests.inference.conftest import connect, started
@@ -93,6 +94,15 @@ OTHERS: dict[str, dict[str, tuple[str, type[msgspec.Struct] | tuple[type[msgspec
     "/livez": {"get": ("open", schemas.Probe)},
     "/readyz": {"get": ("open", schemas.Probe)},
     "/problems/{type}": {"get": ("open", None)},  # a page
+    "/v2": {"get": ("open", wire.ServerMetadata)},
+    "/v2/health/live": {"get": ("open", wire.ServerLive)},
+    "/v2/health/ready": {"get": ("open", wire.ServerReady)},
+    **{f"/v2/models/{{name}}{of}": {"get": ("view", wire.ModelMetadata)} for of in ("", "/versions/{version}")},
+    **{f"/v2/models/{{name}}{of}/ready": {"get": ("view", wire.ModelReady)} for of in ("", "/versions/{version}")},
+    **{
+        f"/v2/models/{{name}}{of}/infer": {"post": ("search", wire.InferenceAnswer)}
+        for of in ("", "/versions/{version}")
+    },
 }
 ROW_FIELDS = {"Ticket": ["category", "tokens"], "Example": ["features", "target"]}
 
