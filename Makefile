@@ -11,7 +11,7 @@ PYTHONS := 3.12 3.13
 # What `make test` runs: parts of minutes, the longest first. Three at a time, for that of the system waits most of its time.
 TESTS := test-system test-trainer test-serving test-documents
 
-.PHONY: install demo demo-check test $(TESTS) test-pythons check bench peers mails fuzz faults browser pictures vendor docs site-check release clean ci environments
+.PHONY: install demo demo-check test $(TESTS) test-pythons check bench peers mails fuzz generated faults browser pictures vendor docs site-check release clean ci environments
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -99,6 +99,15 @@ fuzz: .venv/dev  ## the kernels under the sanitisers, with 5,000 random networks
 	PUPPET_TEST_KERNELS=5000 $(BIN)/python -m pytest -q tests/artifacts/networks/test_engines.py tests/trainer/kernels -k sanitisers
 	PUPPET_TEST_BODIES=100000 $(BIN)/python -m pytest -q tests/inference/oip/test_fuzz.py
 
+# What others generate clients with; what it brings does not go with what the tests need.
+.venv-generators/generators: pyproject.toml
+	$(PYTHON) -m venv .venv-generators
+	.venv-generators/bin/pip install --quiet --disable-pip-version-check openapi-python-client==0.29.1 datamodel-code-generator==0.89.0
+	touch $@
+
+generated: .venv/dev .venv-generators/generators  ## clients generated from the OpenAPI document call every operation
+	PUPPET_GENERATORS=$(CURDIR)/.venv-generators/bin $(BIN)/python -m pytest -q tests/system/test_generated.py
+
 faults: .venv/dev  ## kills, disk errors and power cuts at every step of every change; needs root, writes docs/faults.md
 	$(BIN)/python -m tests.faults --save
 
@@ -128,11 +137,11 @@ release: .venv/dev  ## the wheel and the sdist in dist/, each tried in a fresh e
 
 # What .ci/run asks for, three targets at a time and the short ones last. Apart from the environments, because a release is
 # built from files that an installation of this folder writes too (*.egg-info).
-ENVIRONMENTS := .venv/dev .venv-serve/test $(PYTHONS:%=.venv-serve-%/test)
+ENVIRONMENTS := .venv/dev .venv-serve/test .venv-generators/generators $(PYTHONS:%=.venv-serve-%/test)
 
 environments: $(ENVIRONMENTS)
 
-ci: check $(TESTS) test-pythons demo-check release
+ci: check $(TESTS) test-pythons generated demo-check release
 
 clean:
-	rm -rf .venv .venv-serve .venv-serve-* .venv-peers build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .venv-serve .venv-serve-* .venv-peers .venv-generators build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -9,7 +9,15 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-Name = Annotated[str, msgspec.Meta(description="The model's name.", examples=["puppet-o2"])]
+# The pattern is only shown: a name that cannot be one is told so in the sentence that the store has for it.
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        description="The model's name.",
+        examples=["puppet-o2"],
+        extra_json_schema={"pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"},
+    ),
+]
 KindName = Annotated[str, msgspec.Meta(description="The kind of network.", examples=["GRU", "SimpleNN"])]
 Id = str | int | None
 # Why a model gives no category; the last one only where not all of them may be answered.

@@ -27,6 +27,10 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     """A request's body; a field that is not known is a fault, so that a misspelt one is noticed."""
 
 
+class Nothing(Body, frozen=True):
+    """An empty object: the address says all, and the header Content-Type keeps pages of other sites out."""
+
+
 class CreateModel(Body, frozen=True):
     """A new model, untrained."""
 

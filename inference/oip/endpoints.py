@@ -70,17 +70,17 @@ class ProtocolRoutes(Routes):
 
     path = "/v2"
 
-    @get("/", opt=access.OPEN)
+    @get("/", opt=access.OPEN, responses=refusals(421))
     async def server(self) -> ServerMetadata:
         """Say what the server is, and which extensions of the protocol it has."""
         return ServerMetadata("puppet", importlib.metadata.version("puppet-o2"), EXTENSIONS)
 
-    @get("/health/live", opt=access.OPEN)
+    @get("/health/live", opt=access.OPEN, responses=refusals(421))
     async def live(self) -> ServerLive:
         """Answer as long as the process does."""
         return ServerLive()
 
-    @get("/health/ready", opt=access.OPEN, responses=refusals(503))
+    @get("/health/ready", opt=access.OPEN, responses=refusals(421, 503))
     async def ready(self, registry: NamedDependency[Registry], draining: NamedDependency[bool]) -> ServerReady:
         """Answer 200 once every trained model has been loaded or refused, and until the server is asked to end."""
         if draining:

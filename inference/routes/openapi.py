@@ -45,6 +45,7 @@ from inference.schemas import (
     AskSteps,
     CreateModel,
     Feedback,
+    Nothing,
     Predict,
     Problem,
     Promote,
@@ -141,6 +142,7 @@ REVIEW: Bodies = {
         ),
     )
 }
+EMPTY: Bodies = {"nothing": (Nothing, Nothing())}
 PROMOTE: Bodies = {"promote": (Promote, Promote(2))}
 INSPECT: Bodies = {
     kind.name: (InspectData[kind.row], InspectData(list(kind.examples[0])))  # type: ignore[name-defined]
@@ -228,7 +230,7 @@ MAIL_BODY = {
     )
 }
 _BODIES = (CREATE, TRAIN, SEARCH, TEST, PREDICT, STEPS, FEEDBACK, REVIEW, PROMOTE, INSPECT, EVALUATE, DIFF, CLASSIFY)
-_BODIES += (INFER,)
+_BODIES += (INFER, EMPTY)
 _TYPES = [type_ for bodies in _BODIES for type_, _ in bodies.values()]
 _REFERENCES, _COMPONENTS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
 
