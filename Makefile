@@ -11,7 +11,7 @@ PYTHONS := 3.12 3.13
 # What `make test` runs: parts of minutes, the longest first. Three at a time, for that of the system waits most of its time.
 TESTS := test-system test-trainer test-serving test-documents
 
-.PHONY: install demo demo-check test $(TESTS) test-pythons check bench peers mails fuzz generated faults browser pictures vendor docs site-check release clean ci environments
+.PHONY: install demo demo-check test $(TESTS) test-pythons check bench peers mails fuzz generated faults browser pictures vendor docs site-check document release clean ci environments
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -129,6 +129,9 @@ docs: .venv/dev  ## draw the architecture and the figures, list the problems, tr
 
 site-check: .venv/dev  ## open every page of the site in a real browser, light and dark, wide and narrow; needs Chromium
 	PUPPET_TEST_PAGES=all $(BIN)/python -m pytest -q tests/browser/test_site.py
+
+document: .venv/dev  ## keep the OpenAPI document in docs/openapi.json, at a release: later ones must not break its clients
+	$(BIN)/python -m tests.write_document
 
 release: .venv/dev  ## the wheel and the sdist in dist/, each tried in a fresh environment
 	rm -rf build dist

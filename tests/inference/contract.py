@@ -6,10 +6,15 @@ So the document cannot promise what no route keeps: who generates a client from 
 import functools
 import json
 import re
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from jsonschema import Draft202012Validator
+
+from inference.app import create_app
+from inference.settings import Settings
 
 # Of the server and not of a route, or before it is known which route is meant.
 EVERYWHERE = {
@@ -69,16 +74,18 @@ class Contract:
         return self._validators[id(schema)]
 
 
+def document() -> dict[str, Any]:
+    """Return the document of a server with default settings; tokens and limits change none of its schemas."""
+    with tempfile.TemporaryDirectory() as folder:
+        app = create_app(Settings(store=f"{folder}/store", trainer="none"))
+        found: dict[str, Any] = json.loads(msgspec.json.encode(app.openapi_schema.to_schema()))
+        return found
+
+
 @functools.cache
 def contract() -> Contract:
-    """Return the document of a server with default settings; tokens and limits change none of its schemas."""
-    import tempfile
-
-    from inference.app import create_app
-    from inference.settings import Settings
-
-    with tempfile.TemporaryDirectory() as folder:
-        return Contract(create_app(Settings(store=f"{folder}/store", trainer="none")).openapi_schema.to_schema())
+    """Return the same as what answers are held against."""
+    return Contract(document())
 
 
 def held(app: Any) -> Any:
