@@ -113,8 +113,8 @@ async def test_headers_are_declared(document: dict[str, Any]) -> None:
     for name, (_, names, status) in SENT_HEADERS.items():
         for operation in names:
             assert name in by_id[operation]["responses"][status]["headers"]
-    for operation in by_id.values():
-        assert "WWW-Authenticate" in operation["responses"].get("401", {"headers": ["WWW-Authenticate"]})["headers"]
+    for said in by_id.values():
+        assert "WWW-Authenticate" in said["responses"].get("401", {"headers": ["WWW-Authenticate"]})["headers"]
 
 
 async def test_components_have_plain_names(document: dict[str, Any]) -> None:
