@@ -297,7 +297,7 @@ async def check_page(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRout
         raise NotFoundException
 
 
-@get(f"{ADDRESS}{{type:str}}", opt=access.OPEN, responses=page_answer() | refusals(400, 404))
+@get(f"{ADDRESS}{{type:str}}", opt=access.OPEN, responses=page_answer() | refusals(400, 404, 421))
 async def problem_page(request: Request[Any, Any, Any], type: FromPath[str]) -> Response[bytes]:  # noqa: A002
     """Explain a type of problem to a person: what its sentence names, its statuses, and what to do."""
     language = errors.language_of(request)
