@@ -26,8 +26,8 @@ import numpy as np
 
 from artifacts.arrays import Doubles, Floats, Longs
 from artifacts.errors import NotFinite
-from artifacts.networks.among import renormalised
 from artifacts.networks.gru import GruModel
+from artifacts.networks.ranking.among import renormalised
 from artifacts.text.tickets import Explanation, Neighbour, TokenWeight
 from artifacts.text.vocabulary import UNK, Encoded
 
@@ -57,7 +57,7 @@ def begin(model: GruModel, ticket: Encoded, kept_K: Longs | None = None) -> Expl
     Args:
         model: that answers.
         ticket: encoded.
-        kept_K: numbers of the categories that may be answered (among.py), of which the best one is explained; None: of
+        kept_K: numbers of the categories that may be answered (ranking/), of which the best one is explained; None: of
             all.
     """
     asked = [ticket, *variants(ticket)]

@@ -16,8 +16,8 @@ import numpy as np
 
 from artifacts.errors import Fault, InvalidContent, VersionNotFound
 from artifacts.kinds import kind_named
-from artifacts.networks.among import renormalised
-from artifacts.networks.ranker import Ranked
+from artifacts.networks.ranking.among import renormalised
+from artifacts.networks.ranking.ranker import Ranked
 from artifacts.networks.runtime import Model
 from artifacts.networks.simple_nn import LARGEST
 from artifacts.schemas import Answer, Ranking

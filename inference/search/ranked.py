@@ -4,7 +4,7 @@
 
 In: what is asked about, and of a ranking. Out: a category, or none and the reason, with the best guesses beside. What
 it leaves to others: when a model is sure enough (artifacts/evaluation/abstain.py), how categories are masked
-(artifacts/networks/among.py), plain searches (search.py).
+(artifacts/networks/ranking/among.py), plain searches (search.py).
 
 Masking comes after the batch, so searches that name other categories, or none, share their runs; and drift and review
 go on seeing what the model itself holds probable.
@@ -19,8 +19,8 @@ import msgspec
 
 from artifacts.arrays import Longs
 from artifacts.errors import EmptyTicket, Fault, InvalidContent
-from artifacts.networks.among import kept_of, masked
-from artifacts.networks.ranker import Ranked
+from artifacts.networks.ranking.among import kept_of, masked
+from artifacts.networks.ranking.ranker import Ranked
 from artifacts.networks.runtime import Model
 from artifacts.schemas import Ranking
 from artifacts.system.validation import does_not_fit

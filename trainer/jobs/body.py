@@ -23,7 +23,7 @@ from artifacts.errors import (
 from artifacts.jobs.records import BODY, Checked, JobKind, JobResult, read_asked, read_upload
 from artifacts.jobs.request import ClassifyTickets, DiffVersions, EvaluateModel, InspectData, TrainModel
 from artifacts.kinds import check_kind, kind_named
-from artifacts.networks.among import kept_of
+from artifacts.networks.ranking.among import kept_of
 from artifacts.store import feedback
 from artifacts.store.store import Store
 from artifacts.system.validation import MAX_FAULTS_SHOWN, decode, does_not_fit

@@ -20,9 +20,9 @@ import msgspec
 from artifacts.errors import Fault, InvalidContent, InvalidInput, KindMismatch
 from artifacts.jobs.answers import MAX_LISTED_ROWS, MAX_TEXT, UnsureTicket, line_of
 from artifacts.kinds import Kind, kind_named
-from artifacts.networks.among import kept_of, masked
 from artifacts.networks.explain import finish
-from artifacts.networks.ranker import Ranked
+from artifacts.networks.ranking.among import kept_of, masked
+from artifacts.networks.ranking.ranker import Ranked
 from artifacts.networks.runtime import Model
 from artifacts.system.validation import does_not_fit
 from artifacts.text.tickets import Guess, RankedPrediction

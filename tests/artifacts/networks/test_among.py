@@ -1,4 +1,4 @@
-"""Tests of artifacts/networks/among.py: what is masked is not answered, the rest sums to 1, in its order."""
+"""Tests of artifacts/networks/ranking/among.py: what is masked is not answered, the rest sums to 1, in its order."""
 
 import math
 
@@ -11,9 +11,9 @@ from artifacts.arrays import Floats
 from artifacts.errors import InvalidInput
 from artifacts.evaluation.abstain import Abstention, why_not
 from artifacts.networks import explain
-from artifacts.networks.among import MIN_SHARE, kept_of, masked
 from artifacts.networks.gru import GruModel
-from artifacts.networks.ranker import Ranked, guesses
+from artifacts.networks.ranking.among import MIN_SHARE, kept_of, masked
+from artifacts.networks.ranking.ranker import Ranked, guesses
 from artifacts.schemas import Reason
 from artifacts.text.tickets import MAX_TOP_K
 

@@ -22,7 +22,7 @@ import numpy as np
 from artifacts.arrays import Doubles, Floats, Longs
 from artifacts.errors import Fault
 from artifacts.evaluation.abstain import Abstention, why_not
-from artifacts.networks.ranker import Ranked, guesses
+from artifacts.networks.ranking.ranker import Ranked, guesses
 from artifacts.system.validation import does_not_fit
 from artifacts.text.tickets import RankedPrediction, category_name
 
