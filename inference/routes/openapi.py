@@ -229,8 +229,10 @@ MAIL_BODY = {
         example="Subject: Réunion\n\nRéunion d'équipe prévue demain à 10h.",
     )
 }
-_BODIES = (CREATE, TRAIN, SEARCH, TEST, PREDICT, STEPS, FEEDBACK, REVIEW, PROMOTE, INSPECT, EVALUATE, DIFF, CLASSIFY)
-_BODIES += (INFER, EMPTY)
+_BODIES: tuple[Bodies, ...] = (
+    *(CREATE, TRAIN, SEARCH, TEST, PREDICT, STEPS, FEEDBACK, REVIEW, PROMOTE, INSPECT, EVALUATE, DIFF, CLASSIFY),
+    *(INFER, EMPTY),
+)
 _TYPES = [type_ for bodies in _BODIES for type_, _ in bodies.values()]
 _REFERENCES, _COMPONENTS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
 
