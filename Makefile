@@ -11,7 +11,7 @@ PYTHONS := 3.12 3.13
 # What `make test` runs: parts of minutes, the longest first. Three at a time, for that of the system waits most of its time.
 TESTS := test-system test-trainer test-serving test-documents
 
-.PHONY: install demo demo-check test $(TESTS) test-pythons check bench peers mails fuzz faults browser pictures vendor docs site-check release clean ci environments
+.PHONY: install demo demo-check test $(TESTS) test-pythons check bench peers mails fuzz generated faults browser pictures vendor docs site-check document release clean ci environments
 
 .venv/pyvenv.cfg:
 	$(PYTHON) -m venv .venv
@@ -95,8 +95,18 @@ peers: .venv-peers/peers  ## the environment of the servers that `benchmarks thr
 mails: .venv/dev  ## 100,000 mutated e-mails: each is read, or refused with an error of this project
 	PUPPET_TEST_MAILS=100000 $(BIN)/python -m pytest -q tests/artifacts/mail -k fuzzed
 
-fuzz: .venv/dev  ## the kernels under the sanitisers, with 5,000 random networks each: some ten minutes
+fuzz: .venv/dev  ## the kernels under the sanitisers, with 5,000 random networks each, and 100,000 bodies of /v2: some ten minutes
 	PUPPET_TEST_KERNELS=5000 $(BIN)/python -m pytest -q tests/artifacts/networks/test_engines.py tests/trainer/kernels -k sanitisers
+	PUPPET_TEST_BODIES=100000 $(BIN)/python -m pytest -q tests/inference/oip/test_fuzz.py
+
+# What others generate clients with; what it brings does not go with what the tests need.
+.venv-generators/generators: pyproject.toml
+	$(PYTHON) -m venv .venv-generators
+	.venv-generators/bin/pip install --quiet --disable-pip-version-check openapi-python-client==0.29.1 datamodel-code-generator==0.89.0
+	touch $@
+
+generated: .venv/dev .venv-generators/generators  ## clients generated from the OpenAPI document call every operation
+	PUPPET_GENERATORS=$(CURDIR)/.venv-generators/bin $(BIN)/python -m pytest -q tests/system/test_generated.py
 
 faults: .venv/dev  ## kills, disk errors and power cuts at every step of every change; needs root, writes docs/faults.md
 	$(BIN)/python -m tests.faults --save
@@ -120,6 +130,9 @@ docs: .venv/dev  ## draw the architecture and the figures, list the problems, tr
 site-check: .venv/dev  ## open every page of the site in a real browser, light and dark, wide and narrow; needs Chromium
 	PUPPET_TEST_PAGES=all $(BIN)/python -m pytest -q tests/browser/test_site.py
 
+document: .venv/dev  ## keep the OpenAPI document in docs/openapi.json, at a release: later ones must not break its clients
+	$(BIN)/python -m tests.write_document
+
 release: .venv/dev  ## the wheel and the sdist in dist/, each tried in a fresh environment
 	rm -rf build dist
 	$(BIN)/python -m build --outdir dist .
@@ -127,11 +140,11 @@ release: .venv/dev  ## the wheel and the sdist in dist/, each tried in a fresh e
 
 # What .ci/run asks for, three targets at a time and the short ones last. Apart from the environments, because a release is
 # built from files that an installation of this folder writes too (*.egg-info).
-ENVIRONMENTS := .venv/dev .venv-serve/test $(PYTHONS:%=.venv-serve-%/test)
+ENVIRONMENTS := .venv/dev .venv-serve/test .venv-generators/generators $(PYTHONS:%=.venv-serve-%/test)
 
 environments: $(ENVIRONMENTS)
 
-ci: check $(TESTS) test-pythons demo-check release
+ci: check $(TESTS) test-pythons generated demo-check release
 
 clean:
-	rm -rf .venv .venv-serve .venv-serve-* .venv-peers build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv .venv-serve .venv-serve-* .venv-peers .venv-generators build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info

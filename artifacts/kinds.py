@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from artifacts.arrays import Longs
 from artifacts.errors import KindMismatch, UnknownKind
 from artifacts.evaluation.metrics import Metrics, ValueMetrics
 from artifacts.networks import gru, gru_records, simple_nn
@@ -35,7 +36,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
         files: what a version's folder holds beside `manifest.json`.
         model: loads a version and answers.
         reads_text: whether an input may be raw text and the answer is a `Prediction`, so that POST /predict can ask.
-        explain: makes the explanation of an answer out of a model and an encoded input; None if the kind has none.
+        explain: makes the explanation of an answer out of a model, an encoded input, and the numbers of the categories
+            that may be answered (None: all); None if the kind has none.
         steps: shows every number from an encoded input to its answer, out of the model, the files of its version and
             the input; None if the kind does not.
         trainer: the module that trains it (trainer/kinds.py says what it brings); a name, because this side never
@@ -53,7 +55,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[str, ...]
     model: type[Model[Any]]
     reads_text: bool = False
-    explain: Callable[[Any, Any], Explaining] | None = None
+    explain: Callable[[Any, Any, Longs | None], Explaining] | None = None
     steps: Callable[[Any, Mapping[str, bytes], Any], Steps] | None = None
     trainer: str
     examples: tuple[tuple[Row, Row], Search]

@@ -9,10 +9,19 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
-Name = Annotated[str, msgspec.Meta(description="The model's name.", examples=["puppet-o2"])]
+# The pattern is only shown: a name that cannot be one is told so in the sentence that the store has for it.
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        description="The model's name.",
+        examples=["puppet-o2"],
+        extra_json_schema={"pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"},
+    ),
+]
 KindName = Annotated[str, msgspec.Meta(description="The kind of network.", examples=["GRU", "SimpleNN"])]
 Id = str | int | None
-Reason = Literal["empty", "unknown_tokens", "top_two_tie", "low_confidence"]  # why a model gives no category
+# Why a model gives no category; the last one only where not all of them may be answered.
+Reason = Literal["empty", "unknown_tokens", "top_two_tie", "low_confidence", "none_applies"]
 Summary = dict[str, int | float | None]  # metrics in short; None: not defined, or too few rows to keep some out
 
 
@@ -57,10 +66,14 @@ class Ranking(msgspec.Struct, frozen=True):
     Attributes:
         abstain: whether the model may give no category; None: as its own setting has it.
         top_k: how many of the most probable categories to name; None: none, but 3 where it gives no category.
+        among: names of the categories that may be answered; None: all of them.
+        otherwise: what to answer in place of no category.
     """
 
     abstain: bool | None = None
     top_k: int | None = None
+    among: Sequence[str] | None = None
+    otherwise: str | None = None
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

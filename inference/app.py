@@ -20,7 +20,6 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.handlers import BaseRouteHandler
-from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components
 from litestar.params import FromPath
 from litestar.routes import HTTPRoute
@@ -36,10 +35,12 @@ from artifacts.store.review import ReviewQueue
 from artifacts.store.store import Store
 from inference import errors
 from inference.corrections import Corrections
+from inference.document.finished import CompletedConfig
 from inference.monitoring.counters import Counters
 from inference.monitoring.drift import Drift
 from inference.monitoring.observer import Observer
 from inference.monitoring.shared_counters import Board
+from inference.oip.endpoints import ProtocolRoutes
 from inference.page.files import PageRoutes
 from inference.page.site import SiteRoutes
 from inference.review.intake import FLUSH_S, TIDY_S, ReviewIntake
@@ -108,6 +109,7 @@ def create_app(settings: Settings, board: Board | None = None, tokens: Sequence[
             JobRoutes,
             AuditRoutes,
             ProbeRoutes,
+            ProtocolRoutes,
             PageRoutes,
             SiteRoutes,
             asset,
@@ -246,9 +248,9 @@ async def retain(store: Store, jobs: Jobs, settings: Settings) -> None:
         await asyncio.sleep(RETAIN_S)
 
 
-def document_of(gate: access.Gate) -> OpenAPIConfig:
+def document_of(gate: access.Gate) -> CompletedConfig:
     """Return what the OpenAPI document and its page say beside the routes."""
-    return OpenAPIConfig(
+    return CompletedConfig(
         title="Puppet",
         version=importlib.metadata.version("puppet-o2"),  # pyproject.toml is the one place that states it
         description="Train and ask classifiers of support tickets.",
@@ -295,7 +297,7 @@ async def check_page(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRout
         raise NotFoundException
 
 
-@get(f"{ADDRESS}{{type:str}}", opt=access.OPEN, responses=page_answer() | refusals(404))
+@get(f"{ADDRESS}{{type:str}}", opt=access.OPEN, responses=page_answer() | refusals(400, 404, 421))
 async def problem_page(request: Request[Any, Any, Any], type: FromPath[str]) -> Response[bytes]:  # noqa: A002
     """Explain a type of problem to a person: what its sentence names, its statuses, and what to do."""
     language = errors.language_of(request)

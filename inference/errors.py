@@ -5,6 +5,7 @@
       InvalidContent (InvalidText, EmptyTicket, InvalidFeatures), MalformedRequest     400
       ModelExists, ModelNotTrained, NoTrainingData, NoTestData                         400  (the seeds' sentences)
       TokenRefused                                                                     401
+      OriginRefused                                                                    403
       ModelNotFound                                                                    404  (the seeds' sentence)
       VersionNotFound, JobNotFound, CorrectionNotFound, ReviewItemNotFound             404
       ResultMissing                                                                    404
@@ -48,6 +49,9 @@ from artifacts.system.validation import invalid
 from inference.settings import UnsafeAddress
 
 log = logging.getLogger("puppet")
+
+PROTOCOL = "/v2"  # the Open Inference Protocol (oip/)
+MAX_TOLD = 3  # faults in its `error`
 
 
 class NoTestData(PuppetError):
@@ -114,6 +118,10 @@ class HostRefused(PuppetError):
     """The request was meant for another host name; a web page may be calling through it (DNS rebinding)."""
 
 
+class OriginRefused(PuppetError):
+    """A page of another site sends a request that needs no permission of the browser's to be sent."""
+
+
 class TrainingFailed(PuppetError):
     """A training ended without a version, through no fault of the request."""
 
@@ -170,6 +178,7 @@ STATUS: dict[type[PuppetError], int] = {
     NoTestData: 400,
     MalformedRequest: 400,
     TokenRefused: 401,
+    OriginRefused: 403,
     errors.ModelNotFound: 404,
     errors.VersionNotFound: 404,
     errors.JobNotFound: 404,
@@ -263,8 +272,12 @@ def problem(
     faults: Sequence[Fault] = (),
     num_faults: int = 0,
     headers: dict[str, str] | None = None,
+    path: str = "",
 ) -> Response[bytes]:
-    """Return an error answer: the type, its words in a language, and its parameters as members (RFC 9457 3.2)."""
+    """Return an error answer: the type, its words in a language, and its parameters as members (RFC 9457 3.2).
+
+    Under /v2 it has a member `error` too, the only one that clients of that protocol read.
+    """
     body: dict[str, object] = {
         "type": ADDRESS + said.type,
         "title": said.title(language),
@@ -274,6 +287,8 @@ def problem(
     }
     if faults:
         body |= {"errors": [fault_shown(fault, language) for fault in faults], "num_errors": num_faults}
+    if path == PROTOCOL or path.startswith(PROTOCOL + "/"):
+        body["error"] = "; ".join([said.detail(language), *(fault.shown(language) for fault in faults[:MAX_TOLD])])
     described = {"Content-Language": language, "Vary": "Accept-Language", **(headers or {})}
     return Response(
         msgspec.json.encode(body), status_code=status, headers=described, media_type="application/problem+json"
@@ -290,9 +305,9 @@ def fault_shown(fault: Fault, language: Language) -> dict[str, object]:
 
 
 def answer_puppet_error(
-    request: Request[Any, Any, Any] | None, error: PuppetError, language: Language | None = None
+    request: Request[Any, Any, Any] | None, error: PuppetError, language: Language | None = None, path: str = ""
 ) -> Response[bytes]:
-    """Answer one of our own errors by the table, in the language of the request unless one is named."""
+    """Answer one of our own errors by the table, in the language and at the path of the request, or of those named."""
     status, headers = STATUS[type(error)], HEADERS.get(type(error), {})
     if isinstance(error, WrongMediaType):
         headers = {"Accept-Post": ", ".join(error.accepted)}
@@ -301,7 +316,8 @@ def answer_puppet_error(
     if status >= 500 and "Retry-After" not in headers:  # "not now" is no fault of anybody's
         log.error("%s: %s%s", type(error).__name__, error, _asked_as(request))
     faults, num_faults = (error.faults, error.num_faults) if isinstance(error, InvalidInput) else ((), 0)
-    return problem(status, error.message, language or language_of(request), faults, num_faults, headers)
+    path = request.scope["path"] if request is not None else path
+    return problem(status, error.message, language or language_of(request), faults, num_faults, headers, path)
 
 
 def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -322,10 +338,11 @@ def answer_http_exception(request: Request[Any, Any, Any], error: HTTPException)
             language_of(request),
             faults,
             len(faults),
+            path=path,
         )
     else:
         said = message("request-refused", {"reason": error.detail})
-    return problem(error.status_code, said, language_of(request), headers=dict(error.headers or {}))
+    return problem(error.status_code, said, language_of(request), headers=dict(error.headers or {}), path=path)
 
 
 def answer_bug(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -333,7 +350,8 @@ def answer_bug(request: Request[Any, Any, Any], error: Exception) -> Response[by
     bug = type(error).__name__
     log.exception("bug in %s %s: %s%s", request.method, request.scope["path"], bug, _asked_as(request), exc_info=error)
     request_id = request.scope["state"].get("request_id")
-    return problem(500, message("internal-error", {"request_id": request_id}), language_of(request))
+    said = message("internal-error", {"request_id": request_id})
+    return problem(500, said, language_of(request), path=request.scope["path"])
 
 
 def _asked_as(request: Request[Any, Any, Any] | None) -> str:

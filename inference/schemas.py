@@ -17,7 +17,7 @@ from artifacts.networks.manifest import Comparison, Manifest, Served
 from artifacts.schemas import Answer, Id, KindName, Name, Ranking, Reason, Row, Summary
 from artifacts.store.audit import AuditEntry
 from artifacts.store.feedback import CorrectionId
-from artifacts.text.tickets import Guess, Tokens, TopK
+from artifacts.text.tickets import Among, Guess, Otherwise, Tokens, TopK
 
 R = TypeVar("R", bound=Row | msgspec.Raw)
 A = TypeVar("A", bound=Answer)
@@ -25,6 +25,10 @@ A = TypeVar("A", bound=Answer)
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A request's body; a field that is not known is a fault, so that a misspelt one is noticed."""
+
+
+class Nothing(Body, frozen=True):
+    """An empty object: the address says all, and the header Content-Type keeps pages of other sites out."""
 
 
 class CreateModel(Body, frozen=True):
@@ -52,7 +56,7 @@ class Predict(Body, frozen=True):
     """The raw text of one e-mail or ticket; `name` defaults to the server's default model.
 
     Attributes:
-        abstain, top_k: as in a search.
+        abstain, top_k, among, otherwise: as in a search.
     """
 
     email_text: Annotated[str, msgspec.Meta(examples=["Réunion d'équipe prévue demain à 10h."])]
@@ -60,11 +64,14 @@ class Predict(Body, frozen=True):
     id: Id = None
     abstain: bool | None = None
     top_k: TopK | None = None
+    among: Among | None = None
+    otherwise: Otherwise | None = None
 
     @property
     def ranking(self) -> Ranking | None:
         """What is asked for beyond a label."""
-        return None if self.abstain is None and self.top_k is None else Ranking(self.abstain, self.top_k)
+        ranking = Ranking(self.abstain, self.top_k, self.among, self.otherwise)
+        return ranking if ranking != Ranking() else None
 
 
 class AskSteps(Body, frozen=True):
@@ -277,7 +284,7 @@ class PredictAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """The label of one e-mail, under the names of the first seed document.
 
     Attributes:
-        predicted_label: None where the model abstains.
+        predicted_label: where the model abstains None, or `otherwise`.
         stripped: what an e-mail held that was not read; left out where only its text was sent.
         text: of an e-mail, as it was read; left out where nobody asked to see it.
         reason, best: as in the answer to a search.

@@ -145,9 +145,9 @@ class ClassifiedFile(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         num: rows that were written.
-        num_abstained: of them, those without a category.
+        num_abstained: of them, those without a category, or with `otherwise`.
         per_category: tickets that each category was given to, the most first.
-        reasons: tickets without a category, by reason.
+        reasons: those of `num_abstained`, by reason.
         unsure: those that the model is not sure of, the least sure first; the first 1000 of `num_unsure`.
         num_skipped: rows that were left out.
         columns: that were added: what they hold -> their names in the file.

@@ -25,7 +25,7 @@ KINDS_OF_JOBS: tuple[JobKind, ...] = get_args(JobKind)
 SHORT_KINDS: tuple[JobKind, ...] = tuple(kind for kind in KINDS_OF_JOBS if kind != "train")  # they publish nothing
 # The pattern of ModelName, or nothing.
 NameOfJob = Annotated[str, msgspec.Meta(pattern=r"^(?:[a-z0-9][a-z0-9_-]{0,62})?$(?!\n)")]
-JobId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
+JobId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
 
 
 def lane_of(kind: JobKind) -> tuple[JobKind, ...]:

@@ -12,7 +12,7 @@ import msgspec
 from artifacts.kinds import DEFAULT
 from artifacts.networks.manifest import ModelName
 from artifacts.schemas import Id, KindName, Row
-from artifacts.text.tickets import Tokens, TopK
+from artifacts.text.tickets import Among, Otherwise, Tokens, TopK
 
 R = TypeVar("R", bound=Row | msgspec.Raw)
 Promotion = Literal["always", "if_better", "never"]  # when a new version serves
@@ -179,6 +179,8 @@ class ClassifyTickets(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
         version: which answers; the serving one by default.
         abstain: whether the category stays empty where the model is not sure; its own setting by default.
         top_k: how many categories are named; each beyond the first is two columns.
+        among: the categories that may be answered; the others are masked, and the rest is renormalised.
+        otherwise: what to write where the category would stay empty; it goes with `abstain`.
         explain: whether the words that weigh most are named, which takes many times as long.
         output: form of the file that is given back; that of the file that came by default.
         data_of: the job whose file is sorted, in place of tickets.
@@ -192,6 +194,8 @@ class ClassifyTickets(msgspec.Struct, frozen=True, forbid_unknown_fields=True, o
     version: Version | None = None
     abstain: bool | None = None
     top_k: TopK = 1
+    among: Among | None = None
+    otherwise: Otherwise | None = None
     explain: bool = False
     output: Form | None = None
     data_of: JobId | None = None

@@ -24,9 +24,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from artifacts.arrays import Floats
+from artifacts.arrays import Doubles, Floats, Longs
 from artifacts.errors import NotFinite
 from artifacts.networks.gru import GruModel
+from artifacts.networks.ranking.among import renormalised
 from artifacts.text.tickets import Explanation, Neighbour, TokenWeight
 from artifacts.text.vocabulary import UNK, Encoded
 
@@ -50,19 +51,26 @@ class Explaining(NamedTuple):
     steps: Generator[int, None, Explanation]
 
 
-def begin(model: GruModel, ticket: Encoded) -> Explaining:
-    """Return the explanation of a ticket's answer as work to be done."""
+def begin(model: GruModel, ticket: Encoded, kept_K: Longs | None = None) -> Explaining:
+    """Return the explanation of a ticket's answer as work to be done.
+
+    Args:
+        model: that answers.
+        ticket: encoded.
+        kept_K: numbers of the categories that may be answered (ranking/), of which the best one is explained; None: of
+            all.
+    """
     asked = [ticket, *variants(ticket)]
-    return Explaining(sum(map(model.cost, asked)), _steps(model, asked))
+    return Explaining(sum(map(model.cost, asked)), _steps(model, asked, kept_K))
 
 
-def explain(model: GruModel, ticket: Encoded) -> Explanation:
-    """Return what each token of a ticket weighs.
+def explain(model: GruModel, ticket: Encoded, kept_K: Longs | None = None) -> Explanation:
+    """Return what each token of a ticket weighs; see `begin`.
 
     Raises:
         NotFinite: the model answers with what is no probability.
     """
-    return finish(begin(model, ticket))
+    return finish(begin(model, ticket, kept_K))
 
 
 def finish(work: Explaining) -> Explanation:
@@ -95,7 +103,7 @@ def variants(ticket: Encoded) -> list[Encoded]:
     return [Encoded(ids or [UNK], ticket.unknown, ticket.grams, 0) for ids in kept]
 
 
-def log_odds(probabilities_NC: Floats, label: int) -> list[float]:
+def log_odds(probabilities_NC: Floats | Doubles, label: int) -> list[float]:
     """Return ln(p / (1 - p)) of one category in each row, where 1 - p is what the others have.
 
     Summing those keeps the digits that 1 - p would lose: with p = 1 - 1e-9, a float32 says 1.
@@ -107,7 +115,7 @@ def log_odds(probabilities_NC: Floats, label: int) -> list[float]:
     return found
 
 
-def _steps(model: GruModel, asked: Sequence[Encoded]) -> Generator[int, None, Explanation]:
+def _steps(model: GruModel, asked: Sequence[Encoded], kept_K: Longs | None) -> Generator[int, None, Explanation]:
     ticket, *_ = asked
     found = []
     for some in _slices(asked):
@@ -116,9 +124,12 @@ def _steps(model: GruModel, asked: Sequence[Encoded]) -> Generator[int, None, Ex
     found_NC = np.concatenate(found)
     if not np.isfinite(found_NC).all():
         raise NotFinite("answer-not-finite", model=model.where)
-    label = int(found_NC[0].argmax())
-    whole, *without = log_odds(found_NC, label)
-    confidences = found_NC[1:, label].tolist()
+    labels, rows_NC = model.labels, found_NC.astype(np.float64)
+    if kept_K is not None:
+        labels, (rows_NC, _) = [labels[number] for number in kept_K.tolist()], renormalised(found_NC, kept_K)
+    label = int(rows_NC[0].argmax())
+    whole, *without = log_odds(rows_NC, label)
+    confidences = rows_NC[1:, label].tolist()
 
     for _ in model.spellings.prepare():
         yield 0
@@ -138,7 +149,7 @@ def _steps(model: GruModel, asked: Sequence[Encoded]) -> Generator[int, None, Ex
             unknown = number - num_words
             near = nearest[unknown] if unknown < len(nearest) else None
             tokens.append(TokenWeight(ticket.unknown[unknown], weight, confidence, False, near))
-    return Explanation(model.labels[label], tokens, size)
+    return Explanation(labels[label], tokens, size)
 
 
 def _slices(asked: Sequence[Encoded]) -> Iterator[Sequence[Encoded]]:

@@ -1,7 +1,7 @@
 """The kind GRU on the serving side: a version's verified bytes as a model that answers.
 
 In: ids of tickets (vocabulary.py). Out: a probability per category. What it leaves to others: the session and the
-checks that all kinds share (runtime.py), the records on disk (gru_records.py), the next best categories (ranker.py),
+checks that all kinds share (runtime.py), the records on disk (gru_records.py), the next best categories (ranking/),
 the kernel that may answer in place of onnxruntime (engines/), how the network is trained (trainer/gru/fit.py).
 """
 
@@ -22,7 +22,7 @@ from artifacts.networks.engines import fused
 from artifacts.networks.engines.build import EngineChoice, EngineName
 from artifacts.networks.engines.engine import Engine, EngineRefused, invented, prove
 from artifacts.networks.gru_records import GoldenRow, GruManifest, rules_of
-from artifacts.networks.ranker import Ranker
+from artifacts.networks.ranking.ranker import Ranker
 from artifacts.networks.runtime import Model, Session, open_session
 from artifacts.system.processes import give_memory_back
 from artifacts.text.tickets import Prediction, Ticket

@@ -21,7 +21,7 @@ NO_SIGNAL = "the categories do not follow from the text, so its answers are abou
 
 # Not $ alone, which also matches before a last line feed. A request's name is shown in the OpenAPI document, whose
 # patterns are those of ECMAScript and have no \Z: there it is the letter Z, and a client's generated check refuses all.
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 ModelName = Annotated[
     str,
     msgspec.Meta(

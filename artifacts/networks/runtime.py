@@ -66,6 +66,16 @@ class Answerer(Protocol[Asked]):
         """Return the answer to each input, in order; see `Model.predict`."""
 
 
+class Guesser(Answerer[Asked], Protocol[Asked]):
+    """A view of a model that names its next best categories too.
+
+    Attributes:
+        labels: every category, in the order of the model's output.
+    """
+
+    labels: list[str]
+
+
 class Model(abc.ABC, Generic[Encoded]):
     """A loaded, verified, warm version; each kind of network has its own subclass.
 
@@ -78,7 +88,7 @@ class Model(abc.ABC, Generic[Encoded]):
     """
 
     abstention: Abstention | None = None
-    ranker: Answerer[Encoded] | None = None
+    ranker: Guesser[Encoded] | None = None
 
     def __init__(self, manifest: Manifest, files: Mapping[str, bytes], engine: EngineChoice = "onnxruntime") -> None:
         """Open the session and replay the golden rows, which is warm-up, parity check and readiness gate in one.

@@ -58,7 +58,7 @@ _ticket_decoder = msgspec.json.Decoder(list[str] | str)
 CorrectionId = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^(?!\.{1,2}\Z)[^/\x00-\x1f\x7f\ud800-\udfff]{1,200}\Z",
+        pattern=r"^(?!\.{1,2}$(?!\n))[^/\x00-\x1f\x7f\ud800-\udfff]{1,200}$(?!\n)",
         extra={"problem": "invalid-correction-id"},
     ),
 ]

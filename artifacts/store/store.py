@@ -64,6 +64,7 @@ from artifacts.store.versions import (
     VERSION,
     check_file,
     check_name,
+    check_new_name,
     now,
     pointer_after,
     read_manifest,
@@ -221,7 +222,7 @@ class Store(AnyStore):
 
     def create_model(self, name: str, kind: str) -> ModelRecord:
         """See `AnyStore.create_model`; its folder is complete before a rename puts it in its place."""
-        check_name(name)
+        check_new_name(name)
         kind = kind_named(kind).name
         with self._lock_names(), self.temporary_folder() as folder:
             highest = self._read_deleted(name)

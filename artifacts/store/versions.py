@@ -29,6 +29,7 @@ MAX_HISTORY = 100
 HOUR_S = 3600
 DAY_S = 86_400
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+RESERVED = frozenset({"stats"})  # clients of Triton ask /v2/models/stats for the counters of all models
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 MODEL_RECORD = "model.json"
 
@@ -56,6 +57,13 @@ def check_name(name: str) -> None:
     """
     if not NAME.fullmatch(name):
         raise InvalidName("invalid-model-name", name=name)
+
+
+def check_new_name(name: str) -> None:
+    """Raise InvalidName unless `name` can name a new model; one that is there from before keeps a reserved name."""
+    check_name(name)
+    if name in RESERVED:
+        raise InvalidName("reserved-model-name", name=name)
 
 
 def read_manifest(raw: bytes, name: str, version: int) -> Manifest:

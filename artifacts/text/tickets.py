@@ -11,6 +11,9 @@ from artifacts.text.tokens import NEWEST, RULES, Rules, normalise, tokenize
 MAX_TOP_K = 20
 TopK = Annotated[int, msgspec.Meta(ge=1, le=MAX_TOP_K)]
 Tokens = Annotated[list[str], msgspec.Meta(examples=[["avoir", "problème", "connexion", "<PRODUCT>"]])]
+# Categories that may be answered now, and what to answer where the model says none of them.
+Among = Annotated[list[str], msgspec.Meta(min_length=1, examples=[["Problème de connexion", "Accès utilisateur"]])]
+Otherwise = Annotated[str, msgspec.Meta(pattern=r"\S", max_length=200, examples=["Accueil"])]
 
 
 class Ticket(Row, frozen=True, omit_defaults=True):
@@ -41,7 +44,7 @@ class Ticket(Row, frozen=True, omit_defaults=True):
     @property
     def expected(self) -> str:
         """The category, under whichever field it came; NFC and without white space around it, as it is compared."""
-        return unicodedata.normalize("NFC", self.category if self.category is not None else self.label or "").strip()
+        return category_name(self.category if self.category is not None else self.label or "")
 
     @property
     def content(self) -> list[str] | str:
@@ -77,6 +80,9 @@ class TicketSearch(Search, frozen=True, kw_only=True, omit_defaults=True):
         explain: whether the answer also says what each token of the one ticket weighs.
         abstain: whether the model may give no category where it is not sure enough; its own setting by default.
         top_k: how many of the most probable categories to name beside; all if the model has fewer.
+        among: the categories that may be answered now; the others are masked, and the rest is renormalised.
+        otherwise: what to answer where the model would give no category, because it is not sure enough of any that may
+            be answered; any name. It goes with `abstain`, and so needs not say it.
     """
 
     ONE: ClassVar[tuple[str, ...]] = ("vector", "text")
@@ -89,6 +95,8 @@ class TicketSearch(Search, frozen=True, kw_only=True, omit_defaults=True):
     explain: bool = False
     abstain: bool | None = None
     top_k: TopK | None = None
+    among: Among | None = None
+    otherwise: Otherwise | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -98,9 +106,9 @@ class TicketSearch(Search, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def ranking(self) -> Ranking | None:
         """What is asked for beyond a category."""
-        if self.abstain is None and self.top_k is None:
+        if self.abstain is None and self.top_k is None and self.among is None and self.otherwise is None:
             return None
-        return Ranking(self.abstain, self.top_k)
+        return Ranking(self.abstain, self.top_k, self.among, self.otherwise)
 
 
 class Neighbour(msgspec.Struct, frozen=True):
@@ -187,11 +195,11 @@ class RankedPrediction(Answer, frozen=True, omit_defaults=True):
     """What a model says of one ticket where the search asks for more than a category, or lets the model abstain.
 
     Attributes:
-        category: the most probable one; None where the model abstains.
+        category: the most probable one of those that may be answered; where the model abstains None, or `otherwise`.
         confidence: of the most probable one, also where it is not given; 0 for an empty ticket.
         unknown_tokens, num_truncated_tokens: as in `Prediction`.
-        reason: why there is no category; left out where there is one.
-        best: the most probable categories, best first; left out where there is a category and nobody asks for them.
+        reason: why the model abstains; left out where it does not.
+        best: the most probable categories, best first; left out where the model is sure and nobody asks for them.
         explanation: as in `Prediction`.
     """
 
@@ -207,6 +215,11 @@ class RankedPrediction(Answer, frozen=True, omit_defaults=True):
     def said(self) -> str | None:
         """The category."""
         return self.category
+
+
+def category_name(name: str) -> str:
+    """Return a category's name as names are compared: NFC, without white space around it."""
+    return unicodedata.normalize("NFC", name).strip()
 
 
 def read_tokens(content: list[str] | str, rules: Rules = NEWEST) -> list[str]:

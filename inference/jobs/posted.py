@@ -67,6 +67,8 @@ OWN: Mapping[JobKind, Mapping[str, str]] = {
         "version": "number",
         "abstain": "flag",
         "top_k": "number",
+        "among": "list",
+        "otherwise": "text",
         "explain": "flag",
         "output": "text",
     },

@@ -22,7 +22,7 @@ METHODS = frozenset({"GET", "POST", "DELETE", "HEAD", "OPTIONS", "PUT", "PATCH"}
 NO_ROUTE = "none"  # a path that nobody serves; the path itself would make a series of each that a scanner tries
 # What stands for itself needs no escape (RFC 3986 2.3), and an escaped slash must not divide: %2F, %61, %7E, ...
 _NEEDLESS = re.compile(rb"(?i)%(?:2[def]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])")
-FOLDERS = (b"/", b"/ui/", b"/docs/")
+FOLDERS = (b"/", b"/ui/", b"/docs/", b"/v2/")  # the last as the document of the Open Inference Protocol has it
 _SEGMENT = re.compile(rb"(?!\.{1,2}$)[^/]+")
 
 log = logging.getLogger("puppet")
@@ -106,7 +106,7 @@ class Observer:
 
     async def _refuse(self, scope: Scope, status: int, said: problems.Message, send: Send) -> None:
         """Answer with a problem, past Litestar."""
-        response = errors.problem(status, said, errors.language_asked(scope["headers"]))
+        response = errors.problem(status, said, errors.language_asked(scope["headers"]), path=scope["path"])
         raw = response.content
         described = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
         described += [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(raw))]

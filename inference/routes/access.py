@@ -34,11 +34,11 @@ from litestar.handlers import BaseRouteHandler
 from litestar.routes import HTTPRoute
 
 from artifacts.store.audit import NOBODY, Author
-from inference.errors import HostRefused, TokenRefused, TooManyAttempts, WrongCoding, WrongMediaType
+from inference.errors import HostRefused, OriginRefused, TokenRefused, TooManyAttempts, WrongCoding, WrongMediaType
 from inference.settings import Settings, is_loopback
 from inference.tokens import NamedToken, as_time
 
-JSON, MAIL = "application/json", "message/rfc822"
+JSON, MAIL, OCTETS = "application/json", "message/rfc822", "application/octet-stream"
 OPEN, SEARCH, VIEW, LABEL, FEEDBACK, INSPECT, ADMIN, JOB = (  # a handler's `opt`
     {"role": role} for role in ("open", "search", "view", "label", "feedback", "inspect", "admin", "job")
 )
@@ -293,6 +293,24 @@ def sees_words(request: Request[Any, Any, Any]) -> bool:
     """Return whether the caller may be shown words of the training, some of which may be names; see `Gate`."""
     gate: Gate = request.app.state.gate
     return gate.may_see_words(request.scope["headers"])
+
+
+def check_origin(request: Request[Any, Any, Any]) -> None:
+    """Raise unless a request without a content type may be taken: it comes from no page, or from one of this server.
+
+    A browser sends a body without a content type, or of an unknown one, to any site without asking first; but it says
+    in the header Origin from which page. Programs send no such header.
+
+    Raises:
+        OriginRefused: the page is of another site, or of another port of this machine.
+        WrongMediaType: the body is sent as another type than JSON or octets.
+        WrongCoding: the body is compressed.
+    """
+    origin = request.headers.get("origin")
+    if origin is not None and origin.lower().partition("://")[2] != request.headers.get("host", "").lower():
+        raise OriginRefused("wrong-origin", origin=origin[:200])
+    if request.headers.get("content-type") or request.headers.get("content-encoding"):
+        check_media_type(request, JSON, OCTETS)
 
 
 def check_media_type(request: Request[Any, Any, Any], *accepted: str) -> str:

@@ -3,14 +3,23 @@
     async def model(self, name: FromPath[str], registry: NamedDependency[Registry]) -> ModelAnswer: ...
 
 Litestar looks each parameter up in the table that `parts_of` returns. So a handler's signature says all that it needs,
-and only app.py and the server know that there is a state; and POST /search, which cannot afford it (seeds.py).
+and only app.py and the server know that there is a state; and POST /search, which cannot afford it (seeds.py). A
+request that asks a model has a context besides (`context_of`).
 """
 
+import functools
+from collections.abc import Coroutine
+from typing import Any, cast
+
+from litestar import Request
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.types import HTTPReceiveMessage, Receive
 
 from inference.search.batcher import Batcher
+from inference.search.context import RequestContext
 from inference.search.registry import Registry
+from inference.search.search import deadline_after
 from inference.settings import Settings
 
 PARTS = (
@@ -58,3 +67,30 @@ def _part(state: State, name: str) -> Provide:
         return getattr(state, name)
 
     return Provide(part, sync_to_thread=False)  # a thread would cost more than the handler
+
+
+def context_of(request: Request[Any, Any, Any], arrived: float) -> RequestContext:
+    """Return the context of a request that asks a model, once its body has come.
+
+    Raises:
+        InvalidInput: the header X-Timeout-Ms.
+    """
+    given = request.headers.get("x-timeout-ms")
+    deadline = deadline_after(arrived, given.encode("latin-1") if given is not None else None)
+    return RequestContext(deadline, functools.partial(has_left, request.receive))
+
+
+def has_left(receive: Receive) -> bool:
+    """Return whether the client has closed its connection; its body has been received.
+
+    Servers tell the end of a connection to whoever asks for a further message, and let it wait until there is one. So
+    one is asked for, for a single step: a task that waits beside each search would cost more than the search saves.
+    """
+    asking = cast(Coroutine[Any, Any, HTTPReceiveMessage], receive())
+    try:
+        asking.send(None)
+    except StopIteration as answered:
+        return bool(answered.value["type"] == "http.disconnect")
+    finally:
+        asking.close()
+    return False

@@ -28,6 +28,7 @@ from inference.routes.openapi import (
     ADMIN,
     CLASSIFY,
     DIFF,
+    EMPTY,
     EVALUATE,
     INSPECT,
     documented,
@@ -221,7 +222,13 @@ class JobRoutes(Routes):
         offset = int(given) if given.isascii() and given.isdigit() and len(given) < 10 else 0
         return ServerSentEvent(told(training, found.id, offset, language_of(request)))
 
-    @post("/{job_id:str}/cancel", opt=access.JOB, status_code=200, responses=refusals(*ADMIN, 404))
+    @post(
+        "/{job_id:str}/cancel",
+        operation_class=documented(EMPTY),
+        opt=access.JOB,
+        status_code=200,
+        responses=refusals(*ADMIN, 404),
+    )
     async def cancel(
         self,
         request: AnyRequest,

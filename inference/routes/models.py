@@ -30,6 +30,7 @@ from inference.routes.declared import Routes
 from inference.routes.injected import Serving
 from inference.routes.openapi import (
     ADMIN,
+    EMPTY,
     PROMOTE,
     READ,
     STEPS,
@@ -194,6 +195,7 @@ class ModelRoutes(Routes):
 
     @post(
         "/{name:str}/versions/{version:int}/report",
+        operation_class=documented(EMPTY),
         opt=access.ADMIN,
         status_code=200,
         responses=job_answers(WrittenReport) | refusals(*ADMIN, 404),
@@ -302,7 +304,13 @@ class ModelRoutes(Routes):
         await registry.refresh()
         return Serves(model_name=name, version=number)
 
-    @post("/{name:str}/rollback", opt=access.ADMIN, status_code=200, responses=refusals(*ADMIN, 404, 409))
+    @post(
+        "/{name:str}/rollback",
+        operation_class=documented(EMPTY),
+        opt=access.ADMIN,
+        status_code=200,
+        responses=refusals(*ADMIN, 404, 409),
+    )
     async def rollback(
         self,
         request: AnyRequest,

@@ -38,12 +38,14 @@ from artifacts.jobs.request import (
 )
 from artifacts.kinds import KINDS
 from inference.jobs.posted import FILES, parameters_of
+from inference.oip.wire import InferenceAnswer, InferenceRequest, RequestInput
 from inference.routes.access import OPENED_BY, Gate
 from inference.schemas import (
     Accepted,
     AskSteps,
     CreateModel,
     Feedback,
+    Nothing,
     Predict,
     Problem,
     Promote,
@@ -83,6 +85,7 @@ class PageOnce(Once, SwaggerRenderPlugin):
 ERRORS = {
     400: "The body does not fit; every fault is listed with its JSON Pointer. Or one of the seeds' sentences.",
     401: "The request carries no token that opens the route.",
+    403: "The request comes from a page of another site.",
     404: "There is no such model, version, job, result, correction or page.",
     409: "Not in the state that the request needs: the version serves, nothing to roll back to, the training stopped, "
     "the review queue is off.",
@@ -139,6 +142,7 @@ REVIEW: Bodies = {
         ),
     )
 }
+EMPTY: Bodies = {"nothing": (Nothing, Nothing())}
 PROMOTE: Bodies = {"promote": (Promote, Promote(2))}
 INSPECT: Bodies = {
     kind.name: (InspectData[kind.row], InspectData(list(kind.examples[0])))  # type: ignore[name-defined]
@@ -161,6 +165,17 @@ CLASSIFY: Bodies = {
         ClassifyTickets,
         ClassifyTickets("puppet-o2", "GRU", [UnsortedTicket(text="Je n'arrive plus à me connecter", id=1107)]),
     )
+}
+INFER: Bodies = {
+    "infer": (
+        InferenceRequest,
+        InferenceRequest(
+            [RequestInput("text", "BYTES", [1], data=msgspec.Raw('["Je n\'arrive plus à me connecter"]'.encode()))]
+        ),
+    )
+}
+OCTETS_BODY = {
+    "application/octet-stream": OpenAPIMediaType(schema=Schema(type="string", format="binary"))  # type: ignore[arg-type]
 }
 FILE_BODY = {
     media_type: OpenAPIMediaType(schema=Schema(type="string", format="binary"))  # type: ignore[arg-type]
@@ -191,6 +206,8 @@ DESCRIBED = {
     "new": "Of a file: the other version; the newest by default.",
     "abstain": "Of a file: leave the category empty where the model is not sure; its own setting by default.",
     "top_k": "Of a file: how many categories to name.",
+    "among": "Of a file: a category that may be answered; may be repeated, and others are masked.",
+    "otherwise": "Of a file: what to write where the category would stay empty.",
     "explain": "Of a file: name the words that weigh most.",
     "output": "Of a file: form of the one that is given back: csv, tsv, xlsx, jsonl or parquet.",
     "category": "Of a file: the column of the category.",
@@ -212,7 +229,10 @@ MAIL_BODY = {
         example="Subject: Réunion\n\nRéunion d'équipe prévue demain à 10h.",
     )
 }
-_BODIES = (CREATE, TRAIN, SEARCH, TEST, PREDICT, STEPS, FEEDBACK, REVIEW, PROMOTE, INSPECT, EVALUATE, DIFF, CLASSIFY)
+_BODIES: tuple[Bodies, ...] = (
+    *(CREATE, TRAIN, SEARCH, TEST, PREDICT, STEPS, FEEDBACK, REVIEW, PROMOTE, INSPECT, EVALUATE, DIFF, CLASSIFY),
+    *(INFER, EMPTY),
+)
 _TYPES = [type_ for bodies in _BODIES for type_, _ in bodies.values()]
 _REFERENCES, _COMPONENTS = msgspec.json.schema_components(_TYPES, ref_template="#/components/schemas/{name}")
 
@@ -231,7 +251,7 @@ def documented(
         other = {**(other or {}), **FILE_BODY}
     references = [Reference(ref=_REFERENCES[_TYPES.index(type_)]["$ref"]) for type_, _ in bodies.values()]
     examples: dict[str, Example | Reference] = {
-        name: Example(value=msgspec.to_builtins(example)) for name, (_, example) in bodies.items()
+        name: Example(value=msgspec.json.decode(msgspec.json.encode(example))) for name, (_, example) in bodies.items()
     }
 
     @dataclass
@@ -263,9 +283,8 @@ def query_of(job: JobKind) -> list[Parameter | Reference]:
 
 def answers(types: Iterable[Any]) -> dict[int, ResponseSpec]:
     """Return the OpenAPI entry of a good answer, which is one of several types."""
-    return {
-        200: ResponseSpec(Union[tuple(types)], generate_examples=False, description="The answer.")  # noqa: UP007
-    }
+    any_of: Any = Union[tuple(types)]  # noqa: UP007  # of as many as there are
+    return {200: ResponseSpec(any_of, generate_examples=False, description="The answer.")}
 
 
 def accepted() -> dict[int, ResponseSpec]:
@@ -287,6 +306,12 @@ def _named(type_: Any) -> Any:
     """
     (reference,), _ = msgspec.json.schema_components([type_], ref_template="{name}")
     return Annotated[type_, Body(schema_component_key=reference["$ref"])]
+
+
+def infer_answers() -> dict[int, ResponseSpec]:
+    """Return the OpenAPI entry of a good answer of the Open Inference Protocol; with binary tensors it is octets."""
+    said = "The answer; application/octet-stream with binary tensors behind the JSON."
+    return {200: ResponseSpec(InferenceAnswer, generate_examples=False, description=said)}
 
 
 def text_answer() -> dict[int, ResponseSpec]:
@@ -318,8 +343,9 @@ def job_answers(*types: Any, is_file: bool = False) -> dict[int, ResponseSpec]:
     """
     said = "The job is queued; Location says where to follow it."
     at_end = "What the job gives back; a file unless Accept asks for JSON." if is_file else "What the job gives back."
+    any_of: Any = Union[tuple(types)]  # noqa: UP007
     return {
-        200: ResponseSpec(Union[tuple(types)], generate_examples=False, description=at_end),  # noqa: UP007
+        200: ResponseSpec(any_of, generate_examples=False, description=at_end),
         202: ResponseSpec(Accepted, generate_examples=False, description=said),
     }
 
@@ -328,8 +354,9 @@ def job_results() -> dict[int, ResponseSpec]:
     """Return the OpenAPI entry of what a job of any kind gives back."""
     kinds = [kind.evaluation for kind in KINDS.values()]
     types = (TrainedAnswer, Preview, InspectionAnswer, *kinds, Difference, ClassifiedFile, WrittenReport)
+    any_of: Any = Union[types]  # noqa: UP007
     said = "What the job gives back; of a file that was sorted the file, unless Accept asks for JSON."
-    return {200: ResponseSpec(Union[types], generate_examples=False, description=said)}  # noqa: UP007
+    return {200: ResponseSpec(any_of, generate_examples=False, description=said)}
 
 
 def lines_answer() -> dict[int, ResponseSpec]:

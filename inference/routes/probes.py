@@ -32,12 +32,12 @@ def counted(counters: Counters, serving: Serving) -> Counters:
 class ProbeRoutes(Routes):
     """GET /livez, /readyz and /metrics."""
 
-    @get("/livez", opt=access.OPEN)
+    @get("/livez", opt=access.OPEN, responses=refusals(421))
     async def livez(self) -> Probe:
         """Answer as long as the process does."""
         return Probe("alive")
 
-    @get("/readyz", opt=access.OPEN)
+    @get("/readyz", opt=access.OPEN, responses=refusals(421, 503))
     async def readyz(self, registry: NamedDependency[Registry], draining: NamedDependency[bool]) -> Probe:
         """Answer 200 once every trained model has been loaded or refused, and until the server is asked to end."""
         if draining:

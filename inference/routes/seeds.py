@@ -1,15 +1,12 @@
 """The routes of the seed documents: bytes -> Struct -> work -> answer. One method each, in the documents' order."""
 
-import functools
 import time
-from collections.abc import Coroutine
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
-from litestar.types import HTTPReceiveMessage, Receive
 
 from artifacts.errors import InvalidInput
 from artifacts.jobs.records import AskedJob
@@ -24,7 +21,7 @@ from inference.jobs.asking import job_asked, wants_job
 from inference.prediction import label
 from inference.routes import access
 from inference.routes.declared import Routes
-from inference.routes.injected import Serving
+from inference.routes.injected import Serving, context_of
 from inference.routes.openapi import (
     ADMIN,
     ASK,
@@ -42,39 +39,11 @@ from inference.routes.openapi import (
 )
 from inference.schemas import Created, CreateModel, Predict, PredictAnswer, Test
 from inference.search.bodies import decoded, kind_asked
-from inference.search.context import RequestContext
 from inference.search.registry import Registry
-from inference.search.search import answer, deadline_after, explains
+from inference.search.search import answer, explains
 from inference.training import Training, create_once, served
 
 AnyRequest = Request[Any, Any, Any]
-
-
-def context_of(request: AnyRequest, arrived: float) -> RequestContext:
-    """Return the context of a request that asks a model, once its body has come.
-
-    Raises:
-        InvalidInput: the header X-Timeout-Ms.
-    """
-    given = request.headers.get("x-timeout-ms")
-    deadline = deadline_after(arrived, given.encode("latin-1") if given is not None else None)
-    return RequestContext(deadline, functools.partial(has_left, request.receive))
-
-
-def has_left(receive: Receive) -> bool:
-    """Return whether the client has closed its connection; its body has been received.
-
-    Servers tell the end of a connection to whoever asks for a further message, and let it wait until there is one. So
-    one is asked for, for a single step: a task that waits beside each search would cost more than the search saves.
-    """
-    asking = cast(Coroutine[Any, Any, HTTPReceiveMessage], receive())
-    try:
-        asking.send(None)
-    except StopIteration as answered:
-        return bool(answered.value["type"] == "http.disconnect")
-    finally:
-        asking.close()
-    return False
 
 
 def check_size(raw: bytes, limit_bytes: int, media_type: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from artifacts.arrays import Longs
 from artifacts.errors import InvalidContent, InvalidInput, KindMismatch
 from artifacts.kinds import Kind, check_kind
 from artifacts.networks.runtime import Model
@@ -23,7 +24,7 @@ from inference.schemas import SearchAnswers
 from inference.search.batcher import Batcher
 from inference.search.bodies import SLICE_TICKETS, encode_all, encode_one, is_long
 from inference.search.context import AskedInput, Awaited, Reply, RequestContext
-from inference.search.ranked import rank, ranking_of
+from inference.search.ranked import kept_asked, rank, ranking_of
 from inference.search.registry import Registry
 
 MAX_TIMEOUT_MS = 600_000  # ten minutes; who waits longer wants a job, not a search
@@ -137,7 +138,10 @@ async def answer(
         found = await batcher.predict(model, encoded, context, functools.partial(asked_in, body))
     # What each token weighs is found by leaving it out and asking again: as many runs as there are tokens.
     if explains(body) and not (isinstance(found[0], RankedPrediction) and found[0].reason == "empty"):
-        explanation = await explained(kind, model, await encode_one(batcher.large, model, content), batcher, context)
+        encoded_one = await encode_one(batcher.large, model, content)
+        # Of the category that was answered, so among those that may be; `rank` has seen that the model knows them.
+        kept_K = kept_asked(model, ranking) if ranking is not None else None
+        explanation = await explained(kind, model, encoded_one, kept_K, batcher, context)
         if not shows_words:
             explanation = without_words(explanation)
         found = [msgspec.structs.replace(found[0], explanation=explanation)]
@@ -187,9 +191,11 @@ def check_explains(kind: Kind, name: str) -> None:
 
 
 async def explained(
-    kind: Kind, model: Model[Any], encoded: Any, batcher: Batcher, context: RequestContext
+    kind: Kind, model: Model[Any], encoded: Any, kept_K: Longs | None, batcher: Batcher, context: RequestContext
 ) -> Explanation:
     """Return what each token of a ticket weighs; in the batcher's thread, so that searches go on beside it.
+
+    Of the best of the categories `kept_K`, or of all.
 
     Raises:
         ServerFull, TooLate, ClientLeft: as `LargeWork.in_steps`.
@@ -197,7 +203,7 @@ async def explained(
     """
     assert kind.explain is not None, "check_explains has been called; internal error"
     # A task and not one run: some hundred runs in one piece would hold every large request up.
-    work = kind.explain(model, encoded)
+    work = kind.explain(model, encoded, kept_K)
     return await batcher.large.in_steps(model, work.steps, work.cost, context)
 
 

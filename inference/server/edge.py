@@ -362,12 +362,12 @@ class Edge(HttpToolsProtocol):
         log.warning("connection from %s refused: %s", self.client[0] if self.client else "a Unix socket", error)
 
 
-def written(error: PuppetError, language: Language) -> tuple[int, bytes, bytes]:
-    """Return the status, the header lines and the body that Litestar would answer an error with.
+def written(error: PuppetError, language: Language, path: str = "") -> tuple[int, bytes, bytes]:
+    """Return the status, the header lines and the body that Litestar would answer an error with, at a path.
 
     The line of the body's length is left to the caller.
     """
-    response = errors.answer_puppet_error(None, error, language)
+    response = errors.answer_puppet_error(None, error, language, path)
     lines = [f"{name.lower()}: {value}\r\n" for name, value in response.headers.items()]
     lines += [f"content-type: {response.media_type}\r\n"]
     return errors.STATUS[type(error)], "".join(lines).encode(), response.content

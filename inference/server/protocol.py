@@ -12,8 +12,8 @@ the only place that answers errors, and the reference that tests compare this on
 
 import asyncio
 import functools
+import itertools
 import time
-from collections.abc import Mapping
 from typing import Any, cast
 
 from uvicorn.protocols.http.flow_control import CLOSE_HEADER
@@ -23,6 +23,7 @@ from artifacts.errors import PuppetError
 from artifacts.problems.sentences import LANGUAGES, Language
 from inference.errors import ServerFull, TooLate
 from inference.monitoring.tracing import trace
+from inference.oip.infer import Wire, begin_inference
 from inference.routes.access import Gate
 from inference.search.admission import LARGE_FACTOR
 from inference.search.batcher import Batcher
@@ -31,9 +32,10 @@ from inference.search.context import RequestContext
 from inference.search.registry import Registry
 from inference.search.search import begin, deadline_after
 from inference.server.edge import MAX_HEAD_BYTES, Edge, written
-from inference.server.request_head import END, JSON_TYPE, LINE, PATH, Head, Heads
+from inference.server.request_head import END, INFER_LINE, INFER_PATH, JSON_TYPE, LINE, PATH, Head, Heads
 
-LINES = {status: f"POST {PATH} {status}" for status in (200, 503, 504)}  # as they are counted
+# Path and status -> how an answer is counted.
+LINES = {(path, status): f"POST {path} {status}" for path in (PATH, INFER_PATH) for status in (200, 503, 504)}
 STAND_IN = 10**15 + 1  # for the number in a refusal that is written out beforehand; no queue is so long
 
 
@@ -100,7 +102,9 @@ class Protocol(Edge):
         if self._begun:
             data, self._begun = self._begun + data, b""
             self._head_since = None  # no new head: the rest of the search that has begun
-        if not (data.startswith(LINE) and self._is_free() and self._takes(data)):
+        # A search is looked for first: it pays nothing for the other form.
+        is_known = data.startswith(LINE) or data.startswith(INFER_LINE)
+        if not (is_known and self._is_free() and self._takes(data)):
             super().data_received(data)
 
     def _is_free(self) -> bool:
@@ -139,7 +143,11 @@ class Protocol(Edge):
             context.deadline = deadline_after(context.began, head.timeout_ms)
             reply = ConnectionReply(self, head, context, data)
             self._is_asked = True  # before it is, for it may end immediately
-            is_asked = begin(*read_search(data[end:]), self._registry, self._batcher, context, reply)
+            if head.model is None:
+                is_asked = begin(*read_search(data[end:]), self._registry, self._batcher, context, reply)
+            else:
+                of = head.model, head.header_length, data[end:]
+                is_asked = begin_inference(*of, self._registry, self._batcher, context, reply)
         except (ServerFull, TooLate) as error:
             self._is_asked = False
             self._answer_refusal(error, head, context)
@@ -150,7 +158,7 @@ class Protocol(Edge):
             self._is_asked = False
         return is_asked
 
-    def end(self, head: Head, context: RequestContext, data: bytes, found: bytes | BaseException) -> None:
+    def end(self, head: Head, context: RequestContext, data: bytes, found: bytes | Wire | BaseException) -> None:
         """Answer a search that has waited, and go on with what came behind it; see `ConnectionReply`."""
         self._is_asked = False
         if self.transport.is_closing():  # the client has left
@@ -161,7 +169,14 @@ class Protocol(Edge):
                 JSON_TYPE,
                 len(found),
             )
-            self._answer(200, described, head.traced, found, context)
+            self._answer(200, described, head, found, context)
+        elif isinstance(found, Wire):
+            described = b"server-timing: %s\r\n%scontent-length: %d\r\n" % (
+                context.server_timing().encode(),
+                found.described,
+                len(found.body),
+            )
+            self._answer(200, described, head, found.body, context)
         elif isinstance(found, TooLate):
             self._answer_refusal(found, head, context)
         elif isinstance(found, asyncio.CancelledError):  # the server has ended
@@ -176,24 +191,22 @@ class Protocol(Edge):
             self.data_received(behind)
 
     def _answer_refusal(self, error: ServerFull | TooLate, head: Head, context: RequestContext) -> None:
-        status, described, body = refusal(error, head.language)
-        self._answer(status, described, head.traced, body, context)
+        status, described, body = refusal(error, head.language, head.path)
+        self._answer(status, described, head, body, context)
 
-    def _answer(
-        self, status: int, described: bytes, traced: Mapping[bytes, bytes], body: bytes, context: RequestContext
-    ) -> None:
+    def _answer(self, status: int, described: bytes, head: Head, body: bytes, context: RequestContext) -> None:
         """Write an answer as uvicorn would, and count it."""
         # A copy, because a signal may add to them between any two lines here: who is not told so is not to be closed.
         usual = tuple(self.server_state.default_headers)
         lines = [b"%s: %s\r\n" % header for header in usual]
-        lines += [described, *(b"%s: %s\r\n" % header for header in trace(traced)[1])]
+        lines += [described, *(b"%s: %s\r\n" % header for header in trace(head.traced)[1])]
         self.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", body)))
         if CLOSE_HEADER in usual:
             self.transport.close()
         self.server_state.total_requests += 1
         self._since = self.loop.time()
         self._head_since = None
-        self._counters.count_request(LINES[status], PATH, time.perf_counter() - context.began)
+        self._counters.count_request(LINES[head.path, status], head.path, time.perf_counter() - context.began)
 
 
 class ConnectionReply:
@@ -208,41 +221,41 @@ class ConnectionReply:
         self._context = context
         self._data = data
 
-    def take(self, found: bytes | BaseException) -> None:
+    def take(self, found: bytes | Wire | BaseException) -> None:
         """Write the answer, or let the ordinary way answer the error."""
         self._connection.end(self._head, self._context, self._data, found)
 
 
-def refusal(error: ServerFull | TooLate, language: Language) -> tuple[int, bytes, bytes]:
+def refusal(error: ServerFull | TooLate, language: Language, path: str = PATH) -> tuple[int, bytes, bytes]:
     """Return the status, the lines and the body that Litestar sends where the server is full (503) or too late (504).
 
     A refusal must cost next to nothing, and only the number of tokens differs from one to the next.
     """
     about = error.message.parameters
     limit_tokens = cast(int, about["limit_tokens"]) if isinstance(error, ServerFull) else None
-    status, described, pieces = _written_out(limit_tokens, language)
+    status, described, pieces = _written_out(limit_tokens, language, path)
     body = (b"%d" % cast(int, about.get("num_tokens", 0))).join(pieces)  # one piece, if it is too late
     return status, b"%scontent-length: %d\r\n" % (described, len(body)), body
 
 
 @functools.cache
-def _written_out(limit_tokens: int | None, language: Language) -> tuple[int, bytes, list[bytes]]:
+def _written_out(limit_tokens: int | None, language: Language, path: str) -> tuple[int, bytes, list[bytes]]:
     """Return the status, the lines and the pieces of a body, between which the number of tokens stands.
 
     Args:
         limit_tokens: of the queue that is full; None: it is too late.
         language: of the body.
+        path: that was asked.
     """
     error: PuppetError = TooLate("too-late")
     if limit_tokens is not None:
         error = ServerFull("server-full", num_tokens=STAND_IN, limit_tokens=limit_tokens)
-    status, described, body = written(error, language)
+    status, described, body = written(error, language, path)
     return status, described, body.split(b"%d" % STAND_IN)
 
 
 def write_refusals(limit_tokens: int) -> None:
     """Write the refusals out in every language, so that the first one under load costs no more than the others."""
-    for language in LANGUAGES:
-        for limit in (limit_tokens, limit_tokens * LARGE_FACTOR):
-            _written_out(limit, language)
-        _written_out(None, language)
+    for language, path in itertools.product(LANGUAGES, (PATH, INFER_PATH)):
+        for limit in (limit_tokens, limit_tokens * LARGE_FACTOR, None):
+            _written_out(limit, language, path)

@@ -1,5 +1,7 @@
 """The head of a plain search: recognised from its bytes, and read once for all requests that begin with the same.
 
+A request of the Open Inference Protocol (`POST /v2/models/NAME/infer`) is a plain search in another form.
+
     bytes up to the blank line ─► seen before? ─► Head
                                   else httptools ─► a plain search? ─► Head, and kept
                                                                     ─► None: uvicorn's
@@ -10,6 +12,7 @@ that no two programs can take the same bytes for different requests (request smu
 or not sure to be right is no plain search.
 """
 
+import re
 from collections.abc import Mapping
 
 import httptools
@@ -17,11 +20,14 @@ import msgspec
 
 from artifacts.problems.sentences import Language
 from inference.errors import language_asked
-from inference.routes.access import JSON, Gate, is_own_host
+from inference.routes.access import JSON, OCTETS, Gate, is_own_host
 from inference.settings import Settings
 
 PATH = "/search"
 LINE = f"POST {PATH} HTTP/1.1\r\n".encode()
+INFER_PATH, INFER_LINE = "/v2/models/{name}/infer", b"POST /v2/models/"  # how it is counted, and how it begins
+INFER_URL = re.compile(rb"/v2/models/([a-z0-9][a-z0-9_-]{0,62})/infer")
+INFER_TYPES = (None, JSON.encode(), OCTETS.encode())
 END = b"\r\n\r\n"
 JSON_TYPE = JSON.encode()
 MAX_LENGTH_DIGITS = 9
@@ -49,6 +55,9 @@ class Head(msgspec.Struct, frozen=True):
         timeout_ms: the header X-Timeout-Ms; None without one.
         language: that a refusal is to be worded in.
         traced: those of its headers that come back in the answer.
+        path: under which it is counted.
+        model: that an inference request asks; None of a search, whose body says it.
+        header_length: the header Inference-Header-Content-Length of an inference request; None without one.
     """
 
     body_bytes: int
@@ -58,6 +67,9 @@ class Head(msgspec.Struct, frozen=True):
     timeout_ms: bytes | None
     language: Language
     traced: Mapping[bytes, bytes]
+    path: str = PATH
+    model: str | None = None
+    header_length: str | None = None
 
 
 class Heads:
@@ -75,7 +87,7 @@ class Heads:
         """Return what a head says, None if it is not that of a plain search.
 
         Args:
-            raw: from LINE to END.
+            raw: from LINE, or INFER_LINE, to END.
         """
         head = self._kept.get(raw)
         if head is None or (head.expires is not None and self._gate.wall() >= head.expires):
@@ -95,21 +107,24 @@ class Heads:
             return None
         headers = dict(found.headers)
         length = headers.get(b"content-length", b"")
+        inference = INFER_URL.fullmatch(found.url)
+        # Without a content type a page of another site could have sent it, and then its Origin says so (access.py).
+        is_typed = headers.get(b"content-type") in INFER_TYPES and b"origin" not in headers
         is_plain = (
             found.is_whole
-            and found.url == PATH.encode()
+            and (is_typed if inference else found.url == PATH.encode() and headers.get(b"content-type") == JSON_TYPE)
             and parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
             and parser.should_keep_alive()
             and len(headers) == len(found.headers) <= MAX_HEADER_LINES  # none stands twice
             and not any(name in headers for name in OTHERWISE)
-            and headers.get(b"content-type") == JSON_TYPE
             and length.isdigit()
             and len(length) <= MAX_LENGTH_DIGITS
             and int(length) <= self._limit_bytes
         )
         if not is_plain:
             return None
+        header_length = headers.get(b"inference-header-content-length")
         token = self._gate.token_that_opens("search", headers.get(b"authorization"))
         return Head(
             body_bytes=int(length),
@@ -119,6 +134,9 @@ class Heads:
             timeout_ms=headers.get(b"x-timeout-ms"),
             language=language_asked(found.headers),
             traced={name: headers[name] for name in TRACED if name in headers} or NOTHING,
+            path=INFER_PATH if inference else PATH,
+            model=inference[1].decode() if inference else None,
+            header_length=header_length.decode("latin-1") if inference and header_length is not None else None,
         )
 
 

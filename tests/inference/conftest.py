@@ -22,6 +22,7 @@ from inference.app import create_app
 from inference.settings import Settings
 from inference.tokens import NamedToken
 from tests.artifacts.networks.kernels import best
+from tests.inference.contract import held
 from tests.inference.worker import WorkerHere
 
 
@@ -59,7 +60,7 @@ async def connect(app: Litestar, address: str | None = "127.0.0.1") -> AsyncIter
     """Give a client that calls from `address`; None is a caller without one, as on a Unix socket."""
     # The stubs want an address; ASGI allows none.
     peer: tuple[str, int] = (address, 50000) if address is not None else None  # type: ignore[assignment]
-    transport = httpx.ASGITransport(app, client=peer)  # type: ignore[arg-type]  # Litestar types its scopes more closely
+    transport = httpx.ASGITransport(held(app), client=peer)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         yield client
 

@@ -57,6 +57,8 @@ class Follower(Protocol):
 @click.option(
     "--top-k", type=click.IntRange(1, MAX_TOP_K), default=1, show_default=True, help="Name the next best too."
 )
+@click.option("--among", multiple=True, metavar="CATEGORY", help="A category that may be answered; repeatable.")
+@click.option("--otherwise", metavar="NAME", help="Written where the category would stay empty.")
 @click.option("--explain", is_flag=True, help="Name the words that weigh most; takes many times as long.")
 @reading_options(labels=False)
 @store_option
@@ -69,6 +71,8 @@ def classify_command(
     version: int | None,
     abstain: bool | None,
     top_k: int,
+    among: tuple[str, ...],
+    otherwise: str | None,
     explain: bool,
     reading: Reading,
     store: Path,
@@ -87,7 +91,7 @@ def classify_command(
     model = load(*opened.read_version(name, number))
     delimiter = ";" if excel_delimiter() == ";" else None
     with progress() as follow:
-        asked = classify.Asked(abstain, top_k, explain)
+        asked = classify.Asked(abstain, top_k, explain, among=among or None, otherwise=otherwise)
         found, _ = classify.classify(data, target, model, asked, reading, delimiter, follow)
     out.print(f"{data}: {found.said}", soft_wrap=True)
     out.print(f"{found.num_tickets} tickets written to {target} by {name} version {number}", soft_wrap=True)
@@ -96,7 +100,8 @@ def classify_command(
     if len(found.categories) > MAX_SHOWN:
         out.print(f"  ... and {len(found.categories) - MAX_SHOWN} more categories")
     for reason, count in found.reasons.items():
-        out.print(f"  {count} without a category: {reason}", soft_wrap=True)
+        instead = f"with {otherwise!r} instead of" if otherwise is not None else "without"
+        out.print(f"  {count} {instead} a category: {reason}", soft_wrap=True)
     if found.num_repaired:
         out.print(
             f"  {found.num_repaired} were encoded twice (Ã¨ for è) and were read as they were meant", soft_wrap=True

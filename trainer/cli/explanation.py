@@ -45,7 +45,7 @@ def explain_command(ticket: str, name: str, version: int | None, store: Path, as
         raise KindMismatch("not-explainable", model_name=name, neural_network_type=kind.name)
     encoded = encoded_as(model, ticket)
     (answer,) = model.predict([encoded])
-    explanation = finish(kind.explain(model, encoded))
+    explanation = finish(kind.explain(model, encoded, None))
     assert isinstance(answer, Prediction), "a kind that explains answers with a category; this is our bug"
     title = f"{explanation.category}, confidence {answer.confidence:.3f} ({model.where})"
     out.print(title, style="bold", soft_wrap=True)

@@ -23,6 +23,7 @@ from artifacts.errors import (
 from artifacts.jobs.records import BODY, Checked, JobKind, JobResult, read_asked, read_upload
 from artifacts.jobs.request import ClassifyTickets, DiffVersions, EvaluateModel, InspectData, TrainModel
 from artifacts.kinds import check_kind, kind_named
+from artifacts.networks.ranking.among import kept_of
 from artifacts.store import feedback
 from artifacts.store.store import Store
 from artifacts.system.validation import MAX_FAULTS_SHOWN, decode, does_not_fit
@@ -133,7 +134,11 @@ def read_classify(store: Store, folder: Path) -> tuple[ClassifyTickets, int]:
     _check_rows_named(body.data, body.data_of, folder, "data")
     if body.corrections and body.data:
         raise does_not_fit("body", [Fault.of("/corrections", "row-corrections-need-file")])
-    return body, version_asked(store, body.name, body.version)
+    version = version_asked(store, body.name, body.version)
+    if body.among is not None:
+        _, files = store.read_version(body.name, version, ("labels.json",))
+        kept_of(msgspec.json.decode(files["labels.json"], type=list[str]), body.among, f"{body.name} version {version}")
+    return body, version
 
 
 def _check_inspect(store: Store, folder: Path) -> Checked:

@@ -149,7 +149,14 @@ def sort(store: Store, folder: Path, attempt: int, max_bytes: int) -> JobResult:
         path,
         folder / f"answer.{form}",
         model,
-        classify.Asked(body.abstain, body.top_k, body.explain, categories_by_place(body.corrections, reading)),
+        classify.Asked(
+            abstain=body.abstain,
+            top_k=body.top_k,
+            explain=body.explain,
+            decided=categories_by_place(body.corrections, reading),
+            among=body.among,
+            otherwise=body.otherwise,
+        ),
         reading,
         progress=follow,
     )

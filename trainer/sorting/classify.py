@@ -21,6 +21,8 @@ from artifacts.errors import Fault, InvalidContent, InvalidInput, KindMismatch
 from artifacts.jobs.answers import MAX_LISTED_ROWS, MAX_TEXT, UnsureTicket, line_of
 from artifacts.kinds import Kind, kind_named
 from artifacts.networks.explain import finish
+from artifacts.networks.ranking.among import kept_of, masked
+from artifacts.networks.ranking.ranker import Ranked
 from artifacts.networks.runtime import Model
 from artifacts.system.validation import does_not_fit
 from artifacts.text.tickets import Guess, RankedPrediction
@@ -46,12 +48,16 @@ class Asked(msgspec.Struct, frozen=True):
         explain: name the tokens that weigh most.
         decided: place of a row, as `Record.place` has it -> the category that a person has given it, which is written
             and not the model's; None leaves it empty.
+        among: categories that may be answered; None: all.
+        otherwise: what to write in place of an empty category, which lets the model abstain.
     """
 
     abstain: bool | None = None
     top_k: int = 1
     explain: bool = False
     decided: Mapping[str, str | None] = {}
+    among: Sequence[str] | None = None
+    otherwise: str | None = None
 
 
 class Sorted(msgspec.Struct, frozen=True):
@@ -59,8 +65,8 @@ class Sorted(msgspec.Struct, frozen=True):
 
     Attributes:
         num_tickets: rows that were written.
-        categories: tickets that each was given to, the most first.
-        reasons: tickets without a category, by reason.
+        categories: tickets that each was given to, the most first; `otherwise` is one of them.
+        reasons: tickets without a category, or with `otherwise`, by reason.
         num_skipped: rows that were left out, with `skip_faulty`.
         num_repaired: tickets that were encoded twice: answered as they were meant, and written as they were.
         form, encoding: of the file that was read.
@@ -141,12 +147,15 @@ class Sorter:
         if not kind.reads_text or model.ranker is None:
             raise KindMismatch("model-sorts-no-tickets", model_name=model.name, neural_network_type=kind.name)
         by_default = model.abstention is not None and model.abstention.by_default
-        self._abstains = by_default if asked.abstain is None else asked.abstain
+        self._abstains = asked.abstain if asked.abstain is not None else by_default or asked.otherwise is not None
+        if asked.otherwise is not None and not self._abstains:
+            raise InvalidInput("otherwise-without-abstain")
         if self._abstains and model.abstention is None:
             raise InvalidInput("no-abstention", model=model.where)
         if asked.explain and kind.explain is None:
             raise KindMismatch("not-explainable", model_name=model.name, neural_network_type=kind.name)
         self._model, self._asked, self._explain = model, asked, kind.explain
+        self._kept_K = kept_of(model.ranker.labels, asked.among, model.where) if asked.among is not None else None
         self.columns = ["category", "confidence", "reason", "version"]
         for place in range(2, asked.top_k + 1):
             self.columns += [f"category_{place}", f"confidence_{place}"]
@@ -170,17 +179,25 @@ class Sorter:
                 reasons.append("empty" if type(error).__name__ == "EmptyTicket" else UNREADABLE)
         assert self._model.ranker is not None, "checked at the start"
         predicted = cast(Sequence[RankedPrediction], self._model.ranker.predict(encoded) if encoded else [])
+        if self._kept_K is not None and encoded:
+            ranked = cast(Sequence[Ranked], predicted)
+            predicted = masked(ranked, self._kept_K, self._model.ranker.labels, self._model.abstention)
         answers = iter(zip(encoded, predicted, strict=True))
         return [self._nothing(reason) if reason else self._cells(*next(answers)) for reason in reasons]
 
     def _nothing(self, reason: str) -> AnsweredTicket:
-        cells = dict.fromkeys(self.columns) | {"confidence": 0.0, "reason": reason, "version": self._model.version}
+        cells = dict.fromkeys(self.columns) | {
+            "category": self._asked.otherwise,
+            "confidence": 0.0,
+            "reason": reason,
+            "version": self._model.version,
+        }
         return AnsweredTicket(cells, doubt=reason)
 
     def _cells(self, encoded: Any, answer: RankedPrediction) -> AnsweredTicket:
         reason = answer.reason if self._abstains else None
         cells: Fields = {
-            "category": answer.category if reason is None else None,
+            "category": answer.category if reason is None else self._asked.otherwise,
             "confidence": round(answer.confidence, 4),
             "reason": reason or "",
             "version": self._model.version,
@@ -191,7 +208,7 @@ class Sorter:
             cells[f"category_{place}"] = guess.category if guess is not None else None
             cells[f"confidence_{place}"] = round(guess.confidence, 4) if guess is not None else None
         if self._explain is not None and self._asked.explain:
-            tokens = finish(self._explain(self._model, encoded)).tokens
+            tokens = finish(self._explain(self._model, encoded, self._kept_K)).tokens
             heaviest = sorted(tokens, key=lambda token: -abs(token.weight))[:NUM_WEIGHTS]
             cells["explanation"] = ", ".join(f"{one.token} ({one.weight:+.2f})" for one in heaviest)
         return AnsweredTicket(cells, answer.confidence, answer.reason or "", best[:MAX_GUESSES])
@@ -257,7 +274,7 @@ def classify(
                     raise does_not_fit(export.name, [fault])
                 writer.write(record.fields | {added[name]: cell for name, cell in cells.items()})
                 counts[str(cells["category"])] += cells["category"] is not None
-                reasons[str(cells["reason"])] += cells["category"] is None
+                reasons[str(cells["reason"])] += cells["category"] is None or bool(cells["reason"] and not is_decided)
                 if not is_decided:
                     unsure.take(record, chosen, text, answer)
             num_tickets += len(good)

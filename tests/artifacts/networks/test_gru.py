@@ -22,7 +22,7 @@ from artifacts.evaluation.metrics import Metrics
 from artifacts.networks import gru
 from artifacts.networks.gru import CHUNK_TICKETS, MAX_RUN_TOKENS, GruModel, OnnxRuntime, pad, run
 from artifacts.networks.gru_records import TENSORS, GoldenRow, GruManifest, encoding, rules_of
-from artifacts.networks.ranker import Ranker
+from artifacts.networks.ranking.ranker import Ranker
 from artifacts.networks.runtime import open_session
 from artifacts.store.store import Store
 from artifacts.text.tickets import Ticket

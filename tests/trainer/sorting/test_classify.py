@@ -383,3 +383,34 @@ def test_bar_follows_the_bytes_of_the_file(store: Store, tmp_path: Path, monkeyp
     puppet_train("classify", data, tmp_path / "o.csv", "--name", "puppet-o2", "--store", store.root)
 
     assert "1,200 tickets" in screen.getvalue()
+
+
+def test_only_what_applies_is_written(model: GruModel, tmp_path: Path) -> None:
+    """What is masked stands in no cell; `otherwise` stands where the category would be empty, and is counted."""
+    data = written(tmp_path, "export.csv", table(CELLS, ",", ("id", "text", "note")))
+    among = ["Accès utilisateur", "Création de client"]
+    model.abstention = SURE
+
+    plain = run(model, data, tmp_path / "plain.csv", Asked(among=among, abstain=False, top_k=2, explain=True))
+    other = run(model, data, tmp_path / "other.csv", Asked(among=among, otherwise="Accueil"))
+
+    cells = [row[name] for row in sorted_rows(tmp_path / "plain.csv") for name in ("category", "category_2")]
+    assert {cell for cell in cells if cell} == set(among)
+    assert plain.reasons == {"empty": 2}
+    rows = sorted_rows(tmp_path / "other.csv")
+    assert [row["category"] == "Accueil" for row in rows] == [bool(row["reason"]) for row in rows]
+    assert other.categories["Accueil"] == sum(other.reasons.values()) == sum(bool(row["reason"]) for row in rows) > 2
+
+
+def test_command_takes_what_applies(store: Store, tmp_path: Path) -> None:
+    """A name that the model does not have is refused with its place, before anything is written."""
+    data = written(tmp_path, "export.csv", table(CELLS, ",", ("id", "text", "note")))
+    words = ["classify", data, tmp_path / "o.csv", "--name", "puppet-o2", "--store", store.root]
+
+    puppet_train(*words, "--among", "Accès utilisateur")
+    refused = puppet_train(*words, "--among", "Accès utilisateur", "--among", "Accueil", status=1)
+    without = puppet_train(*words, "--otherwise", "Accueil", "--no-abstain", status=1)
+
+    assert {row["category"] for row in sorted_rows(tmp_path / "o.csv") if row["category"]} == {"Accès utilisateur"}
+    assert "/among/1" in refused.stderr
+    assert "abstain" in without.stderr

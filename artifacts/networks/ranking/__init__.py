@@ -1,0 +1,1 @@
+"""More than the best category: the next best ones, and those that may be answered."""

@@ -1,0 +1,1 @@
+"""The OpenAPI document as clients are generated from it."""
