@@ -11,9 +11,6 @@ import pkgutil
 import sys
 import typing
 
-from generated import Client  # type: ignore[import-not-found]  # made by the test
-from generated.api import default  # type: ignore[import-not-found]
-
 ARGUMENTS = {
     "name": "puppet-o2",
     "version": 1,
@@ -48,8 +45,9 @@ def main(address: str, document: str) -> None:
             for methods in json.load(file)["paths"].values()
             for operation in methods.values()
         }
-    client = Client(base_url=address)
-    names = [found.name for found in pkgutil.iter_modules(default.__path__)]
+    # Not at the top: the test has made them, and who only looks for doctests here has none.
+    client = importlib.import_module("generated").Client(base_url=address)
+    names = [found.name for found in pkgutil.iter_modules(importlib.import_module("generated.api.default").__path__)]
     said = {}
     for name in sorted(names, key=lambda name: (LAST.index(name) + 1 if name in LAST else 0, name)):
         call = importlib.import_module(f"generated.api.default.{name}").sync_detailed
