@@ -77,7 +77,7 @@ def test_row_says_what_a_row_must(kind: Kind) -> None:
 def test_question_can_be_asked_about_one_and_about_several(kind: Kind) -> None:
     """The fields that a question names are its own, and the routes find them by these names."""
     fields = {field.name for field in msgspec.structs.fields(kind.search)}
-    more = {"abstain", "top_k"} if kind.ranked is not None else set()
+    more = {"abstain", "among", "otherwise", "top_k"} if kind.ranked is not None else set()
     more |= {"explain"} if kind.explain is not None else set()
 
     assert fields - {field.name for field in msgspec.structs.fields(Search)} == {

@@ -81,6 +81,7 @@ def test_all_bodies_are_under_test() -> None:
     """The list of bodies in this file is the list of the module."""
     assert {found.__name__ for found in BODIES} == {
         "CreateModel", "Test", "Predict", "Promote", "Feedback", "ReviewLoad", "ReviewLoadRaw", "ReviewTicket",
+        "AskSteps", "Nothing",
     }  # fmt: skip
 
 

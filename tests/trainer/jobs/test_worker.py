@@ -140,7 +140,8 @@ def test_wrong_job_fails_with_its_reason(empty: Store) -> None:
     assert (found.state, found.error, found.num_faults, found.version) == ("failed", "InvalidInput", 1, None)
     assert found.detail.startswith("training_data does not fit: 1 fault")
     assert [fault.pointer for fault in found.faults] == ["/training_data/4/tokens/1"]
-    assert not {BODY, RESULT} & {path.name for path in Jobs(empty).folder(job.id).iterdir()}
+    # It is told before they go.
+    assert becomes(lambda: not {BODY, RESULT} & {path.name for path in Jobs(empty).folder(job.id).iterdir()})
     assert empty.versions(NAME) == []
 
 
