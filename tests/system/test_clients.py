@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def run(file: str, server: Server, folder: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run a snippet, and return what it printed."""
-    if shutil.which(COMMANDS[file][0]) is None:
+    if shutil.which(COMMANDS[file][0]) is None and "CI" not in os.environ:
         pytest.skip(f"no {COMMANDS[file][0]} here")
     variables = {"PUPPET_URL": f"http://127.0.0.1:{server.port}", "LC_ALL": "C.UTF-8"} | variables
     words = [*COMMANDS[file], str(CLIENTS / file), TICKET]
