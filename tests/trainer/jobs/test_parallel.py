@@ -53,6 +53,16 @@ def test_two_processes_share_the_work(tmp_path: Path) -> None:
     assert first == os.getpid() != second
 
 
+def test_no_task_waits_for_a_busy_process(tmp_path: Path) -> None:
+    """What another process has not begun is done by this one as soon as it is free, and not kept for the other."""
+    begun = tmp_path / "begun"
+    tasks = [partial(squared, 2), partial(wait_for, begun), partial(begin, begun)]
+
+    (_, first), (_, second), (_, third) = parallel.run_all(tasks, 2, Silent())
+
+    assert first == third == os.getpid() != second
+
+
 def wait_for(path: Path, progress: Progress) -> tuple[int, int]:
     """Return a square and who worked it out, once the file is there."""
     assert becomes(path.exists), "the other task did not begin meanwhile"
