@@ -9,13 +9,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 
+NAME_PATTERN = "[a-z0-9][a-z0-9_-]{0,62}"  # of a model's name, which is a folder of the store and a part of addresses
 # The pattern is only shown: a name that cannot be one is told so in the sentence that the store has for it.
 Name = Annotated[
     str,
     msgspec.Meta(
         description="The model's name.",
         examples=["puppet-o2"],
-        extra_json_schema={"pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"},
+        extra_json_schema={"pattern": f"^{NAME_PATTERN}$"},
     ),
 ]
 KindName = Annotated[str, msgspec.Meta(description="The kind of network.", examples=["GRU", "SimpleNN"])]

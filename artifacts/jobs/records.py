@@ -8,7 +8,7 @@ import msgspec
 
 from artifacts.errors import Fault
 from artifacts.problems.sentences import Message
-from artifacts.schemas import Summary
+from artifacts.schemas import NAME_PATTERN, Summary
 
 BODY, EVENTS, LOG, RESULT = "body.json", "events.jsonl", "log.txt", "result.json"
 # A job of any kind: what was asked for, a file that was posted as it is with what is known of it, and what came out.
@@ -24,7 +24,7 @@ JobKind = Literal["train", "inspect", "evaluate", "diff", "classify", "report"]
 KINDS_OF_JOBS: tuple[JobKind, ...] = get_args(JobKind)
 SHORT_KINDS: tuple[JobKind, ...] = tuple(kind for kind in KINDS_OF_JOBS if kind != "train")  # they publish nothing
 # The pattern of ModelName, or nothing.
-NameOfJob = Annotated[str, msgspec.Meta(pattern=r"^(?:[a-z0-9][a-z0-9_-]{0,62})?$(?!\n)")]
+NameOfJob = Annotated[str, msgspec.Meta(pattern=rf"^(?:{NAME_PATTERN})?$(?!\n)")]
 JobId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from artifacts.errors import ArtifactRefused
 from artifacts.evaluation.profile import Profile
-from artifacts.schemas import Summary
+from artifacts.schemas import NAME_PATTERN, Summary
 
 FORMAT = 1
 ZERO_SHA256 = "0" * 64
@@ -25,7 +25,7 @@ Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 ModelName = Annotated[
     str,
     msgspec.Meta(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$(?!\n)",
+        pattern=rf"^{NAME_PATTERN}$(?!\n)",
         extra={"problem": "invalid-model-name-field"},
     ),
 ]

@@ -22,13 +22,14 @@ from artifacts.networks.manifest import (
     decode_record,
     unseal,
 )
+from artifacts.schemas import NAME_PATTERN
 
 MAX_RECORD_BYTES = 4 * 2**20
 MAX_NAMED = 10  # versions that a message names, the newest ones
 MAX_HISTORY = 100
 HOUR_S = 3600
 DAY_S = 86_400
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+NAME = re.compile(NAME_PATTERN)
 RESERVED = frozenset({"stats"})  # clients of Triton ask /v2/models/stats for the counters of all models
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 MODEL_RECORD = "model.json"

@@ -13,6 +13,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import OpenAPI
 
+from artifacts.schemas import NAME_PATTERN
 from inference.jobs.answered import MEDIA_TYPES
 from inference.search.search import MAX_TIMEOUT_MS
 
@@ -47,7 +48,6 @@ JOBS = (
 ASKED = ("search", "predict", "infer", "infer_version")  # with a model's answer, in time or not at all
 INFERENCES = ("infer", "infer_version")
 FILES = ("classify", "job_result")  # answered with a file too
-PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 TEXT: Mapping[str, Any] = {"type": "string"}
 
 # Name -> what it holds, what it is for, and the operations that read it.
@@ -170,6 +170,6 @@ def _bound_parameters(operation: dict[str, Any]) -> None:
     for parameter in operation.get("parameters", ()):
         schema = parameter["schema"]
         if parameter["in"] == "path" and parameter["name"] == "name":
-            schema["pattern"] = PATTERN
+            schema["pattern"] = f"^{NAME_PATTERN}$"
         elif parameter["in"] == "path" and parameter["name"] == "version":
             schema["minimum"] = 1

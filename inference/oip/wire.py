@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from artifacts.text.tickets import Otherwise
+
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**40)]  # a dimension or a number of bytes; more than any body could hold
 Shape = Annotated[list[Size], msgspec.Meta(min_length=1, max_length=2, examples=[[2]])]
 Data = Annotated[
@@ -82,7 +84,7 @@ class RequestParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     abstain: bool | None = None
     among: list[str] | str | None = None
-    otherwise: Annotated[str, msgspec.Meta(pattern=r"\S", max_length=200)] | None = None
+    otherwise: Otherwise | None = None
     timeout: Annotated[int, msgspec.Meta(ge=1, le=600_000_000)] | None = None
     binary_data_output: bool | None = None
     priority: Any = None

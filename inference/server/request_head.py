@@ -19,6 +19,7 @@ import httptools
 import msgspec
 
 from artifacts.problems.sentences import Language
+from artifacts.schemas import NAME_PATTERN
 from inference.errors import language_asked
 from inference.routes.access import JSON, OCTETS, Gate, is_own_host
 from inference.settings import Settings
@@ -26,7 +27,7 @@ from inference.settings import Settings
 PATH = "/search"
 LINE = f"POST {PATH} HTTP/1.1\r\n".encode()
 INFER_PATH, INFER_LINE = "/v2/models/{name}/infer", b"POST /v2/models/"  # how it is counted, and how it begins
-INFER_URL = re.compile(rb"/v2/models/([a-z0-9][a-z0-9_-]{0,62})/infer")
+INFER_URL = re.compile(f"/v2/models/({NAME_PATTERN})/infer".encode())
 INFER_TYPES = (None, JSON.encode(), OCTETS.encode())
 END = b"\r\n\r\n"
 JSON_TYPE = JSON.encode()
