@@ -17,6 +17,7 @@ from artifacts.kinds import DEFAULT, Kind, check_kind, kind_named
 from artifacts.networks.manifest import Manifest, Report
 from artifacts.schemas import Evaluation, Summary
 from artifacts.store.store import Store
+from artifacts.store.versions import VERSION
 from artifacts.text.people import read_names
 from trainer.cli.reading import reading_options, say_intake, skipped
 from trainer.cli.terminal import (
@@ -280,8 +281,8 @@ def start_asked(word: str) -> StartVersion:
     """Return what --from names: the serving version, or the number of one."""
     if word == "serving":
         return "serving"
-    if word.isascii() and word.isdigit() and int(word[:9]) > 0:
-        return int(word[:9])
+    if VERSION.fullmatch(word):
+        return int(word)
     raise click.BadParameter("expected serving, or the number of a version", param_hint="'--from'")
 
 

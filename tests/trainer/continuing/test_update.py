@@ -243,6 +243,8 @@ def test_command_says_where_it_starts(trained: Store, tmp_path: Path) -> None:
     missing = fit_from("nobody", "serving")
     assert (missing.exit_code, "no version of nobody serves; train fully first" in missing.output) == (1, True)
     assert fit_from(NAME, "the last one").exit_code == 2
+    absent = fit_from(NAME, "12345678901")  # as it was asked for, to the last digit
+    assert (absent.exit_code, "12345678901" in absent.output) == (1, True)
 
 
 def test_words_of_one_ticket_get_no_row(trained: Store) -> None:
